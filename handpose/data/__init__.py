@@ -1,0 +1,1 @@
+"""From files to batches: InterHand2.6M, synthesis, crops, augmentation, shards."""

@@ -1,0 +1,103 @@
+"""The data dictionary: what a sample, a batch and the two networks' outputs hold.
+
+Letters: B batch, J = 21 joints (order of `hand/skeleton.py`), V = 778 vertices, S crop side.
+Inside the program: metres, radians, pixels of the crop, camera frame (x right, y down, z forward).
+
+**Handedness.** What lies in the camera (`joints_cam`, pixels) is as seen. MANO parameters are in
+the *right-hand frame*: those of a left hand are mirrored once, by the reader (axis-angle (a, b, c)
+-> (a, -b, -c)), so that one right-hand MANO serves both, and its output is mirrored back by the
+sign of `is_left` (`hand/mirror.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+UNLABELLED = -1
+"""Class id of a sample that carries no gesture (ROM folders): its gesture loss is masked."""
+
+
+@dataclass(frozen=True)
+class HandSample:
+    """One crop of one hand with all that is known of it (numpy, no batch dimension)."""
+
+    image: NDArray[np.uint8]  # (S, S, 3) RGB
+    K: NDArray[np.float32]  # (3, 3) px of this crop; pixel centres at whole numbers
+    joints_cam: NDArray[np.float32]  # (21, 3) m, camera; 0 where not valid
+    joint_valid: NDArray[np.bool_]  # (21,)
+    global_orient: NDArray[np.float32]  # (3,) axis-angle, camera, right-hand frame; 0 without a fit
+    hand_pose: NDArray[np.float32]  # (45,) axis-angle relative to hands_mean, right-hand frame
+    betas: NDArray[np.float32]  # (10,)
+    has_mano: bool  # a MANO fit exists; without it the three fields above are zeros and masked
+    is_left: bool
+    coarse: int  # class id, or UNLABELLED
+    fine: int
+    sample_id: int  # row of samples.parquet
+
+
+@dataclass(frozen=True)
+class HandBatch:
+    """B samples as tensors, on one device."""
+
+    image: Tensor  # (B, 3, S, S) uint8 RGB; nets normalise it themselves
+    K: Tensor  # (B, 3, 3) px
+    joints_cam: Tensor  # (B, 21, 3) m, camera; 0 where not valid
+    joint_valid: Tensor  # (B, 21) bool
+    global_orient: Tensor  # (B, 3) axis-angle, right-hand frame
+    hand_pose: Tensor  # (B, 45) axis-angle relative to hands_mean, right-hand frame
+    betas: Tensor  # (B, 10)
+    has_mano: Tensor  # (B,) bool
+    is_left: Tensor  # (B,) bool
+    coarse: Tensor  # (B,) int64, UNLABELLED where the gesture is not known
+    fine: Tensor  # (B,) int64
+    sample_id: Tensor  # (B,) int64
+
+    def __len__(self) -> int:
+        """Number of samples, B."""
+        return self.image.shape[0]
+
+    def to(self, device: torch.device | str) -> HandBatch:
+        """The same batch on another device."""
+        fields = dataclasses.fields(self)
+        return HandBatch(**{f.name: getattr(self, f.name).to(device) for f in fields})
+
+
+def collate(samples: list[HandSample]) -> HandBatch:
+    """A batch of these samples, in their order."""
+    arrays = {
+        f.name: np.stack([np.asarray(getattr(s, f.name)) for s in samples])
+        for f in dataclasses.fields(HandSample)
+    }
+    arrays["image"] = np.ascontiguousarray(arrays["image"].transpose(0, 3, 1, 2))  # (B, 3, S, S)
+    return HandBatch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+@dataclass(frozen=True)
+class GestureOutput:
+    """What Stage 1 says of a batch."""
+
+    coarse_logits: Tensor  # (B, coarse classes)
+    fine_logits: Tensor  # (B, fine classes)
+    features: Tensor  # (B, C) pooled features the heads look at
+
+
+@dataclass(frozen=True)
+class PoseOutput:
+    """What Stage 2 says of a batch; camera orientation as seen, positions relative to the wrist."""
+
+    uv: Tensor  # (B, 21, 2) px of the crop, soft-argmax of the volume
+    depth_rel: Tensor  # (B, 21) m, relative to the wrist, soft-argmax of the volume
+    rot6d: Tensor  # (B, 16, 6) raw 6D rotations, root first then MANO's 15, right-hand frame
+    rotmat: Tensor  # (B, 16, 3, 3) the same as matrices (full local rotations, hands_mean included)
+    betas: Tensor  # (B, 10)
+    joints: Tensor  # (B, 21, 3) m, regressed from the MANO vertices, wrist at 0, as seen
+    vertices: Tensor  # (B, 778, 3) m, same frame and origin as joints
+    coarse_logits: Tensor  # (B, coarse classes)
+    fine_logits: Tensor  # (B, fine classes)
+    gates: Tensor  # (2,) gate of the coarse and of the fine gesture token

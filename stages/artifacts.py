@@ -1,0 +1,150 @@
+"""What every door shares: progress lines, atomic writes, the manifest, and exit code 2."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from handpose.errors import HandPoseError
+
+T = TypeVar("T")
+
+
+def run_door(main: Callable[[], None], name: str) -> int:
+    """Exit code of a door: 0, or 2 with a plain message for what the user can mend.
+
+    A full disk or a refused permission is the user's to mend too; every other exception is ours
+    and keeps its traceback.
+    """
+    try:
+        main()
+    except HandPoseError as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        return 2
+    except OSError as error:
+        if not error.strerror:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        free = shutil.disk_usage(".").free / 1e9
+        print(
+            f"{name}: {error.strerror}{where}; {free:.1f} GB are free here. Nothing half-written "
+            "was kept under its final name; free space or mend the permission and run again",
+            file=sys.stderr,
+            flush=True,
+        )
+        return 2
+    return 0
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed to it when the block ends without an exception."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A fresh temporary folder beside `path` that takes its place when the block ends well."""
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, or of a folder's file names and bytes in sorted order."""
+    sha = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if path.is_dir():
+            sha.update(str(file.relative_to(path)).encode())
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                sha.update(chunk)
+    return sha.hexdigest()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically; a NaN is refused, since strict readers cannot open it."""
+    with atomic_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_manifest(
+    path: Path, *, started: float, counts: dict[str, Any], outputs: Iterable[Path]
+) -> None:
+    """The manifest beside a stage's artefacts: counts, digests, versions and seconds.
+
+    `started` is the stage's `time.monotonic()`. It is never a dependency of another stage, since
+    its seconds change with every run.
+    """
+    packages = (
+        "torch",
+        "timm",
+        "smplx",
+        "webdataset",
+        "numpy",
+        "pyarrow",
+        "opencv-python-headless",
+    )
+    write_json(
+        path,
+        {
+            "counts": counts,
+            "digests": {str(out): digest(out) for out in outputs},
+            "versions": {name: metadata.version(name) for name in packages},
+            "seconds": round(time.monotonic() - started, 2),
+        },
+    )
+
+
+class Progress:
+    """One line with rate and ETA every few seconds: `shard: 1200/5670 images, 810/s, 6 s left`."""
+
+    def __init__(self, name: str, total: int, unit: str, every_s: float = 5.0) -> None:
+        """`total` items called `unit`; the first line comes after `every_s` seconds."""
+        self.name, self.total, self.unit, self.every_s = name, total, unit, every_s
+        self.done, self.started = 0, time.monotonic()
+        self._told = self.started
+
+    def step(self, n: int = 1, note: str = "") -> None:
+        """Count `n` more items; print when it is time or when all are done."""
+        self.done += n
+        now = time.monotonic()
+        if now - self._told < self.every_s and self.done < self.total:
+            return
+        self._told = now
+        rate = self.done / max(now - self.started, 1e-9)
+        left = (self.total - self.done) / max(rate, 1e-9)
+        tail = f", {note}" if note else ""
+        print(
+            f"{self.name}: {self.done}/{self.total} {self.unit}, {rate:.3g}/s, "
+            f"{left:.0f} s left{tail}",
+            flush=True,
+        )
+
+    def over(self, items: Iterable[T]) -> Iterator[T]:
+        """The same items, counted as they pass."""
+        for item in items:
+            yield item
+            self.step()
