@@ -45,7 +45,7 @@ class Data(Section):
 class Synthesize(Section):
     """The synthetic InterHand2.6M; made only while data.root is data/synthetic."""
 
-    seed: int
+    seed: NonNegativeInt
     frames: PositiveInt  # images in the gesture folders of the train split, over all subjects
     main_subjects: PositiveInt  # subjects 0.. with long sequences
     short_subjects: NonNegativeInt  # the following subjects, with sequences half as long
@@ -89,11 +89,22 @@ class Shard(Section):
     """The crops that training reads."""
 
     box_scale: PositiveFloat  # side of the network's square view / longer side of the joint box
-    margin: Annotated[float, Field(ge=1)]  # stored side / network's side: room for augmentation
-    stored_px: PositiveInt  # side of a stored crop
+    view_px: PositiveInt  # side of that view as stored; net.image_px reads it without resampling
+    stored_px: PositiveInt  # side of a stored crop: the view and a border for augmentation
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
     samples_per_tar: PositiveInt
-    seed: int  # of the one global shuffle
+    seed: NonNegativeInt  # of the one global shuffle
+    workers: NonNegativeInt  # processes; 0 takes every core; never changes a byte of the result
+
+    @pydantic.model_validator(mode="after")
+    def _centred(self) -> Shard:
+        border = self.stored_px - self.view_px
+        if border < 0 or border % 2:
+            raise ValueError(
+                f"shard.stored_px {self.stored_px} must be shard.view_px {self.view_px} plus an "
+                "even border (the same whole pixels on every side); a third of the view is usual"
+            )
+        return self
 
 
 class Net(Section):
@@ -142,7 +153,7 @@ class Augment(Section):
 class Fit(Section):
     """One training run; the loop is the same for both stages."""
 
-    seed: int
+    seed: NonNegativeInt
     epochs: PositiveInt
     batch: PositiveInt
     lr: PositiveFloat
@@ -197,7 +208,7 @@ class Evaluate(Section):
     bootstrap: PositiveInt  # resamples of the subjects for the intervals
     tsne_samples: PositiveInt
     pictures: PositiveInt  # overlays each of best, median and worst
-    seed: int
+    seed: NonNegativeInt
 
 
 class Params(Section):
@@ -235,11 +246,11 @@ class Params(Section):
                 "label.handedness is handed but net.side_input is false: the pose net must know "
                 "which hand it sees; set net.side_input to true, or label.handedness to canonical"
             )
-        crop = self.net.image_px * self.shard.margin
-        if self.shard.stored_px < self.net.image_px:
+        if self.shard.view_px < self.net.image_px:
             wrong.append(
-                f"shard.stored_px {self.shard.stored_px} is smaller than net.image_px "
-                f"{self.net.image_px}; store at least {round(crop)} px (image_px x shard.margin)"
+                f"shard.view_px {self.shard.view_px} is smaller than net.image_px "
+                f"{self.net.image_px}: crops would be enlarged; set shard.view_px to "
+                f"{self.net.image_px} and shard.stored_px to a third more"
             )
         if wrong:
             raise ValueError("; ".join(wrong))

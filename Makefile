@@ -1,0 +1,36 @@
+# `make demo` and `make test` do everything on a bare machine with Python >= 3.11, git and make.
+.PHONY: demo test tiny check setup lock clean
+.DEFAULT_GOAL := demo
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+demo: $(VENV)/.ready          ## train and evaluate on synthetic hands; ends with a table
+	dvc repro
+	@cat results/summary.txt
+
+test: $(VENV)/.ready          ## the whole test suite
+	pytest
+
+tiny: $(VENV)/.ready          ## the whole pipeline, end to end, on a tiny data set
+	pytest -m end_to_end tests/end_to_end
+
+check: $(VENV)/.ready         ## lint, format and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+setup: $(VENV)/.ready         ## the environment alone
+
+$(VENV)/.ready: pyproject.toml constraints.txt .ci/setup
+	@.ci/setup $(VENV)
+	@touch $@
+
+lock:                         ## pin what is installed now
+	@(sed -n '/^#/p' constraints.txt; uv pip freeze | grep -v -e '^-e' -e '^handpose') > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:                        ## drop results, never the environment or DVC's cache
+	rm -rf data models results work

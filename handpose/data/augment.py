@@ -1,0 +1,130 @@
+"""Augmentation: image, camera, joints, MANO root and labels of a sample move as one.
+
+A stored crop holds the network's view and a border around it. One warp cuts the view out, turned,
+zoomed, shifted and mirrored; nothing is resampled twice. Two matrices say everything:
+
+- A (3, 3) moves pixels: turn and zoom about the middle of the crop, shift, mirror;
+- Q (3, 3) moves the camera: rotation about its axis, then x -> -x when mirrored.
+
+Joints become Q @ joints and the camera A @ K @ Q^T, so that each joint projects where its pixel
+went, exactly and for any K. Zoom and shift are in K alone: the hand itself does not change.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from handpose.data.crop import warp
+from handpose.sample import HandSample
+
+
+class Move(NamedTuple):
+    """What happens to one sample."""
+
+    angle: float = 0.0  # rad, from x towards y: clockwise as seen
+    zoom: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)  # of the view's side, to the right and down
+    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of red, green and blue
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far training may move a sample; with all zeros nothing moves."""
+
+    rotation_deg: float = 0.0  # uniform +-
+    scale: float = 0.0  # zoom uniform in 1 +-
+    shift: float = 0.0  # of the view's side, uniform +-
+    colour: float = 0.0  # gain per channel, uniform in 1 +-
+    flip: float = 0.0  # probability of mirroring
+
+    def draw(self, rng: np.random.Generator) -> Move:
+        """A random move; it takes eight numbers from `rng`, whatever the ranges are."""
+        angle, zoom, right, down, *gain = rng.uniform(-1, 1, 7).tolist()
+        red, green, blue = (1 + self.colour * g for g in gain)
+        return Move(
+            angle=float(np.deg2rad(self.rotation_deg * angle)),
+            zoom=1 + self.scale * zoom,
+            shift=(self.shift * right, self.shift * down),
+            gain=(red, green, blue),
+            mirrored=bool(rng.random() < self.flip),
+        )
+
+
+def apply(
+    move: Move, sample: HandSample, *, view_px: int, out_px: int, twin: tuple[int, int]
+) -> HandSample:
+    """The network's view of a stored sample: image (out_px, out_px, 3) and all that moves with it.
+
+    Without a move and with out_px = view_px it is the central part of the stored crop, unchanged.
+
+    Args:
+        move: what happens to it.
+        sample: the stored crop, of side view_px plus a border.
+        view_px: side of the network's view in pixels of the stored crop.
+        out_px: side of the result.
+        twin: coarse and fine class of a mirrored sample: the same gesture of the other hand.
+    """
+    A = _pixels(move, sample.image.shape[0], view_px, out_px)
+    Q = _camera(move)
+    coarse, fine = twin if move.mirrored else (sample.coarse, sample.fine)
+    return dataclasses.replace(
+        sample,
+        image=_tint(warp(sample.image, A, out_px), move.gain),
+        K=(A @ sample.K @ Q.T).astype(np.float32),
+        joints_cam=(sample.joints_cam @ Q.T).astype(np.float32),
+        global_orient=_turn_root(sample, move.angle),
+        is_left=sample.is_left != move.mirrored,
+        coarse=coarse,
+        fine=fine,
+    )
+
+
+def _pixels(move: Move, stored_px: int, view_px: int, out_px: int) -> NDArray[np.float64]:
+    """A (3, 3): pixels of the stored crop -> pixels of the network's view."""
+    zoom = move.zoom * out_px / view_px
+    turn = zoom * _rotation(move.angle)[:2, :2]
+    before, after = (stored_px - 1) / 2, (out_px - 1) / 2 + out_px * np.array(move.shift)
+    A = np.eye(3)
+    A[:2, :2] = turn
+    A[:2, 2] = after - turn @ (before, before)
+    if move.mirrored:
+        A = np.array([[-1, 0, out_px - 1], [0, 1, 0], [0, 0, 1]]) @ A
+    return A
+
+
+def _camera(move: Move) -> NDArray[np.float64]:
+    """Q (3, 3), orthogonal: where a point in the camera goes."""
+    return np.diag([-1.0 if move.mirrored else 1.0, 1.0, 1.0]) @ _rotation(move.angle)
+
+
+def _rotation(angle: float) -> NDArray[np.float64]:
+    """(3, 3) rotation about the optical axis; image and camera share x right, y down."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _turn_root(sample: HandSample, angle: float) -> NDArray[np.float32]:
+    """The MANO root (3,) axis-angle after the turn; in the right-hand frame it ignores mirroring.
+
+    A left hand is the mirror image M of its right-hand parameters, and M Rz(a) M = Rz(-a).
+    """
+    if angle == 0 or not sample.has_mano:
+        return sample.global_orient
+    root = cv2.Rodrigues(sample.global_orient.astype(np.float64))[0]  # (3, 3)
+    turned = _rotation(-angle if sample.is_left else angle) @ root
+    return np.asarray(cv2.Rodrigues(turned)[0][:, 0], np.float32)
+
+
+def _tint(image: NDArray[np.uint8], gain: tuple[float, float, float]) -> NDArray[np.uint8]:
+    """The image with each channel multiplied by its gain and clipped; a table, not arithmetic."""
+    if gain == (1.0, 1.0, 1.0):
+        return image
+    table = np.clip(np.rint(np.arange(256)[:, None] * gain), 0, 255).astype(np.uint8)  # (256, 3)
+    return np.asarray(cv2.LUT(image, table[None]), np.uint8)

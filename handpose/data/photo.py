@@ -1,0 +1,53 @@
+"""One photo of the data set, read so that a damaged one is told apart from a good one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from handpose.errors import HandPoseError
+
+END_OF_IMAGE = b"\xff\xd9"
+"""A JPEG's last marker; inside its picture data 0xff is always followed by 0x00."""
+
+BLACKEST = 8
+"""A picture with no value above this is black: JPEG noise around zero."""
+
+
+class PhotoError(HandPoseError):
+    """A photo cannot be used; `reason` is one word for tables, the text says the rest."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        """`reason` is image_missing, image_truncated, image_undecodable or image_black."""
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+def read_photo(path: Path) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) RGB as it is stored; a turn in its EXIF data is ignored.
+
+    OpenCV returns a half-grey picture for a truncated JPEG, so the end marker is looked for first.
+
+    Raises:
+        PhotoError: the file is missing, truncated, no picture, or black.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise PhotoError("image_missing", f"{path} not found") from None
+    if END_OF_IMAGE not in content[-1024:]:
+        raise PhotoError("image_truncated", f"{path} ends in the middle ({len(content)} bytes)")
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    if image is None:
+        raise PhotoError("image_undecodable", f"{path} is no picture that OpenCV can read")
+    if image.max() <= BLACKEST:
+        raise PhotoError("image_black", f"{path} has no value above {BLACKEST}")
+    return np.asarray(image, np.uint8)

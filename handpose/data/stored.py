@@ -1,0 +1,81 @@
+"""One stored sample: a crop as JPEG, and as JSON all that is known of it except its gesture.
+
+Classes are joined by the sample's folder when it is read, so a new gesture map needs no new tars.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from handpose.sample import UNLABELLED, HandSample
+
+FIELDS = ("K", "joints_cam", "joint_valid", "has_mano", "global_orient", "hand_pose", "betas",
+          "is_left", "sample_id")  # fmt: skip
+"""What the JSON holds of a `HandSample`, with the same shapes (flat), units and frames."""
+
+ORIGIN = ("seq_name", "kind", "subject", "capture", "camera", "frame")
+"""Where the sample comes from; `seq_name` is the folder, `kind` is gesture or rom."""
+
+
+class ClassIds(NamedTuple):
+    """The classes of a gesture folder, and those of its twin: the same gesture, other hand."""
+
+    coarse: int
+    fine: int
+    twin_coarse: int
+    twin_fine: int
+
+
+NO_CLASS = ClassIds(UNLABELLED, UNLABELLED, UNLABELLED, UNLABELLED)
+
+
+def read_labels(path: Path) -> dict[str, ClassIds]:
+    """Classes per gesture folder from `labels.parquet`."""
+    columns = ["folder", "coarse_id", "fine_id", "twin_coarse_id", "twin_fine_id"]
+    table = pq.read_table(path, columns=columns).to_pydict()
+    folder, *ids = (table[name] for name in columns)
+    return {name: ClassIds(*row) for name, *row in zip(folder, *ids, strict=True)}
+
+
+def encode_label(label: Mapping[str, Any]) -> bytes:
+    """The JSON of a label: plain values and numpy arrays under the keys FIELDS and ORIGIN."""
+    return json.dumps({key: _plain(label[key]) for key in (*ORIGIN, *FIELDS)}).encode()
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value; a float32 as the shortest decimal that reads back as the same float32."""
+    if not isinstance(value, np.ndarray):
+        return value
+    flat = value.ravel()
+    return (flat.astype(str).astype(float) if flat.dtype == np.float32 else flat).tolist()
+
+
+def decode(jpeg: bytes, label: Mapping[str, Any], ids: ClassIds) -> HandSample:
+    """The sample of a stored JPEG and its parsed label, with its classes."""
+
+    def floats(key: str, *shape: int) -> NDArray[np.float32]:
+        return np.array(label[key], np.float32).reshape(shape)
+
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return HandSample(
+        image=np.asarray(image, np.uint8),
+        K=floats("K", 3, 3),
+        joints_cam=floats("joints_cam", 21, 3),
+        joint_valid=np.array(label["joint_valid"], np.bool_),
+        global_orient=floats("global_orient", 3),
+        hand_pose=floats("hand_pose", 45),
+        betas=floats("betas", 10),
+        has_mano=label["has_mano"],
+        is_left=label["is_left"],
+        coarse=ids.coarse,
+        fine=ids.fine,
+        sample_id=label["sample_id"],
+    )

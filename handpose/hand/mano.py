@@ -1,0 +1,158 @@
+"""The hand model: parameters of a right hand to its mesh and 21 joints. The only door to smplx."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import smplx
+import torch
+from numpy.typing import NDArray
+from smplx.utils import Struct
+from torch import Tensor, nn
+
+from handpose.errors import HandPoseError
+from handpose.hand.mirror import mirror_points
+from handpose.hand.rotation import axis_angle_to_matrix
+from handpose.hand.skeleton import FROM_MANO_AND_TIPS, TIP_VERTICES
+
+SHAPES: dict[str, tuple[int, ...]] = {
+    "v_template": (778, 3),
+    "f": (1538, 3),
+    "weights": (778, 16),
+    "shapedirs": (778, 3, 10),
+    "posedirs": (778, 3, 135),
+    "J_regressor": (16, 778),
+    "kintree_table": (2, 16),
+    "hands_components": (45, 45),
+    "hands_mean": (45,),
+}
+"""What smplx reads of a MANO file, and the shape each array must have."""
+
+
+class ManoError(HandPoseError):
+    """The hand model's file is missing or is not a MANO file."""
+
+
+class ManoOutput(NamedTuple):
+    """A posed mesh and its joints."""
+
+    vertices: Tensor  # (B, 778, 3) m
+    joints: Tensor  # (B, 21, 3) m, order of `hand/skeleton.py`
+
+
+class Mano(nn.Module):
+    """MANO for right hands; left ones come out of `hand` mirrored.
+
+    It has no parameters, and its buffers stay out of `state_dict`: a checkpoint of a net that
+    holds a `Mano` contains nothing of the licensed model.
+    """
+
+    J_regressor: Tensor
+    hands_mean: Tensor
+    faces: Tensor
+
+    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """`arrays` are those of `SHAPES`, in metres and float."""
+        super().__init__()
+        with contextlib.redirect_stdout(io.StringIO()):  # smplx warns of having "only" 10 betas
+            self.layer = smplx.MANOLayer(
+                "", data_struct=Struct(**arrays), is_rhand=True, create_body_pose=False
+            )
+        for module in self.layer.modules():
+            for name, buffer in list(module.named_buffers(recurse=False)):
+                module.register_buffer(name, buffer, persistent=False)
+        for name, array, dtype in (
+            ("J_regressor", arrays["J_regressor"], torch.float32),
+            ("hands_mean", arrays["hands_mean"], torch.float32),
+            ("faces", arrays["f"].astype(np.int64), torch.int64),
+        ):
+            self.register_buffer(name, torch.tensor(array, dtype=dtype), persistent=False)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Mano:
+        """The right-hand model of this folder, from its `MANO_RIGHT.npz`.
+
+        Raises:
+            ManoError: the file is missing, unreadable, or lacks an array of the right shape.
+        """
+        return cls(_read(Path(folder) / "MANO_RIGHT.npz"))
+
+    def rest_wrist(self, betas: Tensor) -> Tensor:
+        """J0 of the rest pose, about which `global_orient` turns: betas (B, 10) -> (B, 3) m."""
+        offset = torch.einsum("bk,vdk->bvd", betas, self.layer.shapedirs)
+        return torch.einsum("v,bvd->bd", self.J_regressor[0], self.layer.v_template + offset)
+
+    def rotations(self, hand_pose: Tensor) -> Tensor:
+        """Full local rotations: hand_pose (B, 45) rad relative to hands_mean -> (B, 15, 3, 3).
+
+        The one place where hands_mean is added: `smplx.MANOLayer` leaves it out.
+        """
+        return axis_angle_to_matrix((hand_pose + self.hands_mean).view(-1, 15, 3))
+
+    def forward(self, global_orient: Tensor, rotations: Tensor, betas: Tensor) -> ManoOutput:
+        """Mesh and joints of right hands, in metres, about MANO's own origin.
+
+        Args:
+            global_orient: (B, 3, 3) rotation of the root.
+            rotations: (B, 15, 3, 3) full local rotations, see `rotations`.
+            betas: (B, 10).
+        """
+        with torch.autocast(betas.device.type, enabled=False):  # bfloat16 would be millimetres off
+            posed = self.layer(
+                betas=betas.float(),
+                global_orient=global_orient.float()[:, None],  # (B, 1, 3, 3)
+                hand_pose=rotations.float(),
+            )
+        return ManoOutput(posed.vertices, self.joints_from(posed.vertices))
+
+    def joints_from(self, vertices: Tensor, tips: str = "smplx") -> Tensor:
+        """Joints regressed from a mesh: vertices (B, 778, 3) -> (B, 21, 3).
+
+        `tips` is a key of `skeleton.TIP_VERTICES`: which vertices a source calls fingertips.
+        """
+        with torch.autocast(vertices.device.type, enabled=False):
+            regressed = torch.einsum("jv,bvd->bjd", self.J_regressor, vertices.float())
+        fingertips = vertices[:, list(TIP_VERTICES[tips])].float()  # (B, 5, 3) thumb to pinky
+        return torch.cat([regressed, fingertips], 1)[:, FROM_MANO_AND_TIPS.tolist()]
+
+    def hand(
+        self, global_orient: Tensor, hand_pose: Tensor, betas: Tensor, is_left: Tensor
+    ) -> ManoOutput:
+        """Mesh and joints as seen: left hands mirrored, wrist joint at the origin.
+
+        Args:
+            global_orient: (B, 3) axis-angle, right-hand frame.
+            hand_pose: (B, 45) axis-angle relative to hands_mean, right-hand frame.
+            betas: (B, 10).
+            is_left: (B,) bool.
+        """
+        right = self(axis_angle_to_matrix(global_orient), self.rotations(hand_pose), betas)
+        wrist = right.joints[:, :1]  # (B, 1, 3)
+        return ManoOutput(*(mirror_points(points - wrist, is_left) for points in right))
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of `SHAPES` from a MANO npz, checked."""
+    remedy = (
+        "run `dvc repro` to build the stand-in hand there, or let hand.mano in params.yaml "
+        "point at a folder with a MANO_RIGHT.npz"
+    )
+    if not path.is_file():
+        raise ManoError(f"{path}: not found; {remedy}")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in SHAPES if key in file}
+    except (OSError, ValueError, EOFError) as error:
+        raise ManoError(f"{path}: is not a readable npz file ({error}); {remedy}") from None
+    wrong = [
+        f"{key} is {'missing' if key not in arrays else arrays[key].shape}, expected {shape}"
+        for key, shape in SHAPES.items()
+        if key not in arrays or arrays[key].shape != shape
+    ]
+    if wrong:
+        raise ManoError(f"{path}: is not a MANO model: {'; '.join(wrong)}; {remedy}")
+    return arrays

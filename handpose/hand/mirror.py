@@ -1,0 +1,42 @@
+"""The one place that knows left from right: mirroring in x by the sign of `is_left`.
+
+Everything inside is a right hand. A left hand is the mirror image of a right one, its MANO
+parameters those of that right hand; the same functions lead there and back, and leave right hands
+of the batch as they are.
+"""
+
+import torch
+from torch import Tensor
+
+
+def sign(is_left: Tensor) -> Tensor:
+    """-1 for left hands and +1 for right ones: is_left (B,) bool -> (B,) float."""
+    return 1.0 - 2.0 * is_left.float()
+
+
+def mirror_points(points: Tensor, is_left: Tensor) -> Tensor:
+    """Points with x negated for left hands: points (B, ..., 3), is_left (B,) -> (B, ..., 3)."""
+    s = sign(is_left)
+    return points * _along_batch(torch.stack([s, s.abs(), s.abs()], -1), points.ndim)
+
+
+def mirror_axis_angle(axis_angle: Tensor, is_left: Tensor) -> Tensor:
+    """(a, b, c) -> (a, -b, -c) for left hands: axis_angle (B, ..., 3), is_left (B,).
+
+    A rotation axis is a pseudovector: a mirror turns the parts that lie *in* it.
+    """
+    s = sign(is_left)
+    return axis_angle * _along_batch(torch.stack([s.abs(), s, s], -1), axis_angle.ndim)
+
+
+def mirror_rotation(rotation: Tensor, is_left: Tensor) -> Tensor:
+    """M R M with M = diag(-1, 1, 1) for left hands: rotation (B, ..., 3, 3), is_left (B,)."""
+    s = sign(is_left)
+    m = torch.stack([s, s.abs(), s.abs()], -1)  # (B, 3) diagonal of M
+    both = m[:, :, None] * m[:, None, :]  # (B, 3, 3)
+    return rotation * both.view(-1, *[1] * (rotation.ndim - 3), 3, 3)
+
+
+def _along_batch(factor: Tensor, ndim: int) -> Tensor:
+    """A (B, 3) factor shaped to multiply (B, ..., 3) of `ndim` dimensions."""
+    return factor.view(-1, *[1] * (ndim - 2), 3)

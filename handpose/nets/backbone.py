@@ -1,0 +1,163 @@
+"""HRNet by timm: an image in, feature maps at strides 4, 8, 16 and 32 out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import timm
+import torch
+from torch import Tensor, nn
+
+from handpose.errors import HandPoseError
+
+STRIDES = (4, 8, 16, 32)
+"""Strides of HRNet's four branches, fine to deep."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_STAGES = (
+    ("conv1", "bn1", "conv2", "bn2", "layer1"),
+    ("transition1", "stage2"),
+    ("transition2", "stage3"),
+    ("transition3", "stage4", "incre_modules"),
+)
+"""timm's module names of HRNet's stages, in forward order."""
+
+_CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
+"""Parts of a whole HRNet classifier that its raw branches do not have."""
+
+
+class BackboneError(HandPoseError):
+    """The backbone's name, weights or input cannot be used."""
+
+
+class Backbone(nn.Module):
+    """A timm HRNet that normalises its own input and names its levels by stride.
+
+    Stride-s features of pixel (u, v) lie at cell (u / s, v / s): HRNet's strided 3x3 convolutions
+    centre cell i on pixel s * i.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        feature_location: str = "",
+        weights: str = "",
+        imagenet_normalisation: bool = True,
+        frozen_stages: int = 0,
+    ) -> None:
+        """An HRNet of this timm name.
+
+        Args:
+            name: timm's name, e.g. hrnet_w18_small or hrnet_w32.
+            feature_location: '' for the raw branches (C, 2C, 4C, 8C channels), 'incre' for the
+                128/256/512/1024 channels of the classification head's first part.
+            weights: '' random; 'imagenet' fetched by timm; or a file (.pth, .safetensors) with
+                timm's names.
+            imagenet_normalisation: subtract ImageNet's mean and divide by its deviation; without
+                it the input is RGB in [0, 1].
+            frozen_stages: so many of HRNet's four stages, from the image on, keep their weights
+                and their batch statistics.
+
+        Raises:
+            BackboneError: unknown name, or weights that cannot be fetched or do not fit.
+        """
+        super().__init__()
+        self.hrnet = _create(name, feature_location, pretrained=weights == "imagenet")
+        if weights not in ("", "imagenet"):
+            _load(self.hrnet, Path(weights), name)
+        info = self.hrnet.feature_info
+        self.channels: dict[int, int] = dict(zip(info.reduction(), info.channels(), strict=True))
+
+        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if imagenet_normalisation else ((0.0,), (1.0,))
+        scale = 1 / (255 * torch.tensor(std))
+        shift = -torch.tensor(mean) / torch.tensor(std)
+        self.register_buffer("scale", scale.view(-1, 1, 1), persistent=False)
+        self.register_buffer("shift", shift.view(-1, 1, 1), persistent=False)
+        self.scale: Tensor
+        self.shift: Tensor
+
+        names = [module for stage in _STAGES[:frozen_stages] for module in stage]
+        self._frozen = [module for n in names if (module := getattr(self.hrnet, n)) is not None]
+        for module in self._frozen:
+            module.requires_grad_(False)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, image: Tensor) -> dict[int, Tensor]:
+        """Feature maps by stride: image (B, 3, S, S) uint8 RGB -> {s: (B, C_s, S / s, S / s)}.
+
+        Raises:
+            BackboneError: S is no multiple of 32.
+        """
+        if image.shape[-1] % STRIDES[-1] or image.shape[-2] % STRIDES[-1]:
+            raise BackboneError(
+                f"the image is {tuple(image.shape[-2:])} px; HRNet needs sides that are multiples "
+                f"of {STRIDES[-1]}: set net.image_px to one"
+            )
+        x = image.to(self.scale.dtype, memory_format=torch.channels_last)
+        levels = self.hrnet(x * self.scale + self.shift)
+        return dict(zip(self.channels, levels, strict=True))
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Training mode for all but the frozen stages, whose batch statistics stay as they are."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+
+def _create(name: str, feature_location: str, *, pretrained: bool) -> Any:
+    """The network by timm; its four branches only (the stride-2 stem is no feature of HRNet's)."""
+    if not name.startswith("hrnet_") or not timm.is_model(name):
+        raise BackboneError(
+            f"net.backbone {name!r} is no HRNet of timm {timm.__version__}; it knows "
+            f"{', '.join(timm.list_models('hrnet_*'))}"
+        )
+    try:
+        net = timm.create_model(
+            name,
+            pretrained=pretrained,
+            features_only=True,
+            feature_location=feature_location,
+            out_indices=(1, 2, 3, 4),
+        )
+    except Exception as error:  # the hub client raises many kinds, none of them promised
+        if not pretrained:
+            raise
+        raise BackboneError(
+            f"cannot fetch the ImageNet weights of {name}: {type(error).__name__}: {error}. "
+            "net.weights: imagenet needs a network (or timm's cache); on a machine without one "
+            f"set net.weights to a downloaded file of timm's {name}, or to '' for a random start"
+        ) from error
+    return net
+
+
+def _load(net: nn.Module, path: Path, name: str) -> None:
+    """Fill the network from a file; a whole timm classifier fits too, its head is left out."""
+    try:
+        if path.suffix == ".safetensors":
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise BackboneError(
+            f"net.weights: {path} not found; give '', 'imagenet' or an existing file"
+        ) from None
+    except Exception as error:  # each format has its own kinds of errors
+        raise BackboneError(f"net.weights: {path} is not a readable state dict: {error}") from error
+
+    wanted = net.state_dict()
+    missing = sorted(key for key in wanted if key not in state)
+    extra = sorted(k for k in state if k not in wanted and not k.startswith(_CLASSIFIER))
+    shapes = sorted(k for k in wanted if k in state and state[k].shape != wanted[k].shape)
+    if missing or extra or shapes:
+        raise BackboneError(
+            f"net.weights: {path} does not fit {name}: {len(missing)} entries missing "
+            f"{missing[:3]}, {len(extra)} unknown {extra[:3]}, {len(shapes)} of another shape "
+            f"{shapes[:3]}; it must hold the state dict of timm's {name}"
+        )
+    net.load_state_dict({key: state[key] for key in wanted})

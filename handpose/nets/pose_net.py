@@ -1,0 +1,150 @@
+"""Stage 2: an image and the hand's side in, a MANO hand out (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from handpose.hand.mano import Mano
+from handpose.hand.mirror import mirror_points
+from handpose.hand.rotation import matrix_to_rot6d, rot6d_to_matrix
+from handpose.hand.skeleton import JOINTS, WRIST
+from handpose.nets.gesture_net import GestureNet
+from handpose.nets.mano_head import ManoHead
+from handpose.nets.token_fusion import GestureTokens, TokenFusion
+from handpose.nets.volumetric import GridEncoder, VolumeHead, sample_tokens
+from handpose.sample import PoseOutput
+
+
+class PoseNet(nn.Module):
+    """The gesture-guided pose network on top of Stage 1's encoder, which lives in `gesture_net`."""
+
+    def __init__(
+        self,
+        *,
+        gesture_net: GestureNet,
+        mano: Mano,
+        pose_levels: tuple[int, int],
+        grid: int,
+        dim: int,
+        heads: int,
+        encoder_layers: int,
+        volume_depth: int,
+        depth_range_m: float,
+        fusion_layers: int,
+        fusion: Literal["self", "cross"] = "self",
+        gesture_tokens: bool = True,
+        gate_init: float = 0.01,
+        side_input: bool = True,
+        mean_rotations: Tensor | None = None,
+    ) -> None:
+        """The network of these sizes.
+
+        Args:
+            gesture_net: Stage 1's network; its encoder and its logits serve here.
+            mano: the right-hand model; it is fixed and never part of the weights.
+            pose_levels: strides of the two HRNet levels that make the token grid.
+            grid: side of that grid.
+            dim: width of all tokens; `heads` divides it.
+            heads: attention heads.
+            encoder_layers: Transformer blocks over the grid.
+            volume_depth: depth bins of the heatmap volume, over the wrist's depth
+                +- `depth_range_m`.
+            depth_range_m: see `volume_depth`.
+            fusion_layers: Transformer blocks over joint and gesture tokens.
+            fusion: 'self' puts gesture tokens among the joint tokens, 'cross' lets joint tokens
+                attend to them.
+            gesture_tokens: False is the ablation without guidance tokens.
+            gate_init: where the gates of both gesture tokens start.
+            side_input: tell the network which hand it sees, as an embedding on the joint tokens
+                and by showing the MANO head the joints' places in the right-hand frame.
+            mean_rotations: (16, 3, 3) the pose that training starts from, root first; MANO's mean
+                pose with its root at rest by default.
+        """
+        super().__init__()
+        self.gesture_net = gesture_net
+        self.mano = mano
+        self.pose_levels = pose_levels
+        self.depth_range_m = depth_range_m
+        self.side_input = side_input
+
+        channels = gesture_net.backbone.channels
+        self.grid_encoder = GridEncoder(
+            channels=[channels[stride] for stride in pose_levels],
+            dim=dim,
+            heads=heads,
+            layers=encoder_layers,
+            grid=grid,
+        )
+        self.volume_head = VolumeHead(dim=dim, joints=len(JOINTS), depth=volume_depth)
+        self.gesture_tokens = (
+            GestureTokens(
+                coarse_classes=gesture_net.heads.coarse_classes,
+                fine_classes=gesture_net.heads.fine_classes,
+                dim=dim,
+                gate=gate_init,
+            )
+            if gesture_tokens
+            else None
+        )
+        self.fusion = TokenFusion(
+            joints=len(JOINTS),
+            dim=dim,
+            heads=heads,
+            layers=fusion_layers,
+            cross=fusion == "cross" and gesture_tokens,
+            side_input=side_input,
+        )
+        if mean_rotations is None:
+            mean_rotations = _rest(mano)
+        self.mano_head = ManoHead(
+            joints=len(JOINTS),
+            dim=dim,
+            features=gesture_net.heads.features,
+            mean_rot6d=matrix_to_rot6d(mean_rotations),
+        )
+
+    def forward(self, image: Tensor, is_left: Tensor) -> PoseOutput:
+        """What Stage 2 says of images (B, 3, S, S) uint8 RGB of hands with this side, (B,) bool."""
+        levels = self.gesture_net.backbone(image)
+        gesture = self.gesture_net.gestures(levels)
+
+        grid = self.grid_encoder([levels[stride] for stride in self.pose_levels])  # (B, C, G, G)
+        uvd = self.volume_head(grid)  # (B, 21, 3) in [-1, 1]
+        # The places are learnt by their own losses: MANO's would drag them to where they help MANO.
+        places = uvd.detach()
+        joint_tokens = sample_tokens(grid, places[..., :2])  # (B, 21, C)
+
+        guidance = None
+        if self.gesture_tokens is not None:
+            guidance = self.gesture_tokens(gesture.coarse_logits, gesture.fine_logits)  # (B, 2, C)
+        tokens = self.fusion(joint_tokens, guidance, is_left)  # (B, 21, C)
+
+        if self.side_input:
+            places = mirror_points(places, is_left)  # as a right hand's, like the parameters
+        rot6d, betas = self.mano_head(tokens, places, gesture.features)
+        rot6d, betas = rot6d.float(), betas.float()  # bf16 would cost millimetres from here on
+        rotmat = rot6d_to_matrix(rot6d)  # (B, 16, 3, 3)
+        hand = self.mano(rotmat[:, 0], rotmat[:, 1:], betas)
+        wrist = hand.joints[:, [WRIST]]  # (B, 1, 3)
+
+        return PoseOutput(
+            uv=(uvd[..., :2] + 1) / 2 * (image.shape[-1] - 1),
+            depth_rel=uvd[..., 2] * self.depth_range_m,
+            rot6d=rot6d,
+            rotmat=rotmat,
+            betas=betas,
+            joints=mirror_points(hand.joints - wrist, is_left),
+            vertices=mirror_points(hand.vertices - wrist, is_left),
+            coarse_logits=gesture.coarse_logits,
+            fine_logits=gesture.fine_logits,
+            gates=uvd.new_zeros(2) if self.gesture_tokens is None else self.gesture_tokens.gates,
+        )
+
+
+def _rest(mano: Mano) -> Tensor:
+    """MANO's mean pose with its root at rest, (16, 3, 3)."""
+    mean = mano.rotations(mano.hands_mean.new_zeros(1, 45))[0]  # (15, 3, 3)
+    return torch.cat([torch.eye(3, device=mean.device)[None], mean])

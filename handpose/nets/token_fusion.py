@@ -1,0 +1,91 @@
+"""Joint tokens refined under the guidance of two gesture tokens (paper, section 3.2.2).
+
+Letters: B batch, J = 21 joints, C token width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from handpose.nets.transformer import Transformer
+
+
+class GestureTokens(nn.Module):
+    """A coarse and a fine token: gate * MLP(logits) + type embedding.
+
+    The gates are learnable scalars that start near zero, so that training starts as if without
+    gesture guidance; the type embeddings are what is left of the tokens then.
+    """
+
+    def __init__(self, *, coarse_classes: int, fine_classes: int, dim: int, gate: float) -> None:
+        """Two independent two-layer MLPs from logits to tokens; both gates start at `gate`."""
+        super().__init__()
+        self.coarse = _mlp(coarse_classes, dim)
+        self.fine = _mlp(fine_classes, dim)
+        self.gates = nn.Parameter(torch.full((2,), gate))
+        self.types = nn.Parameter(0.02 * torch.randn(2, dim))
+
+    def forward(self, coarse_logits: Tensor, fine_logits: Tensor) -> Tensor:
+        """The two tokens, coarse first: (B, coarse classes), (B, fine classes) -> (B, 2, C)."""
+        embedded = torch.stack([self.coarse(coarse_logits), self.fine(fine_logits)], dim=1)
+        return self.gates[:, None] * embedded + self.types
+
+
+class TokenFusion(nn.Module):
+    """A Transformer over the joint tokens that hears the gesture tokens, with a learnt residual."""
+
+    def __init__(
+        self,
+        *,
+        joints: int,
+        dim: int,
+        heads: int,
+        layers: int,
+        cross: bool = False,
+        side_input: bool = False,
+    ) -> None:
+        """Fusion of `joints` tokens of width `dim`.
+
+        Args:
+            joints: number of joint tokens.
+            dim: their width.
+            heads: attention heads.
+            layers: Transformer blocks.
+            cross: the joints attend to the gestures in a step of their own (the variant of the
+                paper's rebuttal); otherwise all tokens share one self-attention (the paper).
+            side_input: add an embedding of the hand's side to every joint token.
+        """
+        super().__init__()
+        self.cross = cross
+        self.project = nn.Linear(dim, dim)
+        self.position = nn.Parameter(0.02 * torch.randn(joints, dim))
+        self.side = nn.Embedding(2, dim) if side_input else None
+        self.transformer = Transformer(dim=dim, heads=heads, layers=layers, cross=cross)
+        self.residual = nn.Conv1d(dim, dim, kernel_size=1)
+
+    def forward(self, joints: Tensor, gestures: Tensor | None, is_left: Tensor) -> Tensor:
+        """Refined joint tokens.
+
+        Args:
+            joints: (B, J, C) features sampled at the joints.
+            gestures: (B, 2, C) guidance tokens; None is the ablation without them.
+            is_left: (B,) bool.
+
+        Returns:
+            (B, J, C).
+        """
+        tokens = self.project(joints) + self.position  # (B, J, C)
+        if self.side is not None:
+            tokens = tokens + self.side(is_left.long())[:, None]
+        if gestures is None or self.cross:
+            refined: Tensor = self.transformer(tokens, gestures)
+        else:
+            together = torch.cat([tokens, gestures], dim=1)  # (B, J + 2, C)
+            refined = self.transformer(together)[:, : joints.shape[1]]  # (B, J, C)
+        original: Tensor = self.residual(joints.transpose(1, 2))  # (B, C, J)
+        return refined + original.transpose(1, 2)
+
+
+def _mlp(classes: int, dim: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(classes, dim), nn.GELU(), nn.Linear(dim, dim))

@@ -1,0 +1,229 @@
+"""Crops of all samples into WebDataset tars: `python -m stages.shard`.
+
+Reads `data/ingest/samples.parquet`, `data/labels/membership.txt` (which folders are in) and the
+photos under `data.root`. Writes `data/shard/`: tars/, index.json, rejects.csv, manifest.json. It
+sees no class, so relabelling does not run it again.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from handpose.data.crop import affine, square, warp
+from handpose.data.photo import PhotoError, read_photo
+from handpose.data.shards import Index, ShardError, Tar, write_tar
+from handpose.data.stored import FIELDS, ORIGIN
+from handpose.hand.camera import warp_intrinsics
+from stages.artifacts import (
+    Progress,
+    atomic_file,
+    atomic_folder,
+    run_door,
+    write_json,
+    write_manifest,
+)
+from stages.params import Shard, load_params
+
+SAMPLES = Path("data/ingest/samples.parquet")
+MEMBERSHIP = Path("data/labels/membership.txt")
+OUT = Path("data/shard")
+
+SPLITS = ("train", "validation", "test", "official_val", "official_test")
+COLUMNS = (*FIELDS, *ORIGIN, "split", "official_split", "file_name", "width", "height", "bbox")
+
+
+class Reject(NamedTuple):
+    """A sample that could not be cut."""
+
+    sample_id: int
+    split: str
+    file_name: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One tar to write."""
+
+    path: Path
+    rows: pa.Table  # of samples.parquet, in the order of the tar
+    images: Path
+    shard: Shard
+
+
+@dataclass(frozen=True)
+class Written:
+    """One tar written, and what did not get into it."""
+
+    tar: Tar
+    rejects: list[Reject]
+
+
+def main() -> None:
+    """Read the parameters, cut and write every tar, then the index, the rejects, the manifest."""
+    started = time.monotonic()
+    params = load_params()
+    samples = read_members(SAMPLES, MEMBERSHIP)
+    with atomic_folder(OUT / "tars") as folder:
+        tasks = plan(samples, folder, Path(params.data.root) / "images", params.shard)
+        progress = Progress("shard", samples.num_rows, "images")
+        written = []
+        for result in run(tasks, params.shard.workers or os.cpu_count() or 1):
+            written.append(result)
+            progress.step(result.tar.samples + len(result.rejects))
+        rejects = sorted(reject for result in written for reject in result.rejects)
+        write_rejects(OUT / "rejects.csv", rejects)
+        reasons = Counter(reject.reason for reject in rejects)
+        if len(rejects) == samples.num_rows:
+            raise ShardError(
+                f"no sample is left: all {len(rejects)} were rejected ({dict(reasons)}), the first "
+                f"one because {rejects[0].detail}. Does data.root ({params.data.root}) hold "
+                f"images/? The whole list is in {OUT / 'rejects.csv'}"
+            )
+        tars = keep_filled(folder, [result.tar for result in written])
+        (OUT / "index.json").unlink(missing_ok=True)  # the old one, just before its tars go
+    index = Index(params.shard.stored_px, params.shard.view_px, tars)
+    write_json(OUT / "index.json", index.to_json())
+    counts = {split: index.count(split) for split in tars} | {"rejected": dict(reasons)}
+    print(f"shard: {counts}")
+    write_manifest(
+        OUT / "manifest.json", started=started, counts=counts, outputs=[OUT / "index.json"]
+    )
+
+
+def read_members(samples: Path, membership: Path) -> pa.Table:
+    """Rows of samples.parquet whose folder is in, by sample_id, with the columns needed here.
+
+    Raises:
+        ShardError: a file is missing, or no row is left.
+    """
+    for path, stage in ((samples, "ingest"), (membership, "label")):
+        if not path.is_file():
+            raise ShardError(f"{path}: not found; run `dvc repro {stage}` first")
+    folders = membership.read_text("utf-8").splitlines()
+    table = pq.read_table(samples, columns=list(COLUMNS))
+    table = table.filter(pc.is_in(table["seq_name"], pa.array(folders, pa.string())))
+    if table.num_rows == 0:
+        raise ShardError(
+            f"{samples} has no row of the {len(folders)} folders in {membership}: nothing to cut"
+        )
+    return table.sort_by("sample_id")
+
+
+def plan(samples: pa.Table, folder: Path, images: Path, shard: Shard) -> Iterator[Task]:
+    """The tars to write: train in one random order for good, the other splits by sample_id."""
+    split_of = np.asarray(samples["split"])
+    for split in SPLITS:
+        rows = np.flatnonzero(split_of == split)
+        if split == "train":
+            rows = np.random.default_rng(shard.seed).permutation(rows)
+        for number, start in enumerate(range(0, len(rows), shard.samples_per_tar)):
+            part = samples.take(rows[start : start + shard.samples_per_tar])
+            yield Task(folder / f"{split}-{number:06d}.tar", part, images, shard)
+
+
+def run(tasks: Iterator[Task], workers: int) -> Iterator[Written]:
+    """Every task's result, in any order; a task's bytes do not depend on who writes it.
+
+    Few tasks wait at a time, since each carries its rows.
+    """
+    if workers == 1:
+        yield from map(write, tasks)
+        return
+    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        pending: set[Future[Written]] = set()
+        for task in tasks:
+            pending.add(pool.submit(write, task))
+            if len(pending) >= 2 * workers:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in pending)
+
+
+def write(task: Task) -> Written:
+    """Cut the samples of one tar and write it."""
+    rejects: list[Reject] = []
+    return Written(write_tar(task.path, _cut_all(task, rejects)), rejects)
+
+
+def _cut_all(task: Task, rejects: list[Reject]) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The stored samples of a tar; those that cannot be cut go to `rejects`."""
+    for row in task.rows.to_pylist():
+        try:
+            yield cut(row, task.images, task.shard)
+        except PhotoError as error:
+            origin = (row["sample_id"], row["split"], row["file_name"])
+            rejects.append(Reject(*origin, error.reason, error.detail))
+
+
+def cut(row: Mapping[str, Any], images: Path, shard: Shard) -> tuple[bytes, dict[str, Any]]:
+    """The stored crop of one sample as JPEG, and its label with the camera of the crop.
+
+    Raises:
+        PhotoError: the photo is damaged or of another size than annotated, or the box is empty.
+    """
+    path = images / row["official_split"] / row["file_name"]
+    photo = read_photo(path)
+    if photo.shape[:2] != (row["height"], row["width"]):
+        found, told = f"{photo.shape[1]}x{photo.shape[0]}", f"{row['width']}x{row['height']}"
+        raise PhotoError("image_size", f"{path} is {found} px, its annotation says {told}")
+    try:
+        region = square(row["bbox"], shard.box_scale * shard.stored_px / shard.view_px)
+    except ValueError as error:
+        raise PhotoError("empty_box", f"{path}: {error}") from None
+    A = affine(region, shard.stored_px)
+    label = {key: row[key] for key in ORIGIN} | {key: _array(row[key]) for key in FIELDS}
+    label["K"] = warp_intrinsics(label["K"].reshape(3, 3), A)
+    return _jpeg(warp(photo, A, shard.stored_px), shard.jpeg_quality), label
+
+
+def _array(value: Any) -> Any:
+    """Lists of the parquet file as arrays: flags as bool, numbers as float32."""
+    if not isinstance(value, list):
+        return value
+    return np.array(value, np.bool_ if isinstance(value[0], bool) else np.float32)
+
+
+def _jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
+    """A baseline JPEG of an RGB image."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def write_rejects(path: Path, rejects: list[Reject]) -> None:
+    """The table of what could not be cut; its header alone when all is well."""
+    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(Reject._fields)
+        writer.writerows(rejects)
+
+
+def keep_filled(folder: Path, tars: list[Tar]) -> dict[str, tuple[Tar, ...]]:
+    """The tars of each split in order; one whose samples were all rejected is removed."""
+    for tar in tars:
+        if tar.samples == 0:
+            (folder / tar.name).unlink()
+    filled = sorted((tar for tar in tars if tar.samples), key=lambda tar: tar.name)
+    splits = {s: tuple(tar for tar in filled if tar.name.startswith(f"{s}-")) for s in SPLITS}
+    return {split: kept for split, kept in splits.items() if kept}
+
+
+if __name__ == "__main__":
+    sys.exit(run_door(main, "shard"))

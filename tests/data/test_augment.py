@@ -1,0 +1,194 @@
+"""Augmentation: whatever moves, joints project where the image went and MANO agrees with them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from handpose.data.augment import Augmentation, Move, apply
+from handpose.hand.mano import Mano
+from handpose.sample import UNLABELLED, HandSample
+
+STORED, VIEW = 128, 96
+EVERYTHING = Augmentation(rotation_deg=40, scale=0.2, shift=0.04, colour=0.3, flip=0.5)
+
+
+def project(sample: HandSample) -> NDArray[np.float64]:
+    """Pixels (21, 2) of the joints of a sample in its own crop."""
+    homogeneous = sample.joints_cam.astype(float) @ sample.K.T.astype(float)
+    return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:])
+
+
+def painted(is_left: bool, seed: int = 0) -> HandSample:
+    """21 points before a camera, each with a blurred dot where it projects, 10 px apart."""
+    rng = np.random.default_rng(seed)
+    K = np.array([[700, 0, 40], [0, 690, 80], [0, 0, 1]], float)  # fx != fy, off the middle
+    grid = np.stack(np.meshgrid(np.arange(5), np.arange(5)), -1).reshape(-1, 2)[:21]
+    uv = 42 + 10.5 * grid + rng.uniform(-0.5, 0.5, (21, 2))
+    depth = rng.uniform(0.5, 0.9, (21, 1))
+    joints = np.concatenate([uv, np.ones((21, 1))], 1) @ np.linalg.inv(K).T * depth
+    v, u = np.indices((STORED, STORED))
+    dots = np.exp(-((u - uv[:, :1, None]) ** 2 + (v - uv[:, 1:, None]) ** 2) / (2 * 1.5**2))
+    image = np.repeat(np.rint(200 * dots.max(0)).astype(np.uint8)[..., None], 3, axis=2)
+    return HandSample(
+        image=image,
+        K=K.astype(np.float32),
+        joints_cam=joints.astype(np.float32),
+        joint_valid=np.ones(21, np.bool_),
+        global_orient=rng.standard_normal(3).astype(np.float32),
+        hand_pose=rng.normal(0, 0.3, 45).astype(np.float32),
+        betas=rng.standard_normal(10).astype(np.float32),
+        has_mano=True,
+        is_left=is_left,
+        coarse=3,
+        fine=5,
+        sample_id=7,
+    )
+
+
+def view(move: Move, sample: HandSample, out_px: int = VIEW) -> HandSample:
+    return apply(move, sample, view_px=VIEW, out_px=out_px, twin=(30, 40))
+
+
+def dot_near(image: NDArray[np.uint8], uv: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Centre of the bright spot within `reach` px of uv."""
+    u0, v0 = np.rint(uv).astype(int)
+    patch = image[v0 - reach : v0 + reach + 1, u0 - reach : u0 + reach + 1, 1].astype(float)
+    v, u = np.indices(patch.shape)
+    return np.array([(u * patch).sum(), (v * patch).sum()]) / patch.sum() + (u0, v0) - reach
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("out_px", [VIEW, 150])
+def test_joints_project_to_the_dots_after_any_move(is_left: bool, seed: int, out_px: int) -> None:
+    move = EVERYTHING.draw(np.random.default_rng(seed))
+    moved = view(move, painted(is_left), out_px)
+    reach = round(3.2 * out_px / VIEW)
+    inside = [uv for uv in project(moved) if ((uv > reach + 1) & (uv < out_px - reach - 2)).all()]
+    assert len(inside) >= 15
+    for uv in inside:
+        np.testing.assert_allclose(dot_near(moved.image, uv, reach), uv, atol=0.25)
+
+
+def test_the_seeds_above_hold_mirrored_and_unmirrored_moves() -> None:
+    moves = [EVERYTHING.draw(np.random.default_rng(seed)) for seed in range(6)]
+    assert {move.mirrored for move in moves} == {True, False}
+
+
+def test_without_a_move_it_is_the_middle_of_the_stored_crop_bit_for_bit() -> None:
+    sample = dataclasses.replace(
+        painted(False),
+        image=np.random.default_rng(0).integers(0, 256, (STORED, STORED, 3), dtype=np.uint8),
+    )
+    still = view(Augmentation().draw(np.random.default_rng(0)), sample)
+    np.testing.assert_array_equal(still.image, sample.image[16:112, 16:112])
+    np.testing.assert_allclose(project(still), project(sample) - 16, atol=1e-4)
+    for name in ("joints_cam", "global_orient", "hand_pose", "betas", "is_left", "coarse", "fine"):
+        np.testing.assert_array_equal(getattr(still, name), getattr(sample, name))
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+def test_mirror_twice_is_identity(is_left: bool) -> None:
+    sample, mirror = painted(is_left), Move(mirrored=True)
+    once = apply(mirror, sample, view_px=STORED, out_px=STORED, twin=(30, 40))
+    twice = apply(mirror, once, view_px=STORED, out_px=STORED, twin=(3, 5))
+    assert (once.is_left, once.coarse, once.fine) == (not is_left, 30, 40)
+    np.testing.assert_array_equal(once.image, sample.image[:, ::-1])
+    for field in dataclasses.fields(HandSample):
+        np.testing.assert_array_equal(getattr(twice, field.name), getattr(sample, field.name))
+
+
+def test_a_mirrored_camera_keeps_its_focal_length_and_mirrors_its_centre() -> None:
+    sample = painted(False)
+    mirrored = apply(Move(mirrored=True), sample, view_px=STORED, out_px=STORED, twin=(30, 40))
+    expected = sample.K.copy()
+    expected[0, 2] = STORED - 1 - expected[0, 2]
+    np.testing.assert_allclose(mirrored.K, expected, rtol=1e-6)
+    np.testing.assert_array_equal(mirrored.joints_cam, sample.joints_cam * np.float32([-1, 1, 1]))
+
+
+def mano_joints(sample: HandSample, mano: Mano) -> NDArray[np.float32]:
+    """Wrist-relative joints (21, 3) of the sample's MANO parameters, as seen."""
+    parameters = (getattr(sample, name) for name in ("global_orient", "hand_pose", "betas"))
+    tensors = (torch.from_numpy(values)[None] for values in parameters)
+    out = mano.hand(*tensors, torch.tensor([sample.is_left]))
+    return np.asarray(out.joints[0].numpy())
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_mano_of_the_moved_parameters_is_the_moved_mano(
+    mano: Mano, is_left: bool, seed: int
+) -> None:
+    sample = painted(is_left, seed)
+    wrist = np.float32([0.02, -0.01, 0.6])
+    sample = dataclasses.replace(sample, joints_cam=mano_joints(sample, mano) + wrist)
+    moved = view(EVERYTHING.draw(np.random.default_rng(seed)), sample)
+    relative = moved.joints_cam - moved.joints_cam[0]
+    np.testing.assert_allclose(mano_joints(moved, mano), relative, atol=2e-6)
+
+
+def test_zoom_and_shift_leave_the_hand_alone() -> None:
+    sample = painted(True)
+    moved = view(Move(zoom=1.2, shift=(0.1, -0.2)), sample)
+    for name in ("joints_cam", "global_orient", "hand_pose", "betas"):
+        np.testing.assert_array_equal(getattr(moved, name), getattr(sample, name))
+    expected = 47.5 + 1.2 * (project(sample) - 63.5) + 96 * np.array([0.1, -0.2])
+    np.testing.assert_allclose(project(moved), expected, atol=1e-3)
+
+
+def test_without_a_fit_the_root_stays_zero() -> None:
+    zero = np.zeros(3, np.float32)
+    sample = dataclasses.replace(painted(True), has_mano=False, global_orient=zero)
+    np.testing.assert_array_equal(view(Move(angle=0.5), sample).global_orient, zero)
+
+
+def test_invalid_joints_stay_zero() -> None:
+    sample = painted(False)
+    sample.joints_cam[4] = 0
+    moved = view(Move(angle=0.5, mirrored=True), sample)
+    np.testing.assert_array_equal(moved.joints_cam[4], 0)
+
+
+def test_gain_is_per_channel_clipped_and_keeps_black() -> None:
+    image = np.zeros((STORED, STORED, 3), np.uint8)
+    image[64:] = (100, 200, 250)
+    moved = view(Move(gain=(0.5, 1.2, 1.3)), dataclasses.replace(painted(False), image=image))
+    assert not moved.image[:48].any()
+    np.testing.assert_array_equal(moved.image[48:], np.broadcast_to((50, 240, 255), (48, 96, 3)))
+
+
+def test_a_sample_without_class_stays_so_when_mirrored() -> None:
+    none = (UNLABELLED, UNLABELLED)
+    sample = dataclasses.replace(painted(False), coarse=UNLABELLED, fine=UNLABELLED)
+    moved = apply(Move(mirrored=True), sample, view_px=VIEW, out_px=VIEW, twin=none)
+    assert (moved.coarse, moved.fine) == none
+
+
+def test_draws_are_a_function_of_the_generator_and_stay_in_their_ranges() -> None:
+    draws = [EVERYTHING.draw(np.random.default_rng(seed)) for seed in range(300)]
+    assert draws == [EVERYTHING.draw(np.random.default_rng(seed)) for seed in range(300)]
+    angles, zooms = np.array([d.angle for d in draws]), np.array([d.zoom for d in draws])
+    shifts, gains = np.array([d.shift for d in draws]), np.array([d.gain for d in draws])
+    for values, low, high in (
+        (np.rad2deg(angles), -40, 40),
+        (zooms, 0.8, 1.2),
+        (shifts, -0.04, 0.04),
+        (gains, 0.7, 1.3),
+    ):
+        reach = (high - low) / 20  # within the range, and close to both ends of it
+        assert low <= values.min() < low + reach and high - reach < values.max() <= high
+    assert 100 < sum(d.mirrored for d in draws) < 200
+
+
+def test_a_range_of_zero_does_not_disturb_the_other_draws() -> None:
+    fewer = dataclasses.replace(EVERYTHING, scale=0.0, flip=0.0)
+    rngs = np.random.default_rng(3), np.random.default_rng(3)
+    all_of_it, part = EVERYTHING.draw(rngs[0]), fewer.draw(rngs[1])
+    assert part == all_of_it._replace(zoom=1.0, mirrored=False)
+    assert rngs[0].random() == rngs[1].random()

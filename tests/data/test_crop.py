@@ -1,0 +1,69 @@
+"""Crops: the camera follows the pixels, whatever the zoom; nothing is invented outside."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from handpose.data.crop import Square, affine, square, warp
+
+
+def dot(size: tuple[int, int], u: float, v: float, sigma: float) -> NDArray[np.uint8]:
+    """A blurred white dot at (u, v) of a black photo (width, height)."""
+    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    grey = 255 * np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * sigma**2))
+    return np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def centroid(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    weight = image[..., 0].astype(float)
+    v, u = np.indices(weight.shape)
+    return np.array([(u * weight).sum(), (v * weight).sum()]) / weight.sum()
+
+
+def test_square_keeps_the_centre_and_takes_the_longer_side() -> None:
+    assert square([10, 20, 30, 50], 1.4) == Square(25, 45, 70)
+    assert square([10, 20, 50, 30], 1.4) == Square(35, 35, 70)
+
+
+@pytest.mark.parametrize("bbox", [(5, 5, 0, 0), (0, 0, float("nan"), 3), (0, 0, float("inf"), 3)])
+def test_a_box_without_extent_is_refused(bbox: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="no extent"):
+        square(bbox, 1.4)
+
+
+@pytest.mark.parametrize("side", [17, 64, 128, 300])  # shrunk 9 x, 2.4 x, 1.2 x; enlarged
+def test_a_dot_lands_where_the_matrix_says(side: int) -> None:
+    A = affine(Square(90.3, 61.7, 153), side)
+    u, v = 101.4, 48.2
+    crop = warp(dot((200, 160), u, v, sigma=9), A, side)
+    assert crop.shape == (side, side, 3)
+    np.testing.assert_allclose(centroid(crop), (A @ (u, v, 1))[:2], atol=0.05)
+
+
+def test_the_cropped_camera_projects_to_the_warped_pixel() -> None:
+    rng = np.random.default_rng(0)
+    K = np.array([[1261.5, 0, 155.8], [0, 1258.9, 258.8], [0, 0, 1]])
+    points = rng.uniform(-0.1, 0.1, (21, 3)) + np.array([0.02, 0.03, 0.9])
+    A = affine(Square(180, 300, 140), 128)
+    photo = points @ K.T
+    crop = points @ (A @ K).T
+    warped = (photo / photo[:, 2:]) @ A.T
+    np.testing.assert_allclose(crop / crop[:, 2:], warped, atol=1e-9)
+
+
+def test_a_crop_of_its_own_size_is_a_copy_and_outside_is_black() -> None:
+    photo = np.random.default_rng(0).integers(1, 256, (40, 50, 3), dtype=np.uint8)
+    inside = warp(photo, affine(Square(24.5, 19.5, 20), 20), 20)
+    np.testing.assert_array_equal(inside, photo[10:30, 15:35])
+    beyond = warp(photo, affine(Square(-0.5, -0.5, 20), 20), 20)  # centred on the photo's corner
+    np.testing.assert_array_equal(beyond[10:, 10:], photo[:10, :10])
+    assert not beyond[:10].any() and not beyond[:, :10].any()
+
+
+def test_shrinking_averages_fine_texture_instead_of_leaping_over_it() -> None:
+    stripes = np.zeros((96, 96, 3), np.uint8)
+    stripes[:, 1::4] = stripes[:, 2::4] = 200  # bilinear sampling of every fourth sees only white
+    crop = warp(stripes, affine(Square(47.5, 47.5, 96), 24), 24)
+    np.testing.assert_allclose(crop.astype(float), 100, atol=1)

@@ -1,0 +1,292 @@
+"""Shards: what is written is read, in an order that seed and epoch decide, or the damage is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from handpose.data import shards as module
+from handpose.data.augment import Augmentation
+from handpose.data.shards import Index, ShardError, Shards, write_tar
+from handpose.data.stored import ClassIds, encode_label
+from handpose.sample import UNLABELLED, HandBatch
+
+STORED, VIEW, OUT = 20, 14, 14
+SAMPLES, PER_TAR = 60, 20
+LABELS = {"0003_fake_gun": ClassIds(1, 21, 28, 56), "0103_fake_gun": ClassIds(28, 56, 1, 21)}
+FOLDERS = ("0003_fake_gun", "0103_fake_gun", "ROM03_LT_No_Occlusion")
+EVERYTHING = Augmentation(rotation_deg=30, scale=0.2, shift=0.1, colour=0.2, flip=0.5)
+
+
+def stored(sample_id: int) -> tuple[bytes, dict[str, Any]]:
+    """A random sample; every third one is of a folder without gesture and has no MANO fit."""
+    rng = np.random.default_rng(sample_id)
+    folder = FOLDERS[sample_id % 3]
+    grey = np.full((STORED, STORED, 3), sample_id, np.uint8)
+
+    def floats(*shape: int) -> NDArray[np.float32]:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    label = {
+        "seq_name": folder,
+        "kind": "rom" if folder.startswith("ROM") else "gesture",
+        "subject": 4,
+        "capture": 2,
+        "camera": "400026",
+        "frame": 563,
+        "K": np.array([[90, 0, 9.5], [0, 91, 8.25], [0, 0, 1]], np.float32),
+        "joints_cam": floats(21, 3) / 10 + np.float32([0, 0, 2]),
+        "joint_valid": rng.random(21) < 0.9,
+        "has_mano": folder != FOLDERS[2],
+        "global_orient": floats(3),
+        "hand_pose": floats(45),
+        "betas": floats(10),
+        "is_left": folder.startswith("01"),
+        "sample_id": sample_id,
+    }
+    return cv2.imencode(".jpg", grey)[1].tobytes(), label
+
+
+def write(folder: Path) -> Path:
+    """Shards with three tars of train and one, smaller, of test."""
+    (folder / "tars").mkdir(parents=True)
+    splits = {}
+    for split, count in (("train", SAMPLES), ("test", 7)):
+        starts = range(0, count, PER_TAR)
+        splits[split] = tuple(
+            write_tar(
+                folder / "tars" / f"{split}-{start // PER_TAR:06d}.tar",
+                map(stored, range(start, min(start + PER_TAR, count))),
+            )
+            for start in starts
+        )
+    text = json.dumps(Index(STORED, VIEW, splits).to_json())
+    (folder / "index.json").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path / "shard")
+
+
+def read(
+    folder: Path, split: str, labels: Mapping[str, ClassIds] = LABELS, **options: Any
+) -> Iterator[HandBatch]:
+    options = {"batch": 8, "image_px": OUT} | options
+    return Shards.open(folder).batches(split, labels=labels, **options)
+
+
+def ids(batches: Iterator[HandBatch]) -> list[int]:
+    return [i for batch in batches for i in batch.sample_id.tolist()]
+
+
+def assert_same(one: HandBatch, other: HandBatch) -> None:
+    for field in dataclasses.fields(HandBatch):
+        assert torch.equal(getattr(one, field.name), getattr(other, field.name)), field.name
+
+
+def test_what_was_written_is_read(folder: Path) -> None:
+    batches = list(read(folder, "test", batch=4, image_px=VIEW))
+    assert [len(batch) for batch in batches] == [4, 3]
+    fields = ("joints_cam", "joint_valid", "global_orient", "hand_pose", "betas")
+    for place, (batch, row) in enumerate(itertools.product(batches, range(4))):
+        if place == 7:
+            break
+        _, label = stored(place)
+        for name in fields:
+            np.testing.assert_array_equal(getattr(batch, name)[row].numpy(), label[name])
+        for name in ("has_mano", "is_left", "sample_id"):
+            assert getattr(batch, name)[row].item() == label[name]
+        np.testing.assert_array_equal(
+            batch.K[row].numpy(), label["K"] - np.float32([[0, 0, 3], [0, 0, 3], [0, 0, 0]])
+        )
+        assert batch.image.shape[1:] == (3, VIEW, VIEW)
+        assert (batch.image[row].int() - place).abs().max() <= 2  # JPEG
+
+
+def test_colours_are_red_green_blue(tmp_path: Path) -> None:
+    red = np.zeros((STORED, STORED, 3), np.uint8)
+    red[..., 2] = 250  # OpenCV writes blue, green, red
+    jpeg = cv2.imencode(".jpg", red)[1].tobytes()
+    (tmp_path / "tars").mkdir()
+    tar = write_tar(tmp_path / "tars" / "test-000000.tar", [(jpeg, stored(0)[1])])
+    text = json.dumps(Index(STORED, VIEW, {"test": (tar,)}).to_json())
+    (tmp_path / "index.json").write_text(text, encoding="utf-8")
+    image = next(read(tmp_path, "test")).image[0].float().mean((1, 2))
+    assert image[0] > 240 and image[1:].max() < 10
+
+
+def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
+    one, other = write(tmp_path / "one"), write(tmp_path / "other")
+    for file in sorted(one.rglob("*.*")):
+        assert file.read_bytes() == (other / file.relative_to(one)).read_bytes()
+
+
+def test_the_label_holds_no_class() -> None:
+    keys = set(json.loads(encode_label(stored(0)[1])))
+    assert not {key for key in keys if "coarse" in key or "fine" in key or "gesture" in key}
+
+
+def test_an_epoch_holds_each_sample_once_less_the_last_incomplete_batch(folder: Path) -> None:
+    batches = list(read(folder, "train", epoch=0))
+    assert [len(batch) for batch in batches] == [8] * (SAMPLES // 8)
+    seen = ids(iter(batches))
+    assert len(set(seen)) == len(seen) == 56
+
+
+def test_order_is_a_function_of_seed_and_epoch(folder: Path) -> None:
+    orders = {
+        (seed, epoch): tuple(ids(read(folder, "train", seed=seed, epoch=epoch)))
+        for seed in range(2)
+        for epoch in range(3)
+    }
+    assert len(set(orders.values())) == 6
+    again = Shards.open(folder)
+    for (seed, epoch), order in orders.items():
+        batches = again.batches(
+            "train", batch=8, image_px=OUT, labels=LABELS, seed=seed, epoch=epoch
+        )
+        assert tuple(ids(batches)) == order
+
+
+def test_a_small_split_is_shuffled_through_and_through(folder: Path) -> None:
+    orders = np.array([ids(read(folder, "train", epoch=e, batch=SAMPLES)) for e in range(40)])
+    first_tars = [len({i // PER_TAR for i in order[:8]}) for order in orders]
+    assert np.mean(first_tars) > 2.5  # 2.9 of 3 expected where the first tar alone would give 1
+    assert abs(orders[:, :20].mean() - (SAMPLES - 1) / 2) < 3
+    together = (np.abs(np.diff(orders)) == 1).mean()  # neighbours in the tars
+    assert together < 0.06  # 2 / 60 expected
+
+
+def test_a_buffer_smaller_than_the_split_still_gives_every_sample(folder: Path) -> None:
+    orders = [ids(read(folder, "train", epoch=e, batch=10, buffer=5)) for e in range(4)]
+    assert all(sorted(order) == list(range(SAMPLES)) for order in orders)
+    assert len({order[0] // PER_TAR for order in orders}) > 1  # the tars take turns at the start
+
+
+def test_resuming_gives_the_batches_of_an_unbroken_epoch(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = list(read(folder, "train", epoch=3, seed=5, augmentation=EVERYTHING))
+    decoded = []
+
+    def counting(jpeg: bytes, label: Mapping[str, Any], classes: ClassIds) -> Any:
+        decoded.append(label["sample_id"])
+        return original(jpeg, label, classes)
+
+    original = module.decode
+    monkeypatch.setattr(module, "decode", counting)
+    rest = list(read(folder, "train", epoch=3, seed=5, augmentation=EVERYTHING, skip=4))
+    assert len(rest) == len(whole) - 4
+    for one, other in zip(rest, whole[4:], strict=True):
+        assert_same(one, other)
+    assert decoded == ids(iter(rest))
+
+
+def test_a_move_depends_on_the_sample_not_on_its_place(folder: Path) -> None:
+    def images(**options: Any) -> dict[int, torch.Tensor]:
+        batches = read(folder, "train", epoch=1, augmentation=EVERYTHING, **options)
+        return {i: K for b in batches for i, K in zip(b.sample_id.tolist(), b.K, strict=True)}
+
+    one, other = images(batch=10), images(batch=20, buffer=7)
+    assert all(torch.equal(one[i], other[i]) for i in range(SAMPLES))
+
+
+def test_moves_differ_between_epochs(folder: Path) -> None:
+    K = [
+        {i: k for b in batches for i, k in zip(b.sample_id.tolist(), b.K, strict=True)}
+        for batches in (
+            read(folder, "train", epoch=epoch, batch=60, augmentation=EVERYTHING)
+            for epoch in (0, 1)
+        )
+    ]
+    assert not any(torch.equal(K[0][i], K[1][i]) for i in range(SAMPLES))
+
+
+def test_evaluation_reads_each_sample_once_in_stored_order(folder: Path) -> None:
+    batches = list(read(folder, "train", batch=50))
+    assert [len(batch) for batch in batches] == [50, 10]
+    assert ids(iter(batches)) == list(range(SAMPLES))
+
+
+def test_classes_are_joined_by_folder(folder: Path) -> None:
+    batch = next(read(folder, "test", batch=7))
+    assert batch.coarse.tolist() == [1, 28, UNLABELLED] * 2 + [1]
+    assert batch.fine.tolist() == [21, 56, UNLABELLED] * 2 + [21]
+    relabelled = LABELS | {"0003_fake_gun": ClassIds(9, 9, 36, 44)}
+    other = next(read(folder, "test", relabelled, batch=7))
+    assert other.coarse.tolist() == [9, 28, UNLABELLED] * 2 + [9]
+    assert_same(dataclasses.replace(other, coarse=batch.coarse, fine=batch.fine), batch)
+
+
+def test_a_flip_takes_the_class_of_the_other_hand(folder: Path) -> None:
+    flipped = next(read(folder, "test", batch=7, augmentation=Augmentation(flip=1)))
+    assert flipped.coarse.tolist() == [28, 1, UNLABELLED] * 2 + [28]
+    assert flipped.fine.tolist() == [56, 21, UNLABELLED] * 2 + [56]
+    assert flipped.is_left.tolist() == [True, False, True] * 2 + [True]
+
+
+def test_canonical_mode_mirrors_left_hands_only_and_keeps_their_class(folder: Path) -> None:
+    one_class = dict.fromkeys(LABELS, ClassIds(1, 21, 1, 21))
+    plain = next(read(folder, "test", one_class, batch=7))
+    batch = next(read(folder, "test", one_class, batch=7, canonical=True))
+    assert not batch.is_left.any()
+    assert batch.coarse.tolist() == [1, 1, UNLABELLED] * 2 + [1]
+    sign = torch.where(plain.is_left, -1.0, 1.0)[:, None]
+    assert torch.equal(batch.joints_cam[..., 0], plain.joints_cam[..., 0] * sign)
+    assert torch.equal(batch.hand_pose, plain.hand_pose)
+
+
+def test_a_gesture_folder_without_class_is_told(folder: Path) -> None:
+    with pytest.raises(ShardError, match=r"'0103_fake_gun' \(sample 1\).*run `dvc repro`"):
+        next(read(folder, "test", {"0003_fake_gun": LABELS["0003_fake_gun"]}))
+
+
+def test_what_is_not_there_is_told_with_what_is(folder: Path) -> None:
+    with pytest.raises(ShardError, match=r"'official_val' holds 0 samples.*train 60, test 7"):
+        read(folder, "official_val")
+    with pytest.raises(ShardError, match="'test' holds 7 samples, but one batch needs 8"):
+        read(folder, "test", epoch=0)
+    assert Shards.open(folder).index.count("official_val") == 0
+
+
+def test_unfinished_and_foreign_folders_are_refused(folder: Path) -> None:
+    (folder / "index.json").write_text('{"splits": 3}', encoding="utf-8")
+    with pytest.raises(ShardError, match="is no index of shards"):
+        Shards.open(folder)
+    (folder / "index.json").unlink()
+    with pytest.raises(ShardError, match=r"index\.json: not found; no finished shards"):
+        Shards.open(folder)
+
+
+def test_a_missing_or_cut_tar_is_refused_at_once(folder: Path) -> None:
+    tar = folder / "tars" / "train-000001.tar"
+    content = tar.read_bytes()
+    tar.chmod(0o644)
+    tar.write_bytes(content[:-512])
+    with pytest.raises(ShardError, match=rf"train-000001\.tar: {len(content) - 512} bytes"):
+        Shards.open(folder)
+    tar.unlink()
+    with pytest.raises(ShardError, match=r"train-000001\.tar: not found"):
+        Shards.open(folder)
+
+
+def test_a_changed_byte_is_refused_when_its_tar_is_read(folder: Path) -> None:
+    tar = folder / "tars" / "test-000000.tar"
+    content = bytearray(tar.read_bytes())
+    content[700] ^= 1
+    tar.write_bytes(content)
+    assert len(ids(read(folder, "train"))) == SAMPLES  # the other tars are whole
+    with pytest.raises(ShardError, match=r"test-000000\.tar: its SHA-256"):
+        next(read(folder, "test"))

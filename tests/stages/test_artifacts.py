@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import errno
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from handpose.errors import HandPoseError
+from stages.artifacts import (
+    Progress,
+    atomic_file,
+    atomic_folder,
+    digest,
+    run_door,
+    write_json,
+    write_manifest,
+)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.txt"
+    with pytest.raises(RuntimeError), atomic_file(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert list(path.parent.iterdir()) == []
+    with atomic_file(path) as partial:
+        partial.write_text("whole")
+    assert path.read_text() == "whole"
+
+
+def test_a_failed_folder_leaves_the_former_one(tmp_path: Path) -> None:
+    path = tmp_path / "tars"
+    with atomic_folder(path) as partial:
+        (partial / "old").touch()
+    with pytest.raises(RuntimeError), atomic_folder(path) as partial:
+        (partial / "new").touch()
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["tars"]
+    assert [p.name for p in path.iterdir()] == ["old"]
+
+
+def test_digest_sees_bytes_and_names(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a").write_text("1")
+    before = digest(tmp_path / "x")
+    (tmp_path / "x" / "a").rename(tmp_path / "x" / "b")
+    renamed = digest(tmp_path / "x")
+    (tmp_path / "x" / "b").write_text("2")
+    assert len({before, renamed, digest(tmp_path / "x")}) == 3
+
+
+def test_json_refuses_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "m.json", {"mpjpe": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_manifest_holds_counts_digests_versions_and_seconds(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    write_manifest(
+        tmp_path / "manifest.json",
+        started=time.monotonic(),
+        counts={"samples": 3},
+        outputs=[tmp_path / "out"],
+    )
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["counts"] == {"samples": 3}
+    assert manifest["digests"] == {str(tmp_path / "out"): digest(tmp_path / "out")}
+    assert {"torch", "smplx"} <= manifest["versions"].keys()
+    assert manifest["seconds"] >= 0
+
+
+def test_user_errors_exit_2_without_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse() -> None:
+        raise HandPoseError("params.yaml: mend it")
+
+    assert run_door(refuse, "shard") == 2
+    assert capsys.readouterr().err == "shard: params.yaml: mend it\n"
+
+
+def test_full_disk_is_told_and_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+    def fill() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "data/shard/tars")
+
+    assert run_door(fill, "shard") == 2
+    message = capsys.readouterr().err
+    assert "No space left on device (data/shard/tars)" in message
+    assert "free space" in message
+
+
+def test_our_own_faults_keep_their_traceback() -> None:
+    def fault() -> None:
+        raise KeyError("joint")
+
+    with pytest.raises(KeyError):
+        run_door(fault, "shard")
+
+
+def test_progress_tells_count_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("shard", 4, "images", every_s=0)
+    assert list(progress.over("abcd")) == list("abcd")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("shard: 1/4 images, ")
+    assert lines[-1].startswith("shard: 4/4 images, ")
+    assert lines[-1].endswith("0 s left")

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.params import Params, ParamsError, load_params
+
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
+
+
+def refusal(tmp_path: Path, **changes: Any) -> str:
+    """The message for the shipped parameters with `section__key=value` changed."""
+    params = yaml.safe_load(SHIPPED.read_text("utf-8"))
+    for dotted, value in changes.items():
+        *sections, key = dotted.split("__")
+        place = params
+        for section in sections:
+            place = place[section]
+        place[key] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+    with pytest.raises(ParamsError) as caught:
+        load_params(path)
+    return str(caught.value)
+
+
+def test_shipped_parameters_are_accepted_and_frozen() -> None:
+    params = load_params(SHIPPED)
+    with pytest.raises(Exception, match="frozen"):
+        params.net.dim = 3  # type: ignore[misc]
+
+
+def test_every_key_in_the_file_is_a_field_and_the_reverse() -> None:
+    dumped = Params.model_validate(yaml.safe_load(SHIPPED.read_text("utf-8"))).model_dump()
+    assert dumped.keys() == yaml.safe_load(SHIPPED.read_text("utf-8")).keys()
+
+
+def test_misspelt_key_is_named_with_the_nearest_known_one(tmp_path: Path) -> None:
+    message = refusal(tmp_path, pretrain__epoch=3)
+    assert "pretrain.epoch: unknown key; did you mean pretrain.epochs?" in message
+
+
+def test_unknown_section_and_deep_key_are_told_at_once(tmp_path: Path) -> None:
+    message = refusal(tmp_path, pretrian={}, pose__augment__rotation=1)
+    assert "pretrian: unknown key; did you mean pretrain?" in message
+    assert "pose.augment.rotation: unknown key; did you mean pose.augment.rotation_deg?" in message
+
+
+def test_missing_key_and_wrong_type_name_key_and_value(tmp_path: Path) -> None:
+    message = refusal(tmp_path, net__dim="wide", label={"map": "labels/gesture_map.csv"})
+    assert "net.dim" in message
+    assert "'wide'" in message
+    assert "label.handedness: is missing" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "both"),
+    [
+        (
+            {
+                "label__handedness": "canonical",
+                "net__side_input": False,
+                "pose__augment__flip": 0.5,
+            },
+            ("label.handedness", "pose.augment.flip"),
+        ),
+        ({"label__handedness": "canonical"}, ("label.handedness", "net.side_input")),
+        ({"net__side_input": False}, ("label.handedness", "net.side_input")),
+        ({"shard__stored_px": 50}, ("shard.stored_px", "shard.view_px")),
+        ({"shard__stored_px": 127}, ("shard.stored_px", "shard.view_px")),
+        ({"net__image_px": 128}, ("shard.view_px", "net.image_px")),
+        ({"net__heads": 5}, ("net.dim", "net.heads")),
+        (
+            {"ingest__test_subjects": [8, 9]},
+            ("ingest.validation_subjects", "ingest.test_subjects"),
+        ),
+    ],
+)
+def test_contradictions_name_both_keys(
+    tmp_path: Path, changes: dict[str, Any], both: tuple[str, str]
+) -> None:
+    message = refusal(tmp_path, **changes)
+    assert all(key in message for key in both)
+
+
+def test_absent_file_and_broken_yaml(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="not found; run from the folder"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("net: [1, 2", encoding="utf-8")
+    with pytest.raises(ParamsError, match="not readable YAML"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_empty_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("", encoding="utf-8")
+    with pytest.raises(ParamsError, match="whole file"):
+        load_params(tmp_path / "params.yaml")
