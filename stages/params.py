@@ -113,6 +113,7 @@ class Net(Section):
     backbone: str  # a timm HRNet
     feature_location: Literal["", "incre"]  # '' raw branches; 'incre' 128/256/512/1024 channels
     weights: str  # '' random; 'imagenet' (timm hub); or a path to a state dict
+    frozen_stages: Annotated[int, Field(ge=0, le=4)]  # HRNet's, from the image on; not trained
     image_px: PositiveInt  # side of the network's input
     imagenet_normalisation: bool
     gesture_levels: tuple[int, ...]  # strides pooled for the gesture heads, e.g. [4, 8, 16, 32]

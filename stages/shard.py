@@ -147,7 +147,8 @@ def run(tasks: Iterator[Task], workers: int) -> Iterator[Written]:
     if workers == 1:
         yield from map(write, tasks)
         return
-    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    # 0 and not 1 thread: OpenCV's own thread pool does not survive a fork, and 1 would wait for it
+    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
         pending: set[Future[Written]] = set()
         for task in tasks:
             pending.add(pool.submit(write, task))

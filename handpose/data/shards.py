@@ -116,7 +116,7 @@ class Shards:
             raise ShardError(
                 f"{path}: not found; no finished shards are here. Run `dvc repro shard`"
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ShardError(
                 f"{path}: is no index of shards ({error!r}). Run `dvc repro -f shard`"
             ) from None

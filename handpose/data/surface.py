@@ -8,13 +8,14 @@ boundary loop is drawn out into a forearm. Nothing of this reaches the annotatio
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.int64]
 
 FOREARM_RINGS = 10
@@ -44,7 +45,8 @@ class Surface:
         self.faces = np.concatenate([fine, _tube_faces(self.loop, refine.shape[0])])
         self._refine = refine.astype(np.float32)  # (N0, V)
         self._incidence = _incidence(self.faces, refine.shape[0] + FOREARM_RINGS * len(self.loop))
-        hand = self._refine @ rest.astype(np.float32)
+        self.control = np.asarray(rest, np.float32)  # (V, 3) m
+        hand = self.refine(self.control)
         along = hand[self.loop].mean(0) - hand.mean(0)
         self._outward = float(np.sign(_loop_normal(hand[self.loop]) @ along))
         self.rest = self._with_forearm(hand, None)  # (N, 3) m, anchors the texture of the skin
@@ -172,7 +174,7 @@ def _tube_faces(loop: IntArray, count: int) -> IntArray:
     size = len(loop)
     rings = [loop, *(count + k * size + np.arange(size) for k in range(FOREARM_RINGS))]
     faces = []
-    for near, far in zip(rings[:-1], rings[1:], strict=True):
+    for near, far in pairwise(rings):
         a, b = near, np.roll(near, -1)
         c, d = far, np.roll(far, -1)
         faces += [np.stack([b, a, c], 1), np.stack([b, c, d], 1)]

@@ -21,7 +21,8 @@ def project(points: Array, K: Array) -> Array:
     The caller sees to z > 0; a point in the camera's plane has no image and gives inf.
     """
     uvw = _apply(K, points)  # (..., N, 3)
-    return uvw[..., :2] / uvw[..., 2:]
+    uv: Array = uvw[..., :2] / uvw[..., 2:]
+    return uv
 
 
 def back_project(uv: Tensor, depth: Tensor, K: Tensor) -> Tensor:

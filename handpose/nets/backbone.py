@@ -37,8 +37,7 @@ class BackboneError(HandPoseError):
 class Backbone(nn.Module):
     """A timm HRNet that normalises its own input and names its levels by stride.
 
-    Stride-s features of pixel (u, v) lie at cell (u / s, v / s): HRNet's strided 3x3 convolutions
-    centre cell i on pixel s * i.
+    Weights lie channels-last, which convolutions on CPU and GPU like best.
     """
 
     def __init__(

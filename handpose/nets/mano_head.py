@@ -27,6 +27,7 @@ class ManoHead(nn.Module):
         """
         super().__init__()
         start = mean_rot6d.detach().flatten()
+        self.norm = nn.LayerNorm(features)  # the levels' pooled features differ in size
         self.pose = _mlp(joints * (dim + 3) + features, 2 * dim, start)
         self.shape = _mlp(dim + features, dim, torch.zeros(BETAS))
 
@@ -38,6 +39,7 @@ class ManoHead(nn.Module):
             uvd: (B, J, 3) in [-1, 1], the joints' places.
             features: (B, F).
         """
+        features = self.norm(features)
         placed = torch.cat([tokens, uvd], dim=-1).flatten(1)  # (B, J (C + 3))
         rot6d = self.pose(torch.cat([placed, features], dim=-1)).view(-1, ROTATIONS, 6)
         betas = self.shape(torch.cat([tokens.mean(1), features], dim=-1))

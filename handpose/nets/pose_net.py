@@ -14,7 +14,7 @@ from handpose.hand.skeleton import JOINTS, WRIST
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.mano_head import ManoHead
 from handpose.nets.token_fusion import GestureTokens, TokenFusion
-from handpose.nets.volumetric import GridEncoder, VolumeHead, sample_tokens
+from handpose.nets.volumetric import GridEncoder, VolumeHead, sample_tokens, soft_argmax
 from handpose.sample import PoseOutput
 
 
@@ -112,7 +112,7 @@ class PoseNet(nn.Module):
         gesture = self.gesture_net.gestures(levels)
 
         grid = self.grid_encoder([levels[stride] for stride in self.pose_levels])  # (B, C, G, G)
-        uvd = self.volume_head(grid)  # (B, 21, 3) in [-1, 1]
+        uvd = soft_argmax(self.volume_head(grid))  # (B, 21, 3) in [-1, 1]
         # The places are learnt by their own losses: MANO's would drag them to where they help MANO.
         places = uvd.detach()
         joint_tokens = sample_tokens(grid, places[..., :2])  # (B, 21, C)

@@ -53,7 +53,7 @@ class GridEncoder(nn.Module):
 
 
 class VolumeHead(nn.Module):
-    """A D x G x G heatmap volume for every joint, and the place it points at."""
+    """A D x G x G heatmap volume for every joint."""
 
     def __init__(self, *, dim: int, joints: int, depth: int) -> None:
         """Volumes of `depth` bins for `joints` joints from a map of `dim` channels."""
@@ -62,9 +62,9 @@ class VolumeHead(nn.Module):
         self.logits = nn.Conv2d(dim, joints * depth, kernel_size=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Soft-argmax of each joint's volume: features (B, C, G, G) -> uvd (B, J, 3) in [-1, 1]."""
-        logits = self.logits(features)  # (B, J D, G, G)
-        return soft_argmax(logits.view(len(logits), -1, self.depth, *logits.shape[2:]))
+        """Logits of the volumes: features (B, C, G, G) -> (B, J, D, G, G)."""
+        logits: Tensor = self.logits(features)  # (B, J D, G, G)
+        return logits.view(len(logits), -1, self.depth, *logits.shape[2:])
 
 
 def soft_argmax(logits: Tensor) -> Tensor:

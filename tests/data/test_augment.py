@@ -6,12 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from handpose.data.augment import Augmentation, Move, apply
 from handpose.hand.mano import Mano
-from handpose.sample import UNLABELLED, HandSample
+from handpose.sample import UNLABELLED, HandSample, collate
 
 STORED, VIEW = 128, 96
 EVERYTHING = Augmentation(rotation_deg=40, scale=0.2, shift=0.04, colour=0.3, flip=0.5)
@@ -59,7 +58,8 @@ def dot_near(image: NDArray[np.uint8], uv: NDArray[np.float64], reach: int) -> N
     u0, v0 = np.rint(uv).astype(int)
     patch = image[v0 - reach : v0 + reach + 1, u0 - reach : u0 + reach + 1, 1].astype(float)
     v, u = np.indices(patch.shape)
-    return np.array([(u * patch).sum(), (v * patch).sum()]) / patch.sum() + (u0, v0) - reach
+    u, v = u + u0 - reach, v + v0 - reach
+    return np.array([(u * patch).sum() / patch.sum(), (v * patch).sum() / patch.sum()])
 
 
 @pytest.mark.parametrize("is_left", [False, True])
@@ -109,14 +109,15 @@ def test_a_mirrored_camera_keeps_its_focal_length_and_mirrors_its_centre() -> No
     expected = sample.K.copy()
     expected[0, 2] = STORED - 1 - expected[0, 2]
     np.testing.assert_allclose(mirrored.K, expected, rtol=1e-6)
-    np.testing.assert_array_equal(mirrored.joints_cam, sample.joints_cam * np.float32([-1, 1, 1]))
+    np.testing.assert_array_equal(
+        mirrored.joints_cam, sample.joints_cam * np.array([-1, 1, 1], np.float32)
+    )
 
 
 def mano_joints(sample: HandSample, mano: Mano) -> NDArray[np.float32]:
     """Wrist-relative joints (21, 3) of the sample's MANO parameters, as seen."""
-    parameters = (getattr(sample, name) for name in ("global_orient", "hand_pose", "betas"))
-    tensors = (torch.from_numpy(values)[None] for values in parameters)
-    out = mano.hand(*tensors, torch.tensor([sample.is_left]))
+    batch = collate([sample])
+    out = mano.hand(batch.global_orient, batch.hand_pose, batch.betas, batch.is_left)
     return np.asarray(out.joints[0].numpy())
 
 
@@ -126,7 +127,7 @@ def test_mano_of_the_moved_parameters_is_the_moved_mano(
     mano: Mano, is_left: bool, seed: int
 ) -> None:
     sample = painted(is_left, seed)
-    wrist = np.float32([0.02, -0.01, 0.6])
+    wrist = np.array([0.02, -0.01, 0.6], np.float32)
     sample = dataclasses.replace(sample, joints_cam=mano_joints(sample, mano) + wrist)
     moved = view(EVERYTHING.draw(np.random.default_rng(seed)), sample)
     relative = moved.joints_cam - moved.joints_cam[0]

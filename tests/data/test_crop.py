@@ -19,7 +19,7 @@ def dot(size: tuple[int, int], u: float, v: float, sigma: float) -> NDArray[np.u
 def centroid(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     weight = image[..., 0].astype(float)
     v, u = np.indices(weight.shape)
-    return np.array([(u * weight).sum(), (v * weight).sum()]) / weight.sum()
+    return np.array([(u * weight).sum() / weight.sum(), (v * weight).sum() / weight.sum()])
 
 
 def test_square_keeps_the_centre_and_takes_the_longer_side() -> None:

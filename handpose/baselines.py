@@ -1,0 +1,101 @@
+"""What can be said of a hand without looking: the averages of the training data.
+
+A network has to beat them on the same images. They are taken in the right-hand frame (left hands
+mirrored) and mirrored back for left hands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from handpose.errors import HandPoseError
+from handpose.hand.mano import Mano, ManoOutput
+from handpose.hand.mirror import mirror_points
+from handpose.hand.rotation import axis_angle_to_matrix
+from handpose.hand.skeleton import WRIST
+
+CHUNK = 65_536
+"""Samples whose rotations are held at a time; all of InterHand2.6M's would be gigabytes."""
+
+
+class BaselineError(HandPoseError):
+    """The training data do not allow an average."""
+
+
+@dataclass(frozen=True)
+class TrainingMeans:
+    """The mean hand of the training data, in the right-hand frame."""
+
+    joints: Tensor  # (21, 3) m, camera axes, wrist at 0
+    rotations: Tensor  # (15, 3, 3) mean full local rotations
+    betas: Tensor  # (10,)
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        joints: Tensor,
+        valid: Tensor,
+        is_left: Tensor,
+        hand_pose: Tensor,
+        betas: Tensor,
+        has_mano: Tensor,
+        mano: Mano,
+    ) -> TrainingMeans:
+        """The means over N training samples.
+
+        Args:
+            joints: (N, 21, 3) m, camera, as seen.
+            valid: (N, 21) bool; samples without a valid wrist are left out.
+            is_left: (N,) bool.
+            hand_pose: (N, 45) relative to hands_mean, right-hand frame.
+            betas: (N, 10).
+            has_mano: (N,) bool; samples without a fit are left out of pose and shape.
+            mano: adds hands_mean.
+
+        Raises:
+            BaselineError: a joint is nowhere valid, or no sample has a fit.
+        """
+        counts = (valid & valid[:, [WRIST]]).float()[..., None]  # (N, 21, 1)
+        if not has_mano.any() or not counts.any(0).all():
+            raise BaselineError(
+                f"the {len(joints)} training samples give no mean hand: {int(has_mano.sum())} have "
+                f"a MANO fit and {int(counts.any(0).sum())} of 21 joints are ever valid together "
+                "with the wrist; see data/ingest/rejects.parquet for what was dropped"
+            )
+        relative = mirror_points(joints - joints[:, [WRIST]], is_left)
+        mean_joints = (relative * counts).sum(0) / counts.sum(0)
+        parts = torch.split(hand_pose[has_mano], CHUNK)
+        matrices = torch.stack([mano.rotations(part).sum(0) for part in parts]).sum(0)
+        rotations = nearest_rotation(matrices / has_mano.sum())  # (15, 3, 3)
+        return cls(mean_joints, rotations, betas[has_mano].mean(0))
+
+    def mean_joints(self, is_left: Tensor) -> Tensor:
+        """The same joints for everyone: is_left (B,) -> (B, 21, 3) m, wrist at 0."""
+        return mirror_points(self.joints.expand(len(is_left), -1, -1), is_left)
+
+    def mean_pose(self, global_orient: Tensor, is_left: Tensor, mano: Mano) -> ManoOutput:
+        """The mean pose and shape under the true root: global_orient (B, 3), is_left (B,)."""
+        size = len(is_left)
+        hand = mano(
+            axis_angle_to_matrix(global_orient),
+            self.rotations.expand(size, -1, -1, -1),
+            self.betas.expand(size, -1),
+        )
+        wrist = hand.joints[:, [WRIST]]
+        return ManoOutput(*(mirror_points(points - wrist, is_left) for points in hand))
+
+
+def nearest_rotation(matrix: Tensor) -> Tensor:
+    """The rotation closest to a matrix, such as a mean of rotations: (..., 3, 3) twice.
+
+    Source: Moakher, Means and averaging in the group of rotations (2002), the projected mean.
+    """
+    u, _, vh = torch.linalg.svd(matrix)
+    last = torch.ones_like(matrix[..., 0])
+    last[..., 2] = torch.linalg.det(u @ vh)
+    rotation: Tensor = (u * last[..., None, :]) @ vh
+    return rotation

@@ -1,0 +1,161 @@
+"""The stand-in hand: a hand model of our own in MANO's file format, free of MANO's licence.
+
+Only the format follows MANO (counts, keys, joint order, fingertip ids); shape, skinning and
+correctives are built here in seconds from the few numbers of `stand_in_shape.py`. The file says
+so in `model_name`. Right hand: fingers along -x, palm to -y, thumb to +z; metres.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from handpose.hand.skeleton import MANO_PARENTS
+from handpose.hand.stand_in_mesh import Template, fit
+from handpose.hand.stand_in_shape import Array, Hand, Proportions
+from handpose.hand.stand_in_skin import DIGIT_ORDER, pose_correctives, skinning_weights
+
+MODEL_NAME = "stand-in hand, not MANO"
+
+SHAPE_STEPS = {
+    "size": 0.06,
+    "finger_length": 0.05,
+    "thickness": 0.08,
+    "palm_width": 0.05,
+    "palm_length": 0.05,
+    "thumb_length": 0.06,
+    "palm_thickness": 0.07,
+    "tip_width": 0.12,
+    "pinky_length": 0.06,
+    "knuckles": 0.10,
+}
+"""What one unit of each beta adds to which factor of `Proportions`."""
+
+MEAN_FLEXION_DEG = {
+    "thumb": (8, 14, 20),
+    "index": (22, 28, 20),
+    "middle": (24, 30, 22),
+    "ring": (26, 32, 22),
+    "pinky": (28, 34, 24),
+}
+"""A hand at rest, `hands_mean`: flexion of the three joints of each digit."""
+
+ORIGIN_MM = np.array([92.0, 4.0, 2.0])
+"""(d, r, h) of the model's origin: near the middle knuckle, away from the wrist joint as in MANO,
+so that a formula that forgets the wrist's place is caught."""
+
+
+def build() -> dict[str, NDArray[Any]]:
+    """The arrays of the right hand, by MANO's keys."""
+    template, hand = Template(), Hand(Proportions())
+    mesh = fit(template, hand)  # (778, 3) mm, design frame
+    vertices, joints = _to_mano(mesh, hand), _joints(hand)  # (778, 3), (16, 3) m
+    people = [Hand(Proportions(**{key: 1 + step})) for key, step in SHAPE_STEPS.items()]
+    shapes = np.stack([_to_mano(fit(template, person), person) for person in people])
+    regressor = _regressor(
+        np.concatenate([vertices[None], shapes]), np.stack([joints, *map(_joints, people)])
+    )
+    return {
+        "v_template": vertices,
+        "f": template.faces.astype(np.uint32),
+        "weights": skinning_weights(template, hand, mesh),
+        "shapedirs": np.moveaxis(shapes - vertices, 0, -1),  # (778, 3, 10)
+        "posedirs": _posedirs(pose_correctives(template, hand, mesh)),
+        "J_regressor": regressor,
+        "J": joints,
+        "kintree_table": np.array([[2**32 - 1, *MANO_PARENTS[1:]], range(16)], np.int64),
+        "hands_mean": _hands_mean(hand),
+        "hands_components": np.eye(45),
+        "hands_coeffs": np.zeros((1, 45)),
+        "bs_style": np.array("lbs"),
+        "bs_type": np.array("lrotmin"),
+        "model_name": np.array(MODEL_NAME),
+    }
+
+
+def write_stand_in(folder: Path | str) -> None:
+    """Writes MANO_RIGHT.npz and MANO_LEFT.npz into this folder, made if it is not there."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    right = build()
+    np.savez_compressed(folder / "MANO_RIGHT.npz", **right)
+    np.savez_compressed(folder / "MANO_LEFT.npz", **mirrored(right))
+
+
+def mirrored(right: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays of the left hand: the mirror image in x, with everything that follows."""
+    point = np.array([-1.0, 1.0, 1.0])
+    axis = np.tile([1.0, -1.0, -1.0], 15)  # an axis-angle (a, b, c) becomes (a, -b, -c)
+    feature = np.tile(np.outer(point, point).ravel(), 15)  # an entry of R - I, of M R M - I
+    return right | {
+        "v_template": right["v_template"] * point,
+        "J": right["J"] * point,
+        "shapedirs": right["shapedirs"] * point[:, None],
+        "posedirs": right["posedirs"] * point[:, None] * feature,
+        "f": right["f"][:, ::-1],
+        "hands_mean": right["hands_mean"] * axis,
+        "hands_components": right["hands_components"] * axis,
+    }
+
+
+def _to_mano(points: Array, hand: Hand) -> Array:
+    """Design (d, r, h) in mm about the wrist -> MANO's (x, y, z) in m about its origin."""
+    moved: Array = hand.proportions.size * (points - ORIGIN_MM) @ AXES.T / 1000
+    return moved
+
+
+AXES = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+"""(x, y, z) = AXES @ (d, r, h): fingers along -x, back of the hand to +y, thumb to +z."""
+
+
+def _posedirs(correctives: Array) -> Array:
+    """Design frame (778, 3, 15, 3, 3) in mm -> MANO's (778, 3, 135) in m."""
+    turned = np.einsum("ai,vijkl,mk,nl->vajmn", AXES, correctives, AXES, AXES, optimize=True)
+    return turned.reshape(-1, 3, 135) / 1000
+
+
+def _joints(hand: Hand) -> Array:
+    """MANO's 16 joints of this hand, (16, 3) m."""
+    wrist = np.zeros((1, 3))
+    of_digits = [hand.digits[name].joints[:3] for name in DIGIT_ORDER]
+    return _to_mano(np.concatenate([wrist, *of_digits]), hand)
+
+
+def _regressor(vertices: Array, joints: Array) -> Array:
+    """Non-negative rows of sum 1 with regressor @ vertices = joints, over several hands.
+
+    Args:
+        vertices: (P, 778, 3) m, the mean hand first.
+        joints: (P, 16, 3) m.
+    """
+    rows = np.zeros((joints.shape[1], vertices.shape[1]))
+    for j in range(len(rows)):
+        distance = np.linalg.norm(vertices[0] - joints[0, j], axis=1) * 1000
+        near = np.argsort(distance, kind="stable")[:NEAREST]
+        wanted = np.exp(-0.5 * ((distance[near] - distance[near[0]]) / 6.0) ** 2)
+        wanted /= wanted.sum()
+        places = vertices[:, near].transpose(0, 2, 1).reshape(-1, NEAREST) * 1000  # (3P, N) mm
+        one = np.full((1, NEAREST), 300.0)
+        calm = 3.0 * np.eye(NEAREST)  # spreads the weight: joints move smoothly with the mesh
+        system = np.concatenate([places * 3, one, calm])
+        target = np.concatenate([joints[:, j].ravel() * 3000, [300.0], 3.0 * wanted])
+        solution, _ = nnls(system, target, maxiter=20 * NEAREST)
+        rows[j, near] = solution / solution.sum()
+    return rows
+
+
+NEAREST = 140
+"""Vertices a joint may lean on: the wrist and the thumb's root lie deep."""
+
+
+def _hands_mean(hand: Hand) -> Array:
+    """Axis-angle of the relaxed hand, (45,) rad."""
+    mean = []
+    for name in DIGIT_ORDER:
+        axis = AXES @ hand.digits[name].lateral  # bending is a turn about the lateral axis
+        mean += [np.radians(angle) * axis for angle in MEAN_FLEXION_DEG[name]]
+    return np.concatenate(mean)

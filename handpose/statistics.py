@@ -1,0 +1,188 @@
+"""How sure a number is: intervals and tests that resample subjects, never frames.
+
+Frames of one person share a hand, a skin and a lamp; thousands of them say little about the next
+person. Everything here treats a subject as one draw.
+
+With few subjects the bootstrap is too sure of itself. If subjects differ normally, its 95 %
+interval holds the truth in 79 % of cases with 4 subjects, 89 % with 8, 92 % with 20 (simulated).
+Therefore `compare` adds Student's interval over subject means, which keeps its promise, and the
+exact sign-flip test, whose smallest p-value with k subjects is 2 / 2^k: 0.125 for 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats: TypeAlias = NDArray[np.floating[Any]]
+Statistic: TypeAlias = Callable[[Floats], Floats]
+
+CONFIDENCE = 0.95
+EXACT_FLIPS = 12
+"""Up to so many subjects all 2^k sign patterns are tried; above, so many random ones: 2^12."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, its interval over subjects, and what it rests on. NaN: there is none."""
+
+    value: float
+    low: float  # NaN with fewer than two subjects
+    high: float
+    samples: int
+    subjects: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same samples: the second minus the first, negative is less error."""
+
+    difference: Estimate  # interval by bootstrap of the subjects
+    student_low: float  # Student's interval over subject means; NaN with fewer than two subjects
+    student_high: float
+    p_value: float  # two-sided sign-flip test over subjects
+    smallest_p: float  # that this number of subjects can reach at all
+    subjects_lower: int  # subjects whose mean error is lower with the second
+
+    @property
+    def verdict(self) -> Literal["lower", "higher", "inconclusive"]:
+        """Whether the second's error is lower, by Student's interval; NaN is inconclusive."""
+        if self.student_high < 0:
+            return "lower"
+        return "higher" if self.student_low > 0 else "inconclusive"
+
+
+def mean(values: Floats, subjects: NDArray[Any], *, resamples: int, seed: int) -> Estimate:
+    """Mean over samples with its interval; NaN values are left out and not counted.
+
+    Args:
+        values: (N,) one number per sample.
+        subjects: (N,) whose sample it is.
+        resamples: draws of the bootstrap.
+        seed: of those draws.
+    """
+    scored = ~np.isnan(values)
+    totals = np.stack([values[scored], np.ones(scored.sum())], 1)  # (N, 2)
+    samples = len(totals)
+    totals = per_subject(totals, subjects[scored])
+    return estimate(totals, _ratio, samples=samples, resamples=resamples, seed=seed)
+
+
+def _ratio(totals: Floats) -> Floats:
+    """Sum over count: (..., 2) -> (...)."""
+    ratio: Floats = totals[..., 0] / totals[..., 1]
+    return ratio
+
+
+def per_subject(totals: Floats, subjects: NDArray[Any]) -> Floats:
+    """What all samples of a subject add: (N, T), (N,) -> (K, T), subjects in rising order."""
+    names, member = np.unique(subjects, return_inverse=True)
+    sums = np.zeros((len(names), totals.shape[1]))
+    np.add.at(sums, member, totals)
+    return sums
+
+
+def estimate(
+    totals: Floats, statistic: Statistic, *, samples: int, resamples: int, seed: int
+) -> Estimate:
+    """Any statistic of sums over samples, with its interval.
+
+    A resample of the subjects is then a weighted sum of their totals: exact, and quick.
+
+    Args:
+        totals: (K, T) what each subject adds: for a mean its sum and count, for an F1 its confusion
+            matrix.
+        statistic: of summed totals, (..., T) -> (...).
+        samples: how many they rest on.
+        resamples: draws of the bootstrap.
+        seed: of those draws.
+    """
+    if len(totals) == 0:
+        return Estimate(np.nan, np.nan, np.nan, 0, 0)
+    value, low, high = band(totals, statistic, resamples=resamples, seed=seed)
+    return Estimate(float(value), float(low), float(high), samples, len(totals))
+
+
+def band(
+    totals: Floats, statistic: Statistic, *, resamples: int, seed: int
+) -> tuple[Floats, Floats, Floats]:
+    """A number or a curve of such sums with its interval at each point.
+
+    Args:
+        totals: (K, T) what each subject adds; at least one subject.
+        statistic: of summed totals, (..., T) -> (...) or (..., P).
+        resamples: draws of the bootstrap.
+        seed: of those draws.
+
+    Returns:
+        Value, low and high, each () or (P,); low and high are NaN with a single subject.
+    """
+    value = np.asarray(statistic(totals.sum(0)))
+    if len(totals) < 2:
+        return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
+    drawn = statistic(_draws(len(totals), resamples, seed) @ totals)  # (R,) or (R, P)
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.nanpercentile(drawn, [tail, 100 - tail], axis=0)
+    return value, low, high
+
+
+def _draws(count: int, resamples: int, seed: int) -> Floats:
+    """How often each subject comes up in each resample, (resamples, count)."""
+    rng = np.random.default_rng(seed)
+    draws: Floats = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(float)
+    return draws
+
+
+def compare(
+    first: Floats, second: Floats, subjects: NDArray[Any], *, resamples: int, seed: int
+) -> Comparison:
+    """What changes from the first model to the second, on the samples that both have.
+
+    It knows these subjects and these two trained models: nothing of another seed's.
+
+    Args:
+        first: (N,) error of each sample; NaN where it has none.
+        second: (N,) error of the same samples.
+        subjects: (N,).
+        resamples: draws of the bootstrap.
+        seed: of those draws, and of the sign flips beyond 2^12.
+    """
+    change = second - first
+    scored = ~np.isnan(change)
+    names = np.unique(subjects[scored])
+    means = np.array([change[scored & (subjects == name)].mean() for name in names])  # (K,)
+    student = (np.nan, np.nan)
+    if len(names) > 1:
+        half = stats.sem(means) * stats.t.ppf((1 + CONFIDENCE) / 2, len(names) - 1)
+        student = (float(means.mean() - half), float(means.mean() + half))
+    return Comparison(
+        mean(change, subjects, resamples=resamples, seed=seed),
+        *student,
+        p_value=sign_flip_p(means, seed=seed),
+        smallest_p=min(1.0, 2.0 ** (1 - min(len(names), EXACT_FLIPS))),
+        subjects_lower=int((means < 0).sum()),
+    )
+
+
+def sign_flip_p(means: Floats, *, seed: int) -> float:
+    """Two-sided p-value of the mean of subject means, were each as likely of the other sign.
+
+    Args:
+        means: (K,) mean change of each subject.
+        seed: of the random patterns beyond `EXACT_FLIPS` subjects.
+    """
+    count = len(means)
+    if count == 0:
+        return float("nan")
+    if count <= EXACT_FLIPS:
+        bits = np.arange(2**count)[:, None] >> np.arange(count) & 1  # (2^K, K)
+    else:
+        bits = np.random.default_rng(seed).integers(0, 2, (2**EXACT_FLIPS, count))
+        bits[0] = 0  # the pattern that was seen is one of them
+    flipped = np.abs((1 - 2 * bits) @ means)
+    return float((flipped >= np.abs(means.sum()) * (1 - 1e-12)).mean())

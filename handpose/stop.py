@@ -1,0 +1,46 @@
+"""A polite end: SIGTERM and Ctrl-C wait for the step in work and its checkpoint."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+
+class Stop:
+    """Holds SIGTERM or Ctrl-C back until the loop can leave; a second signal acts at once."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        """No signal came yet; `tell` is given a line when one makes the loop leave."""
+        self.signal = 0
+        self._tell = tell
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Stop:
+        """Begin to hold signals back; only a main thread can."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._hold)
+        return self
+
+    def _hold(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Signals act as before; one that came after the last `leave` acts now."""
+        self._restore()
+        if kind is None:
+            self.leave()
+
+    def leave(self) -> None:
+        """End the process as a shell reports a signal, if one came; all must be saved by now."""
+        if self.signal:
+            self._tell(f"stopped by {signal.Signals(self.signal).name}; run again to go on")
+            raise SystemExit(128 + self.signal)

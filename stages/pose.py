@@ -1,0 +1,183 @@
+"""Stage 2, gesture-guided pose: `python -m stages.pose pretrained` or `python -m stages.pose scratch`.
+
+Reads `data/shard`, `data/labels/labels.parquet`, the hand model, and for `pretrained` Stage 1's
+model in `models/pretrain/`, which `scratch` does not look at. Writes `models/pose/<run>/`:
+model.safetensors, model.json, curves.csv, metrics.json, manifest.json. The live checkpoint is in
+`work/pose-<run>/`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from handpose.checkpoint import Checkpoint
+from handpose.curve import Row
+from handpose.errors import HandPoseError
+from handpose.fit import fit, prepare_device
+from handpose.hand.mano import Mano
+from handpose.hand.rotation import axis_angle_to_matrix
+from handpose.losses import pose_loss
+from handpose.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
+from handpose.nets.gesture_net import GestureNet
+from handpose.predict import outputs
+from handpose.rng import seed
+from handpose.sample import HandBatch, PoseOutput
+from handpose.trained import (
+    GESTURE_NET,
+    ModelRecord,
+    build_gesture_net,
+    build_pose_net,
+    load_gesture_net,
+    read_record,
+)
+from stages.artifacts import digest, run_door
+from stages.params import load_params
+from stages.training import LABELS, WORK, TrainingData, teller, write_results
+
+STAGE_1 = Path("models/pretrain")
+OUT = Path("models/pose")
+RUNS = ("pretrained", "scratch")
+
+
+class UsageError(HandPoseError):
+    """The door was opened with other words than it knows."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the parameters and the data, train, write the model and how well it does."""
+    started = time.monotonic()
+    run = chosen_run(sys.argv[1:] if argv is None else argv)
+    params = load_params()
+    settings, keys = params.pose, params.net.model_dump()
+    data = TrainingData.open(
+        settings, image_px=params.net.image_px, handedness=params.label.handedness
+    )
+    mano = Mano.load(params.hand.mano)
+
+    device = prepare_device(settings.device, settings.threads)
+    seed(settings.seed)
+    gesture_net, stage_1 = first_stage(run, data, keys)
+    net = build_pose_net(keys, gesture_net=gesture_net, mano=mano).to(device)
+    terms = partial(
+        loss_terms,
+        mano=mano,
+        weights=settings.weights.model_dump(),
+        depth_range_m=params.net.depth_range_m,
+    )
+    identity = data.identity(
+        keys,
+        mano=digest(Path(params.hand.mano) / "MANO_RIGHT.npz"),
+        stage_1=stage_1.weights_sha256 if stage_1 else "",
+    )
+    with Checkpoint(WORK / f"pose-{run}", identity) as checkpoint:
+        fitted = fit(
+            net,
+            batches=data.train,
+            forward=forward,
+            loss_terms=lambda output, batch, _: terms(output, batch),
+            validate=lambda model: validate(model, data.validation(), terms, data.bf16),
+            recipe=data.recipe(best=settings.best, maximise=False),
+            checkpoint=checkpoint,
+            tell=teller(f"pose {run}"),
+        )
+        record = data.record("pose", keys, fitted, checkpoint)
+        if stage_1:
+            record = dataclasses.replace(record, seconds=stage_1.seconds | record.seconds)
+        write_results(OUT / run, net=net, record=record, fitted=fitted, started=started)
+        checkpoint.remove()
+
+
+def chosen_run(argv: list[str]) -> str:
+    """The run that the command names.
+
+    Raises:
+        UsageError: it names none, or another.
+    """
+    if len(argv) != 1 or argv[0] not in RUNS:
+        raise UsageError(
+            f"found {' '.join(argv) or 'no argument'}, expected one of {', '.join(RUNS)}: "
+            "`python -m stages.pose pretrained` or `python -m stages.pose scratch`"
+        )
+    return argv[0]
+
+
+def first_stage(
+    run: str, data: TrainingData, keys: Mapping[str, Any]
+) -> tuple[GestureNet, ModelRecord | None]:
+    """Stage 1's network for this run: trained, with its record, or as it is before any training.
+
+    Raises:
+        CheckpointError: the trained one is missing, or was trained on other labels or as another
+            network.
+    """
+    if run == "scratch":
+        coarse, fine = len(data.coarse), len(data.fine)
+        return build_gesture_net(keys, coarse_classes=coarse, fine_classes=fine), None
+    record = read_record(STAGE_1)
+    record.require(
+        STAGE_1,
+        stage="pretrain",
+        net={key: keys[key] for key in GESTURE_NET},
+        handedness=data.handedness,
+        coarse=data.coarse,
+        fine=data.fine,
+        labels_digest=digest(LABELS),
+    )
+    return load_gesture_net(STAGE_1), record
+
+
+def forward(net: nn.Module, batch: HandBatch) -> PoseOutput:
+    """What Stage 2 says of a batch."""
+    output: PoseOutput = net(batch.image, batch.is_left)
+    return output
+
+
+def loss_terms(
+    output: PoseOutput,
+    batch: HandBatch,
+    *,
+    mano: Mano,
+    weights: Mapping[str, float],
+    depth_range_m: float,
+) -> dict[str, Tensor]:
+    """The weighted terms of Stage 2's loss."""
+    root = axis_angle_to_matrix(batch.global_orient)[:, None]  # (B, 1, 3, 3)
+    rotations = torch.cat([root, mano.rotations(batch.hand_pose)], 1)  # (B, 16, 3, 3)
+    return pose_loss(output, batch, rotations, weights=weights, depth_range_m=depth_range_m)
+
+
+def validate(
+    net: nn.Module,
+    batches: Iterable[HandBatch],
+    terms: Callable[[PoseOutput, HandBatch], dict[str, Tensor]],
+    bf16: bool,
+) -> Row:
+    """Mean loss, and wrist-relative MPJPE and PA-MPJPE against the annotated joints.
+
+    Samples whose wrist, or all but two joints, are not annotated are in the loss alone.
+    """
+    losses, errors, aligned = [], [], []
+    for batch, output in outputs(net, batches, forward, bf16=bf16):
+        loss = torch.stack(list(terms(output, batch).values())).sum()
+        losses.append(loss.expand(len(batch)))
+        truth = (batch.joints_cam, batch.joint_valid)
+        errors.append(wrist_mpjpe_mm(output.joints, *truth))  # (B,)
+        aligned.append(pa_mpjpe_mm(output.joints, *truth))
+    return {
+        "loss": torch.cat(losses).mean().item(),
+        "mpjpe_mm": torch.cat(errors).nanmean().item(),
+        "pa_mpjpe_mm": torch.cat(aligned).nanmean().item(),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_door(main, "pose"))

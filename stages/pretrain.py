@@ -1,0 +1,143 @@
+"""Stage 1, gesture classification: `python -m stages.pretrain`.
+
+Reads `data/shard` and `data/labels/labels.parquet`. Writes `models/pretrain/`: model.safetensors,
+model.json, curves.csv, metrics.json, manifest.json. The live checkpoint is in `work/pretrain/`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from handpose.checkpoint import Checkpoint
+from handpose.curve import Row
+from handpose.fit import fit, prepare_device
+from handpose.losses import gesture_loss
+from handpose.predict import outputs
+from handpose.rng import seed
+from handpose.sample import UNLABELLED, GestureOutput, HandBatch
+from handpose.schedules import fine_weight
+from handpose.trained import GESTURE_NET, build_gesture_net
+from stages.artifacts import run_door
+from stages.params import Pretrain, load_params
+from stages.training import (
+    WORK,
+    TrainingData,
+    TrainingDataError,
+    teller,
+    write_results,
+)
+
+OUT = Path("models/pretrain")
+
+
+def main() -> None:
+    """Read the parameters and the data, train, write the model and how well it does."""
+    started = time.monotonic()
+    params = load_params()
+    settings, keys = params.pretrain, params.net.model_dump(include=set(GESTURE_NET))
+    data = TrainingData.open(
+        settings, image_px=params.net.image_px, handedness=params.label.handedness
+    )
+    coarse, fine = len(data.coarse), len(data.fine)
+    baselines = constant_answers(data.validation(), coarse_classes=coarse, fine_classes=fine)
+
+    device = prepare_device(settings.device, settings.threads)
+    seed(settings.seed)
+    net = build_gesture_net(keys, coarse_classes=coarse, fine_classes=fine).to(device)
+    with Checkpoint(WORK / "pretrain", data.identity(keys)) as checkpoint:
+        fitted = fit(
+            net,
+            batches=data.train,
+            forward=forward,
+            loss_terms=lambda output, batch, epoch: gesture_loss(
+                output, batch, fine_weight=lambda_of(settings, epoch)
+            ),
+            validate=lambda model: validate(
+                model, data.validation(), settings.fine_weight_max, data.bf16
+            ),
+            recipe=data.recipe(best=settings.best, maximise=settings.best != "loss"),
+            checkpoint=checkpoint,
+            tell=teller("pretrain"),
+        )
+        record = data.record("pretrain", keys, fitted, checkpoint)
+        write_results(
+            OUT, net=net, record=record, fitted=fitted, started=started, metrics=baselines
+        )
+        checkpoint.remove()
+
+
+def forward(net: nn.Module, batch: HandBatch) -> GestureOutput:
+    """What Stage 1 says of a batch."""
+    output: GestureOutput = net(batch.image)
+    return output
+
+
+def lambda_of(settings: Pretrain, epoch: int) -> float:
+    """The fine loss's weight in this epoch."""
+    return fine_weight(
+        epoch,
+        start=settings.fine_weight_start,
+        step=settings.fine_weight_step,
+        every=settings.fine_weight_every_epochs,
+        maximum=settings.fine_weight_max,
+    )
+
+
+def validate(
+    net: nn.Module, batches: Iterable[HandBatch], fine_weight_max: float, bf16: bool
+) -> Row:
+    """Accuracies and loss over the labelled samples.
+
+    The loss has lambda at its maximum in every epoch, so that epochs can be compared.
+    """
+    sums: dict[str, Tensor] = {}
+    for batch, output in outputs(net, batches, forward, bf16=bf16):
+        labelled = batch.coarse != UNLABELLED
+        terms = gesture_loss(output, batch, fine_weight=fine_weight_max)
+        found = {
+            "loss": (terms["coarse"] + terms["fine"]) * labelled.sum(),
+            "coarse_accuracy": (output.coarse_logits.argmax(-1) == batch.coarse).sum(),
+            "fine_accuracy": (output.fine_logits.argmax(-1) == batch.fine).sum(),
+            "samples": labelled.sum(),
+        }
+        sums = {name: sums.get(name, 0) + value.double() for name, value in found.items()}
+    samples = sums.pop("samples")
+    return {name: (value / samples).item() for name, value in sums.items()}
+
+
+def constant_answers(
+    batches: Iterable[HandBatch], *, coarse_classes: int, fine_classes: int
+) -> dict[str, dict[str, float]]:
+    """What looking at no image gives: accuracy of a guess, and of the commonest class for all.
+
+    Raises:
+        TrainingDataError: no sample carries a gesture.
+    """
+    classes = [(batch.coarse, batch.fine) for batch in batches]
+    coarse, fine = (torch.cat(ids) for ids in zip(*classes, strict=True))
+    labelled = int((coarse != UNLABELLED).sum())
+    if not labelled:
+        raise TrainingDataError(
+            f"none of the {len(coarse)} validation samples carries a gesture, so Stage 1 cannot be "
+            "validated; name subjects with gesture folders in ingest.validation_subjects"
+        )
+    commonest = {
+        name: Counter(ids[ids != UNLABELLED].tolist()).most_common(1)[0][1] / labelled
+        for name, ids in (("coarse", coarse), ("fine", fine))
+    }
+    return {
+        "chance": {"coarse": 1 / coarse_classes, "fine": 1 / fine_classes},
+        "majority": commonest,
+        "samples": {"validation": labelled},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_door(main, "pretrain"))

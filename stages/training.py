@@ -1,0 +1,242 @@
+"""What the two training doors share: their data, their recipe, and what they leave behind."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from torch import nn
+
+import handpose
+from handpose.checkpoint import Checkpoint
+from handpose.curve import Row
+from handpose.data.augment import Augmentation
+from handpose.data.shards import Shards
+from handpose.data.stored import ClassIds, read_labels
+from handpose.errors import HandPoseError
+from handpose.fit import Fitted, Recipe
+from handpose.sample import HandBatch
+from handpose.schedules import lr_factor
+from handpose.trained import ModelRecord, save_model
+from stages.artifacts import atomic_file, digest, write_json, write_manifest
+from stages.params import Fit
+
+LABELS = Path("data/labels/labels.parquet")
+SHARDS = Path("data/shard")
+WORK = Path("work")
+"""Live checkpoints; outside of DVC's outs, which it deletes before a stage runs."""
+
+HARMLESS = {"device", "threads", "checkpoint_every_s"}
+"""Keys of a training section that may change while a run is resumed: they change how it runs, not
+what it learns."""
+
+
+class TrainingDataError(HandPoseError):
+    """The shards or the labels do not allow this training."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Shards joined with their labels, as one training section of `params.yaml` wants them."""
+
+    shards: Shards
+    labels: Mapping[str, ClassIds]
+    coarse: list[str]  # class names by id
+    fine: list[str]
+    hands: list[str]  # right or left, of each coarse class
+    image_px: int
+    handedness: str
+    fit: Fit
+
+    @classmethod
+    def open(cls, fit: Fit, *, image_px: int, handedness: str) -> TrainingData:
+        """The data in their usual places.
+
+        Raises:
+            TrainingDataError: labels are missing, or there is not a batch to train on or not a
+                sample to validate on.
+            ShardError: shards are missing or damaged.
+        """
+        if not LABELS.is_file():
+            raise TrainingDataError(f"{LABELS}: not found; run `dvc repro label` first")
+        table = pq.read_table(LABELS).to_pydict()
+        data = cls(
+            shards=Shards.open(SHARDS),
+            labels=read_labels(LABELS),
+            coarse=_by_id(table["coarse_id"], table["coarse"]),
+            fine=_by_id(table["fine_id"], table["fine"]),
+            hands=_by_id(table["coarse_id"], table["hand"]),
+            image_px=image_px,
+            handedness=handedness,
+            fit=fit,
+        )
+        data._check_sizes()
+        return data
+
+    def _check_sizes(self) -> None:
+        for split, least in (("train", self.fit.batch), ("validation", 1)):
+            found = self.shards.index.count(split)
+            if found < least:
+                raise TrainingDataError(
+                    f"{SHARDS}: split {split} holds {found} samples, needed are at least {least}. "
+                    "ingest.validation_subjects and ingest.test_subjects in params.yaml say who is "
+                    "held out, data/ingest/split.json who is where; `dvc repro` applies a change"
+                )
+
+    @property
+    def bf16(self) -> bool:
+        """Whether networks run in bf16."""
+        return self.fit.precision == "bf16"
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole training batches in an epoch."""
+        return self.shards.index.count("train") // self.fit.batch
+
+    def train(self, epoch: int, skip: int) -> Iterator[HandBatch]:
+        """Augmented training batches of an epoch (from 0), without the first `skip`."""
+        return self.shards.batches(
+            "train",
+            batch=self.fit.batch,
+            image_px=self.image_px,
+            labels=self.labels,
+            canonical=self.handedness == "canonical",
+            seed=self.fit.seed,
+            epoch=epoch,
+            skip=skip,
+            augmentation=Augmentation(**self.fit.augment.model_dump()),
+        )
+
+    def validation(self) -> Iterator[HandBatch]:
+        """Every validation sample once, as it is."""
+        return self.shards.batches(
+            "validation",
+            batch=self.fit.batch,
+            image_px=self.image_px,
+            labels=self.labels,
+            canonical=self.handedness == "canonical",
+        )
+
+    def recipe(self, *, best: str, maximise: bool) -> Recipe:
+        """How the section says to train; `best` picks the weights, larger being better or not."""
+        fit, steps = self.fit, self.steps_per_epoch
+
+        def lr(step: int) -> float:
+            return fit.lr * lr_factor(
+                fit.schedule,
+                step,
+                epochs=fit.epochs,
+                steps_per_epoch=steps,
+                milestones=fit.milestones,
+            )
+
+        return Recipe(
+            epochs=fit.epochs,
+            steps_per_epoch=steps,
+            lr=lr,
+            weight_decay=fit.weight_decay,
+            clip_norm=fit.clip_norm,
+            ema=fit.ema,
+            bf16=self.bf16,
+            best=best,
+            maximise=maximise,
+            checkpoint_every_s=fit.checkpoint_every_s,
+        )
+
+    def identity(self, net: Mapping[str, Any], **more: str) -> dict[str, Any]:
+        """All that decides the weights: a checkpoint is resumed only where all of it is the same.
+
+        `more` are further things by name, such as digests of other inputs.
+        """
+        return {
+            "fit": self.fit.model_dump(mode="json", exclude=HARMLESS),
+            "net": dict(net),
+            "handedness": self.handedness,
+            "labels": digest(LABELS),
+            "shards": digest(SHARDS / "index.json"),
+            "code": _code_digest(),
+            **more,
+        }
+
+    def record(
+        self, stage: str, net: Mapping[str, Any], fitted: Fitted, checkpoint: Checkpoint
+    ) -> ModelRecord:
+        """What is to be told of the model that came out."""
+        return ModelRecord(
+            stage=stage,
+            net=dict(net),
+            coarse=self.coarse,
+            fine=self.fine,
+            hands=self.hands,
+            handedness=self.handedness,
+            labels_digest=checkpoint.identity["labels"],
+            params_digest=checkpoint.digest,
+            seconds={stage: round(fitted.seconds, 2)},
+            best_epoch=fitted.best_epoch,
+        )
+
+
+def _by_id(ids: list[int], names: list[str]) -> list[str]:
+    """Names in the order of their ids; an id that no folder has is ''."""
+    named = dict(zip(reversed(ids), reversed(names), strict=True))  # of several, the first counts
+    return [named.get(number, "") for number in range(max(ids, default=-1) + 1)]
+
+
+def _code_digest() -> str:
+    """SHA-256 of the code that trains: a run that began under other code is not gone on with."""
+    sha = hashlib.sha256()
+    for package in (Path(handpose.__file__).parent, Path(__file__).parent):
+        for file in sorted(package.rglob("*.py")):
+            sha.update(file.read_bytes())
+    return sha.hexdigest()
+
+
+def write_results(
+    out: Path,
+    *,
+    net: nn.Module,
+    record: ModelRecord,
+    fitted: Fitted,
+    started: float,
+    metrics: Mapping[str, Any] | None = None,
+) -> None:
+    """The artefacts of a training stage in `out`; `metrics` are told besides those of the run."""
+    save_model(out, net, record)
+    write_curves(out / "curves.csv", fitted.rows)
+    write_json(
+        out / "metrics.json",
+        {
+            "seconds": round(fitted.seconds, 2),
+            "best_epoch": fitted.best_epoch,
+            "validation": fitted.metrics,
+            **(metrics or {}),
+        },
+    )
+    names = ("model.safetensors", "model.json", "curves.csv", "metrics.json")
+    write_manifest(
+        out / "manifest.json",
+        started=started,
+        counts={"steps": fitted.rows[-1]["step"]},
+        outputs=[out / name for name in names],
+    )
+
+
+def write_curves(path: Path, rows: list[Row]) -> None:
+    """Rows as CSV; validation metrics are empty but in the rows that end an epoch."""
+    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[-1]), lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(
+                {k: str(v) if isinstance(v, int) else f"{v:.6g}" for k, v in row.items()}
+            )
+
+
+def teller(name: str) -> Callable[[str], None]:
+    """Prints lines with a stage's name before them."""
+    return lambda line: print(f"{name}: {line}", flush=True)

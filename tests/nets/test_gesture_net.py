@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from handpose.nets.backbone import Backbone
+from handpose.nets.gesture_net import GestureNet
+from handpose.sample import GestureOutput
+
+
+def test_output_shapes(gesture_net: GestureNet, image: Tensor) -> None:
+    output = gesture_net(image)
+    assert output.coarse_logits.shape == (4, 6)
+    assert output.fine_logits.shape == (4, 9)
+    assert output.features.shape == (4, 16 + 32 + 64 + 128)
+
+
+def test_gradient_reaches_every_parameter(gesture_net: GestureNet, image: Tensor) -> None:
+    output = gesture_net(image)
+    (output.coarse_logits.square().sum() + output.fine_logits.square().sum()).backward()
+    for name, parameter in gesture_net.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
+
+
+def test_deepest_level_alone_is_the_papers_global_feature(image: Tensor) -> None:
+    net = GestureNet(
+        backbone=Backbone(name="hrnet_w18_small", feature_location="incre"),
+        coarse_classes=6,
+        fine_classes=9,
+        gesture_levels=(32,),
+        gesture_hidden=8,
+    ).eval()
+    deepest = net.backbone(image)[32]
+    torch.testing.assert_close(net(image).features, deepest.mean((2, 3)))
+    assert isinstance(net(image), GestureOutput)

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+
+import pytest
+import torch
+from torch import Tensor
+
+from handpose.hand.mano import Mano
+from handpose.hand.rotation import axis_angle_to_matrix
+from handpose.losses import pose_loss
+from handpose.nets.backbone import Backbone
+from handpose.nets.gesture_net import GestureNet
+from handpose.nets.pose_net import PoseNet
+from handpose.sample import HandBatch, PoseOutput
+from stages.params import LossWeights
+
+MakePoseNet = Callable[..., PoseNet]
+
+
+def test_output_shapes(make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor) -> None:
+    output = make_pose_net()(image, is_left)
+    shapes = {f.name: tuple(getattr(output, f.name).shape) for f in fields(PoseOutput)}
+    assert shapes == {
+        "uv": (4, 21, 2),
+        "depth_rel": (4, 21),
+        "rot6d": (4, 16, 6),
+        "rotmat": (4, 16, 3, 3),
+        "betas": (4, 10),
+        "joints": (4, 21, 3),
+        "vertices": (4, 778, 3),
+        "coarse_logits": (4, 6),
+        "fine_logits": (4, 9),
+        "gates": (2,),
+    }
+
+
+@pytest.mark.parametrize("gesture_tokens", [True, False])
+@pytest.mark.parametrize("fusion", ["self", "cross"])
+def test_gradient_of_the_loss_reaches_every_parameter(
+    fusion: str,
+    gesture_tokens: bool,
+    make_pose_net: MakePoseNet,
+    make_batch: Callable[..., HandBatch],
+) -> None:
+    net = make_pose_net(fusion=fusion, gesture_tokens=gesture_tokens)
+    batch = make_batch(4)
+    root = axis_angle_to_matrix(batch.global_orient)[:, None]
+    rotations = torch.cat([root, net.mano.rotations(batch.hand_pose)], dim=1)
+    terms = pose_loss(
+        net(batch.image, batch.is_left),
+        batch,
+        rotations,
+        weights=dict.fromkeys(LossWeights.model_fields, 1.0),
+        depth_range_m=net.depth_range_m,
+    )
+    torch.stack(list(terms.values())).sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
+
+
+def test_other_side_is_the_mirrored_mesh_of_the_same_features(
+    make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor
+) -> None:
+    net = make_pose_net(side_input=False).eval()
+    one, other = net(image, is_left), net(image, ~is_left)
+    mirror = torch.tensor([-1.0, 1.0, 1.0])
+    torch.testing.assert_close(other.vertices, one.vertices * mirror)
+    torch.testing.assert_close(other.joints, one.joints * mirror)
+    assert torch.equal(other.rotmat, one.rotmat)  # parameters are a right hand's
+    assert torch.equal(other.uv, one.uv)  # the picture is as seen
+
+
+def test_side_as_input_changes_the_parameters_and_nothing_in_the_picture(
+    make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor
+) -> None:
+    net = make_pose_net(side_input=True).eval()
+    one, other = net(image, is_left), net(image, ~is_left)
+    assert not torch.allclose(other.rot6d, one.rot6d)
+    assert torch.equal(other.uv, one.uv)
+
+
+def test_hand_is_that_of_its_own_parameters_with_the_wrist_at_the_origin(
+    make_pose_net: MakePoseNet, mano: Mano, image: Tensor
+) -> None:
+    net = make_pose_net().eval()
+    output = net(image, torch.zeros(4, dtype=torch.bool))
+    right = mano(output.rotmat[:, 0], output.rotmat[:, 1:], output.betas)
+    torch.testing.assert_close(output.vertices, right.vertices - right.joints[:, :1])
+    torch.testing.assert_close(output.joints[:, 0], torch.zeros(4, 3))
+    identity = torch.eye(3).expand(4, 16, 3, 3)
+    torch.testing.assert_close(output.rotmat @ output.rotmat.mT, identity, atol=1e-5, rtol=0)
+    torch.testing.assert_close(output.rotmat.det(), torch.ones(4, 16))
+
+
+def test_starts_near_the_given_pose_or_manos_mean(
+    make_pose_net: MakePoseNet, mano: Mano, image: Tensor, is_left: Tensor
+) -> None:
+    start = axis_angle_to_matrix(torch.randn(16, 3))
+    given = make_pose_net(mean_rotations=start).eval()(image, is_left)
+    assert (given.rotmat - start).abs().max() < 0.5
+    default = make_pose_net().eval()(image, is_left)
+    mean = mano.rotations(torch.zeros(1, 45))
+    assert (default.rotmat[:, 1:] - mean).abs().max() < 0.5
+    assert (default.rotmat[:, 0] - torch.eye(3)).abs().max() < 0.5
+
+
+def test_places_stay_inside_crop_and_depth_range(
+    make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor
+) -> None:
+    net = make_pose_net()
+    torch.nn.init.normal_(net.volume_head.logits.weight, std=100)  # volumes of one sharp peak
+    output = net(image, is_left)
+    assert output.uv.min() >= -1e-3 and output.uv.max() <= 63 + 1e-3
+    assert output.uv.min() < 5 and output.uv.max() > 58
+    assert output.depth_rel.abs().max() <= net.depth_range_m + 1e-6
+
+
+def test_closed_gates_make_the_pose_deaf_to_the_classifier(
+    make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor
+) -> None:
+    net = make_pose_net(gate_init=0.0).eval()
+    before = net(image, is_left)
+    torch.nn.init.normal_(net.gesture_net.heads.coarse[1].weight)
+    after = net(image, is_left)
+    assert not torch.allclose(before.coarse_logits, after.coarse_logits)
+    assert torch.equal(before.rot6d, after.rot6d)
+
+
+def test_stage_1_weights_load_and_no_byte_of_mano_is_saved(
+    make_pose_net: MakePoseNet, gesture_net: GestureNet
+) -> None:
+    net = make_pose_net()
+    torch.nn.init.normal_(gesture_net.heads.coarse[1].weight)
+    net.gesture_net.load_state_dict(gesture_net.state_dict())
+    assert not [key for key in net.state_dict() if key.startswith("mano.")]
+    assert not list(net.mano.parameters())
+
+
+def test_bf16_keeps_places_and_mesh_in_single_precision(
+    make_pose_net: MakePoseNet, mano: Mano, image: Tensor, is_left: Tensor
+) -> None:
+    net = make_pose_net().eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = net(image, ~(is_left | True))
+    for name in ("uv", "depth_rel", "rot6d", "rotmat", "betas", "joints", "vertices"):
+        assert getattr(output, name).dtype == torch.float32, name
+    right = mano(output.rotmat[:, 0], output.rotmat[:, 1:], output.betas)
+    torch.testing.assert_close(
+        output.vertices, right.vertices - right.joints[:, :1], atol=1e-6, rtol=0
+    )
+
+
+def test_papers_size_is_a_matter_of_keywords(mano: Mano) -> None:
+    gesture_net = GestureNet(
+        backbone=Backbone(name="hrnet_w32", feature_location="incre"),
+        coarse_classes=54,
+        fine_classes=70,
+        gesture_levels=(32,),
+        gesture_hidden=1024,
+    )
+    net = PoseNet(
+        gesture_net=gesture_net,
+        mano=mano,
+        pose_levels=(16, 32),
+        grid=16,
+        dim=512,
+        heads=8,
+        encoder_layers=2,
+        volume_depth=8,
+        depth_range_m=0.2,
+        fusion_layers=4,
+    ).eval()
+    with torch.no_grad():
+        output = net(torch.zeros(1, 3, 256, 256, dtype=torch.uint8), torch.tensor([True]))
+    assert output.vertices.shape == (1, 778, 3)
+    assert 60e6 < sum(p.numel() for p in net.parameters()) < 75e6

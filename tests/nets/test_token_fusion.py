@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from handpose.nets.token_fusion import GestureTokens, TokenFusion
+
+RIGHT = torch.tensor([False, False])
+
+
+def tokens(gate: float) -> GestureTokens:
+    torch.manual_seed(0)
+    return GestureTokens(coarse_classes=6, fine_classes=9, dim=16, gate=gate)
+
+
+def logits() -> tuple[Tensor, Tensor]:
+    return torch.randn(2, 6), torch.randn(2, 9)
+
+
+def test_closed_gate_leaves_the_type_embeddings_alone() -> None:
+    net = tokens(gate=0.0)
+    torch.testing.assert_close(net(*logits()), net.types.expand(2, 2, 16))
+
+
+def test_open_gate_lets_each_logit_into_its_own_token() -> None:
+    net = tokens(gate=1.0)
+    coarse, fine = logits()
+    before = net(coarse, fine)
+    after = net(coarse + 1, fine)
+    assert not torch.allclose(before[:, 0], after[:, 0])
+    torch.testing.assert_close(before[:, 1], after[:, 1])
+
+
+def fusion(**changes: Any) -> TokenFusion:
+    torch.manual_seed(0)
+    return TokenFusion(joints=21, dim=16, heads=2, layers=1, **changes)
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_joints_hear_gestures_and_stay_21(cross: bool) -> None:
+    net, joints, gestures = fusion(cross=cross), torch.randn(2, 21, 16), torch.randn(2, 2, 16)
+    heard = net(joints, gestures, RIGHT)
+    assert heard.shape == (2, 21, 16)
+    assert not torch.allclose(heard, net(joints, gestures + 1, RIGHT))
+
+
+def test_without_gestures_joints_still_speak_to_each_other() -> None:
+    net, joints = fusion(), torch.randn(2, 21, 16)
+    alone = net(joints, None, RIGHT)
+    joints[:, 5] += 1
+    moved = (net(joints, None, RIGHT) - alone).abs().sum((0, 2)) > 1e-6
+    assert moved.all()
+
+
+def test_residual_adds_a_learnt_map_of_the_original_tokens() -> None:
+    net, joints = fusion(), torch.randn(2, 21, 16)
+    full = net(joints, None, RIGHT)
+    weight, bias = net.residual.weight[:, :, 0].clone(), net.residual.bias
+    assert bias is not None
+    original = joints @ weight.T + bias
+    torch.nn.init.zeros_(net.residual.weight)
+    torch.nn.init.zeros_(bias)
+    torch.testing.assert_close(net(joints, None, RIGHT) + original, full)
+
+
+@pytest.mark.parametrize("side_input", [False, True])
+def test_side_is_an_input_only_if_wanted(side_input: bool) -> None:
+    net, joints = fusion(side_input=side_input), torch.randn(2, 21, 16)
+    same = torch.allclose(net(joints, None, RIGHT), net(joints, None, ~RIGHT))
+    assert same is not side_input
+
+
+def test_joints_are_told_apart_by_their_positions() -> None:
+    same = fusion()(torch.ones(1, 21, 16), None, RIGHT[:1])
+    assert same.std(dim=1).max() > 1e-4
