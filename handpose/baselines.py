@@ -73,6 +73,10 @@ class TrainingMeans:
         rotations = nearest_rotation(matrices / has_mano.sum())  # (15, 3, 3)
         return cls(mean_joints, rotations, betas[has_mano].mean(0))
 
+    def to(self, device: torch.device | str) -> TrainingMeans:
+        """The same means on another device."""
+        return TrainingMeans(*(t.to(device) for t in (self.joints, self.rotations, self.betas)))
+
     def mean_joints(self, is_left: Tensor) -> Tensor:
         """The same joints for everyone: is_left (B,) -> (B, 21, 3) m, wrist at 0."""
         return mirror_points(self.joints.expand(len(is_left), -1, -1), is_left)

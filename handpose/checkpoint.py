@@ -98,9 +98,8 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{self.path}: cannot be read ({str(error).splitlines()[0]}); {remedy}"
-            ) from None
+            reason = f"{type(error).__name__} {error}".splitlines()[0]
+            raise CheckpointError(f"{self.path}: cannot be read ({reason}); {remedy}") from None
         if wrong := differences(self.identity, identity):
             raise CheckpointError(
                 f"{self.path}: was left by another run: {'; '.join(wrong)}; {remedy}"

@@ -6,6 +6,8 @@ neighbours, while its distances and areas mean nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -88,24 +90,31 @@ def silhouette(features: Floats, labels: Ids) -> float:
     return float(np.where(count[member] > 1, value, 0).mean())
 
 
-def tsne(features: Floats, seed: int) -> Floats:
-    """A map of the features: (N, C) -> (N, 2); the first principal components when N is tiny.
+def maps(features: Mapping[str, Floats], seed: int) -> dict[str, Floats]:
+    """t-SNE maps (N, 2) of several features (N, C) of the same samples, side by side in threads.
 
-    On one thread: OpenMP's threads, when they share busy cores, take ten times as long.
+    Each runs on one thread: OpenMP's threads, when they share busy cores, take ten times as long.
     """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1), ThreadPoolExecutor(max(len(features), 1)) as pool:
+        running = {name: pool.submit(tsne, found, seed) for name, found in features.items()}
+        return {name: run.result() for name, run in running.items()}
+
+
+def tsne(features: Floats, seed: int) -> Floats:
+    """A map of the features: (N, C) -> (N, 2); the first principal components when N is tiny."""
     from sklearn.decomposition import PCA  # here: scikit-learn takes seconds to import
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
 
     scaled = standardise(features)
     dimensions = min(PCA_DIMENSIONS, *scaled.shape)
-    with threadpool_limits(1):
-        reduced: Floats = PCA(dimensions, random_state=seed).fit_transform(scaled)
-        if len(reduced) < MIN_SAMPLES:
-            flat: Floats = np.pad(reduced, ((0, 0), (0, 2)))[:, :2]
-            return flat
-        perplexity = min(PERPLEXITY, (len(reduced) - 1) / 3)
-        found: Floats = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(
-            reduced
-        )
+    reduced: Floats = PCA(dimensions, random_state=seed).fit_transform(scaled)
+    if len(reduced) < MIN_SAMPLES:
+        flat: Floats = np.pad(reduced, ((0, 0), (0, 2)))[:, :2]
+        return flat
+    perplexity = min(PERPLEXITY, (len(reduced) - 1) / 3)
+    found: Floats = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(
+        reduced
+    )
     return found

@@ -110,7 +110,7 @@ def _l1(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 
 def _cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
     """Mean cross-entropy over the labelled samples, 0 without any."""
-    total = F.cross_entropy(logits, classes, ignore_index=UNLABELLED, reduction="sum")
+    total = F.cross_entropy(logits.float(), classes, ignore_index=UNLABELLED, reduction="sum")
     return total / (classes != UNLABELLED).sum().clamp(min=1)
 
 

@@ -18,6 +18,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from handpose.errors import HandPoseError
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Stride = Literal[4, 8, 16, 32]  # of HRNet's four levels
 
 
 class ParamsError(HandPoseError):
@@ -55,6 +56,13 @@ class Synthesize(Section):
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
     pose_jitter_deg: NonNegativeFloat
     workers: NonNegativeInt  # processes; 0 takes every core; never changes a byte of the result
+
+
+SPLITS = ("train", "validation", "test", "official_val", "official_test")
+"""The parts of the data: three of official train, divided by subject; official val and test."""
+
+LABELLED_SPLITS = SPLITS[:3]
+"""Official train alone has gesture folders; each of its parts must hold some."""
 
 
 class Ingest(Section):
@@ -114,19 +122,20 @@ class Net(Section):
     feature_location: Literal["", "incre"]  # '' raw branches; 'incre' 128/256/512/1024 channels
     weights: str  # '' random; 'imagenet' (timm hub); or a path to a state dict
     frozen_stages: Annotated[int, Field(ge=0, le=4)]  # HRNet's, from the image on; not trained
-    image_px: PositiveInt  # side of the network's input
+    image_px: Annotated[int, Field(gt=0, multiple_of=32)]  # side of the network's input
     imagenet_normalisation: bool
-    gesture_levels: tuple[int, ...]  # strides pooled for the gesture heads, e.g. [4, 8, 16, 32]
+    gesture_levels: Annotated[tuple[Stride, ...], Field(min_length=1)]  # pooled, for the heads
     gesture_hidden: NonNegativeInt  # width of the heads' hidden layer; 0 is a linear head
     gesture_dropout: Probability
-    pose_levels: tuple[int, int]  # strides of the two projected levels
-    grid: PositiveInt  # side of the token grid both levels are resampled to
+    pose_levels: tuple[Stride, Stride]  # strides of the two projected levels
+    grid: Annotated[int, Field(ge=2)]  # side of the token grid both levels are resampled to
     dim: PositiveInt  # token width
     heads: PositiveInt  # attention heads
     encoder_layers: PositiveInt  # global token encoder
     fusion_layers: PositiveInt  # joint + gesture token Transformer
     fusion: Literal["self", "cross"]  # self-attention (paper) or cross-attention (its rebuttal)
-    volume_depth: PositiveInt  # depth bins of the heatmap volume
+    volume_depth: Annotated[int, Field(ge=2)]  # depth bins of the heatmap volume
+    volume_sharpness: PositiveFloat  # factor of the volume's logits
     depth_range_m: PositiveFloat  # the volume spans wrist +- this
     gate_init: float  # of both gesture gates
     gesture_tokens: bool  # off: the ablation without guidance tokens

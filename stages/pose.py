@@ -1,4 +1,4 @@
-"""Stage 2, gesture-guided pose: `python -m stages.pose pretrained` or `python -m stages.pose scratch`.
+"""Stage 2, gesture-guided pose: `python -m stages.pose pretrained`, or `scratch`.
 
 Reads `data/shard`, `data/labels/labels.parquet`, the hand model, and for `pretrained` Stage 1's
 model in `models/pretrain/`, which `scratch` does not look at. Writes `models/pose/<run>/`:

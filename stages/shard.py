@@ -13,7 +13,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,12 +38,16 @@ from stages.artifacts import (
     write_manifest,
 )
 from stages.params import Shard, load_params
+from stages.workers import in_order
 
 SAMPLES = Path("data/ingest/samples.parquet")
 MEMBERSHIP = Path("data/labels/membership.txt")
 OUT = Path("data/shard")
 
 SPLITS = ("train", "validation", "test", "official_val", "official_test")
+SAMPLES_PER_WORKER = 5000
+"""A process takes as long to start (it imports torch) as to cut this many crops."""
+
 COLUMNS = (*FIELDS, *ORIGIN, "split", "official_split", "file_name", "width", "height", "bbox")
 
 
@@ -84,8 +87,10 @@ def main() -> None:
     with atomic_folder(OUT / "tars") as folder:
         tasks = plan(samples, folder, Path(params.data.root) / "images", params.shard)
         progress = Progress("shard", samples.num_rows, "images")
+        cores = params.shard.workers or os.cpu_count() or 1
+        workers = min(cores, 1 + samples.num_rows // SAMPLES_PER_WORKER)
         written = []
-        for result in run(tasks, params.shard.workers or os.cpu_count() or 1):
+        for result in in_order(write, tasks, workers):
             written.append(result)
             progress.step(result.tar.samples + len(result.rejects))
         rejects = sorted(reject for result in written for reject in result.rejects)
@@ -137,25 +142,6 @@ def plan(samples: pa.Table, folder: Path, images: Path, shard: Shard) -> Iterato
         for number, start in enumerate(range(0, len(rows), shard.samples_per_tar)):
             part = samples.take(rows[start : start + shard.samples_per_tar])
             yield Task(folder / f"{split}-{number:06d}.tar", part, images, shard)
-
-
-def run(tasks: Iterator[Task], workers: int) -> Iterator[Written]:
-    """Every task's result, in any order; a task's bytes do not depend on who writes it.
-
-    Few tasks wait at a time, since each carries its rows.
-    """
-    if workers == 1:
-        yield from map(write, tasks)
-        return
-    # 0 and not 1 thread: OpenCV's own thread pool does not survive a fork, and 1 would wait for it
-    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
-        pending: set[Future[Written]] = set()
-        for task in tasks:
-            pending.add(pool.submit(write, task))
-            if len(pending) >= 2 * workers:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        yield from (future.result() for future in pending)
 
 
 def write(task: Task) -> Written:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import nn
 
@@ -58,13 +59,18 @@ class TrainingData:
         """The data in their usual places.
 
         Raises:
-            TrainingDataError: labels are missing, or there is not a batch to train on or not a
-                sample to validate on.
+            TrainingDataError: labels are missing or damaged, or there is not a batch to train on or
+                not a sample to validate on.
             ShardError: shards are missing or damaged.
         """
         if not LABELS.is_file():
             raise TrainingDataError(f"{LABELS}: not found; run `dvc repro label` first")
-        table = pq.read_table(LABELS).to_pydict()
+        try:
+            table = pq.read_table(LABELS).to_pydict()
+        except pa.ArrowInvalid as error:
+            raise TrainingDataError(
+                f"{LABELS}: cannot be read ({error}); run `dvc repro -f label`"
+            ) from None
         data = cls(
             shards=Shards.open(SHARDS),
             labels=read_labels(LABELS),

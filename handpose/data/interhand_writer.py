@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from handpose.hand.skeleton import FINGERS
 
+FloatArray = NDArray[np.floating[Any]]
+
 HAND_JOINTS = (*(f"{finger}{level}" for finger in FINGERS for level in (4, 3, 2, 1)), "wrist")
 """One hand's joints in the files' order: level 4 is the tip, level 1 the base."""
 
@@ -27,9 +29,9 @@ class WorldCamera(NamedTuple):
     """A calibrated camera of a capture."""
 
     name: str  # '400026': colour cameras begin with 400, grey ones with 410
-    R: NDArray[np.float64]  # (3, 3) world -> camera
-    centre: NDArray[np.float64]  # (3,) m, world
-    K: NDArray[np.float64]  # (3, 3) px
+    R: FloatArray  # (3, 3) world -> camera
+    centre: FloatArray  # (3,) m, world
+    K: FloatArray  # (3, 3) px
     size: tuple[int, int]  # width, height, px
 
 
@@ -39,16 +41,16 @@ class Photo(NamedTuple):
     camera: str
     file_name: str
     size: tuple[int, int]
-    bbox: NDArray[np.float64]  # (4,) x, y, w, h, px
+    bbox: FloatArray  # (4,) x, y, w, h, px
     joint_valid: NDArray[np.bool_]  # (42,) annotated, of a hand that is there, inside the frame
 
 
 class Fit(NamedTuple):
     """MANO parameters of one hand in the world, its own (a left hand's are not mirrored)."""
 
-    pose: NDArray[np.float64]  # (48,) axis-angle, root first, the rest relative to hands_mean
-    shape: NDArray[np.float64]  # (10,)
-    trans: NDArray[np.float64]  # (3,) m
+    pose: FloatArray  # (48,) axis-angle, root first, the rest relative to hands_mean
+    shape: FloatArray  # (10,)
+    trans: FloatArray  # (3,) m
 
 
 class Instant(NamedTuple):
@@ -60,7 +62,7 @@ class Instant(NamedTuple):
     frame: int
     hand_type: str  # right, left or interacting
     hand_type_valid: bool
-    joints: NDArray[np.float64]  # (42, 3) m, world; 0 where not valid
+    joints: FloatArray  # (42, 3) m, world; 0 where not valid
     joint_valid: NDArray[np.bool_]  # (42,)
     fits: Mapping[str, Fit | None] | None  # 'right' and 'left'; None: the frame is not listed
     photos: Sequence[Photo]
@@ -185,10 +187,8 @@ def write_skeleton(path: Path) -> None:
     lines = ["# joint_name joint_id joint_parent_id"]
     for hand, start in (("r", 0), ("l", 21)):
         for index, name in enumerate(HAND_JOINTS):
-            if name == "wrist":
-                parent = -1
-            else:
-                parent = start + (20 if name.endswith("1") else index + 1)
+            above = start + (20 if name.endswith("1") else index + 1)
+            parent = -1 if name == "wrist" else above
             lines.append(f"{name}_{hand} {start + index} {parent}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

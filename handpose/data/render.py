@@ -78,13 +78,16 @@ class _View(NamedTuple):
 
     def to_samples(self, uv: FloatArray) -> FloatArray:
         """Pixels of the frame (..., 2) -> samples of the grid, both whole at their centres."""
-        return (uv - np.float32((self.x, self.y)) + 0.5) * self.supersampling - 0.5
+        return (uv - self._corner() + 0.5) * self.supersampling - 0.5
 
     def to_pixels(self, sample: IntArray) -> FloatArray:
         """Flat sample numbers (P,) -> pixels of the frame (P, 2)."""
         row, column = np.divmod(sample, self.grid[0])
         inside = np.stack([column, row], 1).astype(np.float32)
-        return (inside + 0.5) / self.supersampling - 0.5 + np.float32((self.x, self.y))
+        return (inside + 0.5) / self.supersampling - 0.5 + self._corner()
+
+    def _corner(self) -> FloatArray:
+        return np.array([self.x, self.y], np.float32)
 
 
 def render(
@@ -147,10 +150,10 @@ def _shade(
     """Linear light that leaves each visible sample towards the camera: (P, 3)."""
     table = np.concatenate([mesh.normals, paint.albedo, paint.gloss[:, None], paint.rest], 1)
     corners = faces[seen.face]  # (P, 3)
-    value = sum(table[corners[:, k]] * seen.weights[:, k, None] for k in range(3))  # (P, 10)
-    normal, albedo, gloss, rest = value[:, :3], value[:, 3:6], value[:, 6:7], value[:, 7:]
-    normal = _unit(normal)
-    albedo = albedo * np.exp(_grain(paint, rest)[:, None] * paint.grain_strength)
+    a, b, c = (table[corners[:, k]] * seen.weights[:, k, None] for k in range(3))
+    value = a + b + c  # (P, 10)
+    normal, gloss, rest = _unit(value[:, :3]), value[:, 6:7], value[:, 7:]
+    albedo = value[:, 3:6] * np.exp(_grain(paint, rest)[:, None] * paint.grain_strength)
 
     facing = (normal @ light.towards)[:, None]  # (P, 1)
     lit = _lit(mesh, faces, points, normal, light.towards)[:, None]  # (P, 1)

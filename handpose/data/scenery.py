@@ -68,7 +68,7 @@ def sample_lamps(rng: np.random.Generator) -> Lamps:
         elevation=rng.uniform(0.3, 1.25),
         key=rng.uniform(0.6, 1.0) * _warmth(rng),
         fill_azimuth=azimuth + np.pi + rng.uniform(-1, 1),
-        fill=rng.uniform(0.10, 0.35) * _warmth(rng),
+        fill=rng.uniform(0.05, 0.30) * _warmth(rng),
         ambient=rng.uniform(0.22, 0.42) * _warmth(rng),
     )
 
@@ -149,7 +149,8 @@ def _sweep(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float3
     x = np.linspace(-1, 1, size[0], dtype=np.float32)
     y = np.linspace(-1, 1, size[1], dtype=np.float32)[:, None]
     along = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
-    return np.asarray(1 / (1 + np.exp(-rng.uniform(0.5, 5) * along)))[..., None]
+    steep = np.float32(rng.uniform(0.5, 5))
+    return np.asarray(1 / (1 + np.exp(-steep * along)), np.float32)[..., None]
 
 
 def _cut(

@@ -19,8 +19,10 @@ LEVELS = 4096
 
 def _srgb(light: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Linear light 0..1 to 8 bits (IEC 61966-2-1)."""
-    curved = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.round(255 * curved).astype(np.uint8)
+    curved: FloatArray = np.where(
+        light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055
+    )
+    return np.asarray(np.round(255 * curved), np.uint8)
 
 
 TONE_CURVE = _srgb(np.linspace(0, 1, LEVELS))
@@ -65,8 +67,8 @@ def photograph(
     """
     gain = _exposure(rendering, sensor.brightness)
     open_share = 1 - rendering.coverage[..., None]
-    light = rendering.radiance * (gain * sensor.balance) + background * open_share
-    light = cv2.GaussianBlur(light, (0, 0), sensor.blur_px)
+    light: FloatArray = rendering.radiance * (gain * sensor.balance) + background * open_share
+    light = np.asarray(cv2.GaussianBlur(light, (0, 0), sensor.blur_px))
     if sensor.is_grey:
         light = light @ GREY
     noise = _cut(white, light.size, rng).reshape(light.shape)
@@ -87,6 +89,6 @@ def _exposure(rendering: Rendering, brightness: float) -> float:
     light = rendering.radiance[rendering.coverage > 0.5]  # (P, 3)
     if len(light) == 0:
         return 1.0
-    wanted = float((brightness / max(float((light @ GREY).mean()), 1e-3)) ** 0.6)
+    wanted = float((brightness / max(float((light @ GREY).mean()), 1e-3)) ** 0.5)
     peak = np.partition(light.max(1), -len(light) // 200 - 1)[-len(light) // 200 - 1]
     return min(wanted, BRIGHTEST / max(float(peak), 1e-3))

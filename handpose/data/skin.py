@@ -18,7 +18,7 @@ from handpose.hand.skeleton import FINGERS, JOINTS, TIPS
 
 BARE = np.array([0.86, 0.74, 0.65], np.float32)
 """Albedo of skin without pigment."""
-MELANIN = np.array([0.80, 1.22, 1.68], np.float32)
+MELANIN = np.array([0.88, 1.24, 1.58], np.float32)
 BLOOD = np.array([0.06, 0.42, 0.34], np.float32)
 """What one unit of pigment takes off the logarithm of red, green and blue."""
 NAIL = np.array([0.62, 0.42, 0.36], np.float32)
@@ -65,7 +65,7 @@ class Regions(NamedTuple):
 def sample_skin(rng: np.random.Generator) -> Skin:
     """A subject's skin, from the palest to the darkest."""
     return Skin(
-        melanin=rng.uniform(0.05, 2.1),
+        melanin=rng.uniform(0.05, 2.5),
         blood=rng.uniform(0.15, 0.9),
         pale_palm=rng.uniform(0.45, 0.75),
         creases=rng.uniform(0.05, 0.3),
@@ -150,7 +150,7 @@ def paint(
 def _ramp(x: FloatArray, low: float, high: float) -> FloatArray:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    return np.asarray(t * t * (3 - 2 * t))
 
 
 def _unit(vector: NDArray[np.floating]) -> FloatArray:

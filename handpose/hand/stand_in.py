@@ -56,13 +56,16 @@ def build() -> dict[str, NDArray[Any]]:
     vertices, joints = _to_mano(mesh, hand), _joints(hand)  # (778, 3), (16, 3) m
     people = [Hand(Proportions(**{key: 1 + step})) for key, step in SHAPE_STEPS.items()]
     shapes = np.stack([_to_mano(fit(template, person), person) for person in people])
+    weights = skinning_weights(template, hand, mesh)
     regressor = _regressor(
-        np.concatenate([vertices[None], shapes]), np.stack([joints, *map(_joints, people)])
+        np.concatenate([vertices[None], shapes]),
+        np.stack([joints, *map(_joints, people)]),
+        weights,
     )
     return {
         "v_template": vertices,
         "f": template.faces.astype(np.uint32),
-        "weights": skinning_weights(template, hand, mesh),
+        "weights": weights,
         "shapedirs": np.moveaxis(shapes - vertices, 0, -1),  # (778, 3, 10)
         "posedirs": _posedirs(pose_correctives(template, hand, mesh)),
         "J_regressor": regressor,
@@ -82,8 +85,8 @@ def write_stand_in(folder: Path | str) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     right = build()
-    np.savez_compressed(folder / "MANO_RIGHT.npz", **right)
-    np.savez_compressed(folder / "MANO_LEFT.npz", **mirrored(right))
+    for side, arrays in (("RIGHT", right), ("LEFT", mirrored(right))):
+        np.savez_compressed(folder / f"MANO_{side}.npz", allow_pickle=False, **arrays)
 
 
 def mirrored(right: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -115,7 +118,8 @@ AXES = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
 def _posedirs(correctives: Array) -> Array:
     """Design frame (778, 3, 15, 3, 3) in mm -> MANO's (778, 3, 135) in m."""
     turned = np.einsum("ai,vijkl,mk,nl->vajmn", AXES, correctives, AXES, AXES, optimize=True)
-    return turned.reshape(-1, 3, 135) / 1000
+    posedirs: Array = turned.reshape(-1, 3, 135) / 1000
+    return posedirs
 
 
 def _joints(hand: Hand) -> Array:
@@ -125,27 +129,53 @@ def _joints(hand: Hand) -> Array:
     return _to_mano(np.concatenate([wrist, *of_digits]), hand)
 
 
-def _regressor(vertices: Array, joints: Array) -> Array:
-    """Non-negative rows of sum 1 with regressor @ vertices = joints, over several hands.
+def _regressor(vertices: Array, joints: Array, weights: Array) -> Array:
+    """Non-negative rows of sum 1 that find the joints in the skin, over persons and over poses.
+
+    When joint k turns by R, skinning moves what the row of joint j finds by
+    (R - I) sum_v row_v moved_vk (v - J_k), where moved_vk is how much v follows k. That is right
+    for all R if the sum is J_j - J_k where j hangs on k, and 0 elsewhere, j = k included.
 
     Args:
         vertices: (P, 778, 3) m, the mean hand first.
         joints: (P, 16, 3) m.
+        weights: (778, 16) skinning weights.
     """
-    rows = np.zeros((joints.shape[1], vertices.shape[1]))
-    for j in range(len(rows)):
-        distance = np.linalg.norm(vertices[0] - joints[0, j], axis=1) * 1000
+    mesh, places = 1000 * vertices[0], 1000 * joints[0]  # mm
+    hangs = _hangs_on()  # (16, 16)
+    moved = weights @ hangs  # (778, 16)
+    levers = moved[:, 1:, None] * (mesh[:, None] - places[1:])  # (778, 15, 3)
+    rows = np.zeros((16, len(mesh)))
+    for j in range(16):
+        distance = np.linalg.norm(mesh - places[j], axis=1)
         near = np.argsort(distance, kind="stable")[:NEAREST]
         wanted = np.exp(-0.5 * ((distance[near] - distance[near[0]]) / 6.0) ** 2)
-        wanted /= wanted.sum()
-        places = vertices[:, near].transpose(0, 2, 1).reshape(-1, NEAREST) * 1000  # (3P, N) mm
-        one = np.full((1, NEAREST), 300.0)
-        calm = 3.0 * np.eye(NEAREST)  # spreads the weight: joints move smoothly with the mesh
-        system = np.concatenate([places * 3, one, calm])
-        target = np.concatenate([joints[:, j].ravel() * 3000, [300.0], 3.0 * wanted])
+        carried = hangs[j, 1:] * (np.arange(1, 16) != j)  # (15,)
+        equations = [
+            (1000.0, np.ones((1, NEAREST)), np.ones(1)),
+            (10.0, mesh[near].T, places[j]),
+            (2.0, 1000 * _columns(vertices[1:, near].swapaxes(0, 1)), 1000 * joints[1:, j].ravel()),
+            (1.0, _columns(levers[near]), (carried[:, None] * (places[j] - places[1:])).ravel()),
+            (3.0, np.eye(NEAREST), wanted / wanted.sum()),  # calm: many vertices, each a little
+        ]
+        system = np.concatenate([weight * left for weight, left, _ in equations])
+        target = np.concatenate([weight * right for weight, _, right in equations])
         solution, _ = nnls(system, target, maxiter=20 * NEAREST)
         rows[j, near] = solution / solution.sum()
     return rows
+
+
+def _columns(points: Array) -> Array:
+    """One column a vertex: (N, P, 3) -> (3P, N)."""
+    return points.reshape(len(points), -1).T
+
+
+def _hangs_on() -> Array:
+    """1 where joint (row) is the other (column) or hangs on it: (16, 16)."""
+    hangs = np.eye(16)
+    for joint, parent in enumerate(MANO_PARENTS[1:], start=1):
+        hangs[joint] += hangs[parent]
+    return hangs
 
 
 NEAREST = 140

@@ -36,7 +36,7 @@ THUMB_HOLE = (slice(3, 6), slice(24, 28))
 
 # where the rings lie: (bone + fraction of it), the base ring first
 RINGS: dict[str, tuple[float, ...]] = {
-    "thumb": (0.62, 0.84, 1.0, 1.33, 1.67, 2.0, 2.3, 2.58, 2.8, 2.94),
+    "thumb": (0.78, 1.0, 1.24, 1.48, 1.74, 2.0, 2.3, 2.58, 2.8, 2.94),
     "index": (0.40, 0.60, 0.80, 1.0, 1.33, 1.67, 2.0, 2.3, 2.58, 2.8, 2.94),
     "middle": (0.40, 0.56, 0.70, 0.85, 1.0, 1.33, 1.67, 2.0, 2.3, 2.58, 2.8, 2.94),
     "ring": (0.40, 0.60, 0.80, 1.0, 1.33, 1.67, 2.0, 2.3, 2.58, 2.8, 2.94),
@@ -140,12 +140,11 @@ def fit(template: Template, hand: Hand) -> Array:
     average = _neighbour_average(template)
     bases = [rings[0] for rings in template.rings.values()]
     loose = np.setdiff1d(np.concatenate([*template.palm[2:], *bases]), [-1])
-    landing = np.union1d(loose, template.palm[1])
     for _ in range(ROUNDS):
         vertices[loose] += 0.5 * (average[loose] @ vertices - vertices[loose])
-        vertices[landing] = _project(vertices[landing], hand.distance)
+        vertices[loose] = _project(vertices[loose], hand.distance)
     for _ in range(3):
-        vertices[landing] = _project(vertices[landing], hand.distance)
+        vertices[loose] = _project(vertices[loose], hand.distance)
     return vertices
 
 
@@ -177,24 +176,26 @@ def _exit(surface: Callable[[Array], Array], starts: Array, out: Array, reach: f
         middle = (low + high) / 2
         inside = surface(starts + middle[:, None] * out) < 0
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
-    return (low + high) / 2
+    far: Array = (low + high) / 2
+    return far
 
 
 def _place_palm(vertices: Array, template: Template, hand: Hand) -> None:
     """The palm's rings on straight lines from the wrist to the fingers, and by way of the thumb."""
     outline = vertices[template.palm[-1]]  # (28, 3)
-    centre = outline.mean(axis=0)
-    around = np.unwrap(np.arctan2((outline - centre)[:, 2] * 3, (outline - centre)[:, 1]))
+    outline = np.concatenate([outline, outline[:1]])
     for k, ids in enumerate(template.palm[:-1]):
-        share = np.arange(len(ids)) / len(ids) * 28
-        turn = np.interp(share, np.arange(29), [*around, around[0] + 2 * np.pi])
-        ray = np.stack([np.zeros_like(turn), np.cos(turn), np.sin(turn)], axis=1)
-        starts = np.tile([WRIST_END_MM * hand.proportions.palm_length, 0.0, 0.0], (len(ids), 1))
+        column = np.linspace(0, 28, len(ids), endpoint=False)
+        angle = 2 * np.pi * (column + 2) / 28  # column 26 is radial, column 12 ulnar
+        ray = np.stack([np.zeros_like(angle), np.cos(angle), 0.66 * np.sin(angle)], axis=1)
+        ray /= np.linalg.norm(ray, axis=1, keepdims=True)
+        d = hand.proportions.palm_length * WRIST_MM[min(k, 1)]
+        starts = np.tile([d, 0.0, 0.0], (len(ids), 1))
         wrist = starts + _exit(hand.palm, starts, ray, 60.0)[:, None] * ray
-        end = np.stack([np.interp(share, np.arange(29), [*c, c[0]]) for c in outline.T], axis=1)
-        placed = wrist + k / len(PALM_RINGS) * (end - wrist)
+        end = np.stack([np.interp(column, np.arange(29), axis) for axis in outline.T], axis=1)
+        placed = wrist + max(k - 1, 0) / (len(PALM_RINGS) - 1) * (end - wrist)
         taken = vertices[ids].any(axis=1, keepdims=True)  # the thumb's base ring is there
-        vertices[ids] = np.where(taken, vertices[ids], placed)
+        vertices[ids] = np.where(taken, vertices[ids], placed)  # so is -1, the last vertex
     rows, columns = THUMB_HOLE
     grid = np.stack(template.palm[2:])[:, columns]  # rings 2.. have a vertex in every column
     first, last = rows.start - 2, rows.stop - 3
@@ -220,11 +221,12 @@ def _project(points: Array, surface: Callable[[Array], Array]) -> Array:
     gradient = (f[1:4] - f[4:]).T / (2 * step)  # (N, 3)
     move = f[0, :, None] * gradient / (gradient**2).sum(axis=1, keepdims=True)
     length = np.linalg.norm(move, axis=1, keepdims=True)
-    return points - move * np.minimum(1.0, 4.0 / np.maximum(length, 1e-9))
+    landed: Array = points - move * np.minimum(1.0, 4.0 / np.maximum(length, 1e-9))
+    return landed
 
 
-WRIST_END_MM = -22.0
-"""Where the mesh ends, behind the wrist joint."""
+WRIST_MM = (-22.0, -11.0)
+"""Where the first two rings lie, distal of the wrist joint: plane sections."""
 
 
 def _zip(lower: Ids, upper: Ids) -> list[tuple[int, int, int]]:

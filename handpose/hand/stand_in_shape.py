@@ -7,7 +7,7 @@ millimetres: (d, r, h) = distal from the wrist, radial (to the thumb), dorsal (t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,45 @@ class Proportions:
     tip_width: float = 1.0
     pinky_length: float = 1.0
     knuckles: float = 1.0
+
+
+@dataclass(frozen=True)
+class Hand:
+    """The whole surface, of one person."""
+
+    proportions: Proportions
+
+    @cached_property
+    def digits(self) -> dict[str, Digit]:
+        """Thumb to pinky."""
+        return {name: _digit(name, self.proportions) for name in DIGITS}
+
+    def finger(self, name: str, points: Array) -> Array:
+        """Distance to one digit and the palm, as if the others were not there: (N, 3) -> (N,)."""
+        return _union(self.palm(points), self.digits[name].distance(points), WEB)
+
+    def distance(self, points: Array) -> Array:
+        """Distance to the whole hand: (N, 3) mm -> (N,) mm."""
+        fingers = [digit.distance(points) for name, digit in self.digits.items() if name != "thumb"]
+        hand = fingers[0]
+        for finger in fingers[1:]:
+            hand = _union(hand, finger, 4.0)
+        hand = _union(self.palm(points), hand, WEB)
+        return _union(hand, self.digits["thumb"].distance(points), THUMB_WEB)
+
+    def palm(self, points: Array) -> Array:
+        """Distance to the palm and wrist without digits: (N, 3) mm -> (N,) mm."""
+        p = self.proportions
+        scale = np.array([p.palm_length, p.palm_width, p.palm_thickness])
+        q = points / scale
+        body = _slab(q)
+        for start, end, r0, r1, blend in CONES:
+            body = _union(body, _cone(q, np.array(start), np.array(end), r0, r1), blend)
+        for digit in list(self.digits.values())[1:]:
+            knuckle = digit.base / scale + np.array([-2.0, 0.0, 1.5])
+            radius = 0.97 * digit.radii[0] / p.thickness * p.knuckles
+            body = _union(body, np.linalg.norm(q - knuckle, axis=1) - radius, 6.0)
+        return body
 
 
 @dataclass(frozen=True)
@@ -84,67 +123,29 @@ class Digit:
         ring = np.hypot(a, b)
         palmar = np.clip(-b / (ring + 1e-6), 0, 1)
         radius = self._radius(inside) * (1 + self.pad * palmar)
-        return np.hypot(ring, beyond) - radius
+        distance: Array = np.hypot(ring, beyond) - radius
+        return distance
 
 
 CAP = 1.2
 """Length over radius of the rounded fingertip."""
 
-
-@dataclass(frozen=True)
-class Hand:
-    """The whole surface, of one person."""
-
-    proportions: Proportions
-
-    @cached_property
-    def digits(self) -> dict[str, Digit]:
-        """Thumb to pinky."""
-        return {name: _digit(name, self.proportions) for name in DIGITS}
-
-    def finger(self, name: str, points: Array) -> Array:
-        """Distance to one digit and the palm, as if the others were not there: (N, 3) -> (N,)."""
-        return _union(self.palm(points), self.digits[name].distance(points), WEB)
-
-    def distance(self, points: Array) -> Array:
-        """Distance to the whole hand: (N, 3) mm -> (N,) mm."""
-        fingers = [digit.distance(points) for name, digit in self.digits.items() if name != "thumb"]
-        hand = fingers[0]
-        for finger in fingers[1:]:
-            hand = _union(hand, finger, 4.0)
-        hand = _union(self.palm(points), hand, WEB)
-        return _union(hand, self.digits["thumb"].distance(points), THUMB_WEB)
-
-    def palm(self, points: Array) -> Array:
-        """Distance to the palm and wrist without digits: (N, 3) mm -> (N,) mm."""
-        p = self.proportions
-        scale = np.array([p.palm_length, p.palm_width, p.palm_thickness])
-        q = points / scale
-        body = _slab(q)
-        for start, end, r0, r1, blend in CONES:
-            body = _union(body, _cone(q, np.array(start), np.array(end), r0, r1), blend)
-        for digit in list(self.digits.values())[1:]:
-            knuckle = digit.base / scale + np.array([-2.0, 0.0, 1.5])
-            radius = 0.97 * digit.radii[0] / p.thickness * p.knuckles
-            body = _union(body, np.linalg.norm(q - knuckle, axis=1) - radius, 6.0)
-        return body
-
-
 WEB = 8.0
 """How softly a finger grows out of the palm, mm."""
 
 THUMB_WEB = 14.0
+"""How softly the thumb does."""
 
 # base (d, r, h) mm, splay deg (to the radial side), droop deg (to the palm), roll deg of the nail,
 # bones mm, radii mm at the seven places of `Digit.radii`
 DIGITS: dict[
     str, tuple[tuple[float, ...], float, float, float, tuple[float, ...], tuple[float, ...]]
 ] = {
-    "thumb": ((20, 22, -10), 40, 14, 55, (45, 34, 29), (14.0, 13.5, 11.8, 10.3, 10.4, 10.3, 7.6)),
-    "index": ((88, 26, 3), 6, 0, 6, (43, 25, 24), (10.6, 9.8, 9.5, 8.6, 8.3, 8.1, 6.6)),
-    "middle": ((91, 4, 5), 1, 0, 0, (47, 29, 25), (10.8, 10.0, 9.7, 8.8, 8.5, 8.3, 6.8)),
-    "ring": ((84, -16.5, 3), -5, 0, -4, (43, 27, 25), (10.2, 9.4, 9.1, 8.2, 7.9, 7.7, 6.3)),
-    "pinky": ((74, -35, -1), -13, 0, -10, (34, 20, 22), (9.0, 8.2, 8.0, 7.2, 6.9, 6.7, 5.4)),
+    "thumb": ((20, 22, -10), 40, 14, 55, (45, 34, 29), (14.0, 13.5, 12.0, 10.5, 10.8, 10.6, 8.0)),
+    "index": ((88, 26, 3), 6, 0, 6, (43, 25, 24), (10.8, 9.9, 9.8, 8.9, 8.7, 8.4, 7.0)),
+    "middle": ((91, 4, 5), 1, 0, 0, (47, 29, 25), (11.0, 10.1, 10.0, 9.1, 8.9, 8.6, 7.2)),
+    "ring": ((84, -16.5, 3), -5, 0, -4, (43, 27, 25), (10.4, 9.5, 9.4, 8.5, 8.3, 8.0, 6.7)),
+    "pinky": ((74, -35, -1), -13, 0, -10, (34, 20, 22), (9.2, 8.3, 8.2, 7.4, 7.2, 7.0, 5.8)),
 }
 
 # start, end (d, r, h) mm, radii mm, softness mm of the union
@@ -178,35 +179,43 @@ def _digit(name: str, p: Proportions) -> Digit:
     )
 
 
-def _curve(knots: tuple[float, ...], values: tuple[float, ...]) -> tuple[Array, Array]:
-    """A smooth curve through the knots, densely sampled for `np.interp`."""
+SLAB: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    # over d: half the width and height, and the centre, of the section; how far its edges hang
+    "half_width": ((-30, 0, 20, 50, 80, 115), (28, 29, 33, 39, 41.5, 41)),
+    "half_height": ((-30, 0, 25, 60, 90, 115), (19.5, 18.5, 16, 13.5, 12, 10.5)),
+    "centre_r": ((-30, 0, 50, 115), (0, 0, -3, -3.5)),
+    "centre_h": ((-30, 0, 40, 90, 115), (0, 0, 1, 1.5, 0)),
+    "arch": ((-30, 0, 40, 90, 115), (0, 0, 3, 5, 5)),
+    # over r: the d at which the palm ends between the fingers
+    "web": ((-60, -44, -29, -8, 16, 37, 60), (70, 86, 98, 106, 107, 98, 80)),
+}
+"""Body of palm and wrist: knots and values of smooth curves, mm."""
+
+HOLLOW_MM = 4.0
+"""Depth of the palm's hollow."""
+
+
+@cache
+def _curve(name: str) -> tuple[Array, Array]:
+    """A curve of SLAB, densely sampled for `np.interp`."""
+    knots, values = SLAB[name]
     x = np.linspace(knots[0], knots[-1], 200)
     return x, PchipInterpolator(knots, values)(x)
-
-
-SLAB: dict[str, tuple[Array, Array]] = {
-    "half_width": _curve((-30, 0, 20, 50, 80, 115), (28, 29, 33, 39, 41.5, 41)),
-    "half_height": _curve((-30, 0, 25, 60, 90, 115), (19.5, 18.5, 16, 13.5, 12, 10.5)),
-    "centre_r": _curve((-30, 0, 50, 115), (0, 0, -3, -3.5)),
-    "centre_h": _curve((-30, 0, 40, 90, 115), (0, 0, 1, 1.5, 0)),
-    "arch": _curve((-30, 0, 40, 90, 115), (0, 0, 3, 5, 5)),
-    "web": _curve((-60, -44, -29, -8, 16, 37, 60), (70, 86, 98, 106, 107, 98, 80)),
-}
 
 
 def _slab(q: Array) -> Array:
     """The body of palm and wrist, ended by the oblique webs: (N, 3) -> (N,)."""
     d, r, h = q.T
-    half_width = np.interp(d, *SLAB["half_width"])
-    half_height = np.interp(d, *SLAB["half_height"])
-    u = (r - np.interp(d, *SLAB["centre_r"])) / half_width
-    level = np.interp(d, *SLAB["centre_h"]) - np.interp(d, *SLAB["arch"]) * u**2
+    half_width = np.interp(d, *_curve("half_width"))
+    half_height = np.interp(d, *_curve("half_height"))
+    u = (r - np.interp(d, *_curve("centre_r"))) / half_width
+    level = np.interp(d, *_curve("centre_h")) - np.interp(d, *_curve("arch")) * u**2
     above = h - level
-    hollow = 4.0 * np.exp(-(((d - 55) / 26) ** 2) - ((r + 3) / 15) ** 2)
+    hollow = HOLLOW_MM * np.exp(-(((d - 55) / 26) ** 2) - ((r + 3) / 15) ** 2)
     half_height = half_height - hollow / (1 + np.exp(above / 3))
     v = above / half_height
     section = ((np.abs(u) ** 2.6 + np.abs(v) ** 2.6) ** (1 / 2.6) - 1) * half_height
-    web = np.interp(r, *SLAB["web"]) - 0.55 * h
+    web = np.interp(r, *_curve("web")) - 0.55 * h
     return -_union(-section, web - d, 6.0)
 
 
@@ -214,9 +223,12 @@ def _cone(points: Array, start: Array, end: Array, r0: float, r1: float) -> Arra
     """Distance to a cone with round ends: (N, 3) -> (N,)."""
     axis = end - start
     t = np.clip((points - start) @ axis / (axis @ axis), 0, 1)
-    return np.linalg.norm(points - start - t[:, None] * axis, axis=1) - (r0 + t * (r1 - r0))
+    from_axis = np.linalg.norm(points - start - t[:, None] * axis, axis=1)
+    distance: Array = from_axis - (r0 + t * (r1 - r0))
+    return distance
 
 
 def _union(a: Array, b: Array, softness: float) -> Array:
     """Smooth minimum."""
-    return np.minimum(a, b) - np.maximum(softness - np.abs(a - b), 0) ** 2 / (4 * softness)
+    merged: Array = np.minimum(a, b) - np.maximum(softness - np.abs(a - b), 0) ** 2 / (4 * softness)
+    return merged

@@ -40,7 +40,8 @@ def skinning_weights(template: Template, hand: Hand, vertices: Array) -> Array:
         shares = passed - np.pad(passed[:, 1:], ((0, 0), (0, 1)))
         weights[:, 3 * k + 1 : 3 * k + 4] = members[:, k, None] * shares
     weights[:, 0] = np.maximum(1 - weights.sum(axis=1), 0)
-    return weights / weights.sum(axis=1, keepdims=True)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 def pose_correctives(template: Template, hand: Hand, vertices: Array) -> Array:

@@ -32,6 +32,7 @@ class PoseNet(nn.Module):
         heads: int,
         encoder_layers: int,
         volume_depth: int,
+        volume_sharpness: float = 1.0,
         depth_range_m: float,
         fusion_layers: int,
         fusion: Literal["self", "cross"] = "self",
@@ -52,6 +53,7 @@ class PoseNet(nn.Module):
             encoder_layers: Transformer blocks over the grid.
             volume_depth: depth bins of the heatmap volume, over the wrist's depth
                 +- `depth_range_m`.
+            volume_sharpness: factor of the volume's logits.
             depth_range_m: see `volume_depth`.
             fusion_layers: Transformer blocks over joint and gesture tokens.
             fusion: 'self' puts gesture tokens among the joint tokens, 'cross' lets joint tokens
@@ -78,7 +80,9 @@ class PoseNet(nn.Module):
             layers=encoder_layers,
             grid=grid,
         )
-        self.volume_head = VolumeHead(dim=dim, joints=len(JOINTS), depth=volume_depth)
+        self.volume_head = VolumeHead(
+            dim=dim, joints=len(JOINTS), depth=volume_depth, sharpness=volume_sharpness
+        )
         self.gesture_tokens = (
             GestureTokens(
                 coarse_classes=gesture_net.heads.coarse_classes,

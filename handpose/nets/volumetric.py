@@ -31,7 +31,11 @@ class GridEncoder(nn.Module):
         super().__init__()
         self.grid = grid
         width = dim // len(channels)
-        self.project = nn.ModuleList(nn.Conv2d(c, width, kernel_size=1) for c in channels)
+        self.project = nn.ModuleList(
+            # normalised, so that both levels count alike whatever HRNet's branches are like
+            nn.Sequential(nn.Conv2d(c, width, kernel_size=1, bias=False), nn.BatchNorm2d(width))
+            for c in channels
+        )
         self.position = nn.Parameter(0.02 * torch.randn(grid * grid, dim))
         self.transformer = Transformer(dim=dim, heads=heads, layers=layers)
 
@@ -55,15 +59,19 @@ class GridEncoder(nn.Module):
 class VolumeHead(nn.Module):
     """A D x G x G heatmap volume for every joint."""
 
-    def __init__(self, *, dim: int, joints: int, depth: int) -> None:
-        """Volumes of `depth` bins for `joints` joints from a map of `dim` channels."""
+    def __init__(self, *, dim: int, joints: int, depth: int, sharpness: float = 1.0) -> None:
+        """Volumes of `depth` bins for `joints` joints from a map of `dim` channels.
+
+        `sharpness` multiplies the logits. With 1 a volume starts nearly uniform and takes long to
+        become a peak; with 10 it becomes one so early that it can hardly move.
+        """
         super().__init__()
-        self.depth = depth
+        self.depth, self.sharpness = depth, sharpness
         self.logits = nn.Conv2d(dim, joints * depth, kernel_size=1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits of the volumes: features (B, C, G, G) -> (B, J, D, G, G)."""
-        logits: Tensor = self.logits(features)  # (B, J D, G, G)
+        logits: Tensor = self.sharpness * self.logits(features)  # (B, J D, G, G)
         return logits.view(len(logits), -1, self.depth, *logits.shape[2:])
 
 

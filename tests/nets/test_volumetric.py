@@ -37,11 +37,11 @@ def test_soft_argmax_keeps_its_precision_under_autocast() -> None:
 
 
 def test_volume_is_one_per_joint_and_bin() -> None:
-    head = VolumeHead(dim=16, joints=21, depth=5)
+    head = VolumeHead(dim=16, joints=21, depth=5, sharpness=5.0)
     features = torch.randn(2, 16, 6, 6)
     volume = head(features)
     assert volume.shape == (2, 21, 5, 6, 6)
-    torch.testing.assert_close(volume.flatten(1, 2), head.logits(features))
+    torch.testing.assert_close(volume.flatten(1, 2), 5 * head.logits(features))
 
 
 def test_sampling_at_a_cells_centre_is_that_cell() -> None:
@@ -77,7 +77,7 @@ def test_levels_of_any_size_make_one_grid(sides: tuple[int, int]) -> None:
 
 def test_grid_without_transformer_keeps_its_cells_places() -> None:
     """Tokens go back to where they came from: a bright cell stays the same cell."""
-    encoder = GridEncoder(channels=(3, 5), dim=16, heads=2, layers=0, grid=4)
+    encoder = GridEncoder(channels=(3, 5), dim=16, heads=2, layers=0, grid=4).eval()
     levels = [torch.zeros(1, 3, 4, 4), torch.zeros(1, 5, 4, 4)]
     dark = encoder(levels)
     levels[0][0, :, 1, 3] = 10

@@ -167,14 +167,17 @@ def test_the_stored_camera_projects_joints_to_their_dots(workplace: Path) -> Non
             np.testing.assert_allclose(centre, (u - u0 + 3, v - v0 + 3), atol=0.35)
 
 
-def test_any_number_of_workers_writes_the_same_bytes(workplace: Path) -> None:
+def test_any_number_of_workers_writes_the_same_bytes(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard, "SAMPLES_PER_WORKER", 5)
     image_of(3).unlink()
     found = []
-    for workers in (1, 2, 3):
+    for workers in (1, 2):
         set_params(workers=workers)
         shard.main()
         found.append([digest(shard.OUT / n) for n in ("tars", "index.json", "rejects.csv")])
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1]
 
 
 def test_rows_of_the_parquet_in_another_order_change_nothing(workplace: Path) -> None:

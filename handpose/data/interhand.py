@@ -1,0 +1,281 @@
+"""InterHand2.6M's annotation files, with their keys, units and joint order made our own.
+
+A split has four JSON files (`data`, `camera`, `joint_3d`, `MANO_NeuralAnnot`), joined on capture,
+camera and frame; capture numbers restart in every split. Millimetres become metres here and
+nowhere else. How an annotation becomes a view of one hand is told in `hand_view.py`.
+
+Source of the format: mks0601.github.io/InterHand2.6M and facebookresearch/InterHand2.6M.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handpose.errors import HandPoseError
+from handpose.hand.skeleton import FROM_INTERHAND
+
+FloatArray = NDArray[np.float64]
+Json = Mapping[str, Any]
+
+OFFICIAL_SPLITS = ("train", "val", "test")
+FILES = ("data", "camera", "joint_3d", "MANO_NeuralAnnot")
+HANDS = ("right", "left")
+"""InterHand2.6M's order: its joints 0-20 are the right hand's, 21-41 the left one's."""
+
+MM = 1e-3
+VALID = (1, [1])
+"""How a valid joint is written: bare, or in a list of its own."""
+
+
+class DatasetError(HandPoseError):
+    """The data set is missing, damaged, or not in InterHand2.6M's layout."""
+
+
+class RecordError(Exception):
+    """One annotation cannot be used; `reason` is one word for tables, `detail` says the rest."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        """See `hand_view.py` for the reasons."""
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Camera(NamedTuple):
+    """One camera of one capture."""
+
+    K: FloatArray  # (3, 3) px
+    R: FloatArray  # (3, 3) world to camera
+    C: FloatArray  # (3,) m, its centre in the world
+
+
+class Instant(NamedTuple):
+    """The joints of both hands at one moment, in the world."""
+
+    joints: FloatArray  # (2, 21, 3) m: right, left; in the order of `hand/skeleton.py`
+    joint_valid: NDArray[np.bool_]  # (2, 21); says nothing of what a camera sees
+
+
+class Fit(NamedTuple):
+    """MANO parameters of one hand at one moment, in the world and in that hand's own frame."""
+
+    global_orient: FloatArray  # (3,) axis-angle
+    hand_pose: FloatArray  # (45,) axis-angle relative to hands_mean
+    betas: FloatArray  # (10,)
+    transl: FloatArray  # (3,) m
+
+
+def annotation_file(root: Path, split: str, name: str) -> Path:
+    """Path of one of a split's `FILES`."""
+    return root / "annotations" / split / f"InterHand2.6M_{split}_{name}.json"
+
+
+def official_splits(root: Path) -> list[str]:
+    """The splits that are there: train, and those of val and test that have a folder.
+
+    Raises:
+        DatasetError: the root, train, or one of the four files of a split is missing.
+    """
+    splits = [s for s in OFFICIAL_SPLITS if s == "train" or (root / "annotations" / s).is_dir()]
+    files = [annotation_file(root, split, name) for split in splits for name in FILES]
+    missing = [root] if not root.is_dir() else [file for file in files if not file.is_file()]
+    if missing:
+        raise DatasetError(
+            f"not found: {', '.join(map(str, missing))}. data.root in params.yaml ({root}) must "
+            "hold images/ and annotations/ as InterHand2.6M v1.0 does, with annotations/train/"
+            f"InterHand2.6M_train_{{{','.join(FILES)}}}.json. `dvc repro synthesize` makes a "
+            "synthetic one in data/synthetic; the real one comes from "
+            "https://mks0601.github.io/InterHand2.6M"
+        )
+    return splits
+
+
+class Annotations:
+    """The four files of one official split.
+
+    The look-ups raise RecordError, for they are made on behalf of one annotation.
+    """
+
+    def __init__(
+        self,
+        split: str,
+        data: Json,
+        *,
+        cameras: Mapping[int, Any],
+        joints: Mapping[int, Mapping[int, Any]],
+        fits: Mapping[int, Mapping[int, Any]],
+    ) -> None:
+        """The parsed files, by capture number and frame; `read` takes them from a folder."""
+        self.split = split
+        self.hands: list[Json] = data["annotations"]
+        self._images: dict[Any, Json] = {image.get("id"): image for image in data["images"]}
+        times = Counter(image.get("id") for image in data["images"])
+        self._ambiguous = {number for number, n in times.items() if n > 1}
+        self._cameras, self._joints, self._fits = cameras, joints, fits
+        self._read_cameras: dict[tuple[int, str], Camera] = {}
+        self._read_instants: dict[tuple[int, int], Instant] = {}
+        self._read_fits: dict[tuple[int, int, str], Fit | None] = {}
+
+    @classmethod
+    def read(cls, root: Path, split: str) -> Annotations:
+        """The annotations of this split.
+
+        Raises:
+            DatasetError: a file is not JSON (with the place), or not built as it should be.
+        """
+        path = annotation_file(root, split, "data")
+        data = _load(path, _compact)
+        if not isinstance(data, dict) or not all(
+            isinstance(data.get(key), list) for key in ("images", "annotations")
+        ):
+            raise DatasetError(f"{path}: expected an object with lists 'images' and 'annotations'")
+        return cls(
+            split,
+            data,
+            cameras=_by_number(*_read(root, split, "camera")),
+            joints=_by_frame(*_read(root, split, "joint_3d")),
+            fits=_by_frame(*_read(root, split, "MANO_NeuralAnnot")),
+        )
+
+    def image(self, image_id: Any) -> Json:
+        """The image of this id: what `data` says of it."""
+        if image_id in self._ambiguous:
+            raise RecordError("duplicate_image_id", f"several images have the id {image_id}")
+        try:
+            return self._images[image_id]
+        except (KeyError, TypeError):
+            raise RecordError("dangling_image_id", f"no image has the id {image_id!r}") from None
+
+    def camera(self, capture: int, name: str) -> Camera:
+        """One camera of a capture."""
+        key = (capture, name)
+        if key not in self._read_cameras:
+            self._read_cameras[key] = self._parse_camera(capture, name)
+        return self._read_cameras[key]
+
+    def instant(self, capture: int, frame: int) -> Instant:
+        """The joints at one moment."""
+        key = (capture, frame)
+        if key not in self._read_instants:
+            self._read_instants[key] = self._parse_instant(capture, frame)
+        return self._read_instants[key]
+
+    def fit(self, capture: int, frame: int, hand: str) -> Fit | None:
+        """The MANO fit of one hand at one moment; None where there is none."""
+        key = (capture, frame, hand)
+        if key not in self._read_fits:
+            self._read_fits[key] = self._parse_fit(capture, frame, hand)
+        return self._read_fits[key]
+
+    def _parse_camera(self, capture: int, name: str) -> Camera:
+        raw = self._cameras.get(capture, {})
+        where = f"camera {name} of capture {capture}"
+        try:
+            place, turn, focal, centre = (
+                raw[key][name] for key in ("campos", "camrot", "focal", "princpt")
+            )
+        except KeyError as key:
+            raise RecordError("no_camera", f"{where} is not in the camera file ({key})") from None
+        (fx, fy), (cx, cy) = _array(focal, (2,), where), _array(centre, (2,), where)
+        camera = Camera(
+            K=np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]),
+            R=_array(turn, (3, 3), where),
+            C=_array(place, (3,), where) * MM,
+        )
+        if not all(np.isfinite(part).all() for part in camera):
+            raise RecordError("nan_in_camera", where)
+        return camera
+
+    def _parse_instant(self, capture: int, frame: int) -> Instant:
+        raw = self._joints.get(capture, {}).get(frame)
+        where = f"frame {frame} of capture {capture}"
+        if not isinstance(raw, dict):
+            raise RecordError("no_joint_3d", f"{where} is not in the joint_3d file")
+        joints = _array(raw.get("world_coord"), (2, 21, 3), where) * MM
+        flags = raw.get("joint_valid")
+        if not isinstance(flags, list) or len(flags) != 42:
+            raise RecordError("malformed", f"{where}: expected 42 flags joint_valid")
+        valid = np.array([flag in VALID for flag in flags]).reshape(2, 21)
+        return Instant(joints[:, FROM_INTERHAND], valid[:, FROM_INTERHAND])
+
+    def _parse_fit(self, capture: int, frame: int, hand: str) -> Fit | None:
+        hands = self._fits.get(capture, {}).get(frame)
+        raw = hands.get(hand) if isinstance(hands, dict) else None
+        if not isinstance(raw, dict):
+            return None
+        where = f"the MANO fit of the {hand} hand in frame {frame} of capture {capture}"
+        pose = _array(raw.get("pose"), (48,), where)
+        betas, transl = (
+            _array(raw.get("shape"), (10,), where),
+            _array(raw.get("trans"), (3,), where),
+        )
+        if not all(np.isfinite(part).all() for part in (pose, betas, transl)):
+            raise RecordError("nan_in_mano", where)
+        return Fit(pose[:3], pose[3:], betas, transl)  # metres already
+
+
+def _array(value: Any, shape: tuple[int, ...], where: str) -> FloatArray:
+    """Numbers of this shape; NaN stands for null. A RecordError when there are more or fewer."""
+    try:
+        return np.array(value, np.float64).reshape(shape)
+    except (TypeError, ValueError):
+        raise RecordError("malformed", f"{where}: expected numbers of shape {shape}") from None
+
+
+def _load(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """The content of a JSON file; NaN literals are let through, to be found at their record."""
+    collecting = gc.isenabled()
+    gc.disable()  # nothing is freed while parsing, and looking for it doubles the time
+    try:
+        return json.loads(path.read_bytes(), object_hook=hook)
+    except json.JSONDecodeError as error:
+        near = error.doc[max(error.pos - 30, 0) : error.pos + 30]
+        raise DatasetError(
+            f"{path}:{error.lineno}:{error.colno}: is not JSON ({error.msg}) near {near!r}; unpack "
+            "the annotations again, or `dvc repro -f synthesize` if they are the synthetic ones"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{path}: byte {error.start} is not UTF-8; unpack the annotations again"
+        ) from None
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _compact(item: dict[str, Any]) -> dict[str, Any]:
+    """Keep an annotation's 42 flags as bytes: the nested lists of a million would fill 5 GB."""
+    flags = item.get("joint_valid")
+    if isinstance(flags, list):
+        item["joint_valid"] = bytes(flag in VALID for flag in flags)
+    return item
+
+
+def _read(root: Path, split: str, name: str) -> tuple[Path, Any]:
+    path = annotation_file(root, split, name)
+    return path, _load(path)
+
+
+def _by_frame(path: Path, content: Any) -> dict[int, dict[int, Any]]:
+    """Capture -> frame -> what the file says of it."""
+    captures = _by_number(path, content)
+    return {capture: _by_number(path, frames) for capture, frames in captures.items()}
+
+
+def _by_number(path: Path, content: Any) -> dict[int, Any]:
+    """The same mapping with whole numbers as keys, whether written 7, "7" or "0007"."""
+    try:
+        numbered = {int(key): value for key, value in content.items()}
+    except (AttributeError, ValueError) as error:
+        raise DatasetError(f"{path}: expected objects keyed by numbers ({error})") from None
+    if len(numbered) < len(content):
+        raise DatasetError(f"{path}: a capture or frame is there twice, as in 7 and 0007")
+    return numbered

@@ -1,0 +1,233 @@
+"""Charts of an evaluation as matplotlib figures: arrays in, a figure out, no file and no state.
+
+Colours are told apart by colour-blind eyes (Okabe and Ito), and never alone: lines differ in their
+dashes, points in their marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Ids = NDArray[np.integer[Any]]
+
+PALETTE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#8C6BB1",
+    "#1B1B1B",
+    "#B8A500",
+    "#7F3C2E",
+)
+DASHES = ("-", "--", "-.", ":")
+GREY = "#9A9A9A"
+FAINT = "#D9D9D9"
+DPI = 110
+
+
+class Line(NamedTuple):
+    """A curve with its interval over subjects; NaN limits draw no band."""
+
+    x: Floats
+    y: Floats
+    low: Floats
+    high: Floats
+
+
+def pck_figure(panels: Mapping[str, Mapping[str, Line]], note: str = "") -> Figure:
+    """PCK over the threshold: one panel per alignment, one line per model."""
+    figure = Figure((5.2 * len(panels), 4.1), dpi=DPI, layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
+    for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+        for k, (name, line) in enumerate(lines.items()):
+            colour, dash = PALETTE[k % len(PALETTE)], DASHES[k % len(DASHES)]
+            axis.plot(line.x, line.y, color=colour, linestyle=dash, linewidth=2, label=name)
+            axis.fill_between(line.x, line.low, line.high, color=colour, alpha=0.13, linewidth=0)
+        axis.set(xlim=(0, 50), ylim=(0, 1), xlabel="threshold, mm", title=title)
+        _tidy(axis)
+    axes[0].set_ylabel("share of joints within it")
+    axes[-1].legend(frameon=False, loc="lower right", fontsize=9)
+    _note(figure, note)
+    return figure
+
+
+def confusion_figure(
+    matrix: NDArray[Any], names: Sequence[str], *, blocks: Sequence[str] = (), note: str = ""
+) -> Figure:
+    """How often a class (row) is taken for another (column), as shares of the row.
+
+    Args:
+        matrix: (C, C) counts.
+        names: C names of the classes, in the matrix's order.
+        blocks: what each of C classes belongs to, e.g. its hand, in runs; '' draws no border.
+        note: small print under the figure.
+    """
+    count = len(names)
+    rows = matrix.sum(1, keepdims=True)
+    shares = matrix / np.maximum(rows, 1)  # (C, C)
+    side = max(5.0, 2.6 + 0.17 * count)
+    figure = Figure((side + 0.6, side), dpi=DPI, layout="constrained")
+    axis = figure.subplots()
+    picture = axis.imshow(shares, cmap="cividis_r", vmin=0, vmax=1, interpolation="nearest")
+    size = 7.5 if count > 30 else 9
+    axis.set_xticks(range(count), names, rotation=90, fontsize=size)
+    axis.set_yticks(range(count), names, fontsize=size)
+    axis.tick_params(length=2)
+    axis.set(xlabel="taken for", ylabel="shown")
+    for k in range(1, len(blocks)):
+        if blocks[k] != blocks[k - 1]:
+            axis.axhline(k - 0.5, color="black", linewidth=1)
+            axis.axvline(k - 0.5, color="black", linewidth=1)
+    bar = figure.colorbar(picture, ax=axis, shrink=0.5, pad=0.01)
+    bar.set_label("share of the shown class")
+    _note(figure, note)
+    return figure
+
+
+def map_figure(
+    maps: Mapping[str, Floats],
+    groups: Sequence[str],
+    shown: Sequence[str],
+    marks: Sequence[str],
+    note: str = "",
+) -> Figure:
+    """Maps of the same samples side by side, a few groups of them coloured and the rest grey.
+
+    Args:
+        maps: (N, 2) by title.
+        groups: N names, what a sample belongs to.
+        shown: the groups that are coloured.
+        marks: N names of something with two or three values, drawn as the mark.
+        note: small print under the figure.
+    """
+    figure = Figure((5.3 * len(maps), 5.9), dpi=DPI, layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(maps)))
+    group, mark = np.array(groups), np.array(marks)
+    shapes = dict(zip(sorted(set(marks)), ("<", ">", "o"), strict=False))
+    for axis, (title, place) in zip(axes, maps.items(), strict=True):
+        rest = ~np.isin(group, shown)
+        axis.scatter(*place[rest].T, s=9, color=FAINT, linewidth=0, label="other gestures")
+        for k, name in enumerate(shown):
+            for value, shape in shapes.items():
+                chosen = (group == name) & (mark == value)
+                label = name if value == next(iter(shapes)) else None
+                axis.scatter(
+                    *place[chosen].T,
+                    s=26,
+                    color=PALETTE[k % len(PALETTE)],
+                    marker=shape,
+                    linewidth=0.4,
+                    edgecolor="white",
+                    label=label,
+                )
+        axis.set_title(title, fontsize=11)
+        axis.set(xticks=[], yticks=[])
+        axis.set_box_aspect(1)
+        for spine in axis.spines.values():
+            spine.set_color(FAINT)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=8.5)
+    _note(figure, note)
+    return figure
+
+
+def training_figure(panels: Mapping[str, Mapping[str, tuple[Floats, Floats]]]) -> Figure:
+    """Curves over epochs: one panel per quantity, one line per run; its points if they are few."""
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    figure = Figure((4.3 * columns, 3.3 * rows), dpi=DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, (title, lines) in zip(axes, panels.items(), strict=False):
+        for k, (name, (x, y)) in enumerate(lines.items()):
+            axis.plot(
+                x,
+                y,
+                color=PALETTE[k % len(PALETTE)],
+                linestyle=DASHES[k % len(DASHES)],
+                marker="o" if len(x) <= 12 else None,
+                markersize=4,
+                linewidth=1.8,
+                label=name,
+            )
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("epoch")
+        axis.set_ylim(bottom=0)
+        axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axis.legend(frameon=False, fontsize=8.5)
+        _tidy(axis)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    return figure
+
+
+def bars_figure(groups: Sequence[str], lines: Mapping[str, Line], xlabel: str) -> Figure:
+    """Horizontal bars with intervals: one group per name, one bar per model (`y` is the value)."""
+    count = len(groups)
+    figure = Figure((7.2, 0.8 + 0.3 * count), dpi=DPI, layout="constrained")
+    axis = figure.subplots()
+    thick = 0.8 / max(len(lines), 1)
+    for k, (name, line) in enumerate(lines.items()):
+        place = np.arange(count) + (k - (len(lines) - 1) / 2) * thick
+        colour = PALETTE[k % len(PALETTE)]
+        axis.barh(place, line.y, height=thick * 0.92, color=colour, label=name)
+        axis.hlines(place, line.low, line.high, color="#333333", linewidth=1)
+    axis.set_yticks(range(count), groups, fontsize=8)
+    axis.set(xlabel=xlabel, ylim=(count - 0.5, -0.5))
+    axis.set_xlim(left=0)
+    axis.legend(frameon=False, fontsize=9, loc="best")
+    _tidy(axis, along="x")
+    return figure
+
+
+class Row(NamedTuple):
+    """A row of `sheet_figure`: pictures side by side and what is said of them."""
+
+    heading: str
+    pictures: Sequence[NDArray[np.uint8]]
+    captions: Sequence[str]
+
+
+def sheet_figure(rows: Sequence[Row], titles: Sequence[str], note: str = "") -> Figure:
+    """Pictures in rows, with a title over each column and a caption under each picture."""
+    side = 2.35
+    figure = Figure((side * len(titles), (side + 0.62) * len(rows) + 0.35), dpi=DPI)
+    height = figure.get_figheight()
+    for r, row in enumerate(rows):
+        top = height - 0.35 - r * (side + 0.62)
+        figure.text(0.006, (top - 0.18) / height, row.heading, fontsize=9, fontweight="bold")
+        for c, (picture, caption) in enumerate(zip(row.pictures, row.captions, strict=True)):
+            left, bottom = c / len(titles), (top - 0.25 - side) / height
+            axis = figure.add_axes((left + 0.002, bottom, 1 / len(titles) - 0.004, side / height))
+            axis.imshow(picture, interpolation="antialiased")
+            axis.set_axis_off()
+            middle = left + 0.5 / len(titles)
+            figure.text(middle, bottom - 0.15 / height, caption, fontsize=8.5, ha="center")
+            if r == 0:
+                place = (height - 0.22) / height
+                figure.text(middle, place, titles[c], fontsize=10, ha="center", color="#333333")
+    _note(figure, note)
+    return figure
+
+
+def _tidy(axis: Axes, along: str = "y") -> None:
+    """A light grid and no box."""
+    axis.grid(axis="both" if along == "y" else "x", color="#E8E8E8", linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _note(figure: Figure, note: str) -> None:
+    """Small print under a figure."""
+    if note:
+        figure.supxlabel(note, fontsize=8, color="#555555")

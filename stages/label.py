@@ -1,0 +1,145 @@
+"""Classes of the gesture folders: `python -m stages.label`.
+
+Reads the gesture map (`label.map`) and `data/ingest/samples.parquet`. Writes `data/labels/`:
+labels.parquet (folder -> classes), membership.txt (which folders are in, without their classes,
+so that relabelling cuts no crop again), coverage.csv (samples per gesture and split),
+manifest.json. The order of the map's rows changes nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from handpose.errors import HandPoseError
+from handpose.gesture_rows import LEVELS, OTHER_HAND
+from handpose.gestures import GestureTable
+from stages.artifacts import atomic_file, run_door, write_manifest
+from stages.params import LABELLED_SPLITS, SPLITS, load_params
+
+SAMPLES = Path("data/ingest/samples.parquet")
+OUT = Path("data/labels")
+
+Counts = Counter[tuple[str, str]]
+"""Samples by (folder, split)."""
+
+
+class LabelError(HandPoseError):
+    """The gesture map does not fit the data."""
+
+
+def main() -> None:
+    """Read the map, hold it against the folders of the data, write."""
+    started = time.monotonic()
+    label = load_params().label
+    table = GestureTable.read(Path(label.map))
+    gestures, others = read_counts(SAMPLES)
+    check_known(table, gestures)
+    check_labelled(table, gestures)
+
+    labels = labels_table(table, canonical=label.handedness == "canonical")
+    with atomic_file(OUT / "labels.parquet") as partial:
+        pq.write_table(labels, partial)
+    dropped = {row.folder for row in table.rows if row.dropped}
+    members = {folder for folder, _ in gestures | others} - dropped
+    with atomic_file(OUT / "membership.txt") as partial:
+        partial.write_text("".join(f"{m}\n" for m in sorted(members)), encoding="utf-8")
+    write_coverage(OUT / "coverage.csv", table, gestures)
+    counts = {
+        "coarse_classes": len(set(labels["coarse_id"].to_pylist())),
+        "fine_classes": len(set(labels["fine_id"].to_pylist())),
+        "folders_in_the_data": len(members),
+        "dropped": sorted(dropped),
+        "without_a_sample": sorted({r.folder for r in table.kept} - members),
+    }
+    print(f"label: {counts}")
+    names = ("labels.parquet", "membership.txt", "coverage.csv")
+    write_manifest(
+        OUT / "manifest.json", started=started, counts=counts, outputs=[OUT / n for n in names]
+    )
+
+
+def read_counts(path: Path) -> tuple[Counts, Counts]:
+    """Samples by folder and split: of gesture folders, and of the others.
+
+    Raises:
+        LabelError: the file is not there.
+    """
+    if not path.is_file():
+        raise LabelError(f"{path}: not found; run `dvc repro ingest` first")
+    samples = pq.read_table(path, columns=["kind", "seq_name", "split"])
+
+    def count(rows: pa.Table) -> Counts:
+        return Counter(zip(rows["seq_name"].to_pylist(), rows["split"].to_pylist(), strict=True))
+
+    gesture = pc.equal(samples["kind"], "gesture")
+    return count(samples.filter(gesture)), count(samples.filter(pc.invert(gesture)))
+
+
+def check_known(table: GestureTable, gestures: Counts) -> None:
+    """LabelError when the data have a gesture folder that the map does not list."""
+    known = {row.folder for row in table.rows}
+    unknown = sorted({folder for folder, _ in gestures} - known)
+    if unknown:
+        lines = []
+        for folder in unknown:
+            near = table.nearest(folder)
+            lines.append(f"\n  {folder}" + (f" (nearest known folder: {near})" if near else ""))
+        raise LabelError(
+            f"{table.path} does not know these gesture folders of the data:{''.join(lines)}\n"
+            "Give each a row; to leave it out, with drop as coarse and fine "
+            "(labels/README.md tells how)"
+        )
+
+
+def check_labelled(table: GestureTable, gestures: Counts) -> None:
+    """LabelError when train, validation or test has no sample with a class."""
+    kept = {row.folder for row in table.kept}
+    count = Counter[str]()
+    for (folder, split), n in gestures.items():
+        count[split] += n * (folder in kept)
+    empty = [split for split in LABELLED_SPLITS if count[split] == 0]
+    if empty:
+        raise LabelError(
+            f"no labelled sample is left in {', '.join(empty)}: {table.path} drops every gesture "
+            "folder that is there (data/ingest/folders.csv lists them)"
+        )
+
+
+def labels_table(table: GestureTable, *, canonical: bool) -> pa.Table:
+    """labels.parquet: the kept folders by name, with their classes and those of a mirrored image.
+
+    In canonical mode there are the right hand's classes only, and a mirrored image keeps its own.
+    """
+    rows = table.kept
+    columns: dict[str, list[str] | list[int]] = {
+        name: [getattr(row, name) for row in rows]
+        for name in ("folder", "hand", "gesture", "coarse", "fine")
+    }
+    for level in LEVELS:
+        ids = table.class_ids(level, canonical=canonical)
+        own = [(row.hand, row.name(level)) for row in rows]
+        columns[f"{level}_id"] = [ids[hand, name] for hand, name in own]
+        columns[f"twin_{level}_id"] = [ids[OTHER_HAND[hand], name] for hand, name in own]
+    return pa.table(columns)
+
+
+def write_coverage(path: Path, table: GestureTable, gestures: Counts) -> None:
+    """coverage.csv: a row a folder of the map, dropped ones too; samples in each split."""
+    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("folder", "gesture", "hand", "coarse", "fine", *SPLITS))
+        for row in table.rows:
+            counts = (gestures[row.folder, split] for split in SPLITS)
+            writer.writerow((row.folder, row.gesture, row.hand, row.coarse, row.fine, *counts))
+
+
+if __name__ == "__main__":
+    sys.exit(run_door(main, "label"))

@@ -1,0 +1,190 @@
+"""The stand-in hand and a synthetic InterHand2.6M: `python -m stages.synthesize`.
+
+Writes `data/stand_in/` (the licence-free hand model), `data/synthetic/` (`images/` and
+`annotations/` in InterHand2.6M's own layout) and `data/synthesize_manifest.json`. What the
+parameters say is elsewhere is not made; its folder holds a note that says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import torch
+
+from handpose.data.film import Studio
+from handpose.data.interhand_writer import Instant, InterHandWriter, write_skeleton
+from handpose.data.synthetic import Capture, Recipe, Take, plan
+from handpose.hand.articulation import read_gesture_poses
+from handpose.hand.mano import Mano
+from handpose.hand.stand_in import write_stand_in
+from stages.artifacts import (
+    Progress,
+    atomic_folder,
+    digest,
+    run_door,
+    write_json,
+    write_manifest,
+)
+from stages.params import Params, load_params
+
+STAND_IN = Path("data/stand_in")
+SYNTHETIC = Path("data/synthetic")
+MANIFEST = Path("data/synthesize_manifest.json")
+
+WHAT = "synthetic hands in InterHand2.6M's layout, made by handpose; this is not InterHand2.6M"
+AHEAD = 4
+"""Takes per worker that are handed out before the first result is written down."""
+
+
+class Task(NamedTuple):
+    """One take to be filmed, and all a worker needs for it."""
+
+    recipe: Recipe
+    mano: Path
+    take: Take
+    images: Path
+
+
+def main() -> None:
+    """Make the hand model, then the data set, then the manifest."""
+    started = time.monotonic()
+    params = load_params()
+    counts: dict[str, Any] = {}
+    with atomic_folder(STAND_IN) as folder:
+        if Path(params.hand.mano) == STAND_IN:
+            write_stand_in(folder)
+        else:
+            counts["stand_in"] = _note(folder, f"hand.mano is {params.hand.mano}")
+    with atomic_folder(SYNTHETIC) as folder:
+        if Path(params.data.root) == SYNTHETIC:
+            counts["images"] = synthesize(params, folder)
+        else:
+            counts["synthetic"] = _note(folder, f"data.root is {params.data.root}")
+    write_manifest(MANIFEST, started=started, counts=counts, outputs=[STAND_IN, _told(SYNTHETIC)])
+
+
+def synthesize(params: Params, root: Path) -> dict[str, int]:
+    """Write the data set to `root` and return the number of images of each split."""
+    settings = params.synthesize.model_dump(exclude={"workers"})
+    recipe, mano = Recipe(**settings), Path(params.hand.mano)
+    captures = list(plan(recipe, read_gesture_poses()))
+    annotations = root / "annotations"
+    total = sum(take.images for _, takes in captures for take in takes)
+    progress = Progress("synthesize", total, "images")
+    tasks = (Task(recipe, mano, take, root / "images") for _, takes in captures for take in takes)
+    filmed = run(tasks, params.synthesize.workers or os.cpu_count() or 1)
+    images: Counter[str] = Counter()
+    for split in dict.fromkeys(capture.split for capture, _ in captures):
+        with InterHandWriter(annotations / split, split) as writer:
+            for capture, takes in captures:
+                if capture.split != split:
+                    continue
+                writer.add_capture(capture.number, capture.rig.cameras)
+                for take in takes:
+                    for instant in next(filmed):
+                        writer.add(instant)
+                    progress.step(take.images)
+            images[split] = writer.count
+    write_skeleton(annotations / "skeleton.txt")
+    _write_subjects(annotations / "subject.txt", [capture for capture, _ in captures])
+    write_json(annotations / "synthetic.json", _description(recipe, mano))
+    return dict(images)
+
+
+def run(tasks: Iterable[Task], workers: int) -> Iterator[list[Instant]]:
+    """Every task's result, in the order of the tasks; its bytes do not depend on who films it.
+
+    Workers are fresh processes with one thread each, also when there is but one of them: what
+    numpy and OpenCV compute must not depend on how many threads they find.
+    """
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # for the children
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_settle_worker
+    )
+    waiting: deque[Future[list[Instant]]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(film, task))
+            if len(waiting) >= AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def film(task: Task) -> list[Instant]:
+    """One take, filmed in this process."""
+    return _studio(task.recipe, task.mano).film(task.take, task.images)
+
+
+@cache
+def _studio(recipe: Recipe, mano: Path) -> Studio:
+    """The studio of this process; it takes a second to set up and serves all its takes."""
+    return Studio(recipe, Mano.load(mano), read_gesture_poses())
+
+
+def _settle_worker() -> None:
+    """One thread, Ctrl-C left to the parent, and no life without it."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker would wait for its next task for ever if its parent were killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _description(recipe: Recipe, mano: Path) -> dict[str, Any]:
+    """What the data set says of itself."""
+    poses = resources.files("handpose.data") / "gesture_poses.csv"
+    with resources.as_file(poses) as path:
+        return {
+            "what": WHAT,
+            "recipe": dataclasses.asdict(recipe),
+            "hand_model": digest(mano / "MANO_RIGHT.npz"),
+            "gesture_poses": digest(path),
+        }
+
+
+def _write_subjects(path: Path, captures: Iterable[Capture]) -> None:
+    """subject.txt: who was there in which capture."""
+    lines = [f"{c.split} Capture{c.number} {c.subject}" for c in captures]
+    path.write_text("\n".join(["# split capture subject", *lines]) + "\n", encoding="utf-8")
+
+
+def _note(folder: Path, reason: str) -> str:
+    """Leave a note in a folder that is not filled, and return it for the manifest."""
+    note = f"not made: {reason}"
+    (folder / "README.txt").write_text(f"{note}\n", encoding="utf-8")
+    print(f"synthesize: {note}")
+    return note
+
+
+def _told(folder: Path) -> Path:
+    """The part of the data set whose digest goes into the manifest: not every single image."""
+    annotations = folder / "annotations"
+    return annotations if annotations.is_dir() else folder
+
+
+if __name__ == "__main__":
+    sys.exit(run_door(main, "synthesize"))

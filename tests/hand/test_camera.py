@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from handpose.hand.camera import (
+    back_project,
+    project,
+    root_to_camera,
+    warp_intrinsics,
+    world_to_camera,
+)
+from handpose.hand.mano import Mano
+from handpose.hand.mirror import mirror_axis_angle, mirror_points, mirror_rotation
+from handpose.hand.rotation import axis_angle_to_matrix
+
+K = torch.tensor([[[500.0, 0, 127.5], [0, 510, 120], [0, 0, 1]]])
+
+
+@pytest.fixture
+def points() -> Tensor:
+    """Points in front of the camera: (4, 21, 3) m."""
+    rng = torch.Generator().manual_seed(0)
+    return 0.1 * torch.randn(4, 21, 3, generator=rng) + torch.tensor([0.0, 0.0, 0.8])
+
+
+def test_a_point_on_the_axis_is_seen_at_the_principal_point() -> None:
+    uv = project(torch.tensor([[[0.0, 0, 2]]]), K)
+    assert uv.tolist() == [[[127.5, 120.0]]]
+
+
+def test_right_is_right_and_down_is_down() -> None:
+    uv = project(torch.tensor([[[0.1, 0.2, 1]]]), K)
+    torch.testing.assert_close(uv, torch.tensor([[[127.5 + 50, 120 + 102.0]]]))
+
+
+def test_back_projection_undoes_projection_through_a_turned_crop(points: Tensor) -> None:
+    angle = torch.tensor(0.4)
+    affine = torch.tensor([[angle.cos(), -angle.sin(), 30], [angle.sin(), angle.cos(), -8]])
+    warped = warp_intrinsics(K, affine)
+    back = back_project(project(points, warped), points[..., 2], warped)
+    torch.testing.assert_close(back, points, atol=1e-6, rtol=0)
+
+
+def test_warped_intrinsics_see_the_warped_pixels(points: Tensor) -> None:
+    affine = torch.tensor([[1.2, 0.3, -20], [-0.1, 0.9, 15]])
+    uv = project(points, K)
+    expected = uv @ affine[:, :2].T + affine[:, 2]
+    torch.testing.assert_close(project(points, warp_intrinsics(K, affine)), expected)
+    homogeneous = torch.cat([affine, torch.tensor([[0.0, 0, 1]])])
+    assert torch.equal(warp_intrinsics(K, homogeneous), warp_intrinsics(K, affine))
+
+
+def test_a_mirrored_scene_is_seen_in_the_mirrored_image(points: Tensor) -> None:
+    width = 256
+    flip = torch.tensor([[-1.0, 0, width - 1], [0, 1, 0]])  # u -> W - 1 - u
+    seen = warp_intrinsics(K, flip) @ torch.diag(torch.tensor([-1.0, 1, 1]))  # fx stays positive
+    assert seen[0, 0, 0] == 500 and seen[0, 0, 2] == width - 1 - 127.5
+    mirrored = project(points * torch.tensor([-1.0, 1, 1]), seen)
+    u, v = project(points, K).unbind(-1)
+    torch.testing.assert_close(mirrored, torch.stack([width - 1 - u, v], -1))
+
+
+def test_numpy_arrays_and_tensors_agree(points: Tensor) -> None:
+    uv = project(points.numpy(), K.numpy())
+    np.testing.assert_allclose(uv, project(points, K).numpy(), rtol=1e-6)
+
+
+def test_the_camera_centre_is_the_origin_and_distances_stay(points: Tensor) -> None:
+    R = axis_angle_to_matrix(torch.tensor([[0.3, -1.0, 0.5]]))
+    C = torch.tensor([[1.0, 2.0, 3.0]])
+    assert world_to_camera(C[:, None], R, C).abs().max() == 0
+    moved = world_to_camera(points, R, C)
+    torch.testing.assert_close(
+        torch.cdist(moved, moved), torch.cdist(points, points), atol=1e-3, rtol=0
+    )
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_moving_the_mesh_and_moving_its_parameters_give_the_same_vertices(
+    mano: Mano, left: bool
+) -> None:
+    rng = torch.Generator().manual_seed(0)
+    is_left = torch.full((4,), left)
+    root = axis_angle_to_matrix(torch.randn(4, 3, generator=rng))
+    betas, transl = torch.randn(4, 10, generator=rng), torch.randn(4, 3, generator=rng)
+    rotations = mano.rotations(0.3 * torch.randn(4, 45, generator=rng))
+    R = axis_angle_to_matrix(torch.randn(4, 3, generator=rng))
+    C = torch.randn(4, 3, generator=rng)
+
+    def mesh(root: Tensor, transl: Tensor) -> Tensor:
+        right = mano(mirror_rotation(root, is_left), rotations, betas).vertices
+        return mirror_points(right, is_left) + transl[:, None]
+
+    wrist = mirror_points(mano.rest_wrist(betas)[:, None], is_left)[:, 0]
+    root_cam, transl_cam = root_to_camera(root, transl, wrist, R, C)
+    by_parameters = mesh(root_cam, transl_cam)
+    by_vertices = world_to_camera(mesh(root, transl), R, C)
+    torch.testing.assert_close(by_parameters, by_vertices, atol=2e-6, rtol=0)
+
+    forgetful = mesh(root_cam, (R @ (transl - C)[..., None])[..., 0])  # without (R - I) J0
+    assert (forgetful - by_vertices).norm(dim=-1).min() > 1e-3
+
+
+def test_mirroring_an_axis_angle_is_what_the_reader_does_to_a_left_hand() -> None:
+    turn = torch.tensor([[0.1, 0.2, 0.3]])
+    mirrored = mirror_axis_angle(turn, torch.tensor([True]))
+    torch.testing.assert_close(mirrored, torch.tensor([[0.1, -0.2, -0.3]]))

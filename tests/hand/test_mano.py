@@ -1,0 +1,187 @@
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import smplx
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from handpose.hand.mano import SHAPES, Mano, ManoError
+from handpose.hand.mirror import mirror_axis_angle, mirror_points
+from handpose.hand.rotation import axis_angle_to_matrix
+from handpose.hand.skeleton import MANO_PARENTS, TIP_VERTICES, TIPS
+
+EXACT = 1e-6  # metres: a thousandth of a millimetre
+
+Parameters = tuple[Tensor, Tensor, Tensor]
+
+
+@pytest.fixture
+def parameters() -> Parameters:
+    """global_orient (6, 3), hand_pose (6, 45) and betas (6, 10) of six random hands."""
+    rng = torch.Generator().manual_seed(0)
+    return (
+        torch.randn(6, 3, generator=rng),
+        0.5 * torch.randn(6, 45, generator=rng),
+        torch.randn(6, 10, generator=rng),
+    )
+
+
+def load_smplx(folder: Path, is_rhand: bool) -> smplx.MANO:
+    with contextlib.redirect_stdout(io.StringIO()):
+        return smplx.MANO(str(folder), ext="npz", use_pca=False, is_rhand=is_rhand, batch_size=6)
+
+
+def skinned(
+    file: Path, turns: NDArray[np.float64], betas: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """MANO's equations once more, for one hand in float64 and with 4x4 matrices: (778, 3).
+
+    `turns` (16, 3) are the axis-angles of all joints, root first, with hands_mean added.
+    """
+    m = np.load(file)
+    rotation = Rotation.from_rotvec(turns).as_matrix()  # (16, 3, 3)
+    shaped = m["v_template"] + m["shapedirs"] @ betas
+    joints = m["J_regressor"] @ shaped
+    corrected = shaped + m["posedirs"] @ (rotation[1:] - np.eye(3)).ravel()
+    place = np.tile(np.eye(4), (16, 1, 1))
+    for j, parent in enumerate(MANO_PARENTS):
+        local = np.eye(4)
+        local[:3, :3] = rotation[j]
+        local[:3, 3] = joints[j] - (joints[parent] if j else 0)
+        place[j] = place[parent] @ local if j else local
+    vertices = np.zeros((778, 3))
+    for j in range(16):
+        from_joint = np.c_[corrected - joints[j], np.ones(778)]  # (778, 4)
+        vertices += m["weights"][:, j, None] * (from_joint @ place[j].T)[:, :3]
+    return vertices
+
+
+def test_vertices_agree_with_independent_forward_kinematics(
+    mano: Mano, stand_in: Path, parameters: Parameters
+) -> None:
+    root, pose, betas = parameters
+    vertices = mano(axis_angle_to_matrix(root), mano.rotations(pose), betas).vertices
+    mean = np.load(stand_in / "MANO_RIGHT.npz")["hands_mean"]
+    for b in range(6):
+        turns = np.concatenate([root[b].numpy(), pose[b].numpy() + mean]).reshape(16, 3)
+        expected = skinned(stand_in / "MANO_RIGHT.npz", turns, betas[b].double().numpy())
+        np.testing.assert_allclose(vertices[b].numpy(), expected, atol=EXACT)
+
+
+def test_hands_mean_is_added_exactly_once(
+    mano: Mano, stand_in: Path, parameters: Parameters
+) -> None:
+    root, pose, betas = parameters
+    interhand = load_smplx(stand_in, is_rhand=True)  # as InterHand2.6M's own scripts do
+    expected = interhand(global_orient=root, hand_pose=pose, betas=betas).vertices
+    found = mano(axis_angle_to_matrix(root), mano.rotations(pose), betas).vertices
+    torch.testing.assert_close(found, expected, atol=EXACT, rtol=0)
+    assert mano.hands_mean.abs().max() > 0.3  # so that forgetting it would show
+
+
+def test_a_mirrored_right_hand_is_smplxs_own_left_hand(
+    mano: Mano, stand_in: Path, parameters: Parameters
+) -> None:
+    root, pose, betas = parameters
+    all_left = torch.ones(6, dtype=torch.bool)
+    left = load_smplx(stand_in, is_rhand=False)
+    expected = left(global_orient=root, hand_pose=pose, betas=betas).vertices
+    root = mirror_axis_angle(root, all_left)
+    pose = mirror_axis_angle(pose.view(6, 15, 3), all_left).view(6, 45)
+    right = mano(axis_angle_to_matrix(root), mano.rotations(pose), betas).vertices
+    torch.testing.assert_close(mirror_points(right, all_left), expected, atol=EXACT, rtol=0)
+
+
+def test_a_hand_has_its_wrist_at_the_origin_and_left_is_the_mirror_image(
+    mano: Mano, parameters: Parameters
+) -> None:
+    right = mano.hand(*parameters, torch.zeros(6, dtype=torch.bool))
+    left = mano.hand(*parameters, torch.ones(6, dtype=torch.bool))
+    assert right.joints[:, 0].abs().max() == 0
+    mirror = torch.tensor([-1.0, 1, 1])
+    for r, le in zip(right, left, strict=True):
+        assert torch.equal(le, r * mirror)
+
+
+def test_joints_found_in_the_skin_follow_the_bones(
+    mano: Mano, stand_in: Path, parameters: Parameters
+) -> None:
+    root, pose, betas = parameters
+    posed = load_smplx(stand_in, is_rhand=True)(
+        global_orient=root, hand_pose=0.5 * pose, betas=betas
+    )
+    regressed = mano.J_regressor @ posed.vertices  # (6, 16, 3)
+    assert (regressed - posed.joints).norm(dim=-1).max() < 3e-3
+
+
+def test_joints_end_in_the_fingertips_of_each_source(mano: Mano) -> None:
+    vertices = torch.randn(2, 778, 3, generator=torch.Generator().manual_seed(0))
+    for source, ids in TIP_VERTICES.items():
+        joints = mano.joints_from(vertices, source)
+        assert torch.equal(joints[:, list(TIPS)], vertices[:, list(ids)])
+
+
+def test_the_root_turns_the_mesh_about_the_rest_wrist(mano: Mano, parameters: Parameters) -> None:
+    root, pose, betas = parameters
+    still = mano(torch.eye(3).expand(6, 3, 3), mano.rotations(pose), betas).vertices
+    R = axis_angle_to_matrix(root)
+    wrist = mano.rest_wrist(betas)[:, None]
+    turned = (still - wrist) @ R.mT + wrist
+    found = mano(R, mano.rotations(pose), betas).vertices
+    torch.testing.assert_close(found, turned, atol=EXACT, rtol=0)
+    assert wrist.std(dim=0).max() > 1e-3  # it moves with the shape, so betas must be heeded
+
+
+def test_autocast_costs_no_precision(mano: Mano, parameters: Parameters) -> None:
+    root, pose, betas = parameters
+    R = axis_angle_to_matrix(root)
+    exact = mano(R, mano.rotations(pose), betas)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = mano(R, mano.rotations(pose), betas)
+    assert torch.equal(cast.vertices, exact.vertices) and torch.equal(cast.joints, exact.joints)
+
+
+def test_gradients_reach_every_parameter(mano: Mano) -> None:
+    root, pose, betas = (torch.zeros(2, n, requires_grad=True) for n in (3, 45, 10))
+    mano.hand(root, pose, betas, torch.tensor([True, False])).joints.square().sum().backward()  # type: ignore[no-untyped-call]
+    for x in (root, pose, betas):
+        assert x.grad is not None and x.grad.isfinite().all() and x.grad.abs().sum() > 0
+
+
+def test_nothing_of_the_model_enters_a_checkpoint_or_is_trained(mano: Mano) -> None:
+    assert mano.state_dict() == {}
+    assert list(mano.parameters()) == []
+    moved = Mano(dict(_arrays())).to(torch.float64)
+    assert {b.dtype for b in moved.buffers()} == {torch.float64, torch.int64}
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ManoError, match=r"MANO_RIGHT.npz: not found; run `dvc repro`"):
+        Mano.load(tmp_path)
+
+
+def test_a_file_that_is_no_npz_is_named(tmp_path: Path) -> None:
+    (tmp_path / "MANO_RIGHT.npz").write_text("a pickle, perhaps")
+    with pytest.raises(ManoError, match="is not a readable npz file"):
+        Mano.load(tmp_path)
+
+
+def test_all_wrong_arrays_are_listed_at_once(tmp_path: Path) -> None:
+    arrays = dict(_arrays())
+    arrays["v_template"] = np.zeros((777, 3))
+    del arrays["hands_mean"]
+    np.savez(tmp_path / "MANO_RIGHT.npz", allow_pickle=False, **arrays)
+    with pytest.raises(ManoError) as error:
+        Mano.load(tmp_path)
+    assert "v_template is (777, 3), expected (778, 3)" in str(error.value)
+    assert "hands_mean is missing, expected (45,)" in str(error.value)
+
+
+def _arrays() -> list[tuple[str, NDArray[np.float64]]]:
+    """A model of the right shapes that is no hand."""
+    return [(key, np.zeros(shape)) for key, shape in SHAPES.items()]

@@ -1,0 +1,175 @@
+"""The door of Stage 2: with and without Stage 1, what it refuses, and what is in its weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from handpose.checkpoint import Checkpoint
+from handpose.hand.mano import Mano
+from handpose.nets.pose_net import PoseNet
+from handpose.sample import HandBatch, PoseOutput
+from handpose.trained import build_pose_net, load_gesture_net, load_pose_net, read_record
+from stages import pose, pretrain
+from stages.artifacts import run_door
+from stages.pose import validate
+
+SCRATCH, PRETRAINED = Path("models/pose/scratch"), Path("models/pose/pretrained")
+STAGE_1 = Path("models/pretrain")
+
+
+def open_door(*argv: str) -> int:
+    return run_door(lambda: pose.main(list(argv)), "pose")
+
+
+@pytest.fixture(scope="module")
+def stage_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that trains Stage 1 leaves it for the others."""
+    return tmp_path_factory.mktemp("stage_1") / "models"
+
+
+@pytest.fixture
+def with_stage_1(trainable: Path, stage_1: Path) -> Path:
+    """The `trainable` folder with a trained Stage 1."""
+    if not stage_1.exists():
+        assert run_door(pretrain.main, "pretrain") == 0
+        shutil.copytree(STAGE_1, stage_1)
+    shutil.copytree(stage_1, STAGE_1, dirs_exist_ok=True)
+    return trainable
+
+
+def test_from_scratch_it_needs_no_stage_1(trainable: Path, mano: Mano) -> None:
+    assert open_door("scratch") == 0
+    assert not STAGE_1.exists()
+    record = read_record(SCRATCH)
+    assert record.stage == "pose"
+    assert set(record.seconds) == {"pose"}
+    metrics = json.loads((SCRATCH / "metrics.json").read_text())
+    assert set(metrics["validation"]) == {"loss", "mpjpe_mm", "pa_mpjpe_mm"}
+    assert (SCRATCH / "curves.csv").read_text().startswith("step,epoch,lr,rotation,root,betas,")
+    assert (SCRATCH / "manifest.json").exists()
+    assert load_pose_net(SCRATCH, mano).gesture_net.heads.coarse_classes == 4
+
+
+def test_nothing_of_the_hand_model_is_in_the_weights(trainable: Path, mano: Mano) -> None:
+    assert open_door("scratch") == 0
+    weights = safetensors.torch.load_file(SCRATCH / "model.safetensors")
+    assert not [name for name in weights if "mano." in name]
+    sizes = {buffer.numel() for buffer in mano.buffers() if buffer.numel() > 1000}
+    assert not sizes & {tensor.numel() for tensor in weights.values()}
+
+
+def test_pretrained_starts_from_stage_1_and_tells_both_times(
+    with_stage_1: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[dict[str, Tensor]] = []
+
+    def watched_build(*args: Any, **keywords: Any) -> PoseNet:
+        net = build_pose_net(*args, **keywords)
+        begun.append({k: v.clone() for k, v in net.gesture_net.state_dict().items()})
+        return net
+
+    monkeypatch.setattr("stages.pose.build_pose_net", watched_build)
+    assert open_door("pretrained") == 0
+    expected = load_gesture_net(STAGE_1).state_dict()
+    assert all(torch.equal(begun[0][name], expected[name]) for name in expected)
+    seconds = read_record(PRETRAINED).seconds
+    assert set(seconds) == {"pretrain", "pose"}
+    assert seconds["pretrain"] == read_record(STAGE_1).seconds["pretrain"]
+
+
+def test_the_live_checkpoint_is_another_for_other_stage_1_weights(
+    with_stage_1: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests: list[str] = []
+
+    def note(net: PoseNet, *, checkpoint: Checkpoint, **_: object) -> None:
+        digests.append(f"{checkpoint.folder} {checkpoint.digest}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stages.pose.fit", note)
+    for seconds in (1.0, 2.0):
+        record = json.loads((STAGE_1 / "model.json").read_text())
+        record["seconds"]["pretrain"] = seconds
+        (STAGE_1 / "model.json").write_text(json.dumps(record))
+        with pytest.raises(KeyboardInterrupt):
+            open_door("pretrained")
+    with pytest.raises(KeyboardInterrupt):
+        open_door("scratch")
+    assert digests[0] == digests[1], "how long Stage 1 took changes nothing"
+    assert digests[0].startswith("work/pose-pretrained ")
+    assert digests[2].startswith("work/pose-scratch ")
+    assert digests[2].split()[1] != digests[0].split()[1]
+
+
+def test_stage_1_of_other_classes_is_refused(
+    with_stage_1: Path, capsys: pytest.CaptureFixture[str], labels_of: Callable[..., None]
+) -> None:
+    labels_of(("gun", "fist", "left", "left"))
+    assert open_door("pretrained") == 2
+    told = capsys.readouterr().err
+    assert "models/pretrain: this model was trained with other settings" in told
+    assert "number of coarse is 4 there, expected 3" in told
+    assert "dvc repro pretrain" in told
+
+
+def test_stage_1_of_another_network_is_refused(
+    with_stage_1: Path, capsys: pytest.CaptureFixture[str], set_params: Callable[..., None]
+) -> None:
+    set_params(net={"gesture_hidden": 8})
+    assert open_door("pretrained") == 2
+    assert "net.gesture_hidden is 0 there, expected 8" in capsys.readouterr().err
+    set_params(net={"gesture_hidden": 0, "dim": 64})  # Stage 1 does not depend on it
+    assert open_door("pretrained") == 0
+
+
+def test_a_missing_stage_1_is_named(trainable: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert open_door("pretrained") == 2
+    assert "models/pretrain/model.json: not found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [(), ("other",), ("scratch", "more")])
+def test_another_word_is_refused(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert open_door(*argv) == 2
+    assert "expected one of pretrained, scratch" in capsys.readouterr().err
+
+
+class Oracle(nn.Module):
+    """A network that says this, whatever it sees."""
+
+    def __init__(self, output: PoseOutput) -> None:
+        super().__init__()
+        self.output, self.unused = output, nn.Parameter(torch.zeros(1))
+
+    def forward(self, image: Tensor, is_left: Tensor) -> PoseOutput:
+        return self.output
+
+
+def test_validation_measures_millimetres_about_the_wrist(
+    make_batch: Callable[..., HandBatch],
+) -> None:
+    batch = make_batch(3, side=8)
+    wrist = batch.joints_cam[:, :1]
+    joints = 1.1 * (batch.joints_cam - wrist)  # ten per cent too large, and nothing else
+    nothing = torch.zeros(0)
+    output = PoseOutput(**{f.name: nothing for f in dataclasses.fields(PoseOutput)})
+    net = Oracle(dataclasses.replace(output, joints=joints))
+    unknown = batch.joint_valid.clone()
+    unknown[2] = False  # no joint of the third is annotated
+    batch = dataclasses.replace(batch, joint_valid=unknown)
+
+    losses = iter([1.0, 2.0])
+    found = validate(net, [batch, batch], lambda *_: {"loss": torch.tensor(next(losses))}, False)
+    expected = 100 * (batch.joints_cam - wrist)[:2, 1:].norm(dim=-1).mean().item()
+    assert found["mpjpe_mm"] == pytest.approx(expected, rel=1e-4)
+    assert found["pa_mpjpe_mm"] == pytest.approx(0, abs=1e-3)
+    assert found["loss"] == pytest.approx(1.5)

@@ -1,0 +1,230 @@
+"""The door of Stage 1: what it writes, what it refuses, and how it goes on."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from handpose.checkpoint import Checkpoint
+from handpose.data.shards import Shards
+from handpose.sample import UNLABELLED, GestureOutput, HandBatch
+from handpose.trained import load_gesture_net, read_record
+from stages import pretrain, training
+from stages.artifacts import digest, run_door
+from stages.params import load_params
+from stages.pretrain import constant_answers, validate
+from stages.training import TrainingDataError, write_curves
+
+OUT = Path("models/pretrain")
+
+
+def open_door() -> int:
+    return run_door(pretrain.main, "pretrain")
+
+
+def test_a_model_and_all_that_is_told_of_it_are_written(trainable: Path) -> None:
+    assert open_door() == 0
+    assert {path.name for path in OUT.iterdir()} == {
+        "model.safetensors",
+        "model.json",
+        "curves.csv",
+        "metrics.json",
+        "manifest.json",
+    }
+    record = read_record(OUT)
+    assert (record.stage, len(record.coarse), len(record.fine)) == ("pretrain", 4, 4)
+    assert record.hands == ["right", "right", "left", "left"]
+    assert record.handedness == "handed"
+    assert record.labels_digest == digest(Path("data/labels/labels.parquet"))
+    assert set(record.seconds) == {"pretrain"}
+    assert "dim" not in record.net, "Stage 1 is the same whatever Stage 2's sizes are"
+
+    metrics = json.loads((OUT / "metrics.json").read_text())
+    assert set(metrics["validation"]) == {"loss", "coarse_accuracy", "fine_accuracy"}
+    assert metrics["chance"] == {"coarse": 0.25, "fine": 0.25}
+    assert metrics["majority"] == {"coarse": 2 / 6, "fine": 2 / 6}
+    assert metrics["best_epoch"] == record.best_epoch
+
+    with (OUT / "curves.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    assert [bool(row["validation_coarse_accuracy"]) for row in rows] == [False, False, True] * 2
+    best = rows[3 * record.best_epoch - 1]
+    assert float(best["validation_loss"]) == pytest.approx(metrics["validation"]["loss"], rel=1e-4)
+
+    manifest = json.loads((OUT / "manifest.json").read_text())
+    assert manifest["digests"][str(OUT / "model.safetensors")] == record.weights_sha256
+    assert not list(Path("work/pretrain").glob("*/")), "the live checkpoint is gone"
+
+
+def test_the_written_model_is_the_one_that_was_validated(trainable: Path) -> None:
+    assert open_door() == 0
+    net = load_gesture_net(OUT)
+    params = load_params()
+    data = training.TrainingData.open(
+        params.pretrain, image_px=params.net.image_px, handedness="handed"
+    )
+    again = validate(net, data.validation(), params.pretrain.fine_weight_max, bf16=False)
+    assert again == json.loads((OUT / "metrics.json").read_text())["validation"]
+
+
+def test_a_run_killed_in_the_middle_ends_with_the_same_bytes(
+    trainable: Path, monkeypatch: pytest.MonkeyPatch, set_params: Callable[..., None]
+) -> None:
+    augment = {"rotation_deg": 15, "scale": 0.1, "shift": 0.05, "colour": 0.1, "flip": 0.5}
+    set_params(pretrain={"checkpoint_every_s": 0, "augment": augment})
+    assert open_door() == 0
+    whole = {name: (OUT / name).read_bytes() for name in ("model.safetensors", "curves.csv")}
+
+    shutil.rmtree(OUT)
+
+    class Killed(BaseException):
+        pass
+
+    saves, save = 0, Checkpoint.save
+
+    def dying_save(self: Checkpoint, state: dict[str, object]) -> None:
+        nonlocal saves
+        saves += 1
+        save(self, state)
+        if saves == 5:  # in the second epoch
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Checkpoint, "save", dying_save)
+        open_door()
+    set_params(pretrain={"checkpoint_every_s": 60, "device": "cpu"})  # how, not what
+    assert open_door() == 0
+    assert whole == {name: (OUT / name).read_bytes() for name in whole}
+
+
+def test_what_decides_the_weights_is_in_the_identity(
+    trainable: Path, set_params: Callable[..., None], labels_of: Callable[..., None]
+) -> None:
+    def identity() -> str:
+        params = load_params()
+        data = training.TrainingData.open(
+            params.pretrain, image_px=64, handedness=params.label.handedness
+        )
+        return Checkpoint(Path("work"), data.identity({"dim": 1})).digest
+
+    before = identity()
+    set_params(pretrain={"threads": 1, "device": "cpu", "checkpoint_every_s": 1})
+    assert identity() == before
+    set_params(pretrain={"lr": 0.5})
+    changed = identity()
+    assert changed != before
+    labels_of(("gun", "fist", "left_gun", "left_fist"))
+    assert identity() != changed
+
+
+@pytest.mark.parametrize(
+    ("remove", "message"),
+    [
+        ("data/labels/labels.parquet", "run `dvc repro label`"),
+        ("data/shard/index.json", "`dvc repro shard`"),
+    ],
+)
+def test_what_is_missing_is_named_with_the_stage_that_makes_it(
+    trainable: Path, capsys: pytest.CaptureFixture[str], remove: str, message: str
+) -> None:
+    Path(remove).unlink()
+    assert open_door() == 2
+    told = capsys.readouterr().err
+    assert remove in told
+    assert message in told
+    assert not OUT.exists()
+
+
+def test_damaged_labels_are_named(trainable: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    training.LABELS.write_bytes(training.LABELS.read_bytes()[:100])
+    assert open_door() == 2
+    assert "labels.parquet: cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ({"train": 12}, "split validation holds 0 samples, needed are at least 1"),
+        ({"train": 3, "validation": 4}, "split train holds 3 samples, needed are at least 4"),
+    ],
+)
+def test_too_few_samples_are_refused(
+    trainable: Path,
+    capsys: pytest.CaptureFixture[str],
+    shards_of: Callable[..., None],
+    samples: dict[str, int],
+    message: str,
+) -> None:
+    shards_of(**samples)
+    assert open_door() == 2
+    assert message in capsys.readouterr().err
+
+
+def test_validation_without_a_gesture_is_an_error_and_not_a_zero(
+    make_batch: Callable[..., HandBatch],
+) -> None:
+    batch = make_batch(4, side=8)
+    nobody = torch.full_like(batch.coarse, UNLABELLED)
+    batches = [dataclasses.replace(batch, coarse=nobody, fine=nobody)]
+    with pytest.raises(TrainingDataError, match="none of the 4 validation samples"):
+        constant_answers(batches, coarse_classes=3, fine_classes=3)
+
+
+class Oracle(nn.Module):
+    """Logits as given, whatever the image shows."""
+
+    def __init__(self, coarse: Tensor, fine: Tensor) -> None:
+        super().__init__()
+        self.coarse, self.fine = nn.Parameter(coarse), nn.Parameter(fine)
+
+    def forward(self, image: Tensor) -> GestureOutput:
+        rows = slice(0, len(image))
+        return GestureOutput(self.coarse[rows], self.fine[rows], self.coarse[rows])
+
+
+def test_validation_counts_labelled_samples_alone(make_batch: Callable[..., HandBatch]) -> None:
+    batch = dataclasses.replace(
+        make_batch(4, side=8),
+        coarse=torch.tensor([0, 1, 2, UNLABELLED]),
+        fine=torch.tensor([0, 1, 2, UNLABELLED]),
+    )
+    right = 50 * torch.eye(4)[[0, 1, 2, 3], :3]
+    wrong = 50 * torch.eye(4)[[0, 2, 1, 3], :3]
+    found = validate(Oracle(right, wrong), [batch, batch], 0.5, bf16=False)
+    assert found["coarse_accuracy"] == 1
+    assert found["fine_accuracy"] == pytest.approx(1 / 3)
+    assert found["loss"] == pytest.approx(0.5 * 50 * 2 / 3)
+
+
+def test_curves_keep_their_digits(tmp_path: Path) -> None:
+    write_curves(
+        tmp_path / "curves.csv",
+        [{"step": 1234567, "loss": 0.5}, {"step": 1234568, "loss": 1e-7, "validation_loss": 2.0}],
+    )
+    text = (tmp_path / "curves.csv").read_text()
+    assert text == "step,loss,validation_loss\n1234567,0.5,\n1234568,1e-07,2\n"
+
+
+def test_resumed_epochs_read_the_same_batches(trainable: Path) -> None:
+    params = load_params()
+    data = training.TrainingData.open(params.pretrain, image_px=64, handedness="handed")
+    assert data.steps_per_epoch == Shards.open("data/shard").index.count("train") // 4
+    whole = [batch.sample_id.tolist() for batch in data.train(1, 0)]
+    assert [batch.sample_id.tolist() for batch in data.train(1, 2)] == whole[2:]
+    assert [batch.sample_id.tolist() for batch in data.train(0, 0)] != whole
+
+
+def test_weights_are_plain_tensors(trainable: Path) -> None:
+    assert open_door() == 0
+    weights = safetensors.torch.load_file(OUT / "model.safetensors")
+    assert set(weights) == set(load_gesture_net(OUT).state_dict())

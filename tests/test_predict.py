@@ -1,0 +1,180 @@
+"""A trained network on a user's own crops, and over batches."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from handpose.hand.mano import Mano
+from handpose.predict import PredictError, Predictor, outputs
+from handpose.sample import HandBatch
+from handpose.trained import ModelRecord, build_gesture_net, build_pose_net, save_model
+from stages.params import load_params
+
+PX = 64
+Crops = NDArray[np.uint8]
+
+
+@pytest.fixture
+def predictor(mano: Mano) -> Callable[..., Predictor]:
+    """An untrained predictor of handed or canonical classes: right, left, right."""
+
+    def make(handedness: str = "handed") -> Predictor:
+        torch.manual_seed(0)
+        side_input = handedness == "handed"
+        keys = load_params().net.model_dump()
+        keys |= {"image_px": PX, "grid": 4, "dim": 16, "heads": 2, "side_input": side_input}
+        gesture_net = build_gesture_net(keys, coarse_classes=3, fine_classes=3)
+        net = build_pose_net(keys, gesture_net=gesture_net, mano=mano)
+        return Predictor(net, a_record(keys, handedness))
+
+    return make
+
+
+def a_record(keys: dict[str, Any], handedness: str) -> ModelRecord:
+    names = ["fist", "left fist", "gun"]
+    return ModelRecord(
+        stage="pose",
+        net=keys,
+        coarse=names,
+        fine=names,
+        hands=["right", "left", "right"],
+        handedness=handedness,
+        labels_digest="",
+        params_digest="",
+        seconds={},
+        best_epoch=1,
+    )
+
+
+@pytest.fixture
+def crops() -> Crops:
+    return np.random.default_rng(0).integers(0, 256, (3, PX, PX, 3), dtype=np.uint8)
+
+
+SIDES = np.array([False, True, True])
+
+
+def test_crops_of_the_networks_size_go_in_as_they_are(
+    predictor: Callable[..., Predictor], crops: Crops
+) -> None:
+    predict = predictor()
+    hand = predict(crops, SIDES)
+    image = torch.from_numpy(crops).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        direct = predict.net(image, torch.from_numpy(SIDES))
+    torch.testing.assert_close(hand.uv, direct.uv)
+    torch.testing.assert_close(hand.vertices, direct.vertices)
+
+
+def test_pixels_are_those_of_the_given_crop(
+    predictor: Callable[..., Predictor], crops: Crops
+) -> None:
+    predict = predictor()
+    twice = crops.repeat(2, axis=1).repeat(2, axis=2)  # each pixel four times
+    small, large = predict(crops, SIDES), predict(twice, SIDES)
+    torch.testing.assert_close(large.joints, small.joints, atol=1e-4, rtol=0)
+    torch.testing.assert_close(large.uv, 2 * (small.uv + 0.5) - 0.5, atol=0.2, rtol=0)
+
+
+def test_a_canonical_model_sees_and_draws_left_hands_mirrored(
+    predictor: Callable[..., Predictor], crops: Crops
+) -> None:
+    predict = predictor("canonical")
+    right = predict(crops, np.zeros(3, np.bool_))
+    left = predict(crops[:, :, ::-1], np.ones(3, np.bool_))
+    mirror = torch.tensor([-1.0, 1.0, 1.0])
+    torch.testing.assert_close(left.joints, mirror * right.joints)
+    torch.testing.assert_close(left.vertices, mirror * right.vertices)
+    torch.testing.assert_close(left.uv[..., 0], PX - 1 - right.uv[..., 0])
+    torch.testing.assert_close(left.uv[..., 1], right.uv[..., 1])
+    torch.testing.assert_close(left.rotmat, right.rotmat)
+
+
+@pytest.mark.parametrize(("biases", "is_left"), [([1, 1.5, 1], False), ([0, 9, 0], True)])
+def test_the_gesture_classes_tell_the_side_when_it_is_not_given(
+    predictor: Callable[..., Predictor], crops: Crops, biases: list[float], is_left: bool
+) -> None:
+    predict = predictor()
+    last = predict.net.gesture_net.heads.coarse[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight)
+    last.bias.data = torch.tensor(biases, dtype=torch.float32)
+    told = predict(crops)
+    given = predict(crops, np.full(3, is_left))
+    torch.testing.assert_close(told.vertices, given.vertices)
+
+
+def test_what_the_network_cannot_take_is_refused(
+    predictor: Callable[..., Predictor], crops: Crops
+) -> None:
+    predict = predictor()
+    bads: list[Any] = [crops[0], crops[:, :32], crops[..., :2], crops[:0], crops.astype(np.float32)]
+    for bad in bads:
+        with pytest.raises(PredictError, match=r"expected uint8 \(B, S, S, 3\)"):
+            predict(bad)
+    with pytest.raises(PredictError, match="one flag a crop, 3"):
+        predict(crops, SIDES[:2])
+    with pytest.raises(PredictError, match="give is_left"):
+        predictor("canonical")(crops)
+
+
+def test_a_saved_model_predicts_the_same(
+    tmp_path: Path, predictor: Callable[..., Predictor], stand_in: Path, crops: Crops
+) -> None:
+    predict = predictor()
+    save_model(tmp_path, predict.net, predict.record)
+    loaded = Predictor.load(tmp_path, mano=stand_in)
+    assert torch.equal(loaded(crops, SIDES).vertices, predict(crops, SIDES).vertices)
+
+
+class Counter(nn.Module):
+    """Tells whether it runs as it should."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        assert not self.training
+        return self.weight * image.sum()
+
+
+def test_outputs_come_with_their_batches_in_evaluation_mode_without_gradients(
+    make_batch: Callable[..., HandBatch],
+) -> None:
+    batches = [make_batch(2, side=8, seed=seed) for seed in range(3)]
+    net = Counter().train()
+    for number, (batch, output) in enumerate(
+        outputs(net, batches, lambda net, batch: net(batch.image))
+    ):
+        assert torch.equal(batch.image, batches[number].image)
+        assert output.item() == batch.image.sum()
+        assert not output.requires_grad
+        assert torch.is_grad_enabled(), "the reader's own code is not touched"
+        assert not torch.is_autocast_enabled("cpu")
+
+
+def test_bf16_reaches_the_network(make_batch: Callable[..., HandBatch]) -> None:
+    net = nn.Linear(3, 3)
+    batch = make_batch(2, side=8)
+    seen = {
+        bf16: next(outputs(net, [batch], lambda net, b: net(b.joints_cam), bf16=bf16))[1].dtype
+        for bf16 in (True, False)
+    }
+    assert seen == {True: torch.bfloat16, False: torch.float32}
+
+
+def test_the_batch_is_not_changed(make_batch: Callable[..., HandBatch]) -> None:
+    batch = make_batch(2, side=8)
+    copy = {f.name: getattr(batch, f.name).clone() for f in dataclasses.fields(HandBatch)}
+    list(outputs(Counter(), [batch], lambda net, b: net(b.image)))
+    assert all(torch.equal(getattr(batch, name), value) for name, value in copy.items())
