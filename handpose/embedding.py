@@ -108,11 +108,12 @@ def tsne(features: Floats, seed: int) -> Floats:
     from sklearn.manifold import TSNE
 
     scaled = standardise(features)
-    dimensions = min(PCA_DIMENSIONS, *scaled.shape)
-    reduced: Floats = PCA(dimensions, random_state=seed).fit_transform(scaled)
-    if len(reduced) < MIN_SAMPLES:
-        flat: Floats = np.pad(reduced, ((0, 0), (0, 2)))[:, :2]
+    if len(scaled) < MIN_SAMPLES:
+        u, s, _ = np.linalg.svd(scaled, full_matrices=False)
+        flat: Floats = np.pad(u * s, ((0, 0), (0, 2)))[:, :2]
         return flat
+    dimensions = min(PCA_DIMENSIONS, *scaled.shape)
+    reduced = PCA(dimensions, random_state=seed).fit_transform(scaled)
     perplexity = min(PERPLEXITY, (len(reduced) - 1) / 3)
     found: Floats = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(
         reduced

@@ -50,7 +50,7 @@ class GestureRow:
     @property
     def dropped(self) -> bool:
         """Whether the folder is left out."""
-        return DROP in (self.coarse, self.fine)
+        return self.coarse == DROP
 
     def id(self, level: Level) -> int:
         """Class id as written in the file."""
@@ -93,10 +93,12 @@ def parse(text: str) -> Parsed:
         return Parsed([], set(), faults + header_faults)
     if not body:
         faults.append(Fault(1, "there is no row below the header"))
-    rows, folders = [], set()
+    rows: list[GestureRow] = []
+    folders: set[str] = set()
     for line, cells in body:
         if len(cells) != len(header) or not any(cells):
             faults.append(_shape_fault(line, cells, header))
+            folders.update(cells)  # whichever of them it is
             continue
         cell = dict(zip(header, cells, strict=True))
         folders.add(cell["folder"])
@@ -195,10 +197,12 @@ def _is_id(cell: str) -> bool:
 
 def _row(line: int, cell: dict[str, str]) -> GestureRow | None:
     """The row of these cells; None when a cell that other rows are compared with is unusable."""
-    dropped = DROP in (cell["coarse"], cell["fine"])
+    dropped = cell["coarse"] == cell["fine"] == DROP
     hand = _hand_of(cell["folder"])
-    usable = hand and all(cell.values())
-    if not (usable and (dropped or (_is_id(cell["coarse_id"]) and _is_id(cell["fine_id"])))):
+    classed = DROP not in (cell["coarse"], cell["fine"]) and all(
+        _is_id(cell[name]) for name in ("coarse_id", "fine_id")
+    )
+    if not (hand and all(cell.values()) and (dropped or classed)):
         return None
     return GestureRow(
         folder=cell["folder"],

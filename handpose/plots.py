@@ -70,7 +70,8 @@ def confusion_figure(
     Args:
         matrix: (C, C) counts.
         names: C names of the classes, in the matrix's order.
-        blocks: what each of C classes belongs to, e.g. its hand, in runs; '' draws no border.
+        blocks: what each of C classes belongs to, e.g. its hand, in runs; they are named and
+            parted by lines.
         note: small print under the figure.
     """
     count = len(names)
@@ -79,16 +80,22 @@ def confusion_figure(
     side = max(5.0, 2.6 + 0.17 * count)
     figure = Figure((side + 0.6, side), dpi=DPI, layout="constrained")
     axis = figure.subplots()
-    picture = axis.imshow(shares, cmap="cividis_r", vmin=0, vmax=1, interpolation="nearest")
+    picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     size = 7.5 if count > 30 else 9
     axis.set_xticks(range(count), names, rotation=90, fontsize=size)
     axis.set_yticks(range(count), names, fontsize=size)
-    axis.tick_params(length=2)
+    axis.set_xticks(np.arange(count - 1) + 0.5, minor=True)
+    axis.set_yticks(np.arange(count - 1) + 0.5, minor=True)
+    axis.grid(which="minor", color="#EEF0F3", linewidth=0.5)
+    axis.tick_params(which="both", length=0)
     axis.set(xlabel="taken for", ylabel="shown")
     for k in range(1, len(blocks)):
         if blocks[k] != blocks[k - 1]:
-            axis.axhline(k - 0.5, color="black", linewidth=1)
-            axis.axvline(k - 0.5, color="black", linewidth=1)
+            axis.axhline(k - 0.5, color="#333333", linewidth=1.2)
+            axis.axvline(k - 0.5, color="#333333", linewidth=1.2)
+    for block in dict.fromkeys(blocks):
+        middle = float(np.mean([k for k in range(count) if blocks[k] == block]))
+        axis.text(middle, -1, block, ha="center", va="bottom", fontsize=10)
     bar = figure.colorbar(picture, ax=axis, shrink=0.5, pad=0.01)
     bar.set_label("share of the shown class")
     _note(figure, note)
@@ -111,20 +118,20 @@ def map_figure(
         marks: N names of something with two or three values, drawn as the mark.
         note: small print under the figure.
     """
-    figure = Figure((5.3 * len(maps), 5.9), dpi=DPI, layout="constrained")
+    figure = Figure((5.1 * len(maps) + 1.6, 5.6), dpi=DPI, layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(maps)))
     group, mark = np.array(groups), np.array(marks)
     shapes = dict(zip(sorted(set(marks)), ("<", ">", "o"), strict=False))
     for axis, (title, place) in zip(axes, maps.items(), strict=True):
         rest = ~np.isin(group, shown)
-        axis.scatter(*place[rest].T, s=9, color=FAINT, linewidth=0, label="other gestures")
+        axis.scatter(*place[rest].T, s=10, color=FAINT, linewidth=0, label="other gestures")
         for k, name in enumerate(shown):
             for value, shape in shapes.items():
                 chosen = (group == name) & (mark == value)
                 label = name if value == next(iter(shapes)) else None
                 axis.scatter(
                     *place[chosen].T,
-                    s=26,
+                    s=30,
                     color=PALETTE[k % len(PALETTE)],
                     marker=shape,
                     linewidth=0.4,
@@ -137,7 +144,14 @@ def map_figure(
         for spine in axis.spines.values():
             spine.set_color(FAINT)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=8.5)
+    figure.legend(
+        handles[1:] + handles[:1],
+        labels[1:] + labels[:1],
+        loc="outside right center",
+        frameon=False,
+        fontsize=9,
+        markerscale=1.4,
+    )
     _note(figure, note)
     return figure
 
@@ -162,31 +176,14 @@ def training_figure(panels: Mapping[str, Mapping[str, tuple[Floats, Floats]]]) -
             )
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("epoch")
-        axis.set_ylim(bottom=0)
+        top = max(float(np.max(y, initial=0)) for _, y in lines.values())
+        axis.set_ylim(0, 1.08 * top or 1)
+        axis.set_xlim(left=0)
         axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axis.legend(frameon=False, fontsize=8.5)
         _tidy(axis)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    return figure
-
-
-def bars_figure(groups: Sequence[str], lines: Mapping[str, Line], xlabel: str) -> Figure:
-    """Horizontal bars with intervals: one group per name, one bar per model (`y` is the value)."""
-    count = len(groups)
-    figure = Figure((7.2, 0.8 + 0.3 * count), dpi=DPI, layout="constrained")
-    axis = figure.subplots()
-    thick = 0.8 / max(len(lines), 1)
-    for k, (name, line) in enumerate(lines.items()):
-        place = np.arange(count) + (k - (len(lines) - 1) / 2) * thick
-        colour = PALETTE[k % len(PALETTE)]
-        axis.barh(place, line.y, height=thick * 0.92, color=colour, label=name)
-        axis.hlines(place, line.low, line.high, color="#333333", linewidth=1)
-    axis.set_yticks(range(count), groups, fontsize=8)
-    axis.set(xlabel=xlabel, ylim=(count - 0.5, -0.5))
-    axis.set_xlim(left=0)
-    axis.legend(frameon=False, fontsize=9, loc="best")
-    _tidy(axis, along="x")
     return figure
 
 
@@ -200,9 +197,9 @@ class Row(NamedTuple):
 
 def sheet_figure(rows: Sequence[Row], titles: Sequence[str], note: str = "") -> Figure:
     """Pictures in rows, with a title over each column and a caption under each picture."""
-    side = 2.35
-    figure = Figure((side * len(titles), (side + 0.62) * len(rows) + 0.35), dpi=DPI)
-    height = figure.get_figheight()
+    side = 2.35  # inches, of a picture
+    height = (side + 0.62) * len(rows) + 0.7
+    figure = Figure((side * len(titles), height), dpi=DPI)
     for r, row in enumerate(rows):
         top = height - 0.35 - r * (side + 0.62)
         figure.text(0.006, (top - 0.18) / height, row.heading, fontsize=9, fontweight="bold")
@@ -220,9 +217,9 @@ def sheet_figure(rows: Sequence[Row], titles: Sequence[str], note: str = "") -> 
     return figure
 
 
-def _tidy(axis: Axes, along: str = "y") -> None:
+def _tidy(axis: Axes) -> None:
     """A light grid and no box."""
-    axis.grid(axis="both" if along == "y" else "x", color="#E8E8E8", linewidth=0.8)
+    axis.grid(color="#E8E8E8", linewidth=0.8)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
 

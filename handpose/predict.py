@@ -1,4 +1,4 @@
-"""Trained networks put to use: over batches, and on a user's own crops.
+"""A trained model put to use on a user's own crops.
 
     predictor = Predictor.load("models/pose/pretrained", mano="data/stand_in")
     hand = predictor(crops, is_left=None)  # crops (B, S, S, 3) uint8 RGB
@@ -11,55 +11,25 @@ result is relative to the wrist.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from handpose.data.crop import Square, affine, warp
 from handpose.errors import HandPoseError
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
 from handpose.nets.pose_net import PoseNet
-from handpose.sample import HandBatch, PoseOutput
-from handpose.trained import ModelRecord, load_pose_net, read_record
-
-Output = TypeVar("Output")
+from handpose.pose_model import load_pose_net
+from handpose.sample import PoseOutput
+from handpose.trained import ModelRecord, read_record
 
 
 class PredictError(HandPoseError):
     """An image or a side that the network cannot take."""
-
-
-@torch.no_grad()
-def outputs(
-    net: nn.Module,
-    batches: Iterable[HandBatch],
-    forward: Callable[[nn.Module, HandBatch], Output],
-    *,
-    bf16: bool = False,
-) -> Iterator[tuple[HandBatch, Output]]:
-    """Every batch, moved to the network's device, with what the network says of it.
-
-    The network is put into evaluation mode and left so.
-
-    Args:
-        net: the network.
-        batches: what to run it on.
-        forward: (net, batch) -> output.
-        bf16: run under autocast.
-    """
-    device = next(net.parameters()).device
-    net.eval()
-    for batch in batches:
-        batch = batch.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            output = forward(net, batch)
-        yield batch, output
 
 
 class Predictor:

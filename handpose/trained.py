@@ -1,7 +1,7 @@
 """A trained model on disk: the weights, and the record of how to build the network they fit.
 
 `model.safetensors` holds what was trained and nothing of MANO; `model.json` is a `ModelRecord`. No
-`params.yaml` is needed to use them.
+`params.yaml` is needed to use them: see `gesture_model.py` and `pose_model.py`.
 """
 
 from __future__ import annotations
@@ -19,31 +19,6 @@ from safetensors import SafetensorError
 from torch import nn
 
 from handpose.checkpoint import CheckpointError, differences, write_durably
-from handpose.hand.mano import Mano
-from handpose.nets.backbone import Backbone
-from handpose.nets.gesture_net import GestureNet
-from handpose.nets.pose_net import PoseNet
-
-BACKBONE = ("feature_location", "weights", "imagenet_normalisation", "frozen_stages")
-GESTURE = ("gesture_levels", "gesture_hidden", "gesture_dropout")
-POSE = (
-    "pose_levels",
-    "grid",
-    "dim",
-    "heads",
-    "encoder_layers",
-    "volume_depth",
-    "depth_range_m",
-    "fusion_layers",
-    "fusion",
-    "gesture_tokens",
-    "gate_init",
-    "side_input",
-)
-"""Keys of the `net` section of `params.yaml` that are keywords of the constructor of this name."""
-
-GESTURE_NET = ("backbone", "image_px", *BACKBONE, *GESTURE)
-"""The keys that decide what Stage 1 trains; it is the same network whatever the others say."""
 
 
 @dataclass(frozen=True)
@@ -131,54 +106,3 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         model.load_state_dict(safetensors.torch.load(data))
     except (RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{path}: does not fit the network of model.json: {error}") from None
-
-
-def build_gesture_net(
-    net: Mapping[str, Any], *, coarse_classes: int, fine_classes: int
-) -> GestureNet:
-    """Stage 1's network with these keys of `params.yaml`'s net section."""
-    return GestureNet(
-        backbone=Backbone(name=net["backbone"], **{key: net[key] for key in BACKBONE}),
-        coarse_classes=coarse_classes,
-        fine_classes=fine_classes,
-        **{key: net[key] for key in GESTURE},
-    )
-
-
-def build_pose_net(net: Mapping[str, Any], *, gesture_net: GestureNet, mano: Mano) -> PoseNet:
-    """Stage 2's network around Stage 1's, with these keys of `params.yaml`'s net section."""
-    return PoseNet(gesture_net=gesture_net, mano=mano, **{key: net[key] for key in POSE})
-
-
-def load_gesture_net(folder: Path) -> GestureNet:
-    """The trained Stage 1 network of this folder, on the CPU.
-
-    Raises:
-        CheckpointError: see `read_record` and `load_weights`.
-    """
-    net = _empty_gesture_net(read_record(folder))
-    load_weights(folder, net)
-    return net
-
-
-def load_pose_net(folder: Path, mano: Mano) -> PoseNet:
-    """The trained Stage 2 network of this folder, on the CPU.
-
-    Raises:
-        CheckpointError: see `read_record` and `load_weights`.
-    """
-    record = read_record(folder)
-    if record.stage != "pose":
-        raise CheckpointError(f"{folder}: holds a model of stage {record.stage}, expected pose")
-    net = build_pose_net(record.net, gesture_net=_empty_gesture_net(record), mano=mano)
-    load_weights(folder, net)
-    return net
-
-
-def _empty_gesture_net(record: ModelRecord) -> GestureNet:
-    """The network without fetching weights that the trained ones replace."""
-    return build_gesture_net(
-        record.net | {"weights": ""},
-        coarse_classes=len(record.coarse),
-        fine_classes=len(record.fine),
-    )

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
+from handpose.gesture_model import build_gesture_net
 from handpose.gesture_rows import LEVELS
 from handpose.gestures import GestureTable
 from handpose.hand.mano import Mano
 from handpose.hand.stand_in import build
 from handpose.nets.describe import describe
+from handpose.pose_model import build_pose_net
 from handpose.schedules import fine_weight, lr_factor
-from handpose.trained import build_gesture_net, build_pose_net
 from stages.params import Fit, Params, load_params
 
 STEPS_SHOWN = 100

@@ -1,4 +1,4 @@
-"""What each module of the project imports: `python -m pipeline.imports` lists every stage's deps.
+"""What each module imports: `python -m pipeline.imports` writes every stage's deps to dvc.yaml.
 
 DVC re-runs a stage when one of its `deps` changed. For the cache to be honest these must hold all
 project files that the stage's door imports, at any depth; a test compares `dvc.yaml` with this.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("handpose", "stages", "pipeline")
@@ -46,14 +48,40 @@ def closure(file: Path) -> set[Path]:
     return seen
 
 
-def main() -> None:
-    """Print the code deps of every door, ready for `dvc.yaml`."""
-    from pipeline.stage import doors
+def data_files(file: Path) -> set[Path]:
+    """Tables and templates inside the packages that this module names: it reads them."""
+    text = (ROOT / file).read_text("utf-8")
+    files = (path for name in PACKAGES for path in (ROOT / name).rglob("*"))
+    return {
+        path.relative_to(ROOT)
+        for path in files
+        if path.suffix in {".csv", ".j2"} and path.name in text
+    }
 
-    for door in doors():
-        print(f"{door}:")
-        for path in sorted(closure(Path("stages") / f"{door}.py")):
-            print(f"      - {path}")
+
+def code_deps(door: str) -> list[str]:
+    """What a door's result depends on besides its inputs: project files, sorted."""
+    modules = closure(Path("stages") / f"{door}.py")
+    return sorted(str(path) for path in modules.union(*map(data_files, modules)))
+
+
+def main() -> None:
+    """Write every stage's code deps into `dvc.yaml`, before its other deps."""
+    yaml = YAML()
+    yaml.width = 100
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    path = ROOT / "dvc.yaml"
+    dvc = yaml.load(path)
+    for stage in dvc["stages"].values():
+        code = code_deps(stage["cmd"].split()[3])
+        data = [dep for dep in stage["deps"] if not is_code(dep)]
+        stage["deps"] = [*code, *data]
+    yaml.dump(dvc, path)
+
+
+def is_code(dep: str) -> bool:
+    """Whether a dep is a file of the project's packages."""
+    return dep.split("/")[0] in PACKAGES
 
 
 if __name__ == "__main__":

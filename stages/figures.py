@@ -24,7 +24,7 @@ from stages.findings import Evaluation
 from stages.summary import FULL, MODELS, RUNS, SCRATCH, Classes, Intervals, confusion, pck_totals
 
 ALIGNMENTS = {"joint_errors_mm": "wrists together", "pa_joint_errors_mm": "after Procrustes"}
-MAP_GROUPS = 10
+MAP_GROUPS = 8
 PICTURE_PX = 288
 """Side of a picture on the sheets, about; a crop is enlarged a whole number of times."""
 
@@ -72,11 +72,10 @@ def confusion_chart(scores: Scores, classes: Classes) -> Chart:
     sides = sorted(set(classes.hands), reverse=True)  # right, left
     order = sorted(range(len(classes.coarse)), key=lambda k: (sides.index(classes.hands[k]), k))
     names = [classes.coarse[k] for k in order]
-    blocks = [classes.hands[k] for k in order]
-    note = ""
-    if len(sides) > 1:
-        note = "right hands first, then left; lines part them"
-    figure = plots.confusion_figure(matrix[np.ix_(order, order)], names, blocks=blocks, note=note)
+    blocks = [f"{classes.hands[k]} hands" for k in order]
+    figure = plots.confusion_figure(
+        matrix[np.ix_(order, order)], names, blocks=blocks if len(sides) > 1 else ()
+    )
     whole = [f"{classes.hands[k]} {classes.coarse[k]}" for k in range(len(classes.coarse))]
     rows = [
         {"actual": whole[a], "predicted": whole[b]}

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from handpose.protocols import COLUMNS
 from handpose.scores import MEAN_JOINTS, MEAN_POSE, STAGE_1
 from handpose.statistics import Comparison, Estimate
 from stages.summary import CHANCE, FULL, MAJORITY, SCRATCH, Estimates, Part
@@ -75,23 +76,26 @@ class Evaluation:
 def baselines(e: Evaluation) -> list[str]:
     """How the full model stands against knowing the training averages."""
     full, joints, pose = (e.test.pose[name] for name in (FULL, MEAN_JOINTS, MEAN_POSE))
-    key = "wrist_mpjpe_mm"
+    wrist, pa = "wrist_mpjpe_mm", "pa_mpjpe_mm"
+    turned = "the mean training pose turned by the true root"
+    to_joints = _against(full[wrist], joints[wrist], "the mean training joints")
+    to_pose = _against(full[wrist], pose[wrist], turned)
+    to_pose_pa = _against(full[pa], pose[pa], "that mean pose")
     return [
-        f"Wrist-relative MPJPE of the full model is {_against(full[key], joints[key])} that of "
-        f"the mean training joints, and {_against(full[key], pose[key])} that of the mean "
-        "training pose turned by the true root, which no network is given.",
-        f"PA-MPJPE, where the root does not count, is "
-        f"{_against(full['pa_mpjpe_mm'], pose['pa_mpjpe_mm'])} that of the mean training pose.",
+        f"The full model's wrist-relative MPJPE is {to_joints}, and {to_pose}, which no network is "
+        "given.",
+        f"Its PA-MPJPE, where the root does not count, is {to_pose_pa}.",
     ]
 
 
-def _against(value: Estimate, reference: Estimate) -> str:
-    """`41 % below`, with both numbers."""
+def _against(value: Estimate, reference: Estimate, name: str) -> str:
+    """`41 % below the mean training joints (36.2 against 61.1 mm)`."""
     if not math.isfinite(value.value) or not reference.value > 0:
-        return "not comparable with"
+        return f"not comparable with {name}"
     change = 100 * (value.value / reference.value - 1)
     word = "below" if change < 0 else "above"
-    return f"{abs(change):.0f} % {word} ({value.value:.1f} against {reference.value:.1f} mm)"
+    numbers = f"{value.value:.1f} against {reference.value:.1f} mm"
+    return f"{abs(change):.0f} % {word} {name} ({numbers})"
 
 
 def gestures(e: Evaluation) -> list[str]:
@@ -126,7 +130,6 @@ def pretraining(e: Evaluation) -> list[str]:
     if not math.isfinite(c.difference.value):
         return ["The two runs share no scored sample: nothing can be said of pretraining."]
     full, scratch = (e.test.pose[run]["wrist_mpjpe_mm"].value for run in (FULL, SCRATCH))
-    full_run, scratch_run = e.runs[FULL], e.runs[SCRATCH]
     verdict = {
         "lower": "with pretraining the error is lower, by more than subjects differ in it.",
         "higher": "with pretraining the error is higher, by more than subjects differ in it.",
@@ -135,22 +138,35 @@ def pretraining(e: Evaluation) -> list[str]:
     count = c.difference.subjects
     return [
         f"At the same {_steps(e)}: {verdict}",
-        f"Wrist-relative MPJPE {full:.1f} mm with pretraining, trained "
-        f"{full_run.seconds_told()}; {scratch:.1f} mm without, trained "
-        f"{scratch_run.seconds_told()}.",
-        f"Paired difference {c.difference.value:+.1f} mm on {c.difference.samples:,} images; 95 % "
-        f"interval over {count} subjects {_span(c.student_low, c.student_high)} mm (Student), "
-        f"{_span(c.difference.low, c.difference.high)} mm (bootstrap of subjects, too narrow with "
-        f"few of them); lower for {c.subjects_lower} of {count} subjects; sign-flip p = "
-        f"{c.p_value:.3g}, where {count} subjects can reach {c.smallest_p:.3g} at best.",
+        f"Wrist-relative MPJPE is {full:.1f} mm with pretraining, after "
+        f"{e.runs[FULL].seconds_told()} of training, and {scratch:.1f} mm without, after "
+        f"{e.runs[SCRATCH].seconds_told()}.",
+        f"The paired difference is {c.difference.value:+.1f} mm on {c.difference.samples:,} "
+        f"images. Its 95 % interval over {count} subjects is "
+        f"{_span(c.student_low, c.student_high)} mm (Student), or "
+        f"{_span(c.difference.low, c.difference.high)} mm by bootstrap of the subjects, which is "
+        f"too narrow with few of them. The error is lower for {c.subjects_lower} of {count}; "
+        f"sign-flip p = {c.p_value:.3g}, where {count} subjects can reach {c.smallest_p:.3g} at "
+        "best.",
+        f"By other protocols: {_others(e)}.",
     ]
+
+
+def _others(e: Evaluation) -> str:
+    """`PA-MPJPE -1.1 mm (lower), ...`."""
+    names = {column.key: column.name for column in COLUMNS}
+    return ", ".join(
+        f"{names[key]} {c.difference.value:+.1f} mm ({c.verdict})"
+        for key, c in e.comparisons.items()
+        if key != "wrist_mpjpe_mm"
+    )
 
 
 def _steps(e: Evaluation) -> str:
     full, scratch = e.runs[FULL].steps, e.runs[SCRATCH].steps
     if full == scratch:
         return f"{full:,} Stage 2 steps"
-    return f"recipe but not the same length ({full:,} against {scratch:,} Stage 2 steps)"
+    return f"recipe, but after {full:,} against {scratch:,} Stage 2 steps"
 
 
 def _span(low: float, high: float) -> str:
@@ -174,7 +190,7 @@ def limits(e: Evaluation) -> list[str]:
         "was not run: the gain, if there is one, need not come from knowing gestures.",
         "One seed each. Another seed gives another pair of models, and the intervals know nothing "
         "of that; they are over subjects only.",
-        f"{len(e.test.subjects)} people are held out. Intervals resample people, not frames, and "
+        f"{people(len(e.test.subjects))} held out. Intervals resample people, not frames, and "
         "with so few of them a bootstrap interval is too narrow: with 4 a nominal 95 % covers "
         "about 79 %.",
         "The people of the test are new to the models, their gestures are not"
@@ -182,10 +198,26 @@ def limits(e: Evaluation) -> list[str]:
     ]
     if e.synthetic:
         sentences.append(
-            "All images are drawn by the same program, and the hand is the stand-in, not MANO: "
-            "nothing here tells how the models do on photos."
+            "All images, of training and test, are drawn by one program: nothing here tells how "
+            "the models do on photos."
         )
     return sentences
+
+
+def caution(e: Evaluation) -> str:
+    """`limits` in one sentence, for the terminal."""
+    ratio = e.runs[FULL].total_s / max(e.runs[SCRATCH].total_s, 1e-9)
+    return (
+        "One short run cannot show whether the other model would catch up in the full model's "
+        f"training time ({ratio:.1f} times its own), whether a gain comes from the starting point, "
+        "from the gesture tokens or from gestures at all, nor how another seed, more than "
+        f"{len(e.test.subjects)} people{' or photos' if e.synthetic else ''} would change it."
+    )
+
+
+def people(count: int) -> str:
+    """`1 person is`, `4 people are`."""
+    return f"{count} person is" if count == 1 else f"{count} people are"
 
 
 def _gates(run: Run) -> str:

@@ -59,7 +59,7 @@ def main() -> None:
         parts += found
         rejects += unused
 
-    rejects.sort(key=lambda reject: (_order(reject.origin), reject.origin.annotation_id))
+    rejects.sort(key=lambda reject: _order(reject.origin))
     write_table(OUT / "rejects.parquet", rejects_table(rejects))  # first, for what may be wrong
     if not any(part.views for part in parts):
         raise IngestError(f"no sample is left of {len(rejects)} annotations; {_told(rejects)}")
@@ -172,10 +172,11 @@ def check_labelled(used: Sequence[View], rejects: Sequence[Reject], ingest: Inge
             )
 
 
-def _order(origin: Origin) -> tuple[int, int, str, int, str]:
-    """The order of samples."""
+def _order(origin: Origin) -> tuple[int, int, str, int, str, int]:
+    """The order of samples, whatever that of the annotations; the id settles what is left open."""
     split = OFFICIAL_SPLITS.index(origin.official_split)
-    return split, origin.capture, origin.seq_name, origin.frame, origin.camera
+    place = (origin.capture, origin.seq_name, origin.frame, origin.camera)
+    return split, *place, origin.annotation_id
 
 
 def _reasons(rejects: Sequence[Reject]) -> dict[str, int]:

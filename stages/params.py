@@ -174,7 +174,7 @@ class Fit(Section):
     ema: Annotated[float, Field(ge=0, lt=1)]  # decay of the weights' moving average; 0 is off
     precision: Literal["fp32", "bf16"]
     device: Literal["auto", "cpu", "cuda"]
-    threads: NonNegativeInt  # torch threads on CPU; 0 takes every core
+    threads: NonNegativeInt  # of torch on the CPU; 0: every core, or what OMP_NUM_THREADS says
     checkpoint_every_s: NonNegativeFloat  # seconds between checkpoints; 0 is after every step
     augment: Augment
 

@@ -23,22 +23,17 @@ from handpose.checkpoint import Checkpoint
 from handpose.curve import Row
 from handpose.errors import HandPoseError
 from handpose.fit import fit, prepare_device
+from handpose.forward import outputs
+from handpose.gesture_model import GESTURE_KEYS, build_gesture_net, load_gesture_net
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.losses import pose_loss
 from handpose.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
 from handpose.nets.gesture_net import GestureNet
-from handpose.predict import outputs
+from handpose.pose_model import build_pose_net
 from handpose.rng import seed
 from handpose.sample import HandBatch, PoseOutput
-from handpose.trained import (
-    GESTURE_NET,
-    ModelRecord,
-    build_gesture_net,
-    build_pose_net,
-    load_gesture_net,
-    read_record,
-)
+from handpose.trained import ModelRecord, read_record
 from stages.artifacts import digest, run_door
 from stages.params import load_params
 from stages.training import LABELS, WORK, TrainingData, teller, write_results
@@ -126,7 +121,7 @@ def first_stage(
     record.require(
         STAGE_1,
         stage="pretrain",
-        net={key: keys[key] for key in GESTURE_NET},
+        net={key: keys[key] for key in GESTURE_KEYS},
         handedness=data.handedness,
         coarse=data.coarse,
         fine=data.fine,

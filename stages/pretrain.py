@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from handpose.checkpoint import Checkpoint
 from handpose.curve import Row
 from handpose.fit import fit, prepare_device
+from handpose.forward import outputs
+from handpose.gesture_model import GESTURE_KEYS, build_gesture_net
 from handpose.losses import gesture_loss
-from handpose.predict import outputs
 from handpose.rng import seed
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.schedules import fine_weight
-from handpose.trained import GESTURE_NET, build_gesture_net
 from stages.artifacts import run_door
 from stages.params import Pretrain, load_params
 from stages.training import (
@@ -41,7 +41,7 @@ def main() -> None:
     """Read the parameters and the data, train, write the model and how well it does."""
     started = time.monotonic()
     params = load_params()
-    settings, keys = params.pretrain, params.net.model_dump(include=set(GESTURE_NET))
+    settings, keys = params.pretrain, params.net.model_dump(include=set(GESTURE_KEYS))
     data = TrainingData.open(
         settings, image_px=params.net.image_px, handedness=params.label.handedness
     )

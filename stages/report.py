@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from stages import findings
 from stages.findings import Evaluation
 from stages.summary import CHANCE, FULL, MAJORITY, MODELS, SCRATCH, Part
 
+WIDTH = 100
 TEMPLATE = Path(__file__).parent / "report.html.j2"
 
 NETWORKS = {
@@ -37,6 +39,10 @@ CURVES = {
     "pck_auc": "AUC of PCK, wrist-relative, 0-50 mm",
     "pa_pck_auc": "AUC of PCK after PA, 0-50 mm",
 }
+_BEFORE = [column.key for column in COLUMNS].index("table2_mpjpe_mm")
+ALL_COLUMNS = (*COLUMNS[:_BEFORE], PUBLISHED, *COLUMNS[_BEFORE:])
+"""Every protocol, those of Table 2 side by side."""
+
 BREAKDOWNS = {
     "subject": "person",
     "hand": "hand",
@@ -84,9 +90,9 @@ def summary(e: Evaluation) -> str:
         for key, name in MODELS.items()
     ]
     lines = [
-        f"Test: {e.test.samples:,} images of {len(e.test.subjects)} people never trained on "
-        f"(subjects {people}); {e.handedness} classes.",
-        "In brackets: 95 % interval by resampling people.",
+        f"Test: {e.test.samples:,} images, subjects {people}, never trained on; {e.handedness} "
+        "classes. In brackets 95 % intervals",
+        "that resample people.",
         "",
         *_aligned(("Gestures, top-1 accuracy", "coarse", "fine"), gesture),
         "",
@@ -95,41 +101,24 @@ def summary(e: Evaluation) -> str:
             pose,
         ),
         "",
-        *(f"- {sentence}" for sentence in (*findings.pretraining(e), *findings.baselines(e))),
+        *(textwrap.fill(f"- {told}", WIDTH, subsequent_indent="  ") for told in _in_short(e)),
         "",
-        "What one short run cannot show: results/report.html, with pictures, curves and tables.",
-        "All numbers: results/metrics.json, results/tables/. Pictures: results/pictures/.",
+        "Pictures, curves, tables, limits: results/report.html. Numbers: results/metrics.json.",
     ]
-    return "\n".join(wrapped for line in lines for wrapped in _wrap(line)) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def _in_short(e: Evaluation) -> list[str]:
+    """The verdict and the paired difference, the baselines, the caution."""
+    return [*findings.pretraining(e)[::2], *findings.baselines(e), findings.caution(e)]
 
 
 def _aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """A table in plain text: the first column to the left, the others to the right."""
     table = [header, *rows]
-    widths = [max(len(row[k]) for row in table) for k in range(len(header))]
-    lines = [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
-            ]
-        )
-        for row in table
-    ]
+    first, *widths = (max(len(row[k]) for row in table) for k in range(len(header)))
+    lines = ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], widths)]) for row in table]
     return [lines[0], "-" * len(lines[0]), *lines[1:]]
-
-
-def _wrap(line: str, width: int = 100) -> list[str]:
-    """The line in pieces, those after the first of a list item indented."""
-    pieces, indent = [""], "  " if line.startswith("- ") else ""
-    if len(line) <= width:
-        return [line]
-    for word in line.split(" "):
-        if len(pieces[-1]) + len(word) + 1 > width:
-            pieces.append(indent + word)
-        else:
-            pieces[-1] = f"{pieces[-1]} {word}" if pieces[-1] else word
-    return pieces
 
 
 # --- HTML ----------------------------------------------------------------------------------------
@@ -161,14 +150,14 @@ def html(e: Evaluation, images: Mapping[str, Path]) -> str:
         pose={name: pose_table(e, name) for name in e.splits},
         compared=_comparison_table(e),
         parts={BREAKDOWNS[key]: _part_table(key, rows) for key, rows in e.parts.items()},
-        protocols=[*COLUMNS, PUBLISHED],
+        protocols=ALL_COLUMNS,
         images={name: _inline(path) for name, path in images.items()},
     )
 
 
 def pose_table(e: Evaluation, split: str) -> Table:
     """Every protocol (row) of every model (column) on one split."""
-    names = {**{c.key: _with_unit(c.name, c.unit) for c in (*COLUMNS, PUBLISHED)}, **CURVES}
+    names = {**{c.key: _with_unit(c.name, c.unit) for c in ALL_COLUMNS}, **CURVES}
     pose = e.splits[split].pose
     rows = [
         (

@@ -8,15 +8,11 @@ parameters say is elsewhere is not made; its folder holds a note that says so.
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 import time
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -40,14 +36,13 @@ from stages.artifacts import (
     write_manifest,
 )
 from stages.params import Params, load_params
+from stages.workers import in_order
 
 STAND_IN = Path("data/stand_in")
 SYNTHETIC = Path("data/synthetic")
 MANIFEST = Path("data/synthesize_manifest.json")
 
 WHAT = "synthetic hands in InterHand2.6M's layout, made by handpose; this is not InterHand2.6M"
-AHEAD = 4
-"""Takes per worker that are handed out before the first result is written down."""
 
 
 class Task(NamedTuple):
@@ -84,10 +79,10 @@ def synthesize(params: Params, root: Path) -> dict[str, int]:
     captures = list(plan(recipe, read_gesture_poses()))
     annotations = root / "annotations"
     total = sum(take.images for _, takes in captures for take in takes)
-    progress = Progress("synthesize", total, "images")
     tasks = (Task(recipe, mano, take, root / "images") for _, takes in captures for take in takes)
-    filmed = run(tasks, params.synthesize.workers or os.cpu_count() or 1)
+    filmed = in_order(film, tasks, params.synthesize.workers or os.cpu_count() or 1)
     images: Counter[str] = Counter()
+    progress: Progress | None = None  # its clock starts when the workers do
     for split in dict.fromkeys(capture.split for capture, _ in captures):
         with InterHandWriter(annotations / split, split) as writer:
             for capture, takes in captures:
@@ -97,34 +92,13 @@ def synthesize(params: Params, root: Path) -> dict[str, int]:
                 for take in takes:
                     for instant in next(filmed):
                         writer.add(instant)
+                    progress = progress or Progress("synthesize", total, "images")
                     progress.step(take.images)
             images[split] = writer.count
     write_skeleton(annotations / "skeleton.txt")
     _write_subjects(annotations / "subject.txt", [capture for capture, _ in captures])
     write_json(annotations / "synthetic.json", _description(recipe, mano))
     return dict(images)
-
-
-def run(tasks: Iterable[Task], workers: int) -> Iterator[list[Instant]]:
-    """Every task's result, in the order of the tasks; its bytes do not depend on who films it.
-
-    Workers are fresh processes with one thread each, also when there is but one of them: what
-    numpy and OpenCV compute must not depend on how many threads they find.
-    """
-    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # for the children
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_settle_worker
-    )
-    waiting: deque[Future[list[Instant]]] = deque()
-    try:
-        for task in tasks:
-            waiting.append(pool.submit(film, task))
-            if len(waiting) >= AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def film(task: Task) -> list[Instant]:
@@ -134,24 +108,10 @@ def film(task: Task) -> list[Instant]:
 
 @cache
 def _studio(recipe: Recipe, mano: Path) -> Studio:
-    """The studio of this process; it takes a second to set up and serves all its takes."""
-    return Studio(recipe, Mano.load(mano), read_gesture_poses())
-
-
-def _settle_worker() -> None:
-    """One thread, Ctrl-C left to the parent, and no life without it."""
+    """The studio of this process, for all its takes; its bytes must not depend on threads."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker would wait for its next task for ever if its parent were killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    return Studio(recipe, Mano.load(mano), read_gesture_poses())
 
 
 def _description(recipe: Recipe, mano: Path) -> dict[str, Any]:

@@ -194,11 +194,12 @@ def _by_id(ids: list[int], names: list[str]) -> list[str]:
 
 
 def _code_digest() -> str:
-    """SHA-256 of the code that trains: a run that began under other code is not gone on with."""
+    """SHA-256 of the code that trains: a run that other code began is not gone on with."""
+    here = Path(__file__).parent
+    files = sorted(Path(handpose.__file__).parent.rglob("*.py"))
     sha = hashlib.sha256()
-    for package in (Path(handpose.__file__).parent, Path(__file__).parent):
-        for file in sorted(package.rglob("*.py")):
-            sha.update(file.read_bytes())
+    for file in (*files, *(here / f"{name}.py" for name in ("training", "pretrain", "pose"))):
+        sha.update(file.read_bytes())
     return sha.hexdigest()
 
 

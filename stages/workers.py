@@ -16,6 +16,7 @@ import cv2
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 AHEAD = 4
 """Tasks per worker that are handed out before the first result is taken."""
 
@@ -36,6 +37,7 @@ def in_order(
     if workers == 1:
         yield from map(function, tasks)
         return
+    os.environ |= ONE_THREAD  # read by the workers' libraries when they are imported
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, spawn, initializer=_settle)
     waiting: deque[Future[Result]] = deque()

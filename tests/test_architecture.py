@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.imports import ROOT, closure, imported
+from pipeline.imports import ROOT, closure, code_deps, imported, is_code
 from pipeline.stage import doors
 
 MODULES = sorted(
@@ -87,9 +87,8 @@ def test_no_import_cycle(file: Path) -> None:
 def test_code_deps_are_the_import_closure(name: str) -> None:
     stage = stage_of(name)
     door = str(stage["cmd"]).split()[3]
-    listed = {dep for dep in stage["deps"] if str(dep).endswith((".py", ".j2"))}  # type: ignore[attr-defined]
-    code = {str(path) for path in closure(Path("stages") / f"{door}.py")}
-    assert {dep for dep in listed if dep.endswith(".py")} == code, "see python -m pipeline.imports"
+    listed = [dep for dep in stage["deps"] if is_code(dep)]  # type: ignore[attr-defined]
+    assert listed == code_deps(door), "run python -m pipeline.imports"
 
 
 @pytest.mark.parametrize("name", DVC["stages"])

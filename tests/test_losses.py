@@ -166,7 +166,7 @@ def test_nothing_annotated_is_no_loss_and_no_gradient(batch: HandBatch, rotation
     losses = terms(output, without_annotation(batch, slice(None)), rotations)
     bone = losses.pop("bone")
     assert all(loss == 0 for loss in losses.values()), losses
-    torch.stack([*losses.values(), bone]).sum().backward()
+    torch.stack([*losses.values(), bone]).sum().backward()  # type: ignore[no-untyped-call]
     for field in dataclasses.fields(PoseOutput):
         grad = getattr(output, field.name).grad
         if field.name == "rotmat":
@@ -214,7 +214,7 @@ def test_hand_behind_the_camera_is_finite(
 ) -> None:
     joints = (truth.joints - torch.tensor([0, 0, 5.0])).requires_grad_()
     loss = terms(changed(truth, joints=joints), batch, rotations)["reprojection_mano"]
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert loss.isfinite() and joints.grad is not None and joints.grad.isfinite().all()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from handpose.data.scenery import sample_background, sample_noise, shine
 from handpose.data.sensor import photograph
 from handpose.data.skin import paint, regions
 from handpose.data.surface import Surface, join
-from handpose.data.synthetic import Capture, Moment, Recipe, Take
+from handpose.data.synthetic import Moment, Recipe, Take
 from handpose.hand.articulation import GesturePose
 from handpose.hand.camera import project, world_to_camera
 from handpose.hand.mano import Mano
@@ -33,6 +33,13 @@ Array = NDArray[np.floating[Any]]
 REST = "neutral_relaxed"
 APART_M = 0.065
 """Half the distance between the hands of a two-hand take."""
+
+
+class _Cast(NamedTuple):
+    """Who acts in a take."""
+
+    hands: list[PosedHand]
+    skin: Paint  # of all their surfaces together
 
 
 class Studio:
@@ -50,31 +57,30 @@ class Studio:
 
     def film(self, take: Take, images: Path) -> list[Instant]:
         """Write the photos of a take below `images/<split>`; what is to be annotated of it."""
-        hands, skin = self._hands(take), self._skin(take.capture)
+        cast = self._cast(take)
         folder = images / take.capture.split
         instants = []
         for index, moment in enumerate(take.moments):
-            instant = _annotate(self._recipe, take, hands, index)
+            instant = _annotate(self._recipe, take, cast.hands, index)
             for photo, camera in zip(instant.photos, moment.cameras, strict=True):
-                picture = self._photograph(take, hands, index, camera, skin)
+                picture = self._photograph(take, cast, index, camera)
                 _write_jpeg(folder / photo.file_name, picture, self._recipe.jpeg_quality)
             instants.append(instant)
         return instants
 
     def see(self, take: Take, index: int, camera: int) -> Rendering:
         """The hands of one photo without background and lens: where they are, and how far."""
-        rng = self._recipe.rng(*_photo_key(take, index, camera))
-        return self._render(take, self._hands(take), index, camera, self._skin(take.capture), rng)
+        rng = self._photo_rng(take, index, camera)
+        return self._render(take, self._cast(take), index, camera, rng)
 
-    def _hands(self, take: Take) -> list[PosedHand]:
-        """The one hand or the two hands of a take."""
+    def _cast(self, take: Take) -> _Cast:
+        """The one hand or the two hands of a take, and the skin they have in common."""
         sides = ("right", "left") if take.hand_type == "interacting" else (take.hand_type,)
-        return [self._perform(take, side) for side in sides]
-
-    def _skin(self, capture: Capture) -> Paint:
-        """The subject's skin and sleeve on the surface."""
+        hands = [self._perform(take, side) for side in sides]
+        person = take.capture
         rest, grain = self._surface.rest, self._noise.grain
-        return paint(capture.skin, capture.sleeve, self._regions, rest, grain)
+        skin = paint(person.skin, person.sleeve, self._regions, rest, grain)
+        return _Cast(hands, skin if len(hands) == 1 else _twice(skin))
 
     def _perform(self, take: Take, side: str) -> PosedHand:
         """One hand's part in a take."""
@@ -92,42 +98,32 @@ class Studio:
         rig = capture.rig
         return self._actor.perform(motion, capture.betas, side == "left", rig.to_world, rig.origin)
 
-    def _photograph(
-        self, take: Take, hands: Sequence[PosedHand], index: int, camera: int, skin: Paint
-    ) -> NDArray[np.uint8]:
+    def _photograph(self, take: Take, cast: _Cast, index: int, camera: int) -> NDArray[np.uint8]:
         """The picture that a camera takes: (H, W, 3) RGB, or (H, W) if it is a grey one."""
-        rng = self._recipe.rng(*_photo_key(take, index, camera))
-        rendering = self._render(take, hands, index, camera, skin, rng)
+        rng = self._photo_rng(take, index, camera)
+        rendering = self._render(take, cast, index, camera, rng)
         rig = take.capture.rig
         background = sample_background(rng, rig.cameras[camera].size, self._noise)
         return photograph(rendering, background, rig.sensors[camera], self._noise.white, rng)
 
+    def _photo_rng(self, take: Take, index: int, camera: int) -> np.random.Generator:
+        """The random numbers of one photo."""
+        capture, frame = take.capture, take.moments[index].frame
+        name = capture.rig.cameras[camera].name
+        return self._recipe.rng(capture.split, capture.number, take.seq_name, frame, name)
+
     def _render(
-        self,
-        take: Take,
-        hands: Sequence[PosedHand],
-        index: int,
-        camera: int,
-        skin: Paint,
-        rng: np.random.Generator,
+        self, take: Take, cast: _Cast, index: int, camera: int, rng: np.random.Generator
     ) -> Rendering:
         rig = take.capture.rig
         eye = rig.cameras[camera]
         meshes = []
-        for hand in hands:
+        for hand in cast.hands:
             vertices = world_to_camera(hand.vertices[index], eye.R, eye.centre)
             meshes.append(self._surface.mesh(vertices, hand.is_left, eye.R @ hand.elbow[index]))
         light = shine(take.capture.lamps, rig.from_rig(camera), rng)
-        paints = skin if len(meshes) == 1 else _twice(skin)
-        ss = self._recipe.supersampling
-        return render(join(meshes), paints, light, eye.K, eye.size, ss)
-
-
-def _photo_key(take: Take, index: int, camera: int) -> tuple[str | int, ...]:
-    """What the random numbers of one photo depend on, besides the seed."""
-    capture = take.capture
-    name = capture.rig.cameras[camera].name
-    return capture.split, capture.number, take.seq_name, take.moments[index].frame, name
+        samples = self._recipe.supersampling
+        return render(join(meshes), cast.skin, light, eye.K, eye.size, samples)
 
 
 def _annotate(recipe: Recipe, take: Take, hands: Sequence[PosedHand], index: int) -> Instant:

@@ -59,7 +59,9 @@ class Reject(NamedTuple):
 def folder_kind(seq_name: str) -> Kind:
     """What a sequence folder shows: a gesture of one hand, free motion, or two hands.
 
-    Any name that is not known counts as a gesture, so that the gesture map is asked about it.
+    Annotations of one hand are used from any folder, as in the official single-hand subset; only
+    gesture folders carry a label. A name that is not known counts as a gesture, so that the
+    gesture map is asked about it.
     """
     if seq_name.lower().startswith("rom"):  # ROM07_RT_... and ROM07_Rt_... both exist
         return "rom"

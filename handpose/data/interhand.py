@@ -133,10 +133,11 @@ class Annotations:
         """
         path = annotation_file(root, split, "data")
         data = _load(path, _compact)
-        if not isinstance(data, dict) or not all(
-            isinstance(data.get(key), list) for key in ("images", "annotations")
-        ):
-            raise DatasetError(f"{path}: expected an object with lists 'images' and 'annotations'")
+        lists = [data.get(k) for k in ("images", "annotations")] if isinstance(data, dict) else []
+        if not lists or not all(isinstance(x, list) and _all_objects(x) for x in lists):
+            raise DatasetError(
+                f"{path}: expected an object with lists 'images' and 'annotations' of objects"
+            )
         return cls(
             split,
             data,
@@ -147,12 +148,13 @@ class Annotations:
 
     def image(self, image_id: Any) -> Json:
         """The image of this id: what `data` says of it."""
-        if image_id in self._ambiguous:
-            raise RecordError("duplicate_image_id", f"several images have the id {image_id}")
         try:
-            return self._images[image_id]
+            image = self._images[image_id]
         except (KeyError, TypeError):
             raise RecordError("dangling_image_id", f"no image has the id {image_id!r}") from None
+        if image_id in self._ambiguous:
+            raise RecordError("duplicate_image_id", f"several images have the id {image_id}")
+        return image
 
     def camera(self, capture: int, name: str) -> Camera:
         """One camera of a capture."""
@@ -182,8 +184,8 @@ class Annotations:
             place, turn, focal, centre = (
                 raw[key][name] for key in ("campos", "camrot", "focal", "princpt")
             )
-        except KeyError as key:
-            raise RecordError("no_camera", f"{where} is not in the camera file ({key})") from None
+        except (KeyError, TypeError):
+            raise RecordError("no_camera", f"{where} is not in the camera file") from None
         (fx, fy), (cx, cy) = _array(focal, (2,), where), _array(centre, (2,), where)
         camera = Camera(
             K=np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]),
@@ -220,6 +222,10 @@ class Annotations:
         if not all(np.isfinite(part).all() for part in (pose, betas, transl)):
             raise RecordError("nan_in_mano", where)
         return Fit(pose[:3], pose[3:], betas, transl)  # metres already
+
+
+def _all_objects(items: list[Any]) -> bool:
+    return all(isinstance(item, dict) for item in items)
 
 
 def _array(value: Any, shape: tuple[int, ...], where: str) -> FloatArray:

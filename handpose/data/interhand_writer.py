@@ -25,6 +25,10 @@ HAND_JOINTS = (*(f"{finger}{level}" for finger in FINGERS for level in (4, 3, 2,
 """One hand's joints in the files' order: level 4 is the tip, level 1 the base."""
 
 
+ID_GAP = 10
+"""Ids leap by this from capture to capture: the real ones have gaps too, and no reader may mind."""
+
+
 class WorldCamera(NamedTuple):
     """A calibrated camera of a capture."""
 
@@ -79,6 +83,7 @@ class InterHandWriter:
             for kind in ("data", "camera", "joint_3d", "MANO_NeuralAnnot")
         }
         self._cameras: dict[str, Any] = {}
+        self._gap = 0
         self.count = 0  # images so far
 
     def __enter__(self) -> InterHandWriter:
@@ -107,7 +112,8 @@ class InterHandWriter:
             self._path["camera"].write_text(json.dumps(self._cameras), encoding="utf-8")
 
     def add_capture(self, number: int, cameras: Sequence[WorldCamera]) -> None:
-        """The cameras of a capture, before or after its instants."""
+        """The cameras of a capture, before its instants."""
+        self._gap += ID_GAP
         self._cameras[str(number)] = {
             "campos": {c.name: _rounded(1000 * c.centre, 5) for c in cameras},
             "camrot": {c.name: _rounded(c.R, 9) for c in cameras},
@@ -133,8 +139,9 @@ class InterHandWriter:
             self._add_photo(instant, photo)
 
     def _add_photo(self, instant: Instant, photo: Photo) -> None:
+        number = self.count + self._gap
         image = {
-            "id": self.count,
+            "id": number,
             "file_name": photo.file_name,
             "width": photo.size[0],
             "height": photo.size[1],
@@ -145,8 +152,8 @@ class InterHandWriter:
             "frame_idx": instant.frame,
         }
         annotation = {
-            "id": self.count,
-            "image_id": self.count,
+            "id": number,
+            "image_id": number,
             "bbox": _rounded(photo.bbox, 3),
             "joint_valid": [[int(valid)] for valid in photo.joint_valid],
             "hand_type": instant.hand_type,

@@ -45,7 +45,7 @@ def sample_sensor(rng: np.random.Generator, is_grey: bool) -> Sensor:
         balance=rng.uniform(0.94, 1.06, 3).astype(np.float32),
         blur_px=rng.uniform(0.35, 0.65),
         noise=rng.uniform(0.003, 0.014),
-        brightness=rng.uniform(0.16, 0.30),
+        brightness=rng.uniform(0.17, 0.36),
     )
 
 
@@ -85,10 +85,10 @@ def _cut(white: NDArray[np.float32], size: int, rng: np.random.Generator) -> NDA
 
 
 def _exposure(rendering: Rendering, brightness: float) -> float:
-    """Gain that brings the hand half way to `brightness`, but none of it above BRIGHTEST."""
+    """Gain that brings the hand part of the way to `brightness`, but none of it above BRIGHTEST."""
     light = rendering.radiance[rendering.coverage > 0.5]  # (P, 3)
     if len(light) == 0:
         return 1.0
-    wanted = float((brightness / max(float((light @ GREY).mean()), 1e-3)) ** 0.5)
+    wanted = float((brightness / max(float((light @ GREY).mean()), 1e-3)) ** 0.4)
     peak = np.partition(light.max(1), -len(light) // 200 - 1)[-len(light) // 200 - 1]
     return min(wanted, BRIGHTEST / max(float(peak), 1e-3))

@@ -1,8 +1,8 @@
 """The skin of a synthetic subject, drawn from continuous ranges, and painted onto the surface.
 
-Two pigments take light away (Beer-Lambert): melanin, most of it in blue, and blood, most of it in
-green. Palms have little melanin, knuckles more, fingertips more blood, nails their own tint.
-Colours are linear light.
+Two pigments take light away (Beer-Lambert): melanin, first in blue and then evenly, and blood,
+most of it in green. Palms have little melanin, knuckles more, fingertips more blood, and nails a
+tint of their own. Colours are linear light.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from handpose.hand.skeleton import FINGERS, JOINTS, TIPS
 
 BARE = np.array([0.86, 0.74, 0.65], np.float32)
 """Albedo of skin without pigment."""
-MELANIN = np.array([0.88, 1.24, 1.58], np.float32)
+MELANIN = np.array([0.86, 0.90, 0.92], np.float32)
+BROWN = np.array([0.30, 0.85, 1.35], np.float32)
 BLOOD = np.array([0.06, 0.42, 0.34], np.float32)
-"""What one unit of pigment takes off the logarithm of red, green and blue."""
+"""What one unit of pigment takes off the logarithm of red, green and blue; of BROWN the first unit
+of melanin takes most, so that light skin turns brown before it turns dark."""
 NAIL = np.array([0.62, 0.42, 0.36], np.float32)
 
 GRAIN_M = 0.0015
@@ -65,9 +67,9 @@ class Regions(NamedTuple):
 def sample_skin(rng: np.random.Generator) -> Skin:
     """A subject's skin, from the palest to the darkest."""
     return Skin(
-        melanin=rng.uniform(0.05, 2.5),
-        blood=rng.uniform(0.15, 0.9),
-        pale_palm=rng.uniform(0.45, 0.75),
+        melanin=rng.uniform(0.03, 2.3),
+        blood=rng.uniform(0.1, 0.65),
+        pale_palm=rng.uniform(0.35, 0.65),
         creases=rng.uniform(0.05, 0.3),
         gloss=rng.uniform(0.02, 0.10),
         nail=rng.uniform(0.3, 0.9),
@@ -78,7 +80,7 @@ def sample_skin(rng: np.random.Generator) -> Skin:
 
 def sample_sleeve(rng: np.random.Generator) -> Sleeve:
     """A sleeve of any colour; for most draws it begins beyond the elbow, so that arms are bare."""
-    return Sleeve(rng.uniform(0.12, 3.0), rng.uniform(0.02, 0.6) * rng.uniform(0.3, 1.0, 3))
+    return Sleeve(rng.uniform(0.1, 2.5), rng.uniform(0.02, 0.6) * rng.uniform(0.3, 1.0, 3))
 
 
 def regions(surface: Surface, joints: NDArray[np.floating]) -> Regions:
@@ -131,7 +133,10 @@ def paint(
     """The surface (N vertices) with this skin and sleeve; `grain` is tileable noise (S, S, S)."""
     melanin = skin.melanin * (1 - skin.pale_palm * where.palm) * (1 + skin.creases * where.knuckle)
     blood = skin.blood * (1 + 0.4 * where.palm + 0.4 * where.knuckle + 0.6 * where.tip)
-    albedo = BARE * np.exp(-melanin[:, None] * MELANIN - blood[:, None] * BLOOD)  # (N, 3)
+    browning = 1 - np.exp(-melanin)
+    albedo = BARE * np.exp(
+        -melanin[:, None] * MELANIN - browning[:, None] * BROWN - blood[:, None] * BLOOD
+    )  # (N, 3)
     nail = skin.nail * where.nail
     albedo += 0.6 * nail[:, None] * (NAIL * (0.4 + 0.6 * albedo.max()) - albedo)
     gloss = skin.gloss * (1 + 3 * nail)

@@ -18,8 +18,8 @@ from scipy import sparse
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.int64]
 
-FOREARM_RINGS = 10
-FOREARM_LENGTH_M = 0.30
+FOREARM_RINGS = 12
+FOREARM_LENGTH_M = 0.45
 FOREARM_BEND_M = 0.07
 """Length over which the forearm turns from the hand's axis into its own direction."""
 FOREARM_WIDENING = 0.3

@@ -55,7 +55,7 @@ def test_gradient_of_the_loss_reaches_every_parameter(
         weights=dict.fromkeys(LossWeights.model_fields, 1.0),
         depth_range_m=net.depth_range_m,
     )
-    torch.stack(list(terms.values())).sum().backward()
+    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None and parameter.grad.any(), name
 
@@ -122,7 +122,7 @@ def test_closed_gates_make_the_pose_deaf_to_the_classifier(
 ) -> None:
     net = make_pose_net(gate_init=0.0).eval()
     before = net(image, is_left)
-    torch.nn.init.normal_(net.gesture_net.heads.coarse[1].weight)
+    torch.nn.init.normal_(net.gesture_net.heads.coarse.get_parameter("1.weight"))
     after = net(image, is_left)
     assert not torch.allclose(before.coarse_logits, after.coarse_logits)
     assert torch.equal(before.rot6d, after.rot6d)
@@ -132,7 +132,7 @@ def test_stage_1_weights_load_and_no_byte_of_mano_is_saved(
     make_pose_net: MakePoseNet, gesture_net: GestureNet
 ) -> None:
     net = make_pose_net()
-    torch.nn.init.normal_(gesture_net.heads.coarse[1].weight)
+    torch.nn.init.normal_(gesture_net.heads.coarse.get_parameter("1.weight"))
     net.gesture_net.load_state_dict(gesture_net.state_dict())
     assert not [key for key in net.state_dict() if key.startswith("mano.")]
     assert not list(net.mano.parameters())

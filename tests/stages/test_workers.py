@@ -70,7 +70,10 @@ def test_an_error_in_a_worker_reaches_the_door() -> None:
 def test_workers_end_when_their_door_is_killed(tmp_path: Path) -> None:
     (tmp_path / "door.py").write_text(CHILD, encoding="utf-8")
     door = subprocess.Popen(
-        [sys.executable, tmp_path / "door.py"], stdout=subprocess.PIPE, text=True
+        [sys.executable, tmp_path / "door.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     assert door.stdout is not None
     workers = [int(door.stdout.readline()) for _ in range(2)]

@@ -1,0 +1,89 @@
+"""The numbers of an evaluation as files for programs: metrics.json, tables, predictions."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from handpose.hand.mirror import mirror_points
+from handpose.protocols import COLUMNS, PUBLISHED
+from handpose.scores import Scores
+from stages.artifacts import atomic_file
+from stages.evaluation_data import Data
+from stages.findings import Evaluation
+from stages.summary import Estimates, plain
+
+
+def metrics_json(e: Evaluation) -> dict[str, Any]:
+    """All numbers, each with interval, samples and subjects; what a protocol is, once."""
+    content = {
+        "protocols": {c.key: c.protocol for c in (*COLUMNS, PUBLISHED)},
+        "gesture": e.gesture,
+        "pose": {name: split.pose for name, split in e.splits.items()},
+        "pretrained_minus_scratch": e.comparisons,
+        "features": {**e.encoders, "purity_by_chance": e.purity_by_chance},
+        "training": {
+            run: {"seconds": found.seconds, "total_s": found.total_s, "steps": found.steps}
+            for run, found in e.runs.items()
+        },
+        "without_fit": {name: split.without_fit for name, split in e.splits.items()},
+    }
+    found: dict[str, Any] = plain(content)
+    return found
+
+
+def write_tables(folder: Path, e: Evaluation) -> None:
+    """One CSV per split and per breakdown: a row per number."""
+    for name, split in e.splits.items():
+        write_rows(folder / f"pose_{name}.csv", _estimate_rows("model", split.pose))
+    write_rows(folder / "gesture.csv", _estimate_rows("heads", e.gesture))
+    for name, parts in e.parts.items():
+        by_part = {part.name: part.estimates for part in parts}
+        write_rows(folder / f"per_{name}.csv", _estimate_rows(name, by_part))
+
+
+def _estimate_rows(name: str, found: Mapping[str, Estimates]) -> Iterator[dict[str, Any]]:
+    for one, estimates in found.items():
+        for metric, estimate in estimates.items():
+            yield {name: one, "metric": metric, **plain(estimate)}
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Rows with the same keys as CSV; None becomes an empty cell."""
+    rows = list(rows)
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_predictions(path: Path, scored: Mapping[str, Scores], data: Data) -> None:
+    """One row per evaluated sample: whose it is, what was predicted, every error.
+
+    Joints are in metres about the wrist, in camera axes, as in the photo.
+    """
+    tables = [_predictions(scores, data) for scores in scored.values()]
+    with atomic_file(path) as partial:
+        pq.write_table(pa.concat_tables(tables), partial)
+
+
+def _predictions(scores: Scores, data: Data) -> pa.Table:
+    origin = data.origin(scores.sample_id)
+    mirrored = torch.from_numpy(origin["is_left"].astype(bool) & data.canonical)
+    columns: dict[str, Any] = {"sample_id": scores.sample_id, **origin}
+    columns["has_mano"] = scores.has_mano
+    columns |= scores.classes
+    for network, said in scores.said.items():
+        columns |= {f"{network}_{level}": ids for level, ids in said.items()}
+    for model, found in scores.pose.items():
+        columns |= {f"{model}_{key}": v for key, v in found.items() if v.ndim == 1}
+    for run, joints in scores.joints.items():
+        seen = mirror_points(torch.from_numpy(joints), mirrored).numpy()
+        columns[f"{run}_joints"] = pa.FixedSizeListArray.from_arrays(seen.ravel(), 63)
+    return pa.table(columns)

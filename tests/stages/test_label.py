@@ -1,0 +1,181 @@
+"""The label stage: classes from the map alone, membership without classes, unknown folders told."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from handpose.data.stored import ClassIds, read_labels
+from stages import label
+from stages.artifacts import digest, run_door
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("labels.parquet", "membership.txt", "coverage.csv")
+FOLDERS = ("0003_fake_gun", "0103_fake_gun", "0036_palmdownwave", "ROM03_LT_No_Occlusion")
+
+
+def write_samples(*extra: str) -> None:
+    """Samples of a few folders, each in all splits."""
+    rows = [
+        {"seq_name": folder, "kind": "rom" if folder.startswith("ROM") else "gesture",
+         "split": split}
+        for folder in (*FOLDERS, *extra)
+        for split in ("train", "train", "validation", "test")
+    ]  # fmt: skip
+    label.SAMPLES.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), label.SAMPLES)
+
+
+def set_params(**changes: Any) -> None:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    raw["label"] |= {"map": "map.csv"} | changes
+    if raw["label"]["handedness"] == "canonical":
+        raw["net"]["side_input"] = False
+    Path("params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+
+
+def edit(old: str = "", new: str = "") -> None:
+    """The curated map, with a change everywhere."""
+    text = (ROOT / "labels" / "gesture_map.csv").read_text("utf-8")
+    assert old in text
+    Path("map.csv").write_text(text.replace(old, new) if old else text, encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    set_params()
+    write_samples()
+    edit()
+
+
+def members() -> list[str]:
+    return (label.OUT / "membership.txt").read_text("utf-8").splitlines()
+
+
+def coverage() -> dict[str, dict[str, str]]:
+    with (label.OUT / "coverage.csv").open(encoding="utf-8") as stream:
+        return {row["folder"]: row for row in csv.DictReader(stream)}
+
+
+def refusal(capsys: pytest.CaptureFixture[str]) -> str:
+    assert run_door(label.main, "label") == 2
+    return capsys.readouterr().err
+
+
+def test_handed_classes_are_the_maps_and_twins_those_of_the_other_hand() -> None:
+    label.main()
+    labels = read_labels(label.OUT / "labels.parquet")
+    assert len(labels) == 90
+    assert labels["0003_fake_gun"] == ClassIds(2, 21, 29, 56)
+    assert labels["0103_fake_gun"] == ClassIds(29, 56, 2, 21)
+    assert labels["0036_palmdownwave"] == ClassIds(20, 24, 47, 59)
+    for ids in labels.values():
+        assert ids.twin_coarse == (ids.coarse + 27) % 54
+        assert ids.twin_fine == (ids.fine + 35) % 70
+
+
+def test_canonical_classes_are_the_right_hands_and_their_own_twins() -> None:
+    set_params(handedness="canonical")
+    label.main()
+    labels = read_labels(label.OUT / "labels.parquet")
+    assert labels["0103_fake_gun"] == labels["0003_fake_gun"] == ClassIds(2, 21, 2, 21)
+    assert {ids.coarse for ids in labels.values()} == set(range(27))
+    assert {ids.fine for ids in labels.values()} == set(range(35))
+
+
+def test_membership_lists_the_folders_that_are_there() -> None:
+    label.main()
+    assert members() == sorted(FOLDERS)
+
+
+def test_coverage_counts_gesture_by_hand_by_split() -> None:
+    label.main()
+    table = coverage()
+    assert len(table) == 90
+    row = table["0103_fake_gun"]
+    assert (row["gesture"], row["hand"], row["coarse"]) == ("fake_gun", "left", "fake_gun")
+    assert (row["train"], row["validation"], row["test"], row["official_val"]) == (
+        "2", "1", "1", "0",
+    )  # fmt: skip
+    assert table["0058_middlefinger"]["train"] == "0"
+    counts = json.loads((label.OUT / "manifest.json").read_text("utf-8"))["counts"]
+    assert (counts["coarse_classes"], counts["fine_classes"]) == (54, 70)
+    assert len(counts["without_a_sample"]) == 87
+
+
+def test_the_order_of_the_maps_rows_changes_no_byte() -> None:
+    label.main()
+    before = [digest(label.OUT / name) for name in NAMES]
+    header, *rows = Path("map.csv").read_text("utf-8").splitlines()
+    random.Random(0).shuffle(rows)
+    Path("map.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    label.main()
+    assert [digest(label.OUT / name) for name in NAMES] == before
+
+
+def test_relabelling_changes_labels_and_not_membership() -> None:
+    label.main()
+    before = [digest(label.OUT / name) for name in NAMES]
+    edit(",thumb_up_firm,", ",thumb_up_hard,")
+    label.main()
+    after = [digest(label.OUT / name) for name in NAMES]
+    assert before[0] != after[0] and before[1] == after[1]
+
+
+def test_labels_do_not_depend_on_the_data() -> None:
+    label.main()
+    before = digest(label.OUT / "labels.parquet")
+    write_samples("0016_fist")
+    label.main()
+    assert digest(label.OUT / "labels.parquet") == before
+    assert "0016_fist" in members()
+
+
+def test_dropped_folders_are_out_of_membership_and_labels() -> None:
+    edit(",2,fake_gun,21,fake_gun,", ",2,drop,21,drop,")
+    text = Path("map.csv").read_text("utf-8")
+    text = text.replace(",29,fake_gun,56,fake_gun,", ",29,drop,56,drop,")
+    Path("map.csv").write_text(text, encoding="utf-8")
+    label.main()
+    labels = read_labels(label.OUT / "labels.parquet")
+    assert len(labels) == 88
+    assert {ids.coarse for ids in labels.values()} == set(range(52)), "no gap is left"
+    assert members() == ["0036_palmdownwave", "ROM03_LT_No_Occlusion"]
+    assert coverage()["0003_fake_gun"]["coarse"] == "drop"
+
+
+def test_unknown_folders_are_named_with_the_nearest_known_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_samples("0003_fakegun", "0099_something_else")
+    message = refusal(capsys)
+    assert "map.csv does not know these gesture folders of the data:" in message
+    assert "\n  0003_fakegun (nearest known folder: 0003_fake_gun)" in message
+    assert "\n  0099_something_else" in message
+    assert "drop as coarse and fine" in message
+
+
+def test_a_split_without_a_labelled_sample_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"seq_name": "0003_fake_gun", "kind": "gesture", "split": "train"},
+            {"seq_name": "ROM03_LT_No_Occlusion", "kind": "rom", "split": "test"}]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), label.SAMPLES)
+    assert "no labelled sample is left in validation, test: map.csv drops" in refusal(capsys)
+
+
+def test_faults_of_the_map_and_missing_samples_are_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    edit("0103_fake_gun,left", "0103_fake_gun,right")
+    assert "map.csv:50: hand is right, but folder 0103 shows a left hand" in refusal(capsys)
+    edit()
+    label.SAMPLES.unlink()
+    assert "samples.parquet: not found; run `dvc repro ingest` first" in refusal(capsys)
