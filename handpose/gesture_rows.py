@@ -121,8 +121,8 @@ def _encoding_faults(text: str) -> Iterator[Fault]:
         line = text[: text.index("\r")].count("\n") + 1
         yield Fault(
             line,
-            f"has a carriage return, as have {text.count(chr(13))} line ends of the file (CRLF, "
-            "as Windows writes); a line feed alone ends a line here: sed -i 's/\\r$//'",
+            f"lines end in CRLF, as Windows writes them ({text.count(chr(13))} of them, this one "
+            "first); a line feed alone ends a line here: sed -i 's/\\r$//'",
         )
 
 

@@ -31,7 +31,6 @@ PALETTE = (
     "#7F3C2E",
 )
 DASHES = ("-", "--", "-.", ":")
-GREY = "#9A9A9A"
 FAINT = "#D9D9D9"
 DPI = 110
 

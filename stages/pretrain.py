@@ -26,13 +26,7 @@ from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.schedules import fine_weight
 from stages.artifacts import run_door
 from stages.params import Pretrain, load_params
-from stages.training import (
-    WORK,
-    TrainingData,
-    TrainingDataError,
-    teller,
-    write_results,
-)
+from stages.training import WORK, TrainingData, TrainingDataError, teller, write_results
 
 OUT = Path("models/pretrain")
 

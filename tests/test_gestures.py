@@ -279,7 +279,10 @@ def test_a_two_hand_folder_has_no_place(told: Told) -> None:
     ("content", "expected"),
     [
         ("\ufeff" + SMALL, "1: starts with a byte order mark"),
-        (SMALL.replace("\n", "\r\n"), "1: has a carriage return, as have 7 line ends of the file"),
+        (
+            SMALL.replace("\n", "\r\n"),
+            "1: lines end in CRLF, as Windows writes them (7 of them, this one first)",
+        ),
         (SMALL.replace(",", ";"), "1: cells are separated by semicolons, not commas: sed -i"),
         (SMALL.replace(",", "\t"), "1: cells are separated by tabs, not commas: sed -i"),
         ("", "1: the file is empty; its first line is folder,hand,gesture,"),

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from handpose.checkpoint import Checkpoint
-from handpose.data.shards import Shards
 from handpose.gesture_model import load_gesture_net
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.trained import read_record
@@ -22,7 +21,7 @@ from stages import pretrain, training
 from stages.artifacts import digest, run_door
 from stages.params import load_params
 from stages.pretrain import constant_answers, validate
-from stages.training import TrainingDataError, write_curves
+from stages.training import TrainingDataError
 
 OUT = Path("models/pretrain")
 
@@ -103,26 +102,6 @@ def test_a_run_killed_in_the_middle_ends_with_the_same_bytes(
     assert whole == {name: (OUT / name).read_bytes() for name in whole}
 
 
-def test_what_decides_the_weights_is_in_the_identity(
-    trainable: Path, set_params: Callable[..., None], labels_of: Callable[..., None]
-) -> None:
-    def identity() -> str:
-        params = load_params()
-        data = training.TrainingData.open(
-            params.pretrain, image_px=64, handedness=params.label.handedness
-        )
-        return Checkpoint(Path("work"), data.identity({"dim": 1})).digest
-
-    before = identity()
-    set_params(pretrain={"threads": 1, "device": "cpu", "checkpoint_every_s": 1})
-    assert identity() == before
-    set_params(pretrain={"lr": 0.5})
-    changed = identity()
-    assert changed != before
-    labels_of(("gun", "fist", "left_gun", "left_fist"))
-    assert identity() != changed
-
-
 @pytest.mark.parametrize(
     ("remove", "message"),
     [
@@ -200,21 +179,3 @@ def test_validation_counts_labelled_samples_alone(make_batch: Callable[..., Hand
     assert found["coarse_accuracy"] == 1
     assert found["fine_accuracy"] == pytest.approx(1 / 3)
     assert found["loss"] == pytest.approx(0.5 * 50 * 2 / 3)
-
-
-def test_curves_keep_their_digits(tmp_path: Path) -> None:
-    write_curves(
-        tmp_path / "curves.csv",
-        [{"step": 1234567, "loss": 0.5}, {"step": 1234568, "loss": 1e-7, "validation_loss": 2.0}],
-    )
-    text = (tmp_path / "curves.csv").read_text()
-    assert text == "step,loss,validation_loss\n1234567,0.5,\n1234568,1e-07,2\n"
-
-
-def test_resumed_epochs_read_the_same_batches(trainable: Path) -> None:
-    params = load_params()
-    data = training.TrainingData.open(params.pretrain, image_px=64, handedness="handed")
-    assert data.steps_per_epoch == Shards.open("data/shard").index.count("train") // 4
-    whole = [batch.sample_id.tolist() for batch in data.train(1, 0)]
-    assert [batch.sample_id.tolist() for batch in data.train(1, 2)] == whole[2:]
-    assert [batch.sample_id.tolist() for batch in data.train(0, 0)] != whole

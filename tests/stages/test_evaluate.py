@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from handpose.checkpoint import CheckpointError
+from handpose.data.shards import Shards
+from handpose.data.stored import read_labels
+from handpose.hand.mano import Mano
+from handpose.protocols import ProtocolError
+from handpose.rng import seed
+from handpose.trained import ModelRecord, build_gesture_net, build_pose_net, save_model
+from stages import evaluate
+from stages.artifacts import digest
+from stages.evaluation_data import EvaluateError
+from stages.params import load_params
+
+Setter = Callable[..., None]
+PX = 64
+LISTS = {
+    "joints_cam": 63,
+    "joint_valid": 21,
+    "global_orient": 3,
+    "hand_pose": 45,
+    "betas": 10,
+}
+
+
+def write_samples() -> None:
+    """samples.parquet of what the shards hold; subject and camera go by turns."""
+    shards, labels = Shards.open("data/shard"), read_labels(Path("data/labels/labels.parquet"))
+    rows: list[dict[str, Any]] = []
+    for split in shards.index.splits:
+        for batch in shards.batches(split, batch=1, image_px=PX, labels=labels):
+            number = int(batch.sample_id[0])
+            folder = list(labels)[number % 4]
+            row: dict[str, Any] = {
+                "sample_id": number,
+                "split": split,
+                "seq_name": folder if split in ("train", "validation", "test") else "ROM03_RT",
+                "kind": "gesture",
+                "subject": number % 3 + (9 if split == "test" else 0),
+                "capture": 0,
+                "camera": f"40000{number % 2}",
+                "frame": number,
+                "is_left": bool(batch.is_left[0]),
+                "has_mano": bool(batch.has_mano[0]),
+            }
+            for name in LISTS:
+                row[name] = getattr(batch, name)[0].flatten().numpy()
+            rows.append(row)
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+    for name, size in LISTS.items():
+        flat = pa.array(np.concatenate(columns[name]))
+        columns[name] = pa.FixedSizeListArray.from_arrays(flat, size)
+    Path("data/ingest").mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), "data/ingest/samples.parquet")
+
+
+def write_models(broken: bool = False) -> None:
+    """Untrained networks where trained ones should be, with their curves."""
+    params = load_params()
+    labels = pq.read_table("data/labels/labels.parquet").to_pydict()
+    coarse = [
+        labels["coarse"][labels["coarse_id"].index(k)] for k in sorted(set(labels["coarse_id"]))
+    ]
+    hands = [labels["hand"][labels["coarse_id"].index(k)] for k in sorted(set(labels["coarse_id"]))]
+    keys = params.net.model_dump(mode="json")
+    mano = Mano.load(params.hand.mano)
+    seed(0)
+    gesture = build_gesture_net(keys, coarse_classes=len(coarse), fine_classes=4)
+    pose = build_pose_net(keys, gesture_net=gesture, mano=mano)
+    if broken:
+        pose.mano_head.betas[-1].bias.data.fill_(float("nan"))  # type: ignore[index, union-attr]
+    for folder, net, seconds in (
+        ("pretrain", gesture, {"pretrain": 8.0}),
+        ("pose/pretrained", pose, {"pretrain": 8.0, "pose": 9.0}),
+        ("pose/scratch", pose, {"pose": 9.5}),
+    ):
+        record = ModelRecord(
+            stage="pretrain" if folder == "pretrain" else "pose",
+            net=keys,
+            coarse=coarse,
+            fine=labels["fine"],
+            hands=hands,
+            handedness=params.label.handedness,
+            labels_digest=digest(Path("data/labels/labels.parquet")),
+            params_digest="",
+            seconds=seconds,
+            best_epoch=1,
+        )
+        out = Path("models") / folder
+        out.mkdir(parents=True)
+        save_model(out, net, record)
+        (out / "curves.csv").write_text(
+            "step,epoch,loss,validation_coarse_accuracy,validation_fine_accuracy,"
+            "validation_mpjpe_mm,validation_pa_mpjpe_mm\n1,1,5,,,,\n2,1,4,0.3,0.2,60,20\n"
+        )
+
+
+@pytest.fixture
+def evaluable(trainable: Path, shards_of: Setter) -> Path:
+    """The current folder with everything that `stages.evaluate` reads but the models."""
+    shards_of(train=12, validation=2, test=9, official_val=3)
+    write_samples()
+    return trainable
+
+
+def results() -> Any:
+    return json.loads(Path("results/metrics.json").read_text())
+
+
+def test_everything_is_written_and_every_number_has_its_counts(
+    evaluable: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_models()
+    evaluate.main()
+    found = results()
+    test = found["pose"]["test"]
+    assert set(test) == {"pretrained", "scratch", "mean_pose", "mean_joints"}
+    wrist = test["pretrained"]["wrist_mpjpe_mm"]
+    assert (wrist["samples"], wrist["subjects"]) == (9, 3)
+    assert wrist["low"] <= wrist["value"] <= wrist["high"]
+    fitted = test["pretrained"]["pa_mpjpe_mm"]
+    assert found["without_fit"]["test"] == 4 + (fitted["samples"] != 5)
+    assert fitted["samples"] + found["without_fit"]["test"] == 9
+    assert found["pose"]["official_val"]["pretrained"]["wrist_mpjpe_mm"]["samples"] == 3
+    assert found["gesture"]["stage_1"]["coarse_accuracy"]["samples"] == 9
+    assert found["gesture"]["chance"]["coarse_accuracy"]["value"] == 0.25
+    assert found["training"]["pretrained"]["total_s"] == 17.0
+    same = found["pretrained_minus_scratch"]["wrist_mpjpe_mm"]
+    assert same["difference"]["value"] == 0, "both runs are the same network here"
+
+    table = pq.read_table("results/predictions.parquet").to_pydict()
+    assert len(table["sample_id"]) == 12
+    assert np.nanmean(table["pretrained_wrist_mpjpe_mm"][:9]) == pytest.approx(
+        wrist["value"], rel=1e-5
+    )
+    assert np.shape(table["pretrained_joints"]) == (12, 63)
+
+    names = {str(p.relative_to("results")) for p in Path("results").rglob("*") if p.is_file()}
+    for name in (
+        *("summary.txt", "report.html", "manifest.json", "tables/pose_test.csv"),
+        *(f"tables/per_{part}.csv" for part in ("gesture", "joint", "hand", "camera", "subject")),
+        *(f"plots/{plot}.png" for plot in ("pck", "confusion", "map", "training")),
+        *(f"plots/{plot}.csv" for plot in ("pck", "confusion", "map")),
+        *(f"pictures/{rank}.png" for rank in ("best", "median", "worst")),
+    ):
+        assert name in names
+    assert Path("results/plots/confusion.csv").read_text().startswith("actual,predicted\n")
+    html = Path("results/report.html").read_text()
+    assert html.count("data:image/png;base64,") == 7
+    assert not re.search(r"""(src|href)=["'](?!#|data:)""", html), "needs nothing beside itself"
+    assert Path("results/summary.txt").read_text() in capsys.readouterr().out
+
+
+def test_canonical_mode_mirrors_its_joints_back_into_the_photo(
+    evaluable: Path, set_params: Setter, labels_of: Setter
+) -> None:
+    set_params(label={"handedness": "canonical"}, net={"side_input": False})
+    labels_of(coarse=("gun", "fist", "gun", "fist"))
+    write_models()
+    evaluate.main()
+    found = results()
+    assert found["gesture"]["chance"]["coarse_accuracy"]["value"] == 0.5
+    assert "coarse_accuracy_ignoring_hand" not in found["gesture"]["stage_1"]
+    table = pq.read_table("results/predictions.parquet").to_pydict()
+    true = pq.read_table("data/ingest/samples.parquet").to_pydict()
+    for k in range(9):
+        place = true["sample_id"].index(table["sample_id"][k])
+        truth = np.reshape(true["joints_cam"][place], (21, 3))
+        joints = np.reshape(table["pretrained_joints"][k], (21, 3))
+        error = np.linalg.norm(joints - (truth - truth[0]), axis=1)[1:].mean() * 1000
+        assert error == pytest.approx(table["pretrained_wrist_mpjpe_mm"][k], rel=1e-4)
+
+
+def test_the_same_inputs_give_the_same_numbers(evaluable: Path) -> None:
+    write_models()
+    evaluate.main()
+    before = Path("results/metrics.json").read_bytes()
+    evaluate.main()
+    assert Path("results/metrics.json").read_bytes() == before
+
+
+def test_no_labelled_test_sample_is_an_error_and_not_a_zero(
+    evaluable: Path, shards_of: Setter
+) -> None:
+    write_models()
+    shards_of(train=12, validation=2, official_val=3)
+    write_samples()
+    with pytest.raises(EvaluateError, match=r"0 images .* and 0 with a gesture"):
+        evaluate.main()
+    assert not Path("results").exists()
+
+
+def test_a_prediction_that_is_no_number_is_an_error_and_not_left_out(evaluable: Path) -> None:
+    write_models(broken=True)
+    with pytest.raises(ProtocolError, match="not finite"):
+        evaluate.main()
+
+
+def test_models_of_other_labels_are_refused(evaluable: Path, labels_of: Setter) -> None:
+    write_models()
+    labels_of(coarse=("gun", "fist", "gun_left", "fist_left"))
+    with pytest.raises(CheckpointError, match="labels_digest"):
+        evaluate.main()
+
+
+@pytest.mark.parametrize("run", ["pretrain", "pose/pretrained", "pose/scratch"])
+def test_a_missing_model_is_told(evaluable: Path, run: str) -> None:
+    write_models()
+    (Path("models") / run / "model.json").unlink()
+    with pytest.raises(CheckpointError, match=f"{run}/model.json: not found"):
+        evaluate.main()
+
+
+@pytest.mark.parametrize("name", ["data/ingest/samples.parquet", "data/labels/labels.parquet"])
+def test_a_missing_table_is_told_with_exit_code_2(evaluable: Path, name: str) -> None:
+    write_models()
+    Path(name).unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.evaluate"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"{name}: not found; run `dvc repro" in done.stderr
+    assert "Traceback" not in done.stderr

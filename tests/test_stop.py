@@ -1,0 +1,41 @@
+"""SIGTERM and Ctrl-C wait for the loop to leave."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from handpose.stop import Stop
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_waits_until_the_loop_leaves(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    told: list[str] = []
+    with pytest.raises(SystemExit) as caught, Stop(told.append) as stop:
+        stop.leave()
+        signal.raise_signal(number)
+        assert not told
+        stop.leave()
+    assert caught.value.code == 128 + number
+    assert told == [f"stopped by {number.name}; run again to go on"]
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_after_the_last_step_is_not_lost() -> None:
+    with pytest.raises(SystemExit), Stop(print):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_failure_is_not_hidden_by_a_signal() -> None:
+    with pytest.raises(ValueError, match="the cause"), Stop(print):
+        signal.raise_signal(signal.SIGTERM)
+        raise ValueError("the cause")
+
+
+def test_a_second_signal_acts_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), Stop(print) as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.signal == signal.SIGINT
+        signal.raise_signal(signal.SIGINT)
