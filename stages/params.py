@@ -51,6 +51,7 @@ class Synthesize(Section):
     main_subjects: PositiveInt  # subjects 0.. with long sequences
     short_subjects: NonNegativeInt  # the following subjects, with sequences half as long
     cameras_per_instant: PositiveInt  # how many cameras photograph one instant
+    back_cameras: Probability  # share of a rig's cameras that face the back of an upright hand
     image_px: tuple[PositiveInt, PositiveInt]  # long and short side of a frame
     supersampling: PositiveInt  # 1, or 2 for 2x2 anti-aliasing
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]

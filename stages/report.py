@@ -90,9 +90,8 @@ def summary(e: Evaluation) -> str:
         for key, name in MODELS.items()
     ]
     lines = [
-        f"Test: {e.test.samples:,} images, subjects {people}, never trained on; {e.handedness} "
-        "classes. In brackets 95 % intervals",
-        "that resample people.",
+        f"Test: {e.test.samples:,} images of people never trained on (subjects {people}).",
+        f"Classes are {e.handedness}; [low, high] is a 95 % interval that resamples people.",
         "",
         *_aligned(("Gestures, top-1 accuracy", "coarse", "fine"), gesture),
         "",

@@ -31,6 +31,8 @@ from handpose.hand.skeleton import FROM_INTERHAND, inverse
 Array = NDArray[np.floating[Any]]
 
 REST = "neutral_relaxed"
+MANY_JOINTS = 30
+"""InterHand2.6M's rule: of two hands the type is valid when more joints than these are."""
 APART_M = 0.065
 """Half the distance between the hands of a two-hand take."""
 
@@ -137,17 +139,16 @@ def _annotate(recipe: Recipe, take: Take, hands: Sequence[PosedHand], index: int
         if moment.fault != "no_fit":
             side = "left" if hand.is_left else "right"
             fits[side] = Fit(hand.pose[index], hand.shape, hand.trans[index])
-    valid &= _kept(moment.fault, recipe.rng(capture.split, capture.number, moment.frame))
-    joints = np.where(valid[:, None], joints, 0)
     two = take.hand_type == "interacting"
+    valid &= _kept(moment.fault, two, recipe.rng(capture.split, capture.number, moment.frame))
+    joints = np.where(valid[:, None], joints, 0)
     return Instant(
         capture=capture.number,
         subject=capture.subject,
         seq_name=take.seq_name,
         frame=moment.frame,
         hand_type=take.hand_type,
-        # for two hands the data set's own rule
-        hand_type_valid=int(valid.sum()) > 30 if two else moment.fault != "type_unsure",
+        hand_type_valid=int(valid.sum()) > MANY_JOINTS if two else moment.fault != "type_unsure",
         joints=joints,
         joint_valid=valid,
         fits=None if moment.fault == "no_fit_entry" else fits,
@@ -174,13 +175,11 @@ def _view(
     )
 
 
-def _kept(fault: str, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which joints a fault leaves valid: (42,)."""
-    lost = {"joints_lost": int(rng.integers(2, 6)), "hand_lost": 18, "type_unsure": 7}
-    if fault not in lost:
-        return np.ones(42, bool)
+def _kept(fault: str, two: bool, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which joints a fault leaves valid: (42,). Of two hands an unsure type takes joints too."""
+    lost = {"joints_lost": int(rng.integers(2, 6)), "hand_lost": 18, "type_unsure": 7 * two}
     order = rng.permuted(np.tile(np.arange(21), (2, 1)), axis=1)  # (2, 21)
-    return (order >= lost[fault]).reshape(42)
+    return (order >= lost.get(fault, 0)).reshape(42)
 
 
 def _twice(skin: Paint) -> Paint:

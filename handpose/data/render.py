@@ -14,16 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.data.raster import Fragments, rasterize
+from handpose.data.shadow import lit_share
 from handpose.data.surface import FloatArray, IntArray, Mesh
 
 WRAP = np.array([0.42, 0.22, 0.16], np.float32)
 """How far diffuse light creeps round the terminator; red farthest, the cheap look of skin."""
-
-SHADOW_TEXELS = 144
-SHADOW_TOWARDS_M = 0.002
-SHADOW_OFFSET_TEXELS = 2.0
-"""Before a point asks the shadow map it is moved towards the light, and along its normal the more
-the light grazes it. With back faces in the map neither acne nor stripes are left."""
 
 OCCLUSION_RADII_M = (0.006, 0.016)
 OCCLUSION_DEPTH_M = 0.014
@@ -156,7 +151,7 @@ def _shade(
     albedo = value[:, 3:6] * np.exp(_grain(paint, rest)[:, None] * paint.grain_strength)
 
     facing = (normal @ light.towards)[:, None]  # (P, 1)
-    lit = _lit(mesh, faces, points, normal, light.towards)[:, None]  # (P, 1)
+    lit = lit_share(mesh, faces, points, normal, light.towards)[:, None]  # (P, 1)
     key = np.maximum((facing + WRAP) / (1 + WRAP), 0) * lit * light.key
     fill = np.maximum(0.5 + 0.5 * (normal @ light.fill_towards)[:, None], 0) * light.fill
     sky = (0.8 + 0.2 * (normal @ light.up)[:, None]) * light.ambient
@@ -173,7 +168,7 @@ def _dot(a: FloatArray, b: FloatArray) -> FloatArray:
 
 def _unit(vectors: FloatArray) -> FloatArray:
     """The vectors (P, 3) at length 1."""
-    return vectors / np.sqrt(_dot(vectors, vectors))
+    return vectors / np.sqrt(_dot(vectors, vectors) + 1e-20)
 
 
 def _grain(paint: Paint, rest: FloatArray) -> FloatArray:
@@ -181,49 +176,6 @@ def _grain(paint: Paint, rest: FloatArray) -> FloatArray:
     side = paint.grain.shape[0]
     cell = np.floor(rest / paint.grain_m).astype(np.int64) & (side - 1)
     return np.asarray(paint.grain[cell[:, 0], cell[:, 1], cell[:, 2]])
-
-
-def _lit(
-    mesh: Mesh, faces: IntArray, points: FloatArray, normal: FloatArray, towards: FloatArray
-) -> FloatArray:
-    """Share of the key light that reaches each point, from a shadow map with soft edges: (P,)."""
-    if len(points) == 0:
-        return np.zeros(0, np.float32)
-    side = np.cross(towards, (0, 0, 1) if abs(towards[2]) < 0.9 else (1, 0, 0))
-    side /= np.linalg.norm(side)
-    axes = np.stack([side, np.cross(side, towards), -towards], 1).astype(np.float32)  # (3, 3)
-    place = points @ axes  # (P, 3) right, down and away as the light sees it
-    extent = max(float(np.ptp(place[:, k])) for k in (0, 1))
-    texel = extent / (SHADOW_TEXELS - 9) + 1e-6
-    facing = normal @ axes  # (P, 3)
-    place += facing * (
-        SHADOW_OFFSET_TEXELS * texel * np.sqrt(1 - np.minimum(facing[:, 2:] ** 2, 1))
-    )
-    place[:, 2] -= SHADOW_TOWARDS_M
-    corner = np.array([place[:, k].min() - 2 * texel for k in (0, 1)], np.float32)
-    casting = mesh.vertices @ axes
-    shadow = rasterize(
-        (casting[:, :2] - corner) / texel,
-        casting[:, 2],
-        faces,
-        (SHADOW_TEXELS, SHADOW_TEXELS),
-        back=True,
-    )
-    depth = np.full(SHADOW_TEXELS**2, np.inf, np.float32)
-    depth[shadow.sample] = shadow.depth
-
-    asked = (place[:, :2] - corner) / texel  # (P, 2)
-    whole = np.rint(asked)
-    f = asked - whole  # (P, 2) within -0.5..0.5
-    # quadratic B-spline over 3 x 3 texels: a smooth penumbra from binary answers
-    weight = np.stack([0.5 * (0.5 - f) ** 2, 0.75 - f**2, 0.5 * (0.5 + f) ** 2])  # (3, P, 2)
-    start = (whole[:, 1] * SHADOW_TEXELS + whole[:, 0]).astype(np.int64)
-    lit = np.zeros(len(points), np.float32)
-    for row in range(3):
-        for column in range(3):
-            blocker = depth[start + (row - 1) * SHADOW_TEXELS + column - 1]
-            lit += weight[row, :, 1] * weight[column, :, 0] * (place[:, 2] < blocker)
-    return lit
 
 
 def _open_sky(seen: Fragments, view: _View, focal: float) -> FloatArray:

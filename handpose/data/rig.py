@@ -16,8 +16,6 @@ from handpose.data.sensor import Sensor, sample_sensor
 
 CAMERAS = (12, 24)
 """Fewest and most cameras of a rig."""
-BACK_SHARE = 1 / 3
-"""Share of the cameras that face the back of an upright hand instead of its palm."""
 AZIMUTH_RAD = np.deg2rad(60)
 ELEVATION_RAD = np.deg2rad(30)
 ROLL_RAD = np.deg2rad(8)
@@ -46,14 +44,17 @@ class Rig:
         return self.cameras[index].R @ self.to_world
 
 
-def sample_rig(rng: np.random.Generator, image_px: tuple[int, int]) -> Rig:
-    """A rig whose frames have these long and short sides, some upright and some lying."""
+def sample_rig(rng: np.random.Generator, image_px: tuple[int, int], back_cameras: float) -> Rig:
+    """A rig whose frames have these long and short sides, some upright and some lying.
+
+    `back_cameras` is the share of cameras that face the back of an upright hand, not its palm.
+    """
     to_world, origin = _any_rotation(rng), rng.normal(0, 0.4, 3)
     count = int(rng.integers(CAMERAS[0], CAMERAS[1] + 1))
     numbers = rng.choice(np.arange(2, 73), count, replace=False)
     cameras, sensors = [], []
     for number, azimuth, zoom in zip(
-        numbers, _azimuths(rng, count), [CLOSE_UP] + [1] * (count - 1), strict=True
+        numbers, _azimuths(rng, count, back_cameras), [CLOSE_UP] + [1] * (count - 1), strict=True
     ):
         R, centre = _look_at_origin(rng, azimuth)
         size = image_px if rng.uniform() > PORTRAIT_SHARE else image_px[::-1]
@@ -65,9 +66,9 @@ def sample_rig(rng: np.random.Generator, image_px: tuple[int, int]) -> Rig:
     return Rig(tuple(cameras), tuple(sensors), to_world, origin)
 
 
-def _azimuths(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+def _azimuths(rng: np.random.Generator, count: int, back_cameras: float) -> NDArray[np.float64]:
     """Evenly over the two sectors, with jitter: (count,) rad about y, 0 from the front."""
-    backs = round(count * BACK_SHARE)
+    backs = round(count * back_cameras)
     sectors = []
     for size, middle in ((count - backs, 0), (backs, np.pi)):
         place = (np.arange(size) + rng.uniform(0, 1, size)) / size  # 0..1

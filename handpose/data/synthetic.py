@@ -62,6 +62,7 @@ class Recipe:
     main_subjects: int
     short_subjects: int  # with half as many images each
     cameras_per_instant: int
+    back_cameras: float  # share of a rig that faces the back of the hand
     image_px: tuple[int, int]  # long and short side
     supersampling: int
     jpeg_quality: int
@@ -192,7 +193,7 @@ def _capture(recipe: Recipe, split: str, number: int, subject: int) -> Capture:
         skin=sample_skin(person),
         sleeve=sample_sleeve(visit),
         lamps=sample_lamps(visit),
-        rig=sample_rig(visit, recipe.image_px),
+        rig=sample_rig(visit, recipe.image_px, recipe.back_cameras),
     )
 
 

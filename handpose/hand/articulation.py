@@ -5,10 +5,10 @@ rest skeleton, so the same row drives the stand-in and the real MANO, and a left
 
 Signs: flexion bends towards the palm; abduction leads away from the middle finger (the middle
 finger's own: towards the index); the thumb's `oppose` turns it about the hand's long axis to below
-the palm, `spread` leads away from the index in the plane of the palm, `twist` turns its pad
-towards the fingers. The wrist turns an upright hand that shows its palm: `pitch` bends it towards
-the palm, `roll` turns it about the forearm with the palm to the side of the thumb, `yaw` then
-lays it over to the side of the little finger, thumb up.
+the palm, `spread` leads away from the index in the plane of the palm, `twist` turns its pad from
+the fingers to where the palm looks. The wrist turns an upright hand that shows its palm: `pitch`
+bends it towards the palm, `roll` turns it about the forearm with the palm to the side of the
+thumb, `yaw` then lays it over to the side of the little finger, thumb up.
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ class Articulation:
                 bends = (saddle, _turn(second, mcp), _turn(third, ip))
             else:
                 (abduction,) = more
+                # abduction moves along with flexion: only so can the tips of bent fingers meet
                 knuckle = _turn(first, a) * _turn(self._abduct[digit], abduction)
                 bends = (knuckle, _turn(second, b), _turn(third, c))
             turns |= {f"{digit}_{k}": bend for k, bend in enumerate(bends, start=1)}

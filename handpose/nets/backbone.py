@@ -85,6 +85,7 @@ class Backbone(nn.Module):
         for module in self._frozen:
             module.requires_grad_(False)
         self.to(memory_format=torch.channels_last)
+        self.train()
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
         """Feature maps by stride: image (B, 3, S, S) uint8 RGB -> {s: (B, C_s, S / s, S / s)}.

@@ -29,6 +29,7 @@ RECIPE = Recipe(
     supersampling=1,
     jpeg_quality=90,
     pose_jitter_deg=4.5,
+    back_cameras=1 / 3,
 )
 TAKES = [take for _, takes in plan(RECIPE, POSES) for take in takes]
 
@@ -140,7 +141,9 @@ def test_faults_are_carried_out(studio: Studio, tmp_path: Path) -> None:
     _, lost = with_it("hand_lost")
     assert lost.joint_valid.sum() == 3
     assert (lost.joints[~lost.joint_valid] == 0).all()
-    assert not with_it("type_unsure")[1].hand_type_valid
+    _, unsure = with_it("type_unsure")
+    assert not unsure.hand_type_valid
+    assert unsure.joint_valid.sum() == 21
     assert with_it("")[1].hand_type_valid
 
 

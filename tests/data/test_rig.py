@@ -8,7 +8,7 @@ import pytest
 from handpose.data.rig import AZIMUTH_RAD, CAMERAS, ELEVATION_RAD, HAND_M, Rig, sample_rig
 from handpose.hand.camera import project, world_to_camera
 
-RIGS = [sample_rig(np.random.default_rng(seed), (200, 160)) for seed in range(12)]
+RIGS = [sample_rig(np.random.default_rng(seed), (200, 160), 1 / 3) for seed in range(12)]
 
 
 @pytest.mark.parametrize("rig", RIGS[:4], ids=range(4))

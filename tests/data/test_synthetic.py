@@ -24,6 +24,7 @@ def recipe(**changes: object) -> Recipe:
         supersampling=1,
         jpeg_quality=90,
         pose_jitter_deg=4.5,
+        back_cameras=1 / 3,
     )
     return Recipe(**{**vars(default), **changes})
 

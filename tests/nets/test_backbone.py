@@ -96,7 +96,7 @@ def test_side_that_hrnet_cannot_halve_five_times_is_refused() -> None:
 
 
 def test_frozen_stages_keep_weights_and_batch_statistics(image: Tensor) -> None:
-    backbone = Backbone(name=NAME, frozen_stages=2).train()
+    backbone = Backbone(name=NAME, frozen_stages=2)
     statistics = backbone.hrnet.state_dict()
     before = {key: value.clone() for key, value in statistics.items() if "running_mean" in key}
     sum(level.mean() for level in backbone(image).values()).backward()

@@ -19,7 +19,7 @@ def number(value: float, spread: float = 1.0) -> Estimate:
 
 
 def comparison(low: float, high: float) -> Comparison:
-    middle = (low + high) / 2
+    middle = (low + high) / 2 if low == low else -6.0  # one subject: a difference, no interval
     return Comparison(number(middle, 0.1), low, high, 0.25, 0.125, 4 if middle < 0 else 0)
 
 
@@ -93,7 +93,7 @@ def test_both_training_times_stand_beside_both_errors() -> None:
 
 
 def test_runs_of_unequal_length_are_not_called_equal() -> None:
-    runs = evaluation().runs | {"scratch": Run({"pose": 180.0}, 1431, [])}
+    runs = {**evaluation().runs, "scratch": Run({"pose": 180.0}, 1431, [])}
     told = findings.pretraining(evaluation(runs=runs))[0]
     assert "810 against 1,431 Stage 2 steps" in told
 
