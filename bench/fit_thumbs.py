@@ -65,8 +65,11 @@ class Flesh:
     """The hand model's surface, cut into the segments of MANO's joints; mm."""
 
     def __init__(self, mano: Mano) -> None:
+        """In the rest pose."""
         self._mano = mano
-        self._faces = mano.faces.numpy()
+        self._faces = mano.faces.numpy()  # (F, 3)
+        self._around = np.zeros((778, len(self._faces)), np.float32)  # 1: the face has the vertex
+        self._around[self._faces.T, np.arange(len(self._faces))] = 1
         self.segment = mano.layer.lbs_weights.numpy().argmax(1)  # (778,)
         flat = np.zeros((1, 15, 3))
         self.rest, joints = (part[0] for part in self._bend(flat))
@@ -91,11 +94,8 @@ class Flesh:
     def normals_of(self, vertices: Array) -> Array:
         """Unit normals (N, 778, 3)."""
         a, b, c = (vertices[:, self._faces[:, k]] for k in range(3))
-        of_faces = np.cross(b - a, c - a)  # (N, F, 3)
-        sums = np.zeros_like(vertices)
-        for k in range(3):
-            np.add.at(sums, (slice(None), self._faces[:, k]), of_faces)
-        return sums / np.linalg.norm(sums, axis=-1, keepdims=True)
+        sums = np.asarray(self._around @ np.cross(b - a, c - a))  # (N, 778, 3)
+        return _unit(sums)
 
     def _pairs(self) -> tuple[Ids, NDArray[np.bool_]]:
         """Vertices that may run into something (M,), and into which (M, 778)."""
@@ -114,7 +114,7 @@ class Flesh:
         across = at["index_1"] - at["pinky_1"]
         palmar = _unit(np.cross(across, at["middle_1"] - at["wrist"]))
         if name == "wrist":
-            return ids[self.normals[ids] @ palmar > 0.4]
+            return np.asarray(ids[self.normals[ids] @ palmar > 0.4])
         if "thumb_3" not in (name, other):
             return ids
         digit, level = name.split("_")
@@ -122,9 +122,9 @@ class Flesh:
         pad = palmar - _unit(across) * np.tan(np.radians(55)) if digit == "thumb" else palmar
         facing = self.normals[ids] @ _unit(pad - (pad @ _unit(bone)) * _unit(bone))
         if level == "2":
-            return ids[facing < -0.5]
+            return np.asarray(ids[facing < -0.5])
         along = (self.rest[ids] - at[f"{digit}_3"]) @ _unit(bone)
-        return ids[(facing > 0.5) & (along > 0.35 * along.max())]
+        return np.asarray(ids[(facing > 0.5) & (along > 0.35 * along.max())])
 
 
 def residuals(flesh: Flesh, pose: GesturePose) -> Callable[[Array], Array]:
@@ -190,7 +190,7 @@ def fit(flesh: Flesh, pose: GesturePose) -> Array:
 
     def slope(x: Array) -> Array:
         ahead, behind = np.split(wrong(x + both), 2)
-        return (ahead - behind).T / (2 * STEP_DEG)
+        return np.asarray((ahead - behind).T / (2 * STEP_DEG))
 
     low, high = np.array([LIMITS_DEG[name.split(".")[1]] for name in ANGLES], float).T
     start = np.clip(pose.angles, low + 0.1, high - 0.1)
@@ -209,8 +209,8 @@ def _whole(wrong: Callable[[Array], Array], angles: Array) -> Array:
         angles = trials[cost.argmin()]
 
 
-def _unit(vector: Array) -> Array:
-    return vector / np.linalg.norm(vector)
+def _unit(vectors: Array) -> Array:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 
 def _cells(angles: Array) -> dict[str, str]:

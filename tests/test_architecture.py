@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from handpose.gesture_model import GESTURE_KEYS
 from pipeline.imports import ROOT, closure, code_deps, imported, is_code
 from pipeline.stage import doors
 
@@ -111,3 +112,8 @@ def test_params_that_a_door_reads_are_declared(name: str) -> None:
 def test_every_command_in_dvc_yaml_opens_a_door_through_the_runner() -> None:
     for name in DVC["stages"]:
         assert str(stage_of(name)["cmd"]).startswith("python -m pipeline.stage ")
+
+
+def test_pretraining_depends_on_the_keys_that_build_its_network_and_on_no_other_net_key() -> None:
+    params = {str(param) for param in DVC["stages"]["pretrain"]["params"]}
+    assert {p for p in params if p.startswith("net.")} == {f"net.{key}" for key in GESTURE_KEYS}

@@ -168,7 +168,7 @@ def _dot(a: FloatArray, b: FloatArray) -> FloatArray:
 
 def _unit(vectors: FloatArray) -> FloatArray:
     """The vectors (P, 3) at length 1."""
-    return vectors / np.sqrt(_dot(vectors, vectors) + 1e-20)
+    return np.asarray(vectors / np.sqrt(_dot(vectors, vectors) + 1e-20))
 
 
 def _grain(paint: Paint, rest: FloatArray) -> FloatArray:
