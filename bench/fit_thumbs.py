@@ -3,18 +3,17 @@
     python -m bench.fit_thumbs data/mano            # prints each row before and after
     python -m bench.fit_thumbs data/mano --write fist
 
-Starts from the table and stays near it. A gesture's `touches` are pulled together, whatever runs
-through something else is pushed out, angles stay whole degrees within what hands can do. The
-surface is the hand model's own: heights of vertices above the nearest vertex of another segment.
-Fitted on the stand-in hand; run it again when that changes shape. Look at the result:
-`handpose gestures`.
+Starts from the table and stays near it, and moves only the thumb and fingers whose tips should
+touch. A gesture's `touches` are pulled together, whatever runs through something else is pushed
+out, angles stay whole degrees within what hands can do. Heights are those of vertices above the
+nearest vertex of another segment. The table was fitted on the stand-in hand; run this again when
+that changes shape, and look at the result: `handpose gestures`.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from handpose.hand.articulation import (
     ANGLES,
     COLUMNS,
     DIGITS,
+    THUMB_ROLL,
     Articulation,
     GesturePose,
     read_gesture_poses,
@@ -49,9 +49,9 @@ LIMITS_DEG = {
     "twist": (-30, 45),
     "IP": (-16, 82),
 }
-SLACK_DEG = {"abduction": 1.5, "DIP": 3.0}
-"""How far an angle may leave the table at the cost of one: FINGER_DEG unless told here."""
-FINGER_DEG, THUMB_DEG, PINCHING_DEG = 4.0, 9.0, 8.0
+SLACK_DEG = {"abduction": 5.0}
+"""How far an angle may leave the table at the cost of one, if not OTHERWISE_DEG."""
+OTHERWISE_DEG = 10.0
 FLESH_MM = 1.0
 """What may sink in at no cost."""
 WEB_MM = 24.0
@@ -107,55 +107,90 @@ class Flesh:
         free = np.where(outer, apart > 3, apart > WEB_MM)
         return movers, (digit[movers][:, None] != digit) & free
 
-    def patch(self, name: str, other: str) -> Ids:
-        """The vertices of a segment that can touch `other`: its pad, its back, or all of it."""
-        ids = np.flatnonzero(self.segment == MANO_JOINTS.index(name))
-        at = dict(zip(MANO_JOINTS, self._joints, strict=True))
-        across = at["index_1"] - at["pinky_1"]
-        palmar = _unit(np.cross(across, at["middle_1"] - at["wrist"]))
+    def part(self, name: str) -> Ids:
+        """The vertices of a segment."""
+        return np.flatnonzero(self.segment == MANO_JOINTS.index(name))
+
+    def inner_side(self, name: str) -> Ids:
+        """Where a thumb would touch: the palm, the back of a bent finger, the pad of a tip."""
+        ids, at = self.part(name), dict(zip(MANO_JOINTS, self._joints, strict=True))
+        radial = at["index_1"] - at["pinky_1"]
+        palmar = _unit(np.cross(radial, at["middle_1"] - at["wrist"]))
         if name == "wrist":
             return np.asarray(ids[self.normals[ids] @ palmar > 0.4])
-        if "thumb_3" not in (name, other):
-            return ids
         digit, level = name.split("_")
-        bone = at[f"{digit}_3"] - at[f"{digit}_2"]
-        pad = palmar - _unit(across) * np.tan(np.radians(55)) if digit == "thumb" else palmar
-        facing = self.normals[ids] @ _unit(pad - (pad @ _unit(bone)) * _unit(bone))
+        bone = _unit(at[f"{digit}_3"] - at[f"{digit}_2"])
+        pad = palmar - np.tan(THUMB_ROLL) * _unit(radial) if digit == "thumb" else palmar
+        facing = self.normals[ids] @ _unit(pad - (pad @ bone) * bone)
         if level == "2":
             return np.asarray(ids[facing < -0.5])
-        along = (self.rest[ids] - at[f"{digit}_3"]) @ _unit(bone)
+        along = (self.rest[ids] - at[name]) @ bone
         return np.asarray(ids[(facing > 0.5) & (along > 0.35 * along.max())])
 
 
-def residuals(flesh: Flesh, pose: GesturePose) -> Callable[[Array], Array]:
-    """What is wrong with angles (N, 21) -> (N, R); the sum of squares is to be small."""
-    touches = [(flesh.patch(a, b), flesh.patch(b, a)) for a, b in pose.touches]
-    pinching = {b.split("_")[0] for pair in pose.touches for b in pair if b.endswith("_3")}
-    slack = np.array([_slack(name, pinching) for name in ANGLES])
+class Fit:
+    """One gesture's free angles: those of the thumb, and of fingers whose tip should touch."""
 
-    def wrong(angles: Array) -> Array:
-        vertices, normals = flesh.posed(angles)
-        parts = [0.5 * (angles - pose.angles) / slack]
-        sunk = [_sunk(flesh, v, n) for v, n in zip(vertices, normals, strict=True)]
-        parts.append(1.1 * np.minimum(np.stack(sunk) + FLESH_MM, 0))
-        for one, other in touches:
+    def __init__(self, flesh: Flesh, pose: GesturePose) -> None:
+        """Nothing is moved yet."""
+        self._flesh = flesh
+        self._pose = pose
+        sides = [flesh.part] * len(pose.touches)
+        if pose.touches and "thumb_3" in pose.touches[0]:
+            sides[0] = flesh.inner_side  # the first touch is the gesture's own
+        self._touches = [(f(a), f(b)) for f, (a, b) in zip(sides, pose.touches, strict=True)]
+        tips = {name.split("_")[0] for pair in pose.touches for name in pair if name[-1] == "3"}
+        self._free = np.flatnonzero([name.split(".")[0] in tips | {"thumb"} for name in ANGLES])
+        kinds = [ANGLES[k].split(".")[1] for k in self._free]
+        self._low, self._high = np.array([LIMITS_DEG[kind] for kind in kinds], float).T
+        self._slack = np.array([SLACK_DEG.get(kind, OTHERWISE_DEG) for kind in kinds])
+
+    def angles(self) -> Array:
+        """The best whole degrees, (21,)."""
+        count = len(self._free)
+        both = STEP_DEG * np.concatenate([np.eye(count), -np.eye(count)])
+
+        def slope(x: Array) -> Array:
+            ahead, behind = np.split(self._wrong(x + both), 2)
+            return np.asarray((ahead - behind).T / (2 * STEP_DEG))
+
+        found = least_squares(
+            lambda x: self._wrong(x[None])[0],
+            np.clip(self._pose.angles[self._free], self._low + 0.1, self._high - 0.1),
+            slope,
+            (self._low, self._high),
+            max_nfev=60,
+        )
+        return np.asarray(self._all(self._whole(np.round(found.x))[None])[0])
+
+    def _all(self, free: Array) -> Array:
+        """Free angles (N, K) among the others: (N, 21)."""
+        angles = np.tile(self._pose.angles, (len(free), 1))
+        angles[:, self._free] = free
+        return np.asarray(angles)
+
+    def _wrong(self, free: Array) -> Array:
+        """What is wrong with free angles (N, K): (N, R), the sum of squares is to be small."""
+        vertices, normals = self._flesh.posed(self._all(free))
+        left = (free - self._pose.angles[self._free]) / self._slack
+        sunk = [_sunk(self._flesh, v, n) for v, n in zip(vertices, normals, strict=True)]
+        parts = [0.5 * left, np.minimum(np.stack(sunk) + FLESH_MM, 0)]
+        for one, other in self._touches:
             height = _heights(vertices, normals, one, other)  # (N, A)
-            near = -0.7 * np.log(np.exp(-np.clip(height, -15, 60) / 0.7).mean(1) + 1e-30)
-            parts.append((height.min(1) + near)[:, None])
-            middles = vertices[:, one].mean(1) - vertices[:, other].mean(1)
-            parts.append(0.1 * middles)  # which place of the two
+            nearest = -np.log(np.exp(-np.clip(height, -15, 60)).mean(1) + 1e-30)  # softly
+            middles = vertices[:, one].mean(1) - vertices[:, other].mean(1)  # (N, 3)
+            parts += [(height.min(1) + nearest)[:, None], 0.05 * middles]
         return np.concatenate(parts, 1)
 
-    return wrong
-
-
-def _slack(name: str, pinching: set[str]) -> float:
-    digit, angle = name.split(".")
-    if digit == "thumb":
-        return THUMB_DEG
-    if digit in pinching:
-        return PINCHING_DEG if angle != "abduction" else 5.0
-    return SLACK_DEG.get(angle, FINGER_DEG)
+    def _whole(self, free: Array) -> Array:
+        """Whole degrees from which no single degree leads to something better."""
+        steps = np.concatenate([np.eye(len(free)), -np.eye(len(free))])
+        while True:
+            trials = np.concatenate([free[None], free + steps])
+            best = int(np.square(self._wrong(trials)).sum(1).argmin())
+            if best == 0:
+                return free
+            free = trials[best]
 
 
 def _sunk(flesh: Flesh, vertices: Array, normals: Array) -> Array:
@@ -180,33 +215,7 @@ def _height(offset: Array, distance: Array, normals: Array) -> Array:
     row = np.arange(len(nearest))
     height = np.einsum("ak,ak->a", offset[row, nearest], normals[nearest])
     away = distance[row, nearest]
-    return np.where((height > 0) | (away > REACH_MM), away, height)
-
-
-def fit(flesh: Flesh, pose: GesturePose) -> Array:
-    """Better angles (21,) in whole degrees."""
-    wrong = residuals(flesh, pose)
-    both = STEP_DEG * np.concatenate([np.eye(len(ANGLES)), -np.eye(len(ANGLES))])
-
-    def slope(x: Array) -> Array:
-        ahead, behind = np.split(wrong(x + both), 2)
-        return np.asarray((ahead - behind).T / (2 * STEP_DEG))
-
-    low, high = np.array([LIMITS_DEG[name.split(".")[1]] for name in ANGLES], float).T
-    start = np.clip(pose.angles, low + 0.1, high - 0.1)
-    found = least_squares(lambda x: wrong(x[None])[0], start, slope, (low, high), max_nfev=40)
-    return _whole(wrong, np.round(found.x))
-
-
-def _whole(wrong: Callable[[Array], Array], angles: Array) -> Array:
-    """Whole degrees from which no single degree leads to something better."""
-    steps = np.concatenate([np.eye(len(ANGLES)), -np.eye(len(ANGLES))])
-    while True:
-        trials = np.concatenate([angles[None], angles + steps])
-        cost = np.square(wrong(trials)).sum(1)
-        if cost.argmin() == 0:
-            return angles
-        angles = trials[cost.argmin()]
+    return np.asarray(np.where((height > 0) | (away > REACH_MM), away, height))
 
 
 def _unit(vectors: Array) -> Array:
@@ -229,7 +238,7 @@ def main() -> None:
     flesh, changed = Flesh(Mano.load(args.mano)), {}
     for pose in read_gesture_poses():
         if pose.gesture in args.gestures or (pose.touches and not args.gestures):
-            changed[pose.gesture] = _cells(fit(flesh, pose))
+            changed[pose.gesture] = _cells(Fit(flesh, pose).angles())
             print(f"{pose.gesture}\n  {_cells(pose.angles)}\n  {changed[pose.gesture]}")
     if args.write:
         table = Path(str(resources.files("handpose.data") / "gesture_poses.csv"))

@@ -278,10 +278,11 @@ def _sheets(
         return next(data.batches("test", batch=1, skip=position)).to(device)
 
     def told(position: int) -> figures.Ranked:
+        mirrored = " (mirrored)" if data.canonical and side[position] == "left" else ""
         heading = (
-            f"{names[position]}, {side[position]} hand, subject {origin['subject'][position]}, "
-            f"{origin['seq_name'][position]}, camera {origin['camera'][position]}, frame "
-            f"{origin['frame'][position]}"
+            f"{names[position]}, {side[position]} hand{mirrored}, subject "
+            f"{origin['subject'][position]}, {origin['seq_name'][position]}, camera "
+            f"{origin['camera'][position]}, frame {origin['frame'][position]}"
         )
         guess = data.classes.coarse[said[position]]
         if not data.canonical:

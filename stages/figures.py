@@ -137,6 +137,10 @@ def training_chart(curves: Mapping[str, Path]) -> Figure:
         ("Stage 2: validation PA-MPJPE, mm", "validation_pa_mpjpe_mm"),
     ):
         panels[title] = {MODELS[run]: _curve(found, key) for run, found in columns.items()}
+    panels["learning rate"] = {
+        "Stage 1": _curve(first, "lr"),
+        **{MODELS[run]: _curve(found, "lr") for run, found in columns.items()},
+    }
     return plots.training_figure(panels)
 
 

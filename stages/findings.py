@@ -131,8 +131,8 @@ def pretraining(e: Evaluation) -> list[str]:
         return ["The two runs share no scored sample: nothing can be said of pretraining."]
     full, scratch = (e.test.pose[run]["wrist_mpjpe_mm"].value for run in (FULL, SCRATCH))
     verdict = {
-        "lower": "with pretraining the error is lower, by more than subjects differ in it.",
-        "higher": "with pretraining the error is higher, by more than subjects differ in it.",
+        "lower": "with pretraining the error is lower, beyond what subjects differ by.",
+        "higher": "with pretraining the error is higher, beyond what subjects differ by.",
         "inconclusive": "these subjects cannot tell the two apart.",
     }[c.verdict]
     count = c.difference.subjects

@@ -33,7 +33,7 @@ GESTURE_COLUMNS = {
     "fine_accuracy": "fine",
     "coarse_macro_f1": "coarse macro F1",
     "fine_macro_f1": "fine macro F1",
-    "coarse_accuracy_ignoring_hand": "coarse, either hand",
+    "coarse_accuracy_ignoring_hand": "coarse, any hand",
 }
 CURVES = {
     "pck_auc": "AUC of PCK, wrist-relative, 0-50 mm",

@@ -28,7 +28,7 @@ POSES = {pose.gesture: pose for pose in read_gesture_poses()}
 
 TOUCH_MM = 3.0
 """Segments that touch are no farther apart; flesh gives way by about as much."""
-DEEPEST_MM = 4.0
+DEEPEST_MM = 5.0
 
 
 class Bench:
@@ -194,12 +194,12 @@ def test_what_should_touch_touches(touch: Touch, gesture: str, one: str, other: 
 
 
 @pytest.mark.parametrize("gesture", POSES)
-def test_no_digit_runs_through_another(touch: Touch, gesture: str) -> None:
+def test_no_digit_runs_through_another_or_the_palm(touch: Touch, gesture: str) -> None:
     outer = [name for name in MANO_JOINTS if name[-1] in "23"]
-    for one in outer:
-        for other in outer:
-            if one.split("_")[0] != other.split("_")[0]:
-                assert touch.gap_mm(gesture, one, other) > -DEEPEST_MM, (one, other)
+    pairs = [(a, b) for a in outer for b in outer if a.split("_")[0] != b.split("_")[0]]
+    pairs += [(name, "wrist") for name in outer if name[-1] == "3"]
+    for one, other in pairs:
+        assert touch.gap_mm(gesture, one, other) > -DEEPEST_MM, (one, other)
 
 
 def test_opposed_thumbs_touch_something() -> None:

@@ -104,8 +104,8 @@ def write_models(broken: bool = False) -> None:
         out.mkdir(parents=True)
         save_model(out, net, record)
         (out / "curves.csv").write_text(
-            "step,epoch,loss,validation_coarse_accuracy,validation_fine_accuracy,"
-            "validation_mpjpe_mm,validation_pa_mpjpe_mm\n1,1,5,,,,\n2,1,4,0.3,0.2,60,20\n"
+            "step,epoch,lr,loss,validation_coarse_accuracy,validation_fine_accuracy,"
+            "validation_mpjpe_mm,validation_pa_mpjpe_mm\n1,1,1,5,,,,\n2,1,1,4,0.3,0.2,60,20\n"
         )
 
 

@@ -68,8 +68,8 @@ def all_compared(one: Comparison) -> dict[str, Comparison]:
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (-7.0, -5.0, "the error is lower, by more than subjects differ"),
-        (1.0, 3.0, "the error is higher, by more than subjects differ"),
+        (-7.0, -5.0, "the error is lower, beyond what subjects differ by"),
+        (1.0, 3.0, "the error is higher, beyond what subjects differ by"),
         (-7.0, 0.5, "these subjects cannot tell the two apart"),
         (NAN, NAN, "these subjects cannot tell the two apart"),
     ],
