@@ -2,9 +2,6 @@
 
 This is the `cmd` of every stage in `dvc.yaml`. The door runs as a child process, so that this
 runner can watch it (and report to a Prefect server) without being part of any result.
-
-Threads that wait for each other sleep instead of spinning: on a machine that does other work too,
-two spinning torch threads were seen to run at a fourteenth of their speed.
 """
 
 from __future__ import annotations
@@ -16,6 +13,18 @@ import sys
 from pathlib import Path
 
 STAGES = Path(__file__).parent.parent / "stages"
+
+FAST = {
+    "GOMP_SPINCOUNT": "3000",
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+}
+"""Environment of a door, where the user has set nothing else.
+
+Threads that wait for each other soon sleep instead of spinning: on a busy machine two spinning
+torch threads ran at a fourteenth of their speed. Freed memory is kept for the next step instead of
+being handed back: a training step on two cores takes a sixth less time. Neither changes a result.
+"""
 
 
 def doors() -> list[str]:
@@ -31,8 +40,9 @@ def main(argv: list[str] | None = None) -> int:
         found = repr(args[0]) if args else "nothing"
         print(f"stage: expected one of {', '.join(doors())}; found {found}", file=sys.stderr)
         return 2
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-    door = subprocess.Popen([sys.executable, "-m", f"stages.{args[0]}", *args[1:]], env=environment)
+    door = subprocess.Popen(
+        [sys.executable, "-m", f"stages.{args[0]}", *args[1:]], env=FAST | os.environ
+    )
     # Ctrl-C reaches the whole foreground group by itself; SIGTERM does not.
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda number, _: door.send_signal(number))
