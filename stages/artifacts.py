@@ -34,10 +34,9 @@ def run_door(main: Callable[[], None], name: str) -> int:
         if not error.strerror:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        free = shutil.disk_usage(".").free / 1e9
         print(
-            f"{name}: {error.strerror}{where}; {free:.1f} GB are free here. Nothing half-written "
-            "was kept under its final name; free space or mend the permission and run again",
+            f"{name}: {error.strerror}{where}. Nothing half-written was kept under its final name; "
+            "`df -h .` tells what is free. Free space or mend the permission, and run again",
             file=sys.stderr,
             flush=True,
         )

@@ -87,7 +87,7 @@ def test_full_disk_is_told_and_exits_2(capsys: pytest.CaptureFixture[str]) -> No
     assert run_door(fill, "shard") == 2
     message = capsys.readouterr().err
     assert "No space left on device (data/shard/tars)" in message
-    assert "free space" in message
+    assert "Free space" in message
 
 
 def test_our_own_faults_keep_their_traceback() -> None:
