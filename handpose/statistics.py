@@ -183,6 +183,6 @@ def sign_flip_p(means: Floats, *, seed: int) -> float:
         bits = np.arange(2**count)[:, None] >> np.arange(count) & 1  # (2^K, K)
     else:
         bits = np.random.default_rng(seed).integers(0, 2, (2**EXACT_FLIPS, count))
-        bits[0] = 0  # the pattern that was seen is one of them
-    flipped = np.abs((1 - 2 * bits) @ means)
-    return float((flipped >= np.abs(means.sum()) * (1 - 1e-12)).mean())
+        bits[0] = 0  # the signs that were seen are one of them
+    flipped = np.abs((1 - 2 * bits) @ means.astype(np.float64))  # the first pattern flips nothing
+    return float((flipped >= flipped[0] * (1 - 1e-12)).mean())

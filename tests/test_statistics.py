@@ -164,6 +164,12 @@ def test_sign_flip_is_the_enumeration_of_signs(rng: np.random.Generator) -> None
     assert sign_flip_p(means, seed=0) == pytest.approx(expected)
 
 
+def test_sign_flip_in_single_precision_counts_the_signs_that_were_seen() -> None:
+    for seed in range(50):
+        means = -np.random.default_rng(seed).uniform(5, 9, 4).astype(np.float32)
+        assert sign_flip_p(means, seed=0) == 0.125
+
+
 def test_sign_flip_of_many_subjects_draws_patterns(rng: np.random.Generator) -> None:
     assert sign_flip_p(np.ones(30), seed=0) == pytest.approx(2 / 2**12, abs=2 / 2**12)
     assert sign_flip_p(rng.normal(0, 1, 30), seed=0) > 0.01
