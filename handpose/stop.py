@@ -1,4 +1,4 @@
-"""A polite end: SIGTERM and Ctrl-C wait for the step in work and its checkpoint."""
+"""A polite end: SIGTERM, Ctrl-C and a closed terminal wait for the step in work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from typing import Any
 
 
 class Stop:
-    """Holds SIGTERM or Ctrl-C back until the loop can leave; a second signal acts at once."""
+    """Holds SIGTERM, Ctrl-C and SIGHUP back until the loop can leave.
+
+    A second Ctrl-C acts at once: somebody is waiting. Any other second signal is the same wish come
+    twice, since a batch system signals every process of a job, and the runner hands its own on.
+    """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         """No signal came yet; `tell` is given a line when one makes the loop leave."""
@@ -21,13 +25,15 @@ class Stop:
     def __enter__(self) -> Stop:
         """Begin to hold signals back; only a main thread can."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 self._before[number] = signal.signal(number, self._hold)
         return self
 
     def _hold(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        self._restore()
+        if self.signal and number == signal.SIGINT:
+            self._restore()
+            signal.raise_signal(number)
+        self.signal = self.signal or number
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

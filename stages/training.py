@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -245,5 +246,10 @@ def write_curves(path: Path, rows: list[Row]) -> None:
 
 
 def teller(name: str) -> Callable[[str], None]:
-    """Prints lines with a stage's name before them."""
-    return lambda line: print(f"{name}: {line}", flush=True)
+    """Prints lines with a stage's name before them; a reader that is gone stops no training."""
+
+    def tell(line: str) -> None:
+        with contextlib.suppress(OSError):  # the terminal was closed, or the runner was killed
+            print(f"{name}: {line}", flush=True)
+
+    return tell

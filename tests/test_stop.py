@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C wait for the loop to leave."""
+"""SIGTERM, Ctrl-C and SIGHUP wait for the loop to leave."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from handpose.stop import Stop
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_waits_until_the_loop_leaves(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     told: list[str] = []
@@ -34,7 +34,16 @@ def test_a_failure_is_not_hidden_by_a_signal() -> None:
         raise ValueError("the cause")
 
 
-def test_a_second_signal_acts_at_once() -> None:
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGHUP])
+def test_a_wish_that_comes_twice_is_one(second: signal.Signals) -> None:
+    with pytest.raises(SystemExit) as caught, Stop(print) as stop:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(second)
+        stop.leave()
+    assert caught.value.code == 128 + signal.SIGTERM
+
+
+def test_a_second_ctrl_c_acts_at_once() -> None:
     with pytest.raises(KeyboardInterrupt), Stop(print) as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.signal == signal.SIGINT

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.dag import DagError, nearest, parents, read_dag
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_edges_are_those_that_dvc_draws() -> None:
+    from dvc.repo import Repo
+
+    with Repo(str(ROOT)) as repo:
+        graph = repo.index.graph
+        theirs = {stage.name: {other.name for other in graph[stage]} for stage in graph}
+        outs = {
+            stage.name: {str(Path(out.fs_path).relative_to(ROOT)) for out in stage.outs}
+            for stage in graph
+        }
+    dag = read_dag(ROOT)
+    assert {name: parents(dag, name) for name in dag} == theirs
+    assert {name: set(stage.outs) for name, stage in dag.items()} == outs
+
+
+def test_every_stage_names_its_door() -> None:
+    assert read_dag(ROOT)["pose_scratch"].door == "pose"
+
+
+def test_nearest_steps_over_stages_that_did_not_run() -> None:
+    dag = read_dag(ROOT)
+    assert nearest(dag, "pretrain", {"ingest", "label"}) == {"ingest", "label"}
+    assert nearest(dag, "evaluate", {"pretrain"}) == {"pretrain"}
+    assert nearest(dag, "evaluate", set()) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "not found"),
+        ("stages:\n<<<<<<< HEAD\n  a: {cmd: b}\n", "line 3"),
+        ("just words", "expected keys and values"),
+        ("stages:\n  a: {cmd: python -m pipeline.stage a, deps: ['${no.such}']}", "no.such"),
+    ],
+)
+def test_what_cannot_be_read_is_told(tmp_path: Path, text: str | None, told: str) -> None:
+    (tmp_path / "params.yaml").write_text("data: {root: data}\n")
+    if text is not None:
+        (tmp_path / "dvc.yaml").write_text(text)
+    with pytest.raises(DagError, match=told):
+        read_dag(tmp_path)
