@@ -14,7 +14,8 @@ demo: $(VENV)/.ready          ## train and evaluate on synthetic hands; ends wit
 test: $(VENV)/.ready          ## the whole test suite
 	pytest
 
-tiny: $(VENV)/.ready          ## the whole pipeline, end to end, on a tiny data set
+tiny: $(VENV)/.ready          ## end to end on a tiny data set, with real servers and a browser
+	@.ci/servers
 	pytest -m end_to_end tests/end_to_end
 
 check: $(VENV)/.ready         ## lint, format and types

@@ -97,7 +97,7 @@ def verdict(kinds: Mapping[str, str], left: set[str] | None) -> tuple[State, dic
             worst = sorted(
                 s for s in kinds if (stages[s].kind if s in stages else kinds[s]) == kind
             )
-            return State(kind, message=", ".join(worst)), stages
+            return State(kind, message=f"{', '.join(worst)}: {kind.lower()}"), stages
     if left is None:
         text = "dvc ended, and `dvc status` could not say whether its work is done"
         return State("CRASHED", message=text), stages
@@ -114,7 +114,7 @@ def pending(root: Path, command: Command) -> set[str] | None:
     A temporary copy of `dvc exp run` that is gone was put away by a DVC that ended well.
     """
     if not root.is_dir():
-        return set()
+        return set() if "exps" in root.parts else None
     words = command.words[2:]
     names = {word.removeprefix("dvc.yaml:") for word in words}
     targets = sorted(names & set(read_dag(root)))

@@ -77,5 +77,7 @@ def test_what_is_left_is_asked_of_dvc(
     assert watcher.pending(toy(tmp_path), Command(1, 0, words)) == left
 
 
-def test_a_copy_that_was_put_away_is_done(tmp_path: Path) -> None:
-    assert watcher.pending(tmp_path / "gone", Command(1, 0, ("dvc", "exp", "run"))) == set()
+def test_an_experiments_copy_that_was_put_away_is_done(tmp_path: Path) -> None:
+    command = Command(1, 0, ("dvc", "exp", "run", "--temp"))
+    assert watcher.pending(tmp_path / ".dvc" / "tmp" / "exps" / "gone", command) == set()
+    assert watcher.pending(tmp_path / "gone", command) is None
