@@ -26,7 +26,8 @@ class Stop:
         """Begin to hold signals back; only a main thread can."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                self._before[number] = signal.signal(number, self._hold)
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+                    self._before[number] = signal.signal(number, self._hold)
         return self
 
     def _hold(self, number: int, frame: FrameType | None) -> None:

@@ -97,14 +97,16 @@ class Reporter:
                     return
                 away, pause = False, BEAT_S
             except ServerError as error:
-                if error.refused or self._end is not None:
+                if error.refused:
                     self.tell(f"prefect: {server.ui} refused a report ({error}); the run goes on")
                     return
                 if not away:
                     self.tell(f"prefect: {server.ui} does not answer ({error}); the run goes on")
+                if self._end is not None:
+                    return  # the watcher goes on trying
                 away, pause = True, RETRY_S
-            except DagError as error:
-                self.tell(f"prefect: not reported: {error}")
+            except (DagError, KeyError, TypeError) as error:
+                self.tell(f"prefect: not reported ({type(error).__name__}: {error})")
                 return
             self._wake.wait(pause)
 

@@ -24,6 +24,7 @@ OWN = Path(".prefect/server.json")
 """What `handpose ui` leaves while its server runs: addresses of the API and of the results."""
 
 CONNECT_S = 0.25
+HEALTH_S = 2.0
 ANSWER_S = 10.0
 
 
@@ -89,7 +90,7 @@ class Server:
     def healthy(self) -> bool:
         """Whether it is a Prefect server, and ready."""
         try:
-            return self.call("GET", "/health") is True
+            return self.call("GET", "/health", timeout_s=HEALTH_S) is True
         except ServerError:
             return False
 

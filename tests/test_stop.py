@@ -48,3 +48,13 @@ def test_a_second_ctrl_c_acts_at_once() -> None:
         signal.raise_signal(signal.SIGINT)
         assert stop.signal == signal.SIGINT
         signal.raise_signal(signal.SIGINT)
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stop(print) as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.signal
+    finally:
+        signal.signal(signal.SIGHUP, before)
