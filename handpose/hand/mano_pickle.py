@@ -1,0 +1,168 @@
+"""MANO's official files, read without the packages they were made with, and without running them.
+
+`MANO_RIGHT.pkl` and `MANO_LEFT.pkl` are pickles of Python 2 that hold numpy arrays, a scipy.sparse
+matrix (`J_regressor`) and two chumpy objects (`shapedirs` selects ten of twenty components). A
+pickle can name any function to be called while it is read; this reader knows a short list of names,
+puts inert records in place of the chumpy and scipy ones, and refuses everything else.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import pickle
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from handpose.hand.mano import SHAPES, ManoError
+from handpose.hand.skeleton import MANO_PARENTS
+
+FAULT_M = 1.0
+"""Sum of |difference| of the x-components of both hands' shapedirs, below which the left ones are
+those of the right hand unmirrored: the known fault of MANO_LEFT.pkl (InterHand2.6M,
+tool/MANO_world_to_camera/convert.py)."""
+
+SMALL = 1e-4
+
+
+class Inert:
+    """What the file says of an object whose class is not needed: its state, and nothing done."""
+
+    state: dict[str, Any]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Keep it."""
+        self.state = state
+
+
+class Ch(Inert):
+    """`chumpy.ch.Ch`: an array."""
+
+
+class Select(Inert):
+    """`chumpy.reordering.Select`: some elements of another array, in another shape."""
+
+
+class Sparse(Inert):
+    """`scipy.sparse.csc_matrix`."""
+
+
+ALLOWED: dict[tuple[str, str], Any] = {
+    ("chumpy.ch", "Ch"): Ch,
+    ("chumpy.reordering", "Select"): Select,
+    ("scipy.sparse.csc", "csc_matrix"): Sparse,
+    ("scipy.sparse._csc", "csc_matrix"): Sparse,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("copy_reg", "_reconstructor"): copyreg._reconstructor,  # type: ignore[attr-defined]
+    ("__builtin__", "object"): object,
+    ("__builtin__", "set"): set,
+}
+"""All that a MANO file needs, by the names of its time."""
+
+_reconstruct, _scalar = (np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0])
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    ALLOWED |= {(_module, "_reconstruct"): _reconstruct, (_module, "scalar"): _scalar}
+
+
+class Reader(pickle.Unpickler):
+    """Knows the names of `ALLOWED` and no others."""
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        """`path` is told in errors."""
+        super().__init__(stream, encoding="latin1")  # Python 2's bytes, byte for byte
+        self._path = path
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What stands for a name; called before anything of it can run.
+
+        Raises:
+            ManoError: the name is not allowed.
+        """
+        if (module, name) not in ALLOWED:
+            raise ManoError(
+                f"{self._path}: asks for {module}.{name}, which no MANO file needs; nothing of it "
+                "was run. Take the file from the MANO site itself, mano.is.tue.mpg.de"
+            )
+        return ALLOWED[module, name]
+
+
+def read_pickle(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of `handpose.hand.mano.SHAPES` from an official pickle, checked.
+
+    Raises:
+        ManoError: the file is missing, is no pickle, asks for what it may not, or is no MANO hand.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = Reader(stream, path).load()
+        arrays = {key: _array(content[key]) for key in SHAPES}
+    except ManoError:
+        raise
+    except FileNotFoundError:
+        raise ManoError(f"{path}: not found") from None
+    except KeyError as error:
+        raise ManoError(f"{path}: is no MANO hand: {error} is missing") from None
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise ManoError(
+            f"{path}: cannot be read ({type(error).__name__}: {error}); download it again"
+        ) from None
+    if wrong := _wrong(arrays):
+        raise ManoError(f"{path}: is no MANO hand: {'; '.join(wrong)}")
+    arrays["kintree_table"] = arrays["kintree_table"].astype(np.int64)
+    arrays["f"] = arrays["f"].astype(np.int64)
+    return arrays
+
+
+def repaired_left(
+    left: dict[str, NDArray[Any]], right: dict[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]] | None:
+    """The left hand with its shapes mirrored where the file forgot to; None if it is sound."""
+    if np.abs(left["shapedirs"][:, 0] - right["shapedirs"][:, 0]).sum() >= FAULT_M:
+        return None
+    shapedirs = left["shapedirs"].copy()
+    shapedirs[:, 0] *= -1
+    return {**left, "shapedirs": shapedirs}
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """What an object of the file stands for, as chumpy's own `compute_r` and scipy say."""
+    if isinstance(value, Ch):
+        return np.asarray(value.state["x"])
+    if isinstance(value, Select):
+        of = _array(value.state["a"])
+        chosen = of.ravel()[np.asarray(value.state["idxs"])]
+        return np.asarray(chosen.reshape(value.state["preferred_shape"]))
+    if isinstance(value, Sparse):
+        state = value.state
+        parts = (state["data"], state["indices"], state["indptr"])
+        return np.asarray(sparse.csc_matrix(parts, shape=state["_shape"]).toarray())
+    return np.asarray(value)
+
+
+def _wrong(arrays: dict[str, NDArray[Any]]) -> list[str]:
+    """What a MANO hand cannot be like: shapes, numbers, topology."""
+    wrong = [
+        f"{key} has shape {arrays[key].shape}, expected {shape}"
+        for key, shape in SHAPES.items()
+        if arrays[key].shape != shape
+    ]
+    if wrong:
+        return wrong
+    for key, array in arrays.items():
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            wrong.append(f"{key} holds something that is no number")
+    if wrong:
+        return wrong
+    faces, parents = arrays["f"].astype(np.int64), arrays["kintree_table"][0].astype(np.int64)
+    if faces.min() < 0 or len(np.unique(faces)) != 778 or faces.max() != 777:
+        wrong.append("f does not use the vertices 0 to 777, each at least once")
+    if tuple(parents[1:]) != tuple(MANO_PARENTS[1:]):  # the root's is 2**32 - 1 or -1
+        wrong.append(f"kintree_table has the parents {parents[1:].tolist()}")
+    for key in ("weights", "J_regressor"):
+        if np.abs(arrays[key].sum(1) - 1).max() > SMALL:
+            wrong.append(f"the rows of {key} do not sum to 1")
+    return wrong
