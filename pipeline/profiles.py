@@ -16,12 +16,26 @@ class ProfileError(HandPoseError):
     """No such profile, or it does not fit `params.yaml`."""
 
 
-def configure(profile: str, path: Path = Path("params.yaml")) -> list[str]:
+def configure(
+    profile: str,
+    path: Path = Path("params.yaml"),
+    *,
+    data_root: Path | None = None,
+    mano: Path | None = None,
+) -> list[str]:
     """Lay a profile over `params.yaml`; returns one line per value that changed.
 
+    Args:
+        profile: name of a file in `pipeline/profiles`.
+        path: the file to change.
+        data_root: InterHand2.6M download for `data.root`, with `images/` and `annotations/`.
+        mano: folder with `MANO_RIGHT.npz` for `hand.mano`.
+
     Raises:
-        ProfileError: the profile is not known, or names a key that `params.yaml` lacks.
+        ProfileError: the profile is not known, names a key that `params.yaml` lacks, or a folder
+            does not hold what it should.
     """
+    places = _places(data_root, mano)
     source = PROFILES / f"{profile}.yaml"
     if not source.is_file():
         known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.yaml")))
@@ -31,10 +45,32 @@ def configure(profile: str, path: Path = Path("params.yaml")) -> list[str]:
     yaml.width = 100
     params = yaml.load(path)
     changed = _overlay(params, yaml.load(source), "", source)
+    changed += _overlay(params, places, "", source)
     partial = path.with_name(f".{path.name}.partial")
     yaml.dump(params, partial)
     partial.replace(path)
     return changed
+
+
+def _places(data_root: Path | None, mano: Path | None) -> dict[str, dict[str, str]]:
+    """The two folders as keys of `params.yaml`, looked into first."""
+    places: dict[str, dict[str, str]] = {}
+    if data_root is not None:
+        missing = [name for name in ("images", "annotations") if not (data_root / name).is_dir()]
+        if missing:
+            raise ProfileError(
+                f"{data_root}: has no folder {' and no folder '.join(missing)}; expected an "
+                "InterHand2.6M v1.0 download, with images/ and annotations/ side by side"
+            )
+        places["data"] = {"root": str(data_root)}
+    if mano is not None:
+        if not (mano / "MANO_RIGHT.npz").is_file():
+            raise ProfileError(
+                f"{mano}: has no MANO_RIGHT.npz; `handpose mano import {mano}` makes it from the "
+                "official MANO_RIGHT.pkl"
+            )
+        places["hand"] = {"mano": str(mano)}
+    return places
 
 
 def _overlay(params: Any, values: Any, prefix: str, source: Path) -> list[str]:
