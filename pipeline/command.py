@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -47,6 +47,10 @@ class Command:
         begin = names.index("dvc") if "dvc" in names else 0
         tail = [word for word in words if word][begin + 1 :]
         return cls(pid, int(_stat(pid)[19]), (*names[begin : begin + 1], *tail))
+
+    def asked(self, *words: str) -> Command:
+        """The same process, where it is known what it was asked for."""
+        return replace(self, words=words)
 
     @property
     def text(self) -> str:

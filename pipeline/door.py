@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import selectors
 import signal
@@ -12,6 +11,8 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from typing import IO, TextIO
+
+from pipeline.child import die_with_me
 
 ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
@@ -27,7 +28,6 @@ for the next step instead of being handed back: a training step on two cores tak
 time. None of it changes a result.
 """
 
-PR_SET_PDEATHSIG = 1  # Linux: <sys/prctl.h>
 INFO, ERROR = 20, 40  # levels of `logging`
 MOST_ERROR_LINES = 30
 
@@ -51,7 +51,7 @@ class Door:
             env=ENVIRONMENT | os.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=_die_with(os.getpid()),
+            preexec_fn=die_with_me(),
         )
         if self._stopped:
             self.stop()
@@ -148,19 +148,6 @@ def _handle(number: signal.Signals, act: Callable[[], None]) -> None:
     """Act on a signal, unless whoever started us had it ignored, as nohup does."""
     if signal.getsignal(number) is not signal.SIG_IGN:
         signal.signal(number, lambda *_: act())
-
-
-def _die_with(parent: int) -> Callable[[], None]:
-    """What the child calls before it becomes the door: get SIGTERM when `parent` dies (Linux)."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-    def ask() -> None:
-        if libc is not None:
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:  # it died before we could ask
-                os.kill(os.getpid(), signal.SIGTERM)
-
-    return ask
 
 
 def say(text: str) -> None:

@@ -19,13 +19,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from handpose.errors import HandPoseError
+
 DEFAULT = "http://127.0.0.1:4200/api"
 OWN = Path(".prefect/server.json")
 """What `handpose ui` leaves while its server runs: addresses of the API and of the results."""
 
+QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+}
+"""Environment in which Prefect tells nobody outside anything, and the terminal what matters."""
+
 CONNECT_S = 0.25
 HEALTH_S = 2.0
 ANSWER_S = 10.0
+
+
+class NoServerError(HandPoseError):
+    """No Prefect server answers where one is needed."""
 
 
 class ServerError(Exception):
@@ -62,6 +75,23 @@ class Server:
                 cls._with(settings, DEFAULT),
             ]
         return next((server for server in candidates if server.api and server.listens()), None)
+
+    @classmethod
+    def need(cls, root: Path) -> Server:
+        """The same server where nothing goes without one, and Prefect's own client set to it.
+
+        Raises:
+            NoServerError: none answers.
+        """
+        server = cls.find(root)
+        if server is None or not server.healthy():
+            where = f" at {server.ui}" if server else ""
+            raise NoServerError(
+                f"no Prefect server answers{where}; start one with `handpose ui` in another "
+                "terminal. Plain `dvc repro` needs none"
+            )
+        os.environ.update(QUIET | {"PREFECT_API_URL": server.api})
+        return server
 
     @classmethod
     def _with(cls, settings: Mapping[str, str], api: str) -> Server:
