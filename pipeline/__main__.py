@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from handpose.errors import HandPoseError
 
@@ -39,9 +40,91 @@ def configure(args: argparse.Namespace) -> None:
     from pipeline.profiles import configure as lay
     from stages.params import load_params
 
-    changed = lay(args.profile, args.params)
+    changed = lay(args.profile, args.params, data_root=args.data_root, mano=args.mano)
     load_params(args.params)
     print("\n".join(changed) or f"{args.params} already has every value of {args.profile}")
+
+
+def ui(args: argparse.Namespace) -> None:
+    """Run a Prefect server for this clone."""
+    from pipeline.ui import serve
+
+    serve(Path.cwd(), args.port, lambda line: print(line, flush=True))
+
+
+def run(args: argparse.Namespace) -> int:
+    """One `dvc repro` as a Prefect flow."""
+    from pipeline.server import Server
+
+    Server.need(Path.cwd())
+    from pipeline.flow import start  # reads the settings that `need` made
+
+    return start(args.targets, args.set, args.retries)
+
+
+def serve(args: argparse.Namespace) -> None:
+    """Let the UI, or a schedule, start that flow."""
+    from pipeline.server import Server
+
+    Server.need(Path.cwd())
+    from pipeline.flow import serve as serve_flow
+
+    serve_flow(args.targets, args.cron)
+
+
+def mano_import(args: argparse.Namespace) -> None:
+    """Read the official MANO pickles, check and repair them, and write plain files."""
+    from pipeline.mano import import_mano
+
+    print("\n".join(import_mano(args.source, args.out)))
+
+
+def remote_add(args: argparse.Namespace) -> None:
+    """Check a remote, and write it down if it works."""
+    from pipeline.remote import Personal, add
+
+    for line in add(
+        args.name,
+        args.url,
+        root=Path.cwd(),
+        personal=Personal(args.user, args.keyfile, args.profile),
+        port=args.port,
+        endpoint=args.endpoint_url,
+        known_hosts=args.known_hosts,
+        default=args.default,
+    ):
+        print(line)
+
+
+def remote_check(args: argparse.Namespace) -> None:
+    """Probe a remote that is configured."""
+    from pipeline.remote import check
+
+    for line in check(args.name, root=Path.cwd(), deep=args.deep):
+        print(line, flush=True)
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """One line for each thing that a run needs."""
+    from pipeline.doctor import examine
+
+    return examine(Path.cwd(), cache=args.cache)
+
+
+def plan(args: argparse.Namespace) -> int:
+    """What `dvc repro` would do, and why; 2 if it would stop at a fault."""
+    from pipeline.plan import plan as planned
+
+    found = planned(Path.cwd(), args.targets)
+    print("\n".join(found.lines))
+    return 2 if found.stops else 0
+
+
+def compare(args: argparse.Namespace) -> None:
+    """What moved since a git revision's results."""
+    from pipeline.compare import compare as compared
+
+    print("\n".join(compared(Path.cwd(), args.rev, whole=args.all, picture=args.out)))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,20 +149,97 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=labels_check)
 
     command = commands.add_parser("configure", help="write a profile's values into params.yaml")
-    command.add_argument("--profile", required=True, help="tiny or paper")
+    command.add_argument("--profile", required=True, help="interhand26m, demo (default) or tiny")
+    command.add_argument("--data-root", type=Path, help="an InterHand2.6M download")
+    command.add_argument("--mano", type=Path, help="folder with MANO_RIGHT.npz")
     command.set_defaults(run=configure)
+
+    command = commands.add_parser("plan", help="what dvc repro would run, and why")
+    command.add_argument("targets", nargs="*", metavar="STAGE", help="default: every stage")
+    command.set_defaults(run=plan)
+
+    command = commands.add_parser("compare", help="what moved since another revision's results")
+    command.add_argument("rev", nargs="?", default="HEAD", help="default: %(default)s")
+    command.add_argument("--all", action="store_true", help="every gesture, moved or not")
+    command.add_argument("--out", type=Path, help="a picture too: FILE.png")
+    command.set_defaults(run=compare)
+
+    _prefect(commands)
+
+    mano = commands.add_parser("mano", help="the licensed hand model").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    command = mano.add_parser("import", help="read the official MANO_RIGHT.pkl and MANO_LEFT.pkl")
+    command.add_argument("source", type=Path, help="a pickle, or the unpacked download")
+    command.add_argument("--out", type=Path, help="default: beside the pickles")
+    command.set_defaults(run=mano_import)
+
+    _remote(commands.add_parser("remote", help="where dvc push keeps results"))
+
+    command = commands.add_parser(
+        "doctor",
+        help="check the machine, the clone and its settings",
+        description="One line a check: ok, note, or FAIL with the remedy. Exit code 2 on a FAIL.",
+    )
+    command.add_argument("--cache", action="store_true", help="hash every object of DVC's cache")
+    command.set_defaults(run=doctor)
     return top
+
+
+def _prefect(commands: Any) -> None:
+    """Commands that have to do with Prefect."""
+    command = commands.add_parser("ui", help="a Prefect server here, in which runs are seen")
+    command.add_argument("--port", type=int, default=4200, help="default: %(default)s")
+    command.set_defaults(run=ui)
+
+    command = commands.add_parser("run", help="one dvc repro as a Prefect flow")
+    command.add_argument("targets", nargs="*", metavar="STAGE", help="default: all")
+    command.add_argument(
+        "-S",
+        dest="set",
+        action="append",
+        default=[],
+        metavar="section.key=value",
+        help="repeatable",
+    )
+    command.add_argument("--retries", type=int, default=0, help="of a failed run, which goes on")
+    command.set_defaults(run=run)
+
+    command = commands.add_parser("serve", help="start that flow from the UI, or on a schedule")
+    command.add_argument("targets", nargs="*", metavar="STAGE", help="default: all")
+    command.add_argument("--cron", help='such as "0 3 * * *": every night at three')
+    command.set_defaults(run=serve)
+
+
+def _remote(remote: argparse.ArgumentParser) -> None:
+    """Options of `handpose remote`."""
+    actions = remote.add_subparsers(required=True, metavar="ACTION")
+    command = actions.add_parser("add", help="check a remote and write it down")
+    command.add_argument("name")
+    command.add_argument("url", nargs="?", help="a folder, ssh://HOST/FOLDER or s3://BUCKET/PREFIX")
+    command.add_argument("--user", help="SSH: who you are there")
+    command.add_argument("--keyfile", type=Path, help="SSH: your key; default: in ~/.ssh")
+    command.add_argument("--port", type=int, help="SSH: default 22")
+    command.add_argument("--known-hosts", type=Path, help="SSH: keys of hosts besides ~/.ssh's")
+    command.add_argument("--endpoint-url", help="S3: address of a server that is not AWS")
+    command.add_argument("--profile", help="S3: section of ~/.aws/credentials")
+    command.add_argument("--default", action="store_true", help="dvc push and pull take this one")
+    command.set_defaults(run=remote_add)
+
+    command = actions.add_parser("check", help="write, read back and delete a tiny object")
+    command.add_argument("name", nargs="?", help="default: the default remote")
+    command.add_argument("--deep", action="store_true", help="read and hash every object there")
+    command.set_defaults(run=remote_check)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0, or 2 with a plain message for what the user can mend."""
     args = parser().parse_args(argv)
     try:
-        args.run(args)
+        return int(args.run(args) or 0)
     except HandPoseError as error:
         print(f"handpose: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

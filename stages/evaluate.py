@@ -1,8 +1,9 @@
 """Every protocol on people never trained on: `python -m stages.evaluate`.
 
 Reads the shards, the labels, `data/ingest/samples.parquet` (whose samples they are, and the
-training averages), the hand model and the trained models. Writes `results/`: metrics.json,
-summary.txt, predictions.parquet, tables/, plots/, pictures/, report.html, manifest.json.
+training averages), the hand model and the trained models. Writes `results/`: headline.json,
+metrics.json, summary.txt, predictions.parquet, tables/, plots/, pictures/, report.html,
+manifest.json.
 """
 
 from __future__ import annotations
@@ -40,7 +41,13 @@ from stages.evaluation_data import LABELS, Data, hands
 from stages.findings import Encoder, Evaluation, Run, Split
 from stages.params import Evaluate, Params, load_params
 from stages.summary import FULL, RUNS, Intervals, Part
-from stages.tables import metrics_json, write_predictions, write_rows, write_tables
+from stages.tables import (
+    headline_json,
+    metrics_json,
+    write_predictions,
+    write_rows,
+    write_tables,
+)
 
 STAGE_1_MODEL = Path("models/pretrain")
 STAGE_2_MODELS = {run: Path("models/pose") / run for run in RUNS}
@@ -70,6 +77,7 @@ def main() -> None:
     images = write_charts(scored["test"], data, models, evaluation, settings)
     write_predictions(OUT / "predictions.parquet", scored, data)
     write_json(OUT / "metrics.json", metrics_json(evaluation))
+    write_json(OUT / "headline.json", headline_json(evaluation))
     text = report.summary(evaluation)
     for name, content in (("report.html", report.html(evaluation, images)), ("summary.txt", text)):
         with atomic_file(OUT / name) as partial:

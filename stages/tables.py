@@ -1,4 +1,4 @@
-"""The numbers of an evaluation as files for programs: metrics.json, tables, predictions."""
+"""The numbers of an evaluation as files for programs: JSON, tables, predictions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 
 from handpose.hand.mirror import mirror_points
 from handpose.protocols import COLUMNS, PUBLISHED
-from handpose.scores import Scores
+from handpose.scores import STAGE_1, Scores
 from stages.artifacts import atomic_file
 from stages.evaluation_data import Data
 from stages.findings import Evaluation
-from stages.summary import Estimates, plain
+from stages.summary import FULL, MAJORITY, SCRATCH, Estimates, plain
 
 
 def metrics_json(e: Evaluation) -> dict[str, Any]:
@@ -33,6 +33,26 @@ def metrics_json(e: Evaluation) -> dict[str, Any]:
             for run, found in e.runs.items()
         },
         "without_fit": {name: split.without_fit for name, split in e.splits.items()},
+    }
+    found: dict[str, Any] = plain(content)
+    return found
+
+
+def headline_json(e: Evaluation) -> dict[str, Any]:
+    """The dozen numbers of the test split that `dvc metrics diff` tells; metrics.json has all."""
+    stage_1, majority = e.gesture[STAGE_1], e.gesture[MAJORITY]
+    accuracies = [f"{level}_accuracy" for level in ("coarse", "fine")]
+    errors = {"mpjpe_mm": "wrist_mpjpe_mm", "pa_mpjpe_mm": "pa_mpjpe_mm"}
+    content = {
+        "images": e.test.samples,
+        "people": len(e.test.subjects),
+        "images_with_a_gesture": stage_1["coarse_accuracy"].samples,
+        "stage_1": {key: stage_1[key].value for key in accuracies},
+        "most_frequent_class": {key: majority[key].value for key in accuracies},
+        "full_model": {name: e.test.pose[FULL][key].value for name, key in errors.items()},
+        "without_pretraining": {
+            name: e.test.pose[SCRATCH][key].value for name, key in errors.items()
+        },
     }
     found: dict[str, Any] = plain(content)
     return found

@@ -21,6 +21,33 @@ ELSEWHERE = {
     "source .venv/bin/activate": "puts on PATH what end_to_end/test_tiny.py puts there",
     "dvc repro": "end_to_end/test_tiny.py",
     "dvc metrics show": "end_to_end/test_tiny.py",
+    "handpose remote add store /mnt/storage/hands --default": (
+        "end_to_end/test_remotes.py, with a server of its own"
+    ),
+    "handpose remote add lab ssh://server.example.org/srv/hands --user me --default": (
+        "end_to_end/test_remotes.py, with a server of its own"
+    ),
+    "handpose remote add cloud s3://hands --endpoint-url https://s3.example.org --profile me": (
+        "end_to_end/test_remotes.py, with a server of its own"
+    ),
+    "git add .dvc/config params.yaml dvc.lock": "end_to_end/test_remotes.py",
+    'git commit -m "A run worth keeping"': "end_to_end/test_remotes.py",
+    "dvc push": "end_to_end/test_remotes.py",
+    "handpose remote add lab --user me": "end_to_end/test_remotes.py",
+    "handpose remote add cloud --profile me": "end_to_end/test_remotes.py",
+    "dvc pull": "end_to_end/test_remotes.py",
+    "handpose remote check lab": "end_to_end/test_remotes.py",
+    "handpose remote check lab --deep": "end_to_end/test_remotes.py",
+    "handpose doctor --cache": "end_to_end/test_remotes.py",
+    "handpose plan": "end_to_end/test_relabel.py",
+    "handpose compare": "end_to_end/test_relabel.py",
+    "handpose compare --out work/compare.png": "end_to_end/test_relabel.py",
+    "dvc metrics diff": "end_to_end/test_relabel.py",
+    "dvc plots diff HEAD -o work/plots": "end_to_end/test_relabel.py",
+    "git add dvc.lock params.yaml labels": "end_to_end/test_relabel.py",
+    "git add dvc.lock labels": "end_to_end/test_relabel.py",
+    'git commit -m "Results before relabelling"': "end_to_end/test_relabel.py",
+    'git commit -m "Relaxed thumbs up are firm ones"': "end_to_end/test_relabel.py",
     "git checkout params.yaml": "git's own",
     "git checkout labels": "git's own",
 }

@@ -153,6 +153,9 @@ def test_everything_is_written_and_every_number_has_its_counts(
     assert found["training"]["pretrained"]["total_s"] == 17.0
     same = found["pretrained_minus_scratch"]["wrist_mpjpe_mm"]
     assert same["difference"]["value"] == 0, "both runs are the same network here"
+    headline = json.loads(Path("results/headline.json").read_text())
+    assert headline["full_model"]["mpjpe_mm"] == wrist["value"]
+    assert (headline["images"], headline["people"]) == (9, 3)
 
     table = pq.read_table("results/predictions.parquet").to_pydict()
     assert len(table["sample_id"]) == 12
