@@ -20,8 +20,11 @@ from pathlib import Path
 
 from pipeline.command import Command
 from pipeline.dag import read_dag
-from pipeline.flow_run import FINAL, FlowRun, State
+from pipeline.flow_run import FINAL, FlowRun, Kind, State
 from pipeline.server import Server, ServerError
+
+WORST: tuple[Kind, ...] = ("FAILED", "CRASHED", "CANCELLED")
+"""Of the stages' states, the first of these that is met is that of the run."""
 
 KEEP_TRYING_S = 600.0
 PAUSE_S = 3.0
@@ -68,36 +71,34 @@ def main(argv: list[str] | None = None) -> int:
 
 def close(run: FlowRun, left: set[str] | None) -> int:
     """Give the run and its stages their final states, where they have none."""
-    if run.state() in FINAL:
-        return 0
     whole, stages = verdict(run.refresh(), left)
     for stage, state in stages.items():
         run.set_task_state(stage, state)
-    run.set_state(whole)
+    if run.state() not in FINAL:
+        run.set_state(whole)
     return 0
 
 
 def verdict(kinds: Mapping[str, str], left: set[str] | None) -> tuple[State, dict[str, State]]:
-    """States of the run and of the stages that have no final one.
+    """States of the run and of the stages that need another one.
 
     Args:
-        kinds: kind of each stage's state.
+        kinds: kind of each stage's state. One that is pending was never reached, or left as it was.
         left: stages that `dvc status` would still run; None when it could not be asked.
     """
-    stages = {
-        stage: State("COMPLETED", message="ended while the server did not answer")
-        if left is not None and stage not in left
-        else State("CRASHED", message="ended without a word: its runner, or dvc, was killed")
-        for stage, kind in kinds.items()
-        if kind not in FINAL
-    }
-    told = [*kinds.values(), *(state.kind for state in stages.values())]
-    for kind in ("FAILED", "CRASHED", "CANCELLED"):
-        if kind in told:
-            worst = sorted(
-                s for s in kinds if (stages[s].kind if s in stages else kinds[s]) == kind
-            )
-            return State(kind, message=f"{', '.join(worst)}: {kind.lower()}"), stages
+    stages = {}
+    for stage, kind in kinds.items():
+        done = left is not None and stage not in left
+        if kind == "RUNNING" and done:
+            stages[stage] = State("COMPLETED", message="ended while the server did not answer")
+        elif kind == "RUNNING":
+            stages[stage] = State("CRASHED", message="ended without a word: it was killed")
+        elif kind == "PENDING" and done:
+            stages[stage] = State("COMPLETED", "Cached")
+    now = {**kinds, **{stage: state.kind for stage, state in stages.items()}}
+    for bad in WORST:
+        if those := sorted(stage for stage, kind in now.items() if kind == bad):
+            return State(bad, message=f"{', '.join(those)}: {bad.lower()}"), stages
     if left is None:
         text = "dvc ended, and `dvc status` could not say whether its work is done"
         return State("CRASHED", message=text), stages

@@ -24,13 +24,17 @@ from pipeline.server import Server
         ({"a": "COMPLETED", "b": "FAILED"}, set(), "FAILED"),
         ({"a": "CANCELLED"}, {"a", "b"}, "CANCELLED"),
         ({"a": "FAILED", "b": "RUNNING"}, {"a", "b"}, "FAILED"),
+        ({"a": "FAILED", "b": "PENDING"}, {"a", "b"}, "FAILED"),  # never reached
+        ({"a": "PENDING", "b": "COMPLETED"}, set(), "COMPLETED"),  # left as it was
     ],
 )
 def test_verdict(kinds: dict[str, str], left: set[str] | None, whole: str) -> None:
     state, stages = watcher.verdict(kinds, left)
     assert state.kind == whole
-    assert {*stages} == {name for name, kind in kinds.items() if kind == "RUNNING"}
+    assert {name for name, kind in kinds.items() if kind == "RUNNING"} <= set(stages)
     assert all(state.kind in {"COMPLETED", "CRASHED"} for state in stages.values())
+    unreached = {name for name, kind in kinds.items() if kind == "PENDING" and name in (left or ())}
+    assert not unreached & set(stages)
 
 
 def test_only_a_run_with_nothing_left_to_do_shows_as_completed() -> None:
@@ -43,12 +47,15 @@ def test_the_run_is_closed_once(prefect: Any) -> None:
     dag = {"a": Stage("a", "a", (), ())}
     run = FlowRun.of_command(Server(prefect.api), dag, key="1", name="dvc repro", tags=[])
     run.task("a")
+    run.set_task_state("a", State("RUNNING"))
     watcher.close(run, {"a"})
     assert run.state() == "CRASHED"
     assert prefect.task("a")["state_type"] == "CRASHED"
     run.set_state(State("FAILED"))
-    watcher.close(run, set())
+    run.set_task_state("a", State("RUNNING"))
+    watcher.close(run, {"a"})
     assert run.state() == "FAILED", "a final state stays"
+    assert prefect.task("a")["state_type"] == "CRASHED", "but no stage runs on in it"
 
 
 def toy(folder: Path) -> Path:
