@@ -47,27 +47,27 @@ def configure(args: argparse.Namespace) -> None:
 
 def ui(args: argparse.Namespace) -> None:
     """Run a Prefect server for this clone."""
-    from pipeline.ui import serve
+    from pipeline.live.ui import serve
 
     serve(Path.cwd(), args.port, lambda line: print(line, flush=True))
 
 
 def run(args: argparse.Namespace) -> int:
     """One `dvc repro` as a Prefect flow."""
-    from pipeline.server import Server
+    from pipeline.live.server import Server
 
     Server.need(Path.cwd())
-    from pipeline.flow import start  # reads the settings that `need` made
+    from pipeline.live.flow import start  # reads the settings that `need` made
 
     return start(args.targets, args.set, args.retries)
 
 
 def serve(args: argparse.Namespace) -> None:
     """Let the UI, or a schedule, start that flow."""
-    from pipeline.server import Server
+    from pipeline.live.server import Server
 
     Server.need(Path.cwd())
-    from pipeline.flow import serve as serve_flow
+    from pipeline.live.flow import serve as serve_flow
 
     serve_flow(args.targets, args.cron)
 
@@ -81,7 +81,7 @@ def mano_import(args: argparse.Namespace) -> None:
 
 def remote_add(args: argparse.Namespace) -> None:
     """Check a remote, and write it down if it works."""
-    from pipeline.remote import Personal, add
+    from pipeline.remote.remote import Personal, add
 
     for line in add(
         args.name,
@@ -98,7 +98,7 @@ def remote_add(args: argparse.Namespace) -> None:
 
 def remote_check(args: argparse.Namespace) -> None:
     """Probe a remote that is configured."""
-    from pipeline.remote import check
+    from pipeline.remote.remote import check
 
     for line in check(args.name, root=Path.cwd(), deep=args.deep):
         print(line, flush=True)
@@ -106,14 +106,14 @@ def remote_check(args: argparse.Namespace) -> None:
 
 def doctor(args: argparse.Namespace) -> int:
     """One line for each thing that a run needs."""
-    from pipeline.doctor import examine
+    from pipeline.doctor.doctor import examine
 
     return examine(Path.cwd(), cache=args.cache)
 
 
 def plan(args: argparse.Namespace) -> int:
     """What `dvc repro` would do, and why; 2 if it would stop at a fault."""
-    from pipeline.plan import plan as planned
+    from pipeline.plan.plan import plan as planned
 
     found = planned(Path.cwd(), args.targets)
     print("\n".join(found.lines))
@@ -122,7 +122,7 @@ def plan(args: argparse.Namespace) -> int:
 
 def compare(args: argparse.Namespace) -> None:
     """What moved since a git revision's results."""
-    from pipeline.compare import compare as compared
+    from pipeline.compare.compare import compare as compared
 
     print("\n".join(compared(Path.cwd(), args.rev, whole=args.all, picture=args.out)))
 

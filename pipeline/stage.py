@@ -1,8 +1,8 @@
 """Open one door: `python -m pipeline.stage NAME [ARGS]` runs `python -m stages.NAME ARGS`.
 
 This is the `cmd` of every stage in `dvc.yaml`. The door runs as a child process. This runner hands
-its lines on, tells them to a Prefect server where one answers (`pipeline/reporter.py`), and sees to
-it that the door never outlives the command that asked for it. No result depends on any of that.
+its lines on, tells them to a Prefect server where one answers (`pipeline/live`), and sees to it
+that the door never outlives the command that asked for it. No result depends on any of that.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     if stage is None or sys.platform != "linux":  # by hand, or where no process can be watched
         return door.watch()
     from pipeline.command import Command  # while the door is on its way
-    from pipeline.reporter import Reporter
+    from pipeline.live.reporter import Reporter
 
     command = Command.above(os.getpid())
     dvc = command.open() if command else None

@@ -16,11 +16,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "labe
 ELSEWHERE = {
     "make demo": "dvc repro, run by end_to_end/test_tiny.py; the whole of it before each release",
     "make test": ".ci/run",
-    "make tiny": ".ci/run",
-    "make check": ".ci/run",
     "source .venv/bin/activate": "puts on PATH what end_to_end/test_tiny.py puts there",
     "dvc repro": "end_to_end/test_tiny.py",
-    "dvc metrics show": "end_to_end/test_tiny.py",
     "handpose remote add store /mnt/storage/hands --default": (
         "end_to_end/test_remotes.py, with a server of its own"
     ),
@@ -48,7 +45,12 @@ ELSEWHERE = {
     "git add dvc.lock labels": "end_to_end/test_relabel.py",
     'git commit -m "Results before relabelling"': "end_to_end/test_relabel.py",
     'git commit -m "Relaxed thumbs up are firm ones"': "end_to_end/test_relabel.py",
-    "git checkout params.yaml": "git's own",
+    "handpose ui": "end_to_end/test_prefect.py, on a port of its own",
+    "handpose run": "end_to_end/test_prefect.py",
+    "handpose run evaluate -S evaluate.bootstrap=60": "end_to_end/test_prefect.py",
+    "handpose run --retries 2": "end_to_end/test_prefect.py",
+    'handpose serve --cron "0 3 * * *"': "end_to_end/test_prefect.py",
+    "handpose doctor": "end_to_end/test_remote_faults.py",
     "git checkout labels": "git's own",
 }
 
@@ -66,6 +68,12 @@ def commands() -> list[str]:
 
 def test_the_two_commands_are_there() -> None:
     assert {"make demo", "make test"} <= set(commands())
+
+
+def test_what_runs_elsewhere_is_in_the_docs_and_its_test_exists() -> None:
+    assert set(ELSEWHERE) <= set(commands())
+    files = {place.split(",")[0] for place in ELSEWHERE.values() if "end_to_end/" in place}
+    assert all((ROOT / "tests" / file.split()[-1]).is_file() for file in files)
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c not in ELSEWHERE])

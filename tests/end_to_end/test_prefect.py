@@ -194,7 +194,7 @@ def test_handpose_run_shows_cached_and_restored_stages(site: Site, tmp_path: Pat
     edges = [ids[edge["id"]] for edge in tasks["pretrain"]["task_inputs"]["__parents__"]]
     assert edges == ["label", "shard"]
 
-    site.run("handpose", "run", "-S", "evaluate.bootstrap=60", "evaluate")
+    site.run("handpose", "run", "evaluate", "-S", "evaluate.bootstrap=60")
     run = site.latest()
     assert run["name"] == "dvc repro evaluate"
     assert site.tasks(run)["evaluate"]["state"]["name"] == "Restored"
@@ -220,6 +220,7 @@ def test_a_failing_stage_is_red_with_its_message_and_not_tried_again(
     assert "evaluate" not in tasks or tasks["evaluate"]["state_type"] == "PENDING"
     assert "split train holds" in seen(site, f"/runs/flow-run/{run['id']}", tmp_path / "red.png")
     site.run("handpose", "run", "-S", "pretrain.batch=16", "label")
+    assert "Completed: " in site.run("handpose", "run")
 
 
 LONG = ("-S", "pretrain.epochs=500", "-S", "pretrain.threads=1")

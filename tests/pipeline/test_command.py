@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.command import Command
 
-WAIT = "import sys; sys.stdin.read()"
+WAIT = "import sys; print(flush=True); sys.stdin.read()"
 
 
 def python(code: str, *words: str, **env: str) -> subprocess.Popen[str]:
@@ -37,6 +37,8 @@ def test_a_stage_started_by_hand_has_no_command(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_words_are_those_after_dvc() -> None:
     process = python(WAIT, "/usr/bin/dvc", "repro", "pose")
+    assert process.stdout is not None
+    process.stdout.readline()  # by now it is what it says it is
     try:
         command = Command.of(process.pid)
         assert command.words == ("dvc", "repro", "pose")
@@ -47,6 +49,8 @@ def test_the_words_are_those_after_dvc() -> None:
 
 def test_the_descriptor_tells_the_end() -> None:
     process = python(WAIT)
+    assert process.stdout is not None
+    process.stdout.readline()
     descriptor = Command.of(process.pid).open()
     assert descriptor is not None
     assert not select.select([descriptor], [], [], 0.1)[0]

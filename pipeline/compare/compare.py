@@ -1,0 +1,176 @@
+"""`handpose compare [REV]`: what moved from a revision's results to those in the workspace."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from handpose.statistics import Comparison
+from pipeline.compare.kept import KEEP, Kept, at_revision, in_workspace
+from pipeline.compare.paired import ACCURACIES, ERRORS, SCRATCH, Change, Pairs
+from stages.params import load_params
+
+METRICS = Path("results/metrics.json")
+MOST_ROWS = 12
+HEADS = ("images", "before", "after", "change", "95 % interval")
+
+
+def compare(root: Path, rev: str, *, whole: bool = False, picture: Path | None = None) -> list[str]:
+    """What moved, as lines of text.
+
+    Args:
+        root: the repository.
+        rev: git revision whose results are "before".
+        whole: list every gesture, not those alone that moved most.
+        picture: where to draw it, if at all.
+
+    Raises:
+        HandPoseError: one of the two has no results.
+    """
+    settings = load_params(root / "params.yaml").evaluate
+    after = in_workspace(root)
+    before = at_revision(root, rev)
+    pairs = Pairs.of(
+        before.predictions,
+        after.predictions,
+        resamples=settings.bootstrap,
+        seed=settings.seed,
+    )
+    moved = relabelled(before.labels, after.labels)
+    lines = [*_samples(before, after, pairs), "", *_classes(before.labels, after.labels, moved)]
+    if len(pairs):
+        lines += [*_headline(pairs), "", *_protocols(root)]
+        lines += [*_gestures(pairs, set(moved), whole), "", *_limits(pairs)]
+        if picture is not None:
+            from pipeline.compare.arrows import arrows  # matplotlib takes a while
+
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            arrows(pairs, before.name, after.name).savefig(picture)
+            lines.append(f"wrote {picture}")
+    return lines
+
+
+# --- what is compared ----------------------------------------------------------------------------
+
+
+def _samples(before: Kept, after: Kept, pairs: Pairs) -> Iterator[str]:
+    """Whose images, and how many."""
+    yield f"From {before.name} to the {after.name}, on {len(pairs):,} test images that both have."
+    if pairs.only_before or pairs.only_after:
+        yield (
+            f"{pairs.only_before:,} images are only in {before.name} and {pairs.only_after:,} only "
+            f"in the {after.name}; these are left out."
+        )
+    if before.samples_md5 != after.samples_md5:
+        yield (
+            "Careful: the samples were ingested anew in between. They are matched by person, "
+            "folder, camera and frame, and may show other pictures."
+        )
+    if before.predictions.equals(after.predictions) and before.labels.equals(after.labels):
+        yield f"Both are the same results. To compare the next ones with these: {KEEP}."
+    elif not len(pairs):
+        yield "So there is nothing to compare."
+
+
+def relabelled(before: pa.Table, after: pa.Table) -> dict[str, tuple[str, str]]:
+    """Folders whose class changed: `coarse / fine` in both labels.parquet."""
+    first, second = _named(before), _named(after)
+    pairs = {
+        name: (first.get(name, "(left out)"), second.get(name, "(left out)"))
+        for name in sorted({*first, *second})
+    }
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _named(labels: pa.Table) -> dict[str, str]:
+    rows = labels.select(["folder", "coarse", "fine"]).to_pylist()
+    return {row["folder"]: f"{row['coarse']} / {row['fine']}" for row in rows}
+
+
+def _classes(
+    before: pa.Table, after: pa.Table, moved: Mapping[str, tuple[str, str]]
+) -> Iterator[str]:
+    """Which folders changed class."""
+    if not moved:
+        yield "No gesture folder changed class."
+        return
+    counts = {
+        level: [len(set(table[f"{level}_id"].to_pylist())) for table in (before, after)]
+        for level in ("coarse", "fine")
+    }
+    told = ", ".join(f"{a} -> {b} {level}" for level, (a, b) in counts.items())
+    yield f"Changed class ({told} classes; fewer are easier to tell apart):"
+    width = max(map(len, moved))
+    for name, (old, new) in moved.items():
+        yield f"  {name:<{width}}  {old} -> {new}"
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def _headline(pairs: Pairs) -> Iterator[str]:
+    changes = [pairs.change(measure) for measure in (*ACCURACIES, *ERRORS, *SCRATCH)]
+    rows = [(c.measure.name, *_cells(c), _verdict(c.comparison)) for c in changes]
+    yield ""
+    yield from _table(("All test images", *HEADS, "by Student's"), rows)
+
+
+def _protocols(root: Path) -> Iterator[str]:
+    """What the errors' names mean, as the evaluation wrote it."""
+    protocols = json.loads((root / METRICS).read_text("utf-8"))["protocols"]
+    yield f"MPJPE in mm: {protocols['wrist_mpjpe_mm']}"
+    yield f"PA-MPJPE in mm: {protocols['pa_mpjpe_mm']}"
+
+
+def _gestures(pairs: Pairs, relabelled: set[str], whole: bool) -> Iterator[str]:
+    """A table per measure: what moved most, and every folder that changed class."""
+    for measure in (*ACCURACIES, *ERRORS):
+        changes = pairs.per_folder(measure)
+        most = [name for name, change in changes.items() if change.by != 0][:MOST_ROWS]
+        chosen = [name for name in changes if whole or name in {*most, *relabelled}]
+        rows = [(f"{name}{' *' * (name in relabelled)}", *_cells(changes[name])) for name in chosen]
+        yield ""
+        yield from _table((measure.name, *HEADS), rows)
+        if len(chosen) < len(changes):
+            yield f"and {len(changes) - len(chosen)} that moved less, or not at all: --all"
+    if relabelled:
+        yield "* changed class"
+
+
+def _cells(change: Change) -> tuple[str, ...]:
+    d, digits = change.comparison.difference, change.measure.decimals
+    interval = f"[{d.low:+.{digits}f}, {d.high:+.{digits}f}]" if math.isfinite(d.low) else "-"
+    values = (f"{value:.{digits}f}" for value in (change.before, change.after))
+    return (f"{d.samples:,}", *values, f"{d.value:+.{digits}f}", interval)
+
+
+def _verdict(comparison: Comparison) -> str:
+    if not math.isfinite(comparison.student_low):
+        return "-"
+    return comparison.verdict
+
+
+def _limits(pairs: Pairs) -> Iterator[str]:
+    """What these numbers cannot show."""
+    people = len(set(pairs.subjects.tolist()))
+    if people < 2:
+        yield "All images are of one person, so there is no interval: nothing is known of others."
+    else:
+        yield (
+            f"Intervals resample the {people} people. With few people they are too narrow; the "
+            "last column of the first table is by Student's interval over people, which is not."
+        )
+    yield "Each side is one training run: another seed would move these numbers, too."
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Columns side by side; all but the first to the right."""
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    for row in (heads, *rows):
+        first, *rest = zip(row, widths, strict=True)
+        cells = [f"{first[0]:<{first[1]}}", *(f"{cell:>{width}}" for cell, width in rest)]
+        yield "  ".join(cells).rstrip()

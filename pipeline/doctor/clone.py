@@ -1,0 +1,113 @@
+"""What the doctor asks the clone: parameters, data, the hand model and its licence."""
+
+from __future__ import annotations
+
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.dag import read_dag
+from pipeline.doctor.finding import Finding
+from stages.params import load_params
+
+STAND_IN = "stand-in hand, not MANO"
+"""`model_name` in the file of our own hand."""
+
+MANO_FILES = ("mano_right.npz", "mano_left.npz", "mano_right.pkl", "mano_left.pkl")
+
+
+def parameters(root: Path) -> Iterator[Finding]:
+    """`params.yaml` against its schema."""
+    load_params(root / "params.yaml")
+    yield Finding("ok", "params.yaml is valid")
+
+
+def data(root: Path) -> Iterator[Finding]:
+    """The data set's folder."""
+    text = load_params(root / "params.yaml").data.root
+    missing = [part for part in ("images", "annotations") if not (root / text / part).is_dir()]
+    if not missing:
+        yield Finding("ok", f"{text} has images/ and annotations/")
+    elif _is_made(root, text):
+        yield Finding("note", f"{text} is not there yet; dvc repro makes it")
+    else:
+        yield Finding(
+            "FAIL",
+            f"{text} has no {' and no '.join(missing)}; point data.root in params.yaml at an "
+            "InterHand2.6M folder, with images/ and annotations/ in it",
+        )
+
+
+def hand(root: Path) -> Iterator[Finding]:
+    """Whose hand model it is."""
+    text = load_params(root / "params.yaml").hand.mano
+    path = root / text / "MANO_RIGHT.npz"
+    if not path.exists():
+        if _is_made(root, text):
+            yield Finding("note", f"{text} is not there yet; dvc repro makes it")
+        else:
+            yield Finding(
+                "FAIL", f"{path} is not there; hand.mano in params.yaml names the folder it is in"
+            )
+        return
+    name, vertices = _model(path)
+    if vertices != (778, 3):
+        yield Finding("FAIL", f"{path} is no MANO file: v_template is {vertices}, not (778, 3)")
+    elif name == STAND_IN:
+        yield Finding("ok", f"{text}: the licence-free stand-in, 778 vertices")
+    else:
+        yield Finding("ok", f"{text}: MANO, 778 vertices; its licence forbids passing it on")
+
+
+def licence(root: Path) -> Iterator[Finding]:
+    """MANO where git or DVC would take it along."""
+    seen = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    in_git = [file for file in seen if Path(file).name.lower() in MANO_FILES]
+    outs = {out for stage in read_dag(root).values() for out in stage.outs}
+    in_dvc = [
+        str(file.relative_to(root))
+        for out in sorted(outs)
+        if (root / out).is_dir()
+        for file in (root / out).glob("**/*.*")
+        if file.name.lower() in MANO_FILES and not _is_ours(file)
+    ]
+    for file in in_git:
+        yield Finding(
+            "FAIL", f"git sees {file}: MANO may not be passed on; move it out of the clone"
+        )
+    for file in in_dvc:
+        yield Finding(
+            "FAIL",
+            f"{file} is in an output of a stage, and dvc push would upload it; MANO may not be "
+            "passed on. Move it out of the clone and point hand.mano in params.yaml there",
+        )
+    if not in_git and not in_dvc:
+        yield Finding("ok", "no MANO file where git or DVC would take it along")
+
+
+def _is_made(root: Path, path: str) -> bool:
+    """Whether a stage makes this folder."""
+    return any(path.rstrip("/") in stage.outs for stage in read_dag(root).values())
+
+
+def _model(path: Path) -> tuple[str, tuple[int, ...] | None]:
+    """`model_name` and the shape of the template of a MANO file."""
+    try:
+        with np.load(path) as arrays:
+            name = str(arrays["model_name"]) if "model_name" in arrays.files else ""
+            shape = arrays["v_template"].shape if "v_template" in arrays.files else None
+            return name, shape
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return "", None
+
+
+def _is_ours(path: Path) -> bool:
+    return path.suffix == ".npz" and _model(path)[0] == STAND_IN

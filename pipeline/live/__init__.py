@@ -1,0 +1,1 @@
+"""Runs seen live: a Prefect server, and what is told to it."""

@@ -1,0 +1,192 @@
+"""The Prefect flow: one `dvc repro`, started by `handpose run`, on a schedule, or from the UI.
+
+DVC decides what runs. Its stages tell Prefect of themselves (`reporter.py`); this flow adds those
+that DVC leaves as they are, and the end of the whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import flow
+from prefect.client.schemas.objects import State as PrefectState
+from prefect.runtime import flow_run as this_run
+from prefect.states import Completed, Crashed, Failed
+
+from handpose.errors import HandPoseError
+from pipeline.child import die_with_me
+from pipeline.command import Command
+from pipeline.dag import read_dag
+from pipeline.live import watcher
+from pipeline.live.flow_run import FLOW, FlowRun, State
+from pipeline.live.reporter import ATTACH
+from pipeline.live.server import Server, ServerError
+from pipeline.overrides import override
+
+UNCHANGED = re.compile(r"Stage '([^']+)' didn't change, skipping")
+RESTORED = re.compile(r"Stage '([^']+)' is cached - skipping run, checking out outputs")
+DVCS_OWN = re.compile(r"(Stage '|Running stage '|ERROR: |WARNING: |Data and pipelines are up)")
+"""Lines of DVC itself; the others are a stage's, which tells them under its own name."""
+
+MENDABLE = "exited with 2"
+"""At the end of DVC's error when a door says that the user can mend it: trying again is no use."""
+
+RETRY_S = 10.0
+
+
+class FlowError(HandPoseError):
+    """The flow cannot be started."""
+
+
+def _name() -> str:
+    """Of the run: as one would type it."""
+    return " ".join(["dvc repro", *(this_run.parameters.get("targets") or [])])
+
+
+@flow(name=FLOW, flow_run_name=_name)
+def repro(
+    targets: list[str] | None = None, overrides: list[str] | None = None, retries: int = 0
+) -> PrefectState:
+    """Bring results up to date by one `dvc repro`.
+
+    Args:
+        targets: stages to stop at; all by default.
+        overrides: `section.key=value`, written into `params.yaml` first.
+        retries: how often a failed run is tried again; it goes on where it was. What the user has
+            to mend is never tried again.
+    """
+    root = Path.cwd()
+    server = Server(os.environ["PREFECT_API_URL"])
+    try:
+        run = FlowRun(server, str(this_run.id), read_dag(root))
+        watcher.start(run, Command.of(os.getpid()).asked("dvc", "repro", *(targets or [])), root)
+        teller = Teller(run)
+        for line in override(overrides or [], root / "params.yaml"):
+            teller.line(line)
+    except HandPoseError as error:
+        return Failed(message=str(error))
+    for attempt in range(retries + 1):
+        if attempt:
+            teller.line(f"WARNING: tried again in {RETRY_S:.0f} s ({attempt} of {retries})")
+            time.sleep(RETRY_S)
+        code = _dvc_repro(root, targets or [], teller)
+        if code == 0:
+            return Completed(message=teller.summary())
+        if MENDABLE in teller.error:
+            break
+    if code < 0:
+        return Crashed(message=f"dvc was killed by {signal.Signals(-code).name}")
+    return Failed(message=teller.error or f"dvc ended with exit code {code}")
+
+
+def start(targets: list[str], overrides: list[str], retries: int) -> int:
+    """Run the flow here; exit code as of the command line.
+
+    Raises:
+        FlowError: a target is no stage.
+        OverrideError: an override is refused.
+    """
+    known = read_dag(Path.cwd())
+    if unknown := [target for target in targets if target not in known]:
+        raise FlowError(f"no stage is called {', '.join(unknown)}; dvc.yaml has {', '.join(known)}")
+    for line in override(overrides, Path("params.yaml")):
+        print(line, flush=True)
+    state = repro(targets, overrides, retries, return_state=True)
+    print(f"{state.name}: {state.message}", flush=True)
+    return 0 if state.is_completed() else 2 if MENDABLE in (state.message or "") else 1
+
+
+def serve(targets: list[str], cron: str | None) -> None:
+    """Wait for runs that the UI or a schedule starts, until Ctrl-C."""
+    repro.serve(name=Path.cwd().name, cron=cron, parameters={"targets": targets})
+
+
+@dataclass
+class Teller:
+    """What DVC says, put into the flow run line by line; a server that is away is no failure."""
+
+    run: FlowRun
+    error: str = ""
+    _seen: dict[str, str] = field(default_factory=dict)  # stage -> ran, Cached or Restored
+    _away: bool = False
+
+    def line(self, text: str) -> None:
+        """Hand a line of the command on, and tell what it means."""
+        print(text, flush=True)
+        if text.startswith("ERROR: "):
+            self.error = text.removeprefix("ERROR: ")
+        if DVCS_OWN.match(text) or not self._seen:
+            level = 40 if text.startswith("ERROR") else 30 if text.startswith("WARNING") else 20
+            self._tell(lambda: self.run.log([(datetime.now(UTC), level, text)]))
+        for pattern, name in ((UNCHANGED, "Cached"), (RESTORED, "Restored")):
+            if found := pattern.match(text):
+                self._left(found.group(1), name)
+        if text.startswith("Running stage '"):
+            self._seen[text.split("'")[1]] = "ran"
+
+    def summary(self) -> str:
+        """Such as: 2 ran, 5 cached."""
+        kinds = list(self._seen.values())
+        counts = ((kind, kinds.count(kind)) for kind in ("ran", "Cached", "Restored"))
+        return ", ".join(f"{n} {kind.lower()}" for kind, n in counts if n) or "nothing to do"
+
+    def _left(self, stage: str, name: str) -> None:
+        """A stage that DVC did not run; after a retry, not one that ran before."""
+        if self._seen.get(stage) == "ran":
+            return
+        self._seen[stage] = name
+
+        def tell() -> None:
+            self.run.task(stage, create_parents=True)
+            self.run.set_task_state(stage, State("COMPLETED", name))
+
+        self._tell(tell)
+
+    def _tell(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except ServerError as error:
+            if not self._away:
+                print(f"prefect: the server does not answer ({error}); the run goes on", flush=True)
+            self._away = True
+
+
+def _dvc_repro(root: Path, targets: list[str], teller: Teller) -> int:
+    """Exit code of one `dvc repro`, whose stages report to this flow run."""
+    with _dvc(root, targets, teller.run.id) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            teller.line(line.rstrip("\n"))
+        return process.wait()
+
+
+@contextlib.contextmanager
+def _dvc(root: Path, targets: list[str], flow_run: str) -> Iterator[subprocess.Popen[str]]:
+    """The command; it ends with the block, and the stage in work saves its state first."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", *targets],
+        cwd=root,
+        env=os.environ | {ATTACH: flow_run, "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        preexec_fn=die_with_me(),
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:  # cancelled in the UI, or Ctrl-C
+            process.terminate()
+            process.wait()

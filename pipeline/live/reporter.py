@@ -1,0 +1,196 @@
+"""Tells a Prefect server what a stage does, beside the stage and never in its way.
+
+All talk with the server is in a thread of its own. A server that is slow, goes away or comes back
+costs the stage nothing: lines wait, states are told when it answers again, and at the end the stage
+waits `PATIENCE_S` at most. `pipeline/live/watcher.py` sets right what could not be told.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.command import Command
+from pipeline.dag import DagError, read_dag
+from pipeline.live.flow_run import FlowRun, State
+from pipeline.live.server import Server, ServerError
+
+ATTACH = "HANDPOSE_FLOW_RUN"
+"""Environment variable in which `handpose run` names the flow run that its stages belong to."""
+
+BEAT_S = 0.5
+RETRY_S = 3.0
+PATIENCE_S = 5.0
+MOST_LINES = 5000  # that wait while the server is away; the oldest go first
+
+PROGRESS = re.compile(r"(\d+)/(\d+)[^,/]*, ([^,]*/s), (\d+) s left")
+"""In a door's lines, as `stages.artifacts.Progress` and `handpose.fit.Pace` write them."""
+
+SHOWN = {
+    "results/summary.txt": "markdown",
+    "results/plots/confusion.png": "image",
+    "results/report.html": "link",
+}
+"""Results that are shown in the UI once the stage that makes them has ended."""
+
+
+class Reporter:
+    """One stage's way to a Prefect server, if there is one."""
+
+    def __init__(self, root: Path, stage: str, command: Command, tell: Callable[[str], None]):
+        """Of a stage that `command` started in `root`; `tell` prints a line for the user."""
+        self.root, self.stage, self.command, self.tell = root, stage, command, tell
+        self._lines: deque[tuple[datetime, int, str]] = deque(maxlen=MOST_LINES)
+        self._progress: tuple[float, str] | None = None
+        self._artifact = ""
+        self._end: State | None = None
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def line(self, level: int, text: str) -> None:
+        """A line of the stage, as it comes."""
+        self._lines.append((datetime.now(UTC), level, text))
+        if found := PROGRESS.search(text):
+            done, total, rate, left = found.groups()
+            share = 100 * int(done) / max(int(total), 1)
+            self._progress = (share, f"{done}/{total}, {rate}, {left} s left")
+
+    def end(self, code: int, message: str, *, abandoned: bool = False) -> None:
+        """The stage ended with this exit code; returns when the server knows, or has had time.
+
+        `abandoned`: it was stopped because DVC had been killed.
+        """
+        killed = State("CRASHED", message="dvc was killed; `dvc repro` goes on where it was")
+        self._end = killed if abandoned else ended(code, message)
+        if code == 0 and (self._progress or self._artifact):
+            self._progress = (100.0, "done")
+        self._wake.set()
+        self._thread.join(PATIENCE_S)
+        if self._thread.is_alive():
+            self.tell(
+                f"prefect: the server took more than {PATIENCE_S:.0f} s to answer, so its page may "
+                "miss the last lines; results are not touched by that"
+            )
+
+    def _run(self) -> None:
+        """The thread: begin, then tell what is new until the end is told."""
+        server = Server.find(self.root)
+        if server is None or not server.healthy():
+            return
+        run: FlowRun | None = None
+        away = False
+        while True:
+            try:
+                run = run or self._begin(server)
+                final = self._end  # read before the lines, so that none comes after it
+                self._tell_news(run)
+                if final is not None:
+                    self._finish(run, final)
+                    return
+                away, pause = False, BEAT_S
+            except ServerError as error:
+                if error.refused:
+                    self.tell(f"prefect: {server.ui} refused a report ({error}); the run goes on")
+                    return
+                if not away:
+                    self.tell(f"prefect: {server.ui} does not answer ({error}); the run goes on")
+                if self._end is not None:
+                    return  # the watcher goes on trying
+                away, pause = True, RETRY_S
+            except (DagError, KeyError, TypeError) as error:
+                self.tell(f"prefect: not reported ({type(error).__name__}: {error})")
+                return
+            self._wake.wait(pause)
+
+    def _begin(self, server: Server) -> FlowRun:
+        """The task run of this stage, running, in the flow run of its command."""
+        dag = read_dag(self.root)
+        attached = os.environ.get(ATTACH)
+        if attached:
+            run = FlowRun(server, attached, dag)
+        else:
+            command = self.command
+            run = FlowRun.of_command(
+                server,
+                dag,
+                key=f"{self.root}:{command.pid}:{command.started}",
+                name=command.text,
+                tags=[self.root.name],
+            )
+            if run.created:
+                from pipeline.live.watcher import start
+
+                self.tell(f"prefect: {run.page}")
+                start(run, command, self.root)
+        run.task(self.stage, create_parents=bool(attached))
+        run.set_task_state(self.stage, State("RUNNING"))
+        return run
+
+    def _tell_news(self, run: FlowRun) -> None:
+        """Lines and progress since the last time; what could not be sent waits for the next."""
+        waiting = list(self._lines)
+        if waiting:
+            run.log(waiting[:200], self.stage)
+            for _ in waiting[:200]:
+                self._lines.popleft()
+            if len(waiting) > 200:
+                self._tell_news(run)
+        progress, self._progress = self._progress, None
+        if progress is None:
+            return
+        share, text = progress
+        if self._artifact:
+            run.update(self._artifact, share, text)
+        else:
+            key = f"{self.stage}-progress"
+            self._artifact = run.artifact(
+                "progress", key, share, stage=self.stage, description=text
+            )
+
+    def _finish(self, run: FlowRun, state: State) -> None:
+        if state.kind == "COMPLETED":
+            for path in run.dag[self.stage].outs:
+                self._show(run, path)
+        run.set_task_state(self.stage, state)
+
+    def _show(self, run: FlowRun, out: str) -> None:
+        """Put what a person would want to look at among the artifacts."""
+        for path, kind in SHOWN.items():
+            file = self.root / path
+            if not file.is_file() or not (path == out or path.startswith(out + "/")):
+                continue
+            if kind == "image":
+                data = "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
+            elif kind == "link":
+                kind, data = "markdown", self._link(run.server, file)
+            else:
+                data = f"```\n{file.read_text('utf-8')}\n```"
+            run.artifact(kind, Path(path).stem, data, stage=self.stage, description=path)
+
+    def _link(self, server: Server, file: Path) -> str:
+        """Browsers follow no link from a page to a file, so `handpose ui` serves the results."""
+        if server.results:
+            return f"[{file.name}]({server.results}/{file.name}) (the latest run's)"
+        return f"`{file}` on {os.uname().nodename}; `handpose ui` would serve it as a link"
+
+
+def ended(code: int, message: str) -> State:
+    """What an exit code means; a shell's 128 + number stands for a signal."""
+    if code == 0:
+        return State("COMPLETED")
+    if code in (128 + signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGHUP):
+        name = signal.Signals(code - 128).name
+        return State("CANCELLED", message=f"stopped by {name}; `dvc repro` goes on where it was")
+    if code > 128:
+        name = signal.Signals(code - 128).name
+        text = f"killed by {name} (kill -9, or out of memory?); `dvc repro` goes on where it was"
+        return State("CRASHED", message=text)
+    return State("FAILED", message=message or f"exit code {code}")

@@ -1,0 +1,162 @@
+"""`handpose ui`: a Prefect server for the runs of this clone, and its results beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from handpose.errors import HandPoseError
+from pipeline.child import die_with_me
+from pipeline.live.server import OWN, QUIET, Server
+
+HOST = "127.0.0.1"
+READY_S = 120.0
+
+
+class UiError(HandPoseError):
+    """The server cannot be started."""
+
+
+def serve(root: Path, port: int, tell: Callable[[str], None]) -> None:
+    """Run the server until Ctrl-C or SIGTERM, or say where one runs already.
+
+    Its database and its log lie in `<root>/.prefect`; `Server.find` learns its address there.
+
+    Raises:
+        UiError: the port belongs to something else, or the server does not come up.
+    """
+    server = Server(f"http://{HOST}:{port}/api")
+    if server.listens():
+        if not server.healthy():
+            raise UiError(
+                f"port {port} is in use, and not by a Prefect server; choose another: "
+                f"`handpose ui --port {port + 100}`"
+            )
+        tell(f"a Prefect server runs at {server.ui} already; every `dvc repro` here shows there")
+        return
+    home = (root / OWN).parent
+    home.mkdir(exist_ok=True)
+    begun = time.monotonic()
+    with (
+        _until_told_to_stop(tell),
+        _prefect(home, port) as process,
+        _results(root, port + 1) as pages,
+    ):
+        _wait(server, process, home / "server.log")
+        with _address(root, {"api": server.api, "results": pages, "pid": os.getpid()}):
+            tell(f"ready after {time.monotonic() - begun:.0f} s: {server.ui}")
+            tell("every `dvc repro` here now shows there as it runs; Ctrl-C ends the server")
+            process.wait()
+            raise UiError(f"the server ended by itself; its log: {home / 'server.log'}")
+
+
+@contextlib.contextmanager
+def _address(root: Path, told: dict[str, object]) -> Iterator[None]:
+    """Leave the addresses where `Server.find` looks for them."""
+    partial = root / f"{OWN}.partial"
+    partial.write_text(json.dumps(told), encoding="utf-8")
+    partial.replace(root / OWN)
+    try:
+        yield
+    finally:
+        (root / OWN).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _prefect(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A Prefect server on loopback, which ends with the block and with this process."""
+    api = f"http://{HOST}:{port}/api"
+    settings = {"PREFECT_HOME": str(home), "PREFECT_API_URL": api, "PREFECT_UI_API_URL": api}
+    with (home / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "prefect", "server", "start"),
+                *("--host", HOST, "--port", str(port)),
+            ],
+            env=os.environ | QUIET | settings,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is ours; it is told when we are done
+            preexec_fn=die_with_me(),
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + READY_S
+    while not (server.listens() and server.healthy()):
+        if process.poll() is not None or time.monotonic() > deadline:
+            lines = log.read_text(errors="replace").strip().splitlines()
+            raise UiError(
+                f"the Prefect server did not come up; {log} ends with: "
+                f"{lines[-1].strip() if lines else 'nothing'}. `handpose doctor` checks versions"
+            )
+        time.sleep(0.1)
+
+
+class Results(SimpleHTTPRequestHandler):
+    """The files of `results/`, to be read and no more: no listing, nothing outside."""
+
+    def list_directory(self, path: str | os.PathLike[str]) -> None:
+        """Not even of `results/` itself."""
+        self.send_error(404)
+
+    def send_head(self):  # type: ignore[no-untyped-def]
+        """Refuse what a link leads to outside of the folder."""
+        inside = Path(self.directory).resolve()
+        if not Path(self.translate_path(self.path)).resolve().is_relative_to(inside):
+            return self.send_error(404)
+        return super().send_head()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing of each request."""
+
+
+@contextlib.contextmanager
+def _results(root: Path, port: int) -> Iterator[str]:
+    """Serve `results/` on loopback; yields the address. Another port if that one is taken."""
+    handler = functools.partial(Results, directory=str(root / "results"))
+    try:
+        server = ThreadingHTTPServer((HOST, port), handler)
+    except OSError:
+        server = ThreadingHTTPServer((HOST, 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://{HOST}:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@contextlib.contextmanager
+def _until_told_to_stop(tell: Callable[[str], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block, and are no error."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        tell("stopped")
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,190 @@
+"""`handpose plan`: which stages would run, which would not, why, and what that took last time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from handpose.errors import HandPoseError
+from pipeline.plan.dvc_stage import Change, Version
+from pipeline.plan.forecast import Fate, Forecast, forecast
+from pipeline.plan.past import changed_lines
+
+SIGNS = {Fate.UNCHANGED: "=", Fate.RESTORED: "<", Fate.RUNS: ">", Fate.STOPS: "!"}
+MOST_CHANGES = 6
+CONFLICT = ("<<<<<<< ", "=======", ">>>>>>> ")
+
+REMEDIES = {
+    "dvc.lock": "take one side (`git checkout --ours dvc.lock`, or --theirs), then `dvc checkout` "
+    "brings back its results and `dvc repro` what is left to do",
+    "dvc.yaml": "mend it by hand: `git diff` shows both sides",
+    "params.yaml": "mend it by hand: `git diff` shows both sides",
+}
+
+
+class PlanError(HandPoseError):
+    """There is nothing to plan with."""
+
+
+class Plan(NamedTuple):
+    """What was found."""
+
+    lines: list[str]
+    stops: bool  # dvc would not get to the end
+
+
+def plan(root: Path, targets: Sequence[str] = ()) -> Plan:
+    """What `dvc repro TARGETS` would do, and why.
+
+    Raises:
+        PlanError: `dvc.yaml` is missing, or a git conflict is left in a file that DVC reads.
+        ForecastError: DVC cannot use them.
+    """
+    check(root)
+    found = forecast(root, list(targets))
+    width = max((len(one.stage) for one in found), default=0)
+    lines = [line for one in found for line in _told(one, width, root)]
+    return Plan([*lines, "", *_total(found)], any(one.fate is Fate.STOPS for one in found))
+
+
+def check(root: Path) -> None:
+    """Refuse files that DVC could not read, with a remedy.
+
+    Raises:
+        PlanError: see `plan`.
+    """
+    if not (root / "dvc.yaml").is_file():
+        raise PlanError("dvc.yaml: not found; run this in the folder of the clone")
+    for name, remedy in REMEDIES.items():
+        path = root / name
+        lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+        places = [k for k, line in enumerate(lines, 1) if line.startswith(CONFLICT)]
+        if places:
+            raise PlanError(f"{name}:{places[0]}: a git conflict is left in it; {remedy}")
+
+
+# --- a stage -------------------------------------------------------------------------------------
+
+
+def _told(one: Forecast, width: int, root: Path) -> Iterator[str]:
+    """`> pretrain  runs  about 1 min 23 s, 5.1 MB`, and under it why."""
+    head = f"{SIGNS[one.fate]} {one.stage:<{width}}  {one.fate.value:<9}"
+    yield f"{head}  {_cost(one)}".rstrip()
+    if one.frozen:
+        yield "      frozen in dvc.yaml: its inputs are not looked at"
+    for change in one.changes[:MOST_CHANGES]:
+        yield from (f"      {line}" for line in _reason(change, root))
+    if (left := len(one.changes) - MOST_CHANGES) > 0:
+        yield f"      ... and {left} more: dvc status {one.stage}"
+    if one.after:
+        yield f"      after {', '.join(one.after)}"
+    for line in one.fault.splitlines():
+        yield f"      {line}"
+
+
+def _cost(one: Forecast) -> str:
+    """What it took last time."""
+    if one.fate is not Fate.RUNS:
+        return bytes_told(one.size) if one.fate is Fate.RESTORED and one.size else ""
+    seconds = _seconds(one)
+    if one.size is None:
+        return "unknown: never run here"
+    if seconds is None:
+        return f"for an unknown time, {bytes_told(one.size)}"
+    return f"about {seconds_told(seconds)}, {bytes_told(one.size)}"
+
+
+def _seconds(one: Forecast) -> float | None:
+    """Of the last run, by its manifest."""
+    try:
+        text = one.manifest.read_text("utf-8") if one.manifest else "{}"
+        return float(json.loads(text)["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _reason(change: Change, root: Path) -> Iterator[str]:
+    if change.kind == "first":
+        yield "dvc.lock has no run of it"
+    elif change.kind == "command":
+        yield f"its command changed: {change.name}"
+    elif change.kind == "always":
+        yield "always_changed is set in dvc.yaml"
+    elif change.kind == "output":
+        yield f"{change.name}: {change.new}"
+    elif change.kind == "parameter":
+        yield f"{change.name}: {_value(change.old)} -> {_value(change.new)}"
+    else:
+        old: Version | None = change.old
+        lines = changed_lines(root, change.name, old.md5) if old else []
+        yield change.name + ("" if lines else f": {_version(old)} -> {_version(change.new)}")
+        yield from (f"  {line}" for line in lines)
+
+
+def _value(value: Any) -> str:
+    return "(not there)" if value is None else json.dumps(value)
+
+
+def _version(version: Version | None) -> str:
+    """`8.9 kB 77cabc12`; the MD5 of a folder ends in .dir in dvc.lock."""
+    if version is None:
+        return "(new)"
+    return f"{bytes_told(version.size)} {version.md5[:8]}" if version.size else version.md5[:8]
+
+
+# --- all of them ---------------------------------------------------------------------------------
+
+
+def _total(found: Sequence[Forecast]) -> Iterator[str]:
+    runs = [one for one in found if one.fate is Fate.RUNS]
+    restored = [one for one in found if one.fate is Fate.RESTORED]
+    stopped = [one for one in found if one.fate is Fate.STOPS]
+    if stopped:
+        yield f"dvc repro would stop at {stopped[0].stage}, and run nothing after it."
+    elif not runs and not restored:
+        yield f"Nothing to do: all {len(found)} stages are as dvc.lock has them."
+    if runs:
+        yield f"{len(runs)} of {len(found)} stages would run{_sum(runs)}."
+    if restored:
+        yield f"{len(restored)} would come from DVC's cache without running."
+    if any(one.after for one in runs):
+        yield "Whatever comes after another is skipped if its inputs come out as they were."
+    if told := [one.stage for one in found if one.rehearsed]:
+        yield f"{', '.join(told)} was run aside to see what comes out; nothing was written."
+
+
+def _sum(runs: Sequence[Forecast]) -> str:
+    """Time and disk of all that run, as far as they are known."""
+    new = sum(one.size is None for one in runs)
+    if new == len(runs):
+        return ", for how long is unknown: never run here"
+    seconds = sum(_seconds(one) or 0 for one in runs)
+    size = sum(one.size or 0 for one in runs)
+    return (
+        f": about {seconds_told(seconds)} as last time, and a few for each to start; "
+        f"{bytes_told(size)}, once here and once in DVC's cache"
+    ) + (f"; {new} of them never ran here" if new else "")
+
+
+def seconds_told(seconds: float) -> str:
+    """`0.7 s`, `83 s`, `4 min 20 s`, `3 h 5 min`."""
+    if seconds < 10:
+        return f"{max(seconds, 0.1):.1f} s"
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 7200:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def bytes_told(size: int | None) -> str:
+    """`512 B`, `8.9 kB`, `21 MB`; thousands, as `ls --si` counts."""
+    amount = float(size or 0)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5 or unit == "GB":
+            break
+        amount /= 1000
+    return f"{amount:.3g} {unit}" if amount < 999.5 else f"{amount:.0f} {unit}"

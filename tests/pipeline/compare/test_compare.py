@@ -1,0 +1,174 @@
+"""`handpose compare` between a commit and the workspace, on made-up results."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from dvc.repo import Repo
+
+from pipeline.compare.compare import compare
+from pipeline.compare.kept import LABELS, PREDICTIONS, SAMPLES, KeptError
+from tests.pipeline.made_up import evaluation
+
+ROOT = Path(__file__).parents[3]
+
+DVC_YAML = f"""
+stages:
+  all:
+    cmd: cp made/samples {SAMPLES} && cp made/labels {LABELS} && cp made/predictions {PREDICTIONS}
+    deps: [made]
+    outs: [{SAMPLES}, {LABELS}, {PREDICTIONS}]
+"""
+
+
+def labels(**changed: tuple[str, str]) -> pa.Table:
+    names = {"0001_a": ("open", "open_wide"), "0002_b": ("open", "open_b")} | changed
+    coarse, fine = zip(*names.values(), strict=True)
+    ids = {name: k for k, name in enumerate(sorted({*coarse, *fine}))}
+    return pa.table(
+        {
+            "folder": list(names),
+            "coarse": coarse,
+            "fine": fine,
+            "coarse_id": [ids[c] for c in coarse],
+            "fine_id": [ids[f] for f in fine],
+        }
+    )
+
+
+class Clone:
+    """Where results are made by hand."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for folder in ("made", "results", "data/labels", "data/ingest"):
+            (root / folder).mkdir(parents=True)
+        shutil.copy(ROOT / "params.yaml", root)
+        (root / "dvc.yaml").write_text(DVC_YAML)
+        (root / "results/metrics.json").write_text(
+            json.dumps({"protocols": {"wrist_mpjpe_mm": "(b) wrists", "pa_mpjpe_mm": "(d) PA"}})
+        )
+        self.run("git", "init", "-q")
+        Repo.init(str(root))
+
+    def run(self, *words: str) -> None:
+        subprocess.run(words, cwd=self.root, check=True, capture_output=True)
+
+    def make(self, predictions: pa.Table, labels: pa.Table, samples: str = "all") -> None:
+        pq.write_table(predictions, self.root / "made/predictions")
+        pq.write_table(labels, self.root / "made/labels")
+        (self.root / "made/samples").write_text(samples)
+        with contextlib.chdir(self.root):
+            Repo(str(self.root)).reproduce()
+
+    def commit(self) -> None:
+        who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+        self.run("git", "add", "dvc.lock", "dvc.yaml")
+        self.run("git", *who, "commit", "-qm", "results")
+
+    def text(self, rev: str = "HEAD") -> str:
+        return "\n".join(compare(self.root, rev))
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One result, committed."""
+    clone = Clone(tmp_path_factory.mktemp("kept"))
+    clone.make(evaluation(), labels())
+    clone.commit()
+    return clone.root
+
+
+@pytest.fixture
+def clone(kept: Path, tmp_path: Path) -> Clone:
+    clone = Clone.__new__(Clone)
+    clone.root = Path(shutil.copytree(kept, tmp_path / "clone", symlinks=True))
+    return clone
+
+
+def test_what_moved_is_told_per_gesture_with_the_change_of_class(clone: Clone) -> None:
+    coarse = np.where(np.asarray(evaluation()["seq_name"]) == "0001_a", 7, 1)
+    clone.make(evaluation(coarse=coarse), labels(**{"0001_a": ("fist", "fist")}))
+    text = clone.text()
+    assert "on 60 test images that both have" in text
+    assert "Changed class (1 -> 2 coarse, 2 -> 2 fine classes" in text
+    assert "  0001_a  open / open_wide -> fist / fist" in text
+    assert "0001_a *      " in text, "folders that changed class are marked"
+    assert "0001_a *                      20   1.000  0.000  -1.000  [-1.000, -1.000]" in text
+    assert "MPJPE in mm: (b) wrists" in text
+    assert "Intervals resample the 4 people" in text
+    assert "another seed would move these numbers, too" in text
+
+
+def test_equal_results_are_told_and_how_to_keep_them(clone: Clone) -> None:
+    text = clone.text()
+    assert "Both are the same results" in text
+    assert "git add dvc.lock" in text
+    assert "No gesture folder changed class." in text
+
+
+def test_with_one_person_there_is_no_interval(clone: Clone) -> None:
+    clone.make(evaluation().slice(0, 15), labels())
+    text = clone.text()
+    assert "on 15 test images" in text
+    assert "45 images are only in HEAD and 0 only in the workspace" in text
+    assert "one person, so there is no interval" in text
+    assert "[" not in text.split("All test images")[1]
+
+
+def test_samples_that_were_ingested_anew_are_warned_of(clone: Clone) -> None:
+    clone.make(evaluation(pretrained_pa_mpjpe_mm=np.full(60, 9.0)), labels(), samples="other")
+    assert "Careful: the samples were ingested anew" in clone.text()
+
+
+def test_nothing_shared_is_told(clone: Clone) -> None:
+    clone.make(evaluation(frame=np.arange(60) + 1000), labels())
+    assert clone.text().startswith("From HEAD to the workspace, on 0 test images")
+    assert "So there is nothing to compare." in clone.text()
+
+
+def test_the_picture_has_an_arrow_per_gesture(clone: Clone) -> None:
+    clone.make(evaluation(pretrained_pa_mpjpe_mm=np.full(60, 9.0)), labels())
+    out = clone.root / "work" / "compare.png"
+    assert compare(clone.root, "HEAD", picture=out)[-1] == f"wrote {out}"
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_revisions_without_results_are_told_with_the_remedy(clone: Clone) -> None:
+    with pytest.raises(KeptError, match=r"git knows no revision 'nope'"):
+        compare(clone.root, "nope")
+    clone.run("git", "rm", "-q", "--cached", "dvc.lock")
+    who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    clone.run("git", *who, "commit", "-qm", "no lock")
+    with pytest.raises(KeptError, match=r"HEAD has no dvc\.lock.*git add dvc\.lock"):
+        compare(clone.root, "HEAD")
+
+
+def test_results_that_left_the_cache_are_told_with_the_remedy(clone: Clone) -> None:
+    shutil.rmtree(clone.root / ".dvc/cache/files")
+    with pytest.raises(KeptError, match=r"neither in DVC's cache nor on a remote.*dvc push"):
+        compare(clone.root, "HEAD")
+
+
+def test_half_finished_results_here_are_refused(clone: Clone) -> None:
+    (clone.root / PREDICTIONS).write_bytes(b"half")
+    with pytest.raises(KeptError, match=r"not what dvc\.lock tells of.*dvc repro"):
+        compare(clone.root, "HEAD")
+    (clone.root / PREDICTIONS).unlink()
+    with pytest.raises(KeptError, match=r"not found; `dvc repro` makes it"):
+        compare(clone.root, "HEAD")
+
+
+def test_a_lock_in_conflict_is_told(clone: Clone) -> None:
+    lock = clone.root / "dvc.lock"
+    lock.write_text("<<<<<<< HEAD\n" + lock.read_text())
+    with pytest.raises(KeptError, match="is a git conflict left in it"):
+        compare(clone.root, "HEAD")

@@ -1,0 +1,91 @@
+"""What the flow makes of DVC's lines; tests/end_to_end/test_prefect.py runs it on a real server."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.dag import Stage
+from pipeline.live.flow import FlowError, Teller, start
+from pipeline.live.flow_run import FlowRun
+from pipeline.live.server import Server
+from pipeline.overrides import OverrideError
+
+ROOT = Path(__file__).parents[3]
+DAG = {
+    "a": Stage("a", "a", (), ("x",)),
+    "b": Stage("b", "b", ("x",), ("y",)),
+    "c": Stage("c", "c", ("y",), ("z",)),
+}
+
+
+@pytest.fixture
+def teller(prefect: Any) -> Teller:
+    run = FlowRun.of_command(Server(prefect.api), DAG, key="1", name="dvc repro", tags=[])
+    return Teller(run)
+
+
+def test_stages_that_did_not_run_are_shown_as_what_they_were(prefect: Any, teller: Teller) -> None:
+    teller.line("Stage 'a' didn't change, skipping")
+    teller.line("Stage 'b' is cached - skipping run, checking out outputs")
+    teller.line("Running stage 'c':")
+    names = {task["name"]: task["state"]["name"] for task in prefect.task_runs.values()}
+    assert names == {"a": "Cached", "b": "Restored"}, "c tells of itself"
+    assert prefect.task("b")["task_inputs"]["__parents__"][0]["id"] == prefect.task("a")["id"]
+    assert teller.summary() == "1 ran, 1 cached, 1 restored"
+
+
+def test_a_stage_that_ran_before_a_retry_stays_what_it_was(prefect: Any, teller: Teller) -> None:
+    teller.line("Running stage 'a':")
+    teller.line("Stage 'a' didn't change, skipping")
+    assert not prefect.task_runs
+
+
+def test_lines_of_a_stage_are_its_own_to_tell(
+    prefect: Any, teller: Teller, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teller.line("Running stage 'a':")
+    teller.line("a: 10/20 images")
+    teller.line("ERROR: failed to reproduce 'a': failed to run: x, exited with 2")
+    assert [log["message"].split(":")[0] for log in prefect.logs] == ["Running stage 'a'", "ERROR"]
+    assert "a: 10/20 images" in capsys.readouterr().out
+    assert teller.error.endswith("exited with 2")
+
+
+def test_a_server_that_went_away_is_told_once_and_stops_nothing(
+    prefect: Any, teller: Teller, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prefect.status = 503
+    for stage in "abc":
+        teller.line(f"Stage '{stage}' didn't change, skipping")
+    assert capsys.readouterr().out.count("does not answer") == 1
+    assert teller.summary() == "3 cached"
+
+
+def test_what_cannot_run_is_refused_before_anything_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FlowError, match=r"no stage is called pos; dvc\.yaml has synthesize"):
+        start(["pos"], [], 0)
+    with pytest.raises(OverrideError, match="no such key"):
+        start(["pose"], ["pose.larning=1"], 0)
+
+
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_without_a_server_the_remedy_is_told(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    assert main([command]) == 2
+    assert "handpose ui" in capsys.readouterr().err

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.live import ui
+from pipeline.live.server import OWN
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The address under which `tmp_path/results` is served."""
+    (tmp_path / "results" / "plots").mkdir(parents=True)
+    (tmp_path / "results" / "report.html").write_text("the report")
+    (tmp_path / "params.yaml").write_text("secret")
+    (tmp_path / "results" / "link").symlink_to(tmp_path / "params.yaml")
+    with ui._results(tmp_path, 0) as address:
+        yield address, tmp_path
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, ""
+
+
+def test_results_are_served(pages: tuple[str, Path]) -> None:
+    assert get(f"{pages[0]}/report.html") == (200, "the report")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/plots/", "/../params.yaml", "/%2e%2e/params.yaml", "/link", "/none.png"]
+)
+def test_nothing_else_is(pages: tuple[str, Path], path: str) -> None:
+    assert get(pages[0] + path)[0] == 404
+
+
+def test_nothing_can_be_written(pages: tuple[str, Path]) -> None:
+    request = urllib.request.Request(f"{pages[0]}/new", data=b"x", method="PUT")
+    with pytest.raises(urllib.error.HTTPError, match="501"):
+        urllib.request.urlopen(request, timeout=5)
+
+
+def test_a_port_taken_by_something_else_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert main(["ui", "--port", str(server.server_port)]) == 2
+    finally:
+        server.shutdown()
+        server.server_close()
+    told = capsys.readouterr().err
+    assert "not by a Prefect server" in told
+    assert "handpose ui --port" in told
+    assert not (tmp_path / ".prefect").exists()
+
+
+def test_a_prefect_server_that_runs_already_is_named(
+    tmp_path: Path, prefect: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ui.serve(tmp_path, int(prefect.api.split(":")[2].split("/")[0]), print)
+    assert "runs at http://127.0.0.1" in capsys.readouterr().out
+
+
+def test_a_server_that_does_not_come_up_is_told_with_its_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "prefect.py").write_text("raise SystemExit('no such database')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    with pytest.raises(ui.UiError, match=r"did not come up.*no such database"):
+        ui.serve(tmp_path, port, print)
+    assert not (tmp_path / OWN).exists()
