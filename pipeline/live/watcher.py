@@ -3,8 +3,8 @@
 `python -m pipeline.live.watcher API FLOW_RUN PID STARTED ROOT WORDS...`, started by the first stage
 of a command, in a session of its own so that Ctrl-C passes it by. A stage cannot close the run,
 since it does not know whether another one follows; DVC knows nothing of Prefect; and nobody but
-DVC's parent is told how DVC ended. So the watcher asks DVC itself: if `dvc status` has nothing left to do for
-what was asked, the command has done it.
+DVC's parent is told how DVC ended. So the watcher asks DVC itself: if `dvc status` has nothing left
+to do for what was asked, the command has done it.
 """
 
 from __future__ import annotations
