@@ -2,7 +2,8 @@
 
 A checkpoint lives in `<folder>/<key>/`, where the key is a hash of the run's identity (parameters,
 digests of labels, shards and code). A run of another identity therefore starts anew beside it, and
-going back to the old parameters finds the old state again.
+going back to the old parameters finds the old state again. A run that is finished keeps its last
+state too, with a mark beside it, for as long as whoever began it wants (`stages/finished.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import io
 import json
 import os
 import pickle
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +25,10 @@ from handpose.errors import HandPoseError
 
 MOST_TOLD = 5
 """Differences told one by one when two records do not match."""
+
+
+MARK = "finished"
+"""File beside the checkpoint of a run whose results are written; it holds what tells them apart."""
 
 
 class CheckpointError(HandPoseError):
@@ -44,6 +48,7 @@ class Checkpoint:
         self.digest = hashlib.sha256(text.encode()).hexdigest()
         self.folder = folder
         self.path = folder / self.digest[:16] / "checkpoint.pt"
+        self.mark = self.path.with_name(MARK)
 
     def __enter__(self) -> Checkpoint:
         """Take the lock.
@@ -106,9 +111,9 @@ class Checkpoint:
             )
         return dict(state)
 
-    def remove(self) -> None:
-        """Forget the run, once its result is written."""
-        shutil.rmtree(self.path.parent, ignore_errors=True)
+    def finish(self, mark: str) -> None:
+        """Note that the results of the run are written; `mark` tells them from all others."""
+        write_durably(self.mark, mark.encode())
 
 
 def write_durably(path: Path, data: bytes | memoryview) -> None:

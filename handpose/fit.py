@@ -55,7 +55,7 @@ class Fitted:
     rows: list[Row]  # of the curve: step and epoch from 1, lr, loss terms, validation metrics
     best_epoch: int  # from 1
     metrics: Row  # of the validation after that epoch
-    seconds: float  # in `fit`, over all its resumptions
+    seconds: float  # in `fit`, over all its resumptions, up to the last checkpoint
 
 
 def fit(
@@ -92,7 +92,10 @@ def fit(
     run = Run(model, recipe)
     if (saved := checkpoint.load()) is not None:
         run.load_state_dict(saved)
-        tell(f"goes on after step {run.step}/{run.steps} from {checkpoint.path}")
+        if run.epoch < recipe.epochs:
+            tell(f"goes on after step {run.step}/{run.steps} from {checkpoint.path}")
+        else:
+            tell(f"was trained before; its results are written anew from {checkpoint.path}")
     pace = Pace(run, tell)
     with Stop(tell) as stop:
         while run.epoch < recipe.epochs:
@@ -152,7 +155,7 @@ class Run:
         self.step = 0  # gradient steps taken
         self.epoch = 0  # epochs taken and validated
         self.best: dict[str, Any] = {}  # epoch, metrics and weights of the best validation
-        self._seconds, self._since = 0.0, time.monotonic()
+        self._seconds, self._since = 0.0, time.monotonic()  # as of the last `state_dict`
 
     @property
     def steps(self) -> int:
@@ -163,11 +166,6 @@ class Run:
     def epoch_begin(self) -> int:
         """Steps that lie before the epoch in work."""
         return self.epoch * self.recipe.steps_per_epoch
-
-    @property
-    def seconds(self) -> float:
-        """Time spent, before the last resumption too."""
-        return self._seconds + time.monotonic() - self._since
 
     def end_epoch(self, validate: Callable[[nn.Module], Row]) -> None:
         """Validate, note the metrics in the curve, and keep the weights if they are the best."""
@@ -195,7 +193,7 @@ class Run:
     def finish(self) -> Fitted:
         """Put the best weights into the model."""
         self.model.load_state_dict(self.best["weights"])
-        return Fitted(self.curve.rows, self.best["epoch"], self.best["metrics"], self.seconds)
+        return Fitted(self.curve.rows, self.best["epoch"], self.best["metrics"], self._seconds)
 
     def state_dict(self) -> dict[str, Any]:
         """All of it as tensors and plain values.
@@ -203,6 +201,8 @@ class Run:
         Raises:
             FitError: the last steps were not finite; such a state is not worth keeping.
         """
+        now = time.monotonic()
+        self._seconds, self._since = self._seconds + now - self._since, now
         return {
             "curve": self.curve.state_dict(),
             "model": self.model.state_dict(),
@@ -211,7 +211,7 @@ class Run:
             "step": self.step,
             "epoch": self.epoch,
             "best": self.best,
-            "seconds": self.seconds,
+            "seconds": self._seconds,
             "rng": rng_state(),
         }
 

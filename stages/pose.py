@@ -35,6 +35,7 @@ from handpose.rng import seed
 from handpose.sample import HandBatch, PoseOutput
 from handpose.trained import ModelRecord, read_record
 from stages.artifacts import digest, run_door
+from stages.finished import forget_recorded, mark_of
 from stages.params import load_params
 from stages.training import LABELS, WORK, TrainingData, teller, write_results
 
@@ -58,6 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     mano = Mano.load(params.hand.mano)
 
+    tell = teller(f"pose {run}")
     device = prepare_device(settings.device, settings.threads)
     seed(settings.seed)
     gesture_net, stage_1 = first_stage(run, data, keys)
@@ -74,6 +76,7 @@ def main(argv: list[str] | None = None) -> None:
         stage_1=stage_1.weights_sha256 if stage_1 else "",
     )
     with Checkpoint(WORK / f"pose-{run}", identity) as checkpoint:
+        forget_recorded(checkpoint, tell)
         fitted = fit(
             net,
             batches=data.train,
@@ -82,13 +85,13 @@ def main(argv: list[str] | None = None) -> None:
             validate=lambda model: validate(model, data.validation(), terms, data.bf16),
             recipe=data.recipe(best=settings.best, maximise=False),
             checkpoint=checkpoint,
-            tell=teller(f"pose {run}"),
+            tell=tell,
         )
         record = data.record("pose", keys, fitted, checkpoint)
         if stage_1:
             record = dataclasses.replace(record, seconds=stage_1.seconds | record.seconds)
         write_results(OUT / run, net=net, record=record, fitted=fitted, started=started)
-        checkpoint.remove()
+        checkpoint.finish(mark_of(OUT / run))
 
 
 def chosen_run(argv: list[str]) -> str:

@@ -25,6 +25,7 @@ from handpose.rng import seed
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.schedules import fine_weight
 from stages.artifacts import run_door
+from stages.finished import forget_recorded, mark_of
 from stages.params import Pretrain, load_params
 from stages.training import WORK, TrainingData, TrainingDataError, teller, write_results
 
@@ -42,10 +43,12 @@ def main() -> None:
     coarse, fine = len(data.coarse), len(data.fine)
     baselines = constant_answers(data.validation(), coarse_classes=coarse, fine_classes=fine)
 
+    tell = teller("pretrain")
     device = prepare_device(settings.device, settings.threads)
     seed(settings.seed)
     net = build_gesture_net(keys, coarse_classes=coarse, fine_classes=fine).to(device)
     with Checkpoint(WORK / "pretrain", data.identity(keys)) as checkpoint:
+        forget_recorded(checkpoint, tell)
         fitted = fit(
             net,
             batches=data.train,
@@ -58,13 +61,13 @@ def main() -> None:
             ),
             recipe=data.recipe(best=settings.best, maximise=settings.best != "loss"),
             checkpoint=checkpoint,
-            tell=teller("pretrain"),
+            tell=tell,
         )
         record = data.record("pretrain", keys, fitted, checkpoint)
         write_results(
             OUT, net=net, record=record, fitted=fitted, started=started, metrics=baselines
         )
-        checkpoint.remove()
+        checkpoint.finish(mark_of(OUT))
 
 
 def forward(net: nn.Module, batch: HandBatch) -> GestureOutput:

@@ -28,8 +28,6 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         assert loaded is not None
         assert torch.equal(loaded.pop("weights"), state["weights"])  # type: ignore[arg-type]
         assert loaded == {"step": 6, "rows": [{"loss": 0.1}], "best": {}}
-        checkpoint.remove()
-        assert checkpoint.load() is None
 
 
 def test_other_parameters_begin_anew_and_the_old_ones_go_on(tmp_path: Path) -> None:
@@ -41,6 +39,16 @@ def test_other_parameters_begin_anew_and_the_old_ones_go_on(tmp_path: Path) -> N
         checkpoint.save({"step": 1})
     with Checkpoint(tmp_path, IDENTITY) as checkpoint:
         assert checkpoint.load() == {"step": 5}
+
+
+def test_a_finished_run_keeps_its_state_and_its_mark(tmp_path: Path) -> None:
+    with Checkpoint(tmp_path, IDENTITY) as checkpoint:
+        checkpoint.save({"step": 5})
+        assert not checkpoint.mark.exists()
+        checkpoint.finish("what came out")
+    with Checkpoint(tmp_path, IDENTITY) as checkpoint:
+        assert checkpoint.load() == {"step": 5}
+        assert checkpoint.mark.read_text() == "what came out"
 
 
 def test_a_checkpoint_put_in_the_place_of_another_is_refused(tmp_path: Path) -> None:

@@ -206,12 +206,20 @@ def test_a_killed_run_with_averaged_weights_ends_with_the_same(tmp_path: Path) -
 
 def test_a_finished_run_only_hands_its_result_out_again(tmp_path: Path) -> None:
     result = train(tmp_path)
-    again = train(tmp_path, batches=killed_at(0))
+    told: list[str] = []
+    again = train(tmp_path, batches=killed_at(0), tell=told.append)
     assert_same(again, result)
+    assert again[1].seconds == result[1].seconds > 0, "all of model.json is as it was"
+    assert "its results are written anew" in told[0]
+
+
+def test_seconds_count_over_resumptions(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(tmp_path, batches=killed_at(6))
     with Checkpoint(tmp_path, IDENTITY) as checkpoint:
         state = checkpoint.load()
     assert state is not None
-    assert again[1].seconds > state["seconds"] > 0, "time goes on counting"
+    assert train(tmp_path)[1].seconds > state["seconds"] > 0
 
 
 def test_sigterm_saves_the_step_in_work_and_ends_the_process(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -62,7 +63,8 @@ def test_a_model_and_all_that_is_told_of_it_are_written(trainable: Path) -> None
 
     manifest = json.loads((OUT / "manifest.json").read_text())
     assert manifest["digests"][str(OUT / "model.safetensors")] == record.weights_sha256
-    assert not list(Path("work/pretrain").glob("*/")), "the live checkpoint is gone"
+    (mark,) = Path("work/pretrain").glob("*/finished")
+    assert mark.read_text() == hashlib.md5((OUT / "model.json").read_bytes()).hexdigest()
 
     params = load_params()
     data = training.TrainingData.open(params.pretrain, image_px=64, handedness="handed")
@@ -81,6 +83,7 @@ def test_a_run_killed_in_the_middle_ends_with_the_same_bytes(
     whole = {name: (OUT / name).read_bytes() for name in ("model.safetensors", "curves.csv")}
 
     shutil.rmtree(OUT)
+    shutil.rmtree("work")
 
     class Killed(BaseException):
         pass
