@@ -175,19 +175,22 @@ def procrustes_align(points: Tensor, truth: Tensor, valid: Tensor | None = None)
 
     Source: Umeyama (1991), eq. 34-42.
     """
-    weight = torch.ones_like(points[..., :1]) if valid is None else valid[..., None].to(points)
-    count = weight.sum(1, keepdim=True)  # (B, 1, 1)
+
+    def weighted(values: Tensor) -> Tensor:
+        return values if valid is None else valid[..., None].to(values) * values
+
+    count = weighted(torch.ones_like(points[..., :1])).sum(1, keepdim=True)  # (B, 1, 1)
     count = torch.where(count >= MIN_PROCRUSTES_POINTS, count, torch.nan)
-    mean, true_mean = ((weight * p).sum(1, keepdim=True) / count for p in (points, truth))
+    mean, true_mean = (weighted(p).sum(1, keepdim=True) / count for p in (points, truth))
     centred, true_centred = points - mean, truth - true_mean
 
-    covariance = (weight * true_centred).mT @ centred  # (B, 3, 3)
+    covariance = weighted(true_centred).mT @ centred  # (B, 3, 3)
     scored = covariance.isfinite().all(-1).all(-1)[:, None, None]
     u, stretch, vh = torch.linalg.svd(torch.where(scored, covariance, 0.0))
     no_flip = torch.ones_like(stretch)  # (B, 3)
     no_flip[:, 2] = torch.linalg.det(u @ vh).sign()
     rotation = (u * no_flip[:, None]) @ vh  # (B, 3, 3)
-    spread = (weight * centred.square()).sum((1, 2), keepdim=True)  # (B, 1, 1)
+    spread = weighted(centred.square()).sum((1, 2), keepdim=True)  # (B, 1, 1)
     scale = (stretch * no_flip).sum(-1)[:, None, None] / spread.clamp(min=1e-12)
     aligned: Tensor = scale * centred @ rotation.mT + true_mean
     return aligned

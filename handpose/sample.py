@@ -68,13 +68,21 @@ class HandBatch:
         return HandBatch(**{f.name: getattr(self, f.name).to(device) for f in fields})
 
 
-def collate(samples: list[HandSample]) -> HandBatch:
-    """A batch of these samples, in their order."""
+def collate(samples: list[HandSample], images: NDArray[np.uint8] | None = None) -> HandBatch:
+    """A batch of these samples, in their order.
+
+    Args:
+        samples: the samples.
+        images: (B, 3, S, S), what the batch shows in place of their own images.
+    """
+    if images is None:
+        images = np.stack([sample.image.transpose(2, 0, 1) for sample in samples])
     arrays = {
         f.name: np.stack([np.asarray(getattr(s, f.name)) for s in samples])
         for f in dataclasses.fields(HandSample)
+        if f.name != "image"
     }
-    arrays["image"] = np.ascontiguousarray(arrays["image"].transpose(0, 3, 1, 2))  # (B, 3, S, S)
+    arrays["image"] = np.ascontiguousarray(images)
     return HandBatch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 

@@ -101,6 +101,10 @@ class Shard(Section):
     view_px: PositiveInt  # side of that view as stored; net.image_px reads it without resampling
     stored_px: PositiveInt  # side of a stored crop: the view and a border for augmentation
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
+    lossless: Literal["never", "auto", "always"] = "never"
+    # never: crops are resampled to stored_px; the same bytes on every machine
+    # always: the photo's own pixels, cut out of its JPEG without decoding; needs libturbojpeg
+    # auto: the photo's own pixels, encoded anew where that library is not: machines may differ
     samples_per_tar: PositiveInt
     seed: NonNegativeInt  # of the one global shuffle
     workers: NonNegativeInt  # processes; 0 takes every core; never changes a byte of the result

@@ -12,23 +12,20 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from handpose.data.crop import affine, square, warp
-from handpose.data.photo import PhotoError, read_photo
+from handpose.data import lossless
+from handpose.data.photo import PhotoError
 from handpose.data.shards import Index, ShardError, Tar, write_tar
 from handpose.data.stored import FIELDS, ORIGIN
-from handpose.hand.camera import warp_intrinsics
 from stages.artifacts import (
     Progress,
     atomic_file,
@@ -37,6 +34,7 @@ from stages.artifacts import (
     write_json,
     write_manifest,
 )
+from stages.cut import cut
 from stages.params import Shard, load_params
 from stages.workers import in_order
 
@@ -83,6 +81,7 @@ def main() -> None:
     """Read the parameters, cut and write every tar, then the index, the rejects, the manifest."""
     started = time.monotonic()
     params = load_params()
+    check_library(params.shard)
     samples = read_members(SAMPLES, MEMBERSHIP)
     with atomic_folder(OUT / "tars") as folder:
         tasks = plan(samples, folder, Path(params.data.root) / "images", params.shard)
@@ -111,6 +110,15 @@ def main() -> None:
     write_manifest(
         OUT / "manifest.json", started=started, counts=counts, outputs=[OUT / "index.json"]
     )
+
+
+def check_library(shard: Shard) -> None:
+    """Raises ShardError when the crops must be cut without decoding but cannot be."""
+    if shard.lossless == "always" and not lossless.available():
+        raise ShardError(
+            "shard.lossless is always, but libjpeg-turbo's library was not found: install it "
+            "(Debian, Ubuntu: apt install libturbojpeg0), or set shard.lossless to auto or never"
+        )
 
 
 def read_members(samples: Path, membership: Path) -> pa.Table:
@@ -158,40 +166,6 @@ def _cut_all(task: Task, rejects: list[Reject]) -> Iterator[tuple[bytes, dict[st
         except PhotoError as error:
             origin = (row["sample_id"], row["split"], row["file_name"])
             rejects.append(Reject(*origin, error.reason, error.detail))
-
-
-def cut(row: Mapping[str, Any], images: Path, shard: Shard) -> tuple[bytes, dict[str, Any]]:
-    """The stored crop of one sample as JPEG, and its label with the camera of the crop.
-
-    Raises:
-        PhotoError: the photo is damaged or of another size than annotated, or the box is empty.
-    """
-    path = images / row["official_split"] / row["file_name"]
-    photo = read_photo(path)
-    if photo.shape[:2] != (row["height"], row["width"]):
-        found, told = f"{photo.shape[1]}x{photo.shape[0]}", f"{row['width']}x{row['height']}"
-        raise PhotoError("image_size", f"{path} is {found} px, its annotation says {told}")
-    try:
-        region = square(row["bbox"], shard.box_scale * shard.stored_px / shard.view_px)
-    except ValueError as error:
-        raise PhotoError("empty_box", f"{path}: {error}") from None
-    A = affine(region, shard.stored_px)
-    label = {key: row[key] for key in ORIGIN} | {key: _array(row[key]) for key in FIELDS}
-    label["K"] = warp_intrinsics(label["K"].reshape(3, 3), A)
-    return _jpeg(warp(photo, A, shard.stored_px), shard.jpeg_quality), label
-
-
-def _array(value: Any) -> Any:
-    """Lists of the parquet file as arrays: flags as bool, numbers as float32."""
-    if not isinstance(value, list):
-        return value
-    return np.array(value, np.bool_ if isinstance(value[0], bool) else np.float32)
-
-
-def _jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
-    """A baseline JPEG of an RGB image."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def write_rejects(path: Path, rejects: list[Reject]) -> None:

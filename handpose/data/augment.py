@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handpose.data.crop import warp
+from handpose.data.crop import Square, warp
 from handpose.sample import HandSample
 
 
@@ -58,25 +58,34 @@ class Augmentation:
 
 
 def apply(
-    move: Move, sample: HandSample, *, view_px: int, out_px: int, twin: tuple[int, int]
+    move: Move, sample: HandSample, *, view: Square, out_px: int, twin: tuple[int, int]
 ) -> HandSample:
     """The network's view of a stored sample: image (out_px, out_px, 3) and all that moves with it.
 
-    Without a move and with out_px = view_px it is the central part of the stored crop, unchanged.
+    Without a move, and with a view of out_px in the middle, it is that part of the stored crop.
 
     Args:
         move: what happens to it.
-        sample: the stored crop, of side view_px plus a border.
-        view_px: side of the network's view in pixels of the stored crop.
+        sample: the stored crop, the view and a border around it.
+        view: what the network would see of it if nothing moved, in its pixels.
         out_px: side of the result.
         twin: coarse and fine class of a mirrored sample: the same gesture of the other hand.
     """
-    A = _pixels(move, sample.image.shape[0], view_px, out_px)
+    moved, A = unwarped(move, sample, view=view, out_px=out_px, twin=twin)
+    planes = np.empty((3, out_px, out_px), np.uint8)
+    render(sample.image, A, move.gain, planes)
+    return dataclasses.replace(moved, image=planes.transpose(1, 2, 0))
+
+
+def unwarped(
+    move: Move, sample: HandSample, *, view: Square, out_px: int, twin: tuple[int, int]
+) -> tuple[HandSample, NDArray[np.float64]]:
+    """The same with the stored image as it is, and A: its pixels -> pixels of the view."""
+    A = _pixels(move, view, out_px)
     Q = _camera(move)
     coarse, fine = twin if move.mirrored else (sample.coarse, sample.fine)
-    return dataclasses.replace(
+    moved = dataclasses.replace(
         sample,
-        image=_tint(warp(sample.image, A, out_px), move.gain),
         K=(A @ sample.K @ Q.T).astype(np.float32),
         joints_cam=(sample.joints_cam @ Q.T).astype(np.float32),
         global_orient=_turn_root(sample, move.angle),
@@ -84,16 +93,17 @@ def apply(
         coarse=coarse,
         fine=fine,
     )
+    return moved, A
 
 
-def _pixels(move: Move, stored_px: int, view_px: int, out_px: int) -> NDArray[np.float64]:
+def _pixels(move: Move, view: Square, out_px: int) -> NDArray[np.float64]:
     """A (3, 3): pixels of the stored crop -> pixels of the network's view."""
-    zoom = move.zoom * out_px / view_px
+    zoom = move.zoom * out_px / view.side
     turn = zoom * _rotation(move.angle)[:2, :2]
-    before, after = (stored_px - 1) / 2, (out_px - 1) / 2 + out_px * np.array(move.shift)
+    after = (out_px - 1) / 2 + out_px * np.array(move.shift)
     A = np.eye(3)
     A[:2, :2] = turn
-    A[:2, 2] = after - turn @ (before, before)
+    A[:2, 2] = after - turn @ (view.x, view.y)
     if move.mirrored:
         A = np.array([[-1, 0, out_px - 1], [0, 1, 0], [0, 0, 1]]) @ A
     return A
@@ -122,9 +132,19 @@ def _turn_root(sample: HandSample, angle: float) -> NDArray[np.float32]:
     return np.asarray(cv2.Rodrigues(turned)[0][:, 0], np.float32)
 
 
-def _tint(image: NDArray[np.uint8], gain: tuple[float, float, float]) -> NDArray[np.uint8]:
-    """The image with each channel multiplied by its gain and clipped; a table, not arithmetic."""
+def render(
+    image: NDArray[np.uint8],
+    A: NDArray[np.float64],
+    gain: tuple[float, float, float],
+    planes: NDArray[np.uint8],
+) -> None:
+    """Fill `planes` (3, S, S) with the image (H, W, 3) seen through A, each channel times its gain.
+
+    Planes are what a batch holds. A gain is a table, not arithmetic.
+    """
+    cv2.split(warp(image, A, planes.shape[-1]), list(planes))
     if gain == (1.0, 1.0, 1.0):
-        return image
-    table = np.clip(np.rint(np.arange(256)[:, None] * gain), 0, 255).astype(np.uint8)  # (256, 3)
-    return np.asarray(cv2.LUT(image, table[None]), np.uint8)
+        return
+    table = np.clip(np.rint(np.arange(256) * np.array(gain)[:, None]), 0, 255).astype(np.uint8)
+    for plane, levels in zip(planes, table, strict=True):
+        cv2.LUT(plane, levels, dst=plane)

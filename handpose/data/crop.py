@@ -7,6 +7,7 @@ the new image is then exactly A @ K, and every projected point lands where its p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -35,6 +36,11 @@ def square(bbox: Sequence[float] | NDArray[np.floating], scale: float) -> Square
     return Square(x + w / 2, y + h / 2, side)
 
 
+def central(image_side: int, side: int) -> Square:
+    """The square of this side in the middle of a square image."""
+    return Square((image_side - 1) / 2, (image_side - 1) / 2, side)
+
+
 def affine(region: Square, side: int) -> NDArray[np.float64]:
     """A (3, 3): pixels of the photo -> pixels of the crop of this region, `side` px wide."""
     zoom, middle = side / region.side, (side - 1) / 2
@@ -50,15 +56,38 @@ def affine(region: Square, side: int) -> NDArray[np.float64]:
 def warp(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
     """The image (H, W, 3) seen through A: (side, side, 3), bilinear, black outside of the image.
 
-    Where A shrinks to less than half, bilinear sampling would leap over source pixels and fine
-    texture would turn into noise: whole blocks of k x k pixels are averaged first.
+    Where A only shifts by whole pixels, the result is that part of the image itself, not a copy.
     """
-    block = int(1 / np.sqrt(abs(np.linalg.det(A[:2, :2]))) + 1e-6)
-    if block >= 2:
-        image = _average(image, block)
-        A = A @ _from_blocks(block)
-    warped = cv2.warpAffine(image, A[:2], (side, side), flags=cv2.INTER_LINEAR)
-    return np.asarray(warped, np.uint8)
+    if (part := _part(image, A, side)) is not None:
+        return part
+    image, A = averaged(image, A)
+    four = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)  # OpenCV warps four channels twice as fast
+    warped = cv2.warpAffine(four, A[:2], (side, side), flags=cv2.INTER_LINEAR)
+    return np.asarray(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), np.uint8)
+
+
+def _part(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray[np.uint8] | None:
+    """What A cuts out, if it does nothing else and all of it lies in the image."""
+    (x, y), (height, width) = -A[:2, 2], image.shape[:2]
+    inside = 0 <= x <= width - side and 0 <= y <= height - side
+    if not (inside and x.is_integer() and y.is_integer() and np.array_equal(A[:2, :2], np.eye(2))):
+        return None
+    return image[int(y) : int(y) + side, int(x) : int(x) + side]
+
+
+def averaged(
+    image: NDArray[np.uint8], A: NDArray[np.float64]
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The image and A as bilinear sampling may take them: never shrunk to less than half.
+
+    There it would leap over source pixels, and fine texture would turn into noise: whole blocks of
+    k x k pixels are averaged first.
+    """
+    (a, b), (c, d) = A[:2, :2].tolist()
+    block = int(1 / math.sqrt(abs(a * d - b * c)) + 1e-6)
+    if block < 2:
+        return image, A
+    return _average(image, block), A @ _from_blocks(block)
 
 
 def _average(image: NDArray[np.uint8], block: int) -> NDArray[np.uint8]:

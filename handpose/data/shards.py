@@ -16,13 +16,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import webdataset as wds
 
-from handpose.data.augment import Augmentation, Move, apply
-from handpose.data.stored import NO_CLASS, ClassIds, decode, encode_label
+from handpose.data import tar
+from handpose.data.augment import Augmentation
+from handpose.data.loading import HERE, Loading
+from handpose.data.stored import ClassIds, encode_label
+from handpose.data.tar import Stored
+from handpose.data.view import View
 from handpose.errors import HandPoseError
-from handpose.sample import HandBatch, HandSample, collate
+from handpose.sample import HandBatch
 
 SHUFFLE_BUFFER = 10_000
 """Samples (as compressed bytes: 60 MB at 128 px) among which an epoch draws the next one.
@@ -81,14 +84,13 @@ class Index:
 def write_tar(path: Path, samples: Iterable[tuple[bytes, Mapping[str, Any]]]) -> Tar:
     """Write samples (JPEG, label) in their order; the same samples give the same bytes.
 
-    The label holds what `stored.py` lists. Time, user and group in the tar are fixed.
+    The label holds what `stored.py` lists.
     """
-    written = 0
-    with path.open("wb") as stream, wds.TarWriter(stream, encoder=False, mtime=0) as tar:
-        for jpeg, label in samples:
-            key = f"{label['sample_id']:09d}"
-            tar.write({"__key__": key, "jpg": jpeg, "json": encode_label(label)})
-            written += 1
+    stored = (
+        Stored(f"{label['sample_id']:09d}", jpeg, encode_label(label)) for jpeg, label in samples
+    )
+    with path.open("wb") as stream:
+        written = tar.write(stream, stored)
     return Tar(path.name, written, path.stat().st_size, _sha256(path))
 
 
@@ -122,8 +124,8 @@ class Shards:
             ) from None
         shards = cls(path.parent, index)
         for tars in index.splits.values():
-            for tar in tars:
-                shards._check_size(tar)
+            for entry in tars:
+                shards._check_size(entry)
         return shards
 
     def batches(
@@ -139,8 +141,9 @@ class Shards:
         skip: int = 0,
         augmentation: Augmentation | None = None,
         buffer: int = SHUFFLE_BUFFER,
+        loading: Loading = HERE,
     ) -> Iterator[HandBatch]:
-        """Batches of a split, on the CPU.
+        """Batches of a split, on the device of `loading`.
 
         With an `epoch` (training) the order and every random move are a pure function of `seed` and
         `epoch`, and the last incomplete batch is dropped. Without one (evaluation) every sample
@@ -157,16 +160,18 @@ class Shards:
             skip: so many batches at the start are passed over without decoding them, to resume.
             augmentation: what training does to a sample; None is nothing.
             buffer: samples among which the next one is drawn.
+            loading: where and how far ahead; order, moves and labels are the same for all.
 
         Raises:
             ShardError: the split is not there or smaller than one training batch; while reading,
-                when a tar was changed or a gesture folder has no class in `labels`.
+                when a tar was changed.
+            ViewError: while reading, when a gesture folder has no class in `labels`.
         """
         count = self._checked_count(split, 1 if epoch is None else batch)
         end = count if epoch is None else count // batch * batch
         order = None if epoch is None else random.Random(f"{seed} {epoch}")
         raws = islice(self._raw_samples(split, order, buffer), skip * batch, end)
-        view = _View(
+        view = View(
             image_px=image_px,
             view_px=self.index.view_px,
             labels=labels,
@@ -174,7 +179,8 @@ class Shards:
             augmentation=augmentation,
             seeds=(seed, epoch or 0),
         )
-        return view.batches(raws, batch)
+        tasks = iter(lambda: list(islice(raws, batch)), [])
+        return loading.batches(tasks, view)
 
     def _checked_count(self, split: str, least: int) -> int:
         count = self.index.count(split)
@@ -188,35 +194,36 @@ class Shards:
 
     def _raw_samples(
         self, split: str, order: random.Random | None, buffer: int
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[Stored]:
         """Undecoded samples of a split, shuffled by `order` if there is one.
 
         The order is made here, anew for each call: webdataset's own shard shuffling repeats the
         first epoch's order for ever.
         """
         tars = list(self.index.splits[split])
-        stages = [lambda: self._sources(tars), wds.tarfile_to_samples()]
-        if order is not None:
-            order.shuffle(tars)
-            stages.append(wds.shuffle(buffer, initial=buffer, rng=order))
-        return iter(wds.DataPipeline(*stages))
+        if order is None:
+            return self._stored(tars)
+        order.shuffle(tars)
+        shuffle = wds.shuffle(buffer, initial=buffer, rng=order)
+        shuffled: Iterator[Stored] = shuffle(self._stored(tars))
+        return shuffled
 
-    def _sources(self, tars: list[Tar]) -> Iterator[dict[str, str]]:
-        """What webdataset opens: each tar, once its content is known to be whole."""
-        for tar in tars:
-            path = self._check_size(tar)
-            if tar.name not in self._verified:
-                if _sha256(path) != tar.sha256:
+    def _stored(self, tars: list[Tar]) -> Iterator[Stored]:
+        """The samples of these tars, each once its content is known to be whole."""
+        for entry in tars:
+            path = self._check_size(entry)
+            if entry.name not in self._verified:
+                if _sha256(path) != entry.sha256:
                     raise _damaged(path, "its SHA-256 is not the one in index.json")
-                self._verified.add(tar.name)
-            yield {"url": str(path)}
+                self._verified.add(entry.name)
+            yield from tar.read(path)
 
-    def _check_size(self, tar: Tar) -> Path:
-        path = self.folder / "tars" / tar.name
+    def _check_size(self, entry: Tar) -> Path:
+        path = self.folder / "tars" / entry.name
         if not path.is_file():
             raise _damaged(path, "not found, but index.json lists it")
-        if path.stat().st_size != tar.bytes:
-            raise _damaged(path, f"{path.stat().st_size} bytes; index.json says {tar.bytes}")
+        if path.stat().st_size != entry.bytes:
+            raise _damaged(path, f"{path.stat().st_size} bytes; index.json says {entry.bytes}")
         return path
 
 
@@ -230,42 +237,3 @@ def _damaged(path: Path, what: str) -> ShardError:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@dataclass(frozen=True)
-class _View:
-    """How stored samples become what the network sees."""
-
-    image_px: int
-    view_px: int
-    labels: Mapping[str, ClassIds]
-    canonical: bool
-    augmentation: Augmentation | None
-    seeds: tuple[int, int]  # seed and epoch
-
-    def batches(self, raws: Iterator[dict[str, Any]], batch: int) -> Iterator[HandBatch]:
-        """Batches of the samples, in their order."""
-        while samples := [self.sample(raw) for raw in islice(raws, batch)]:
-            yield collate(samples)
-
-    def sample(self, raw: Mapping[str, Any]) -> HandSample:
-        """Decode, join the classes, augment."""
-        label = json.loads(raw["json"])
-        ids = self._classes(label)
-        stored = decode(raw["jpg"], label, ids)
-        move, twin = Move(), (ids.twin_coarse, ids.twin_fine)
-        if self.augmentation is not None:
-            # seeded by the sample, so that neither a resume nor a worker process changes the draw
-            move = self.augmentation.draw(np.random.default_rng((*self.seeds, stored.sample_id)))
-        if self.canonical:
-            move, twin = move._replace(mirrored=stored.is_left), (ids.coarse, ids.fine)
-        return apply(move, stored, view_px=self.view_px, out_px=self.image_px, twin=twin)
-
-    def _classes(self, label: Mapping[str, Any]) -> ClassIds:
-        folder = label["seq_name"]
-        if folder not in self.labels and label["kind"] == "gesture":
-            raise ShardError(
-                f"gesture folder {folder!r} (sample {label['sample_id']}) is in the shards but has "
-                "no class in the labels; run `dvc repro` so that both come from the same map"
-            )
-        return self.labels.get(folder, NO_CLASS)

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from handpose.data.crop import Square, central
 from handpose.sample import UNLABELLED, HandSample
+
+VIEW = "view"
+"""Where the network's view lies in the stored image, if not in its middle: x and y of the centre
+and the side, px. Crops cut without decoding begin on the grid of the JPEG's blocks."""
 
 FIELDS = ("K", "joints_cam", "joint_valid", "has_mano", "global_orient", "hand_pose", "betas",
           "is_left", "sample_id")  # fmt: skip
@@ -46,16 +53,27 @@ def read_labels(path: Path) -> dict[str, ClassIds]:
 
 
 def encode_label(label: Mapping[str, Any]) -> bytes:
-    """The JSON of a label: plain values and numpy arrays under the keys FIELDS and ORIGIN."""
-    return json.dumps({key: _plain(label[key]) for key in (*ORIGIN, *FIELDS)}).encode()
+    """The JSON of a label: values and arrays under ORIGIN, FIELDS and, if it is there, VIEW."""
+    keys = (*ORIGIN, *FIELDS, *([VIEW] if VIEW in label else []))
+    return json.dumps(_plain({key: label[key] for key in keys})).encode()
 
 
-def _plain(value: Any) -> Any:
-    """A JSON value; a float32 as the shortest decimal that reads back as the same float32."""
-    if not isinstance(value, np.ndarray):
-        return value
-    flat = value.ravel()
-    return (flat.astype(str).astype(float) if flat.dtype == np.float32 else flat).tolist()
+def _plain(label: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values; a float32 as the shortest decimal that reads back as the same float32."""
+    arrays = {key: value.ravel() for key, value in label.items() if isinstance(value, np.ndarray)}
+    floats = {key: array for key, array in arrays.items() if array.dtype == np.float32}
+    plain = dict(label) | {key: array.tolist() for key, array in arrays.items()}
+    if floats:
+        # all at once: Arrow's conversions cost more than what they convert
+        decimals = pa.array(np.concatenate(list(floats.values()))).cast(pa.string())
+        values = iter(decimals.cast(pa.float64()).to_numpy().tolist())
+        plain |= {key: list(islice(values, len(array))) for key, array in floats.items()}
+    return plain
+
+
+def view_of(label: Mapping[str, Any], image_side: int, view_px: int) -> Square:
+    """The network's view in a stored image: where the label says, else in its middle."""
+    return Square(*label[VIEW]) if VIEW in label else central(image_side, view_px)
 
 
 def decode(jpeg: bytes, label: Mapping[str, Any], ids: ClassIds) -> HandSample:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handpose.data.augment import Augmentation, Move, apply
+from handpose.data.augment import Augmentation, Move, apply, render
+from handpose.data.crop import Square, central
 from handpose.hand.mano import Mano
 from handpose.sample import UNLABELLED, HandSample, collate
 
@@ -50,7 +51,7 @@ def painted(is_left: bool, seed: int = 0) -> HandSample:
 
 
 def view(move: Move, sample: HandSample, out_px: int = VIEW) -> HandSample:
-    return apply(move, sample, view_px=VIEW, out_px=out_px, twin=(30, 40))
+    return apply(move, sample, view=central(STORED, VIEW), out_px=out_px, twin=(30, 40))
 
 
 def dot_near(image: NDArray[np.uint8], uv: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
@@ -95,8 +96,8 @@ def test_without_a_move_it_is_the_middle_of_the_stored_crop_bit_for_bit() -> Non
 @pytest.mark.parametrize("is_left", [False, True])
 def test_mirror_twice_is_identity(is_left: bool) -> None:
     sample, mirror = painted(is_left), Move(mirrored=True)
-    once = apply(mirror, sample, view_px=STORED, out_px=STORED, twin=(30, 40))
-    twice = apply(mirror, once, view_px=STORED, out_px=STORED, twin=(3, 5))
+    once = apply(mirror, sample, view=central(STORED, STORED), out_px=STORED, twin=(30, 40))
+    twice = apply(mirror, once, view=central(STORED, STORED), out_px=STORED, twin=(3, 5))
     assert (once.is_left, once.coarse, once.fine) == (not is_left, 30, 40)
     np.testing.assert_array_equal(once.image, sample.image[:, ::-1])
     for field in dataclasses.fields(HandSample):
@@ -105,7 +106,9 @@ def test_mirror_twice_is_identity(is_left: bool) -> None:
 
 def test_a_mirrored_camera_keeps_its_focal_length_and_mirrors_its_centre() -> None:
     sample = painted(False)
-    mirrored = apply(Move(mirrored=True), sample, view_px=STORED, out_px=STORED, twin=(30, 40))
+    mirrored = apply(
+        Move(mirrored=True), sample, view=central(STORED, STORED), out_px=STORED, twin=(30, 40)
+    )
     expected = sample.K.copy()
     expected[0, 2] = STORED - 1 - expected[0, 2]
     np.testing.assert_allclose(mirrored.K, expected, rtol=1e-6)
@@ -167,7 +170,7 @@ def test_gain_is_per_channel_clipped_and_keeps_black() -> None:
 def test_a_sample_without_class_stays_so_when_mirrored() -> None:
     none = (UNLABELLED, UNLABELLED)
     sample = dataclasses.replace(painted(False), coarse=UNLABELLED, fine=UNLABELLED)
-    moved = apply(Move(mirrored=True), sample, view_px=VIEW, out_px=VIEW, twin=none)
+    moved = apply(Move(mirrored=True), sample, view=central(STORED, VIEW), out_px=VIEW, twin=none)
     assert (moved.coarse, moved.fine) == none
 
 
@@ -193,3 +196,29 @@ def test_a_range_of_zero_does_not_disturb_the_other_draws() -> None:
     all_of_it, part = EVERYTHING.draw(rngs[0]), fewer.draw(rngs[1])
     assert part == all_of_it._replace(zoom=1.0, mirrored=False)
     assert rngs[0].random() == rngs[1].random()
+
+
+def test_a_view_off_the_middle_moves_as_one_in_the_middle() -> None:
+    """A crop cut on a block's corner, and the same hand in the middle of a larger one."""
+    move, sample = EVERYTHING.draw(np.random.default_rng(1)), painted(False)
+    off = dataclasses.replace(
+        sample,
+        image=np.ascontiguousarray(sample.image[5:, 9:]),
+        K=(np.array([[1, 0, -9], [0, 1, -5], [0, 0, 1]]) @ sample.K).astype(np.float32),
+    )
+    place = Square((STORED - 1) / 2 - 9, (STORED - 1) / 2 - 5, VIEW)
+    one = apply(move, off, view=place, out_px=VIEW, twin=(30, 40))
+    other = view(move, sample)
+    np.testing.assert_allclose(one.K, other.K, atol=2e-4)
+    inner = slice(24, 72)  # the cut-off border is black in one of them
+    difference = one.image[inner, inner].astype(int) - other.image[inner, inner]
+    assert np.abs(difference).max() <= 1
+
+
+def test_render_fills_the_planes_it_is_given() -> None:
+    batch = np.zeros((2, 3, VIEW, VIEW), np.uint8)
+    sample, move = painted(False), Move(gain=(0.5, 1.0, 1.5))
+    A = np.array([[1.0, 0, -16], [0, 1, -16], [0, 0, 1]])
+    render(sample.image, A, move.gain, batch[1])
+    assert not batch[0].any()
+    np.testing.assert_array_equal(batch[1].transpose(1, 2, 0), view(move, sample).image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -67,3 +68,20 @@ def test_shrinking_averages_fine_texture_instead_of_leaping_over_it() -> None:
     stripes[:, 1::4] = stripes[:, 2::4] = 200  # bilinear sampling of every fourth sees only white
     crop = warp(stripes, affine(Square(47.5, 47.5, 96), 24), 24)
     np.testing.assert_allclose(crop.astype(float), 100, atol=1)
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.4])
+def test_four_channels_warp_as_three_do(turn: float) -> None:
+    photo = np.random.default_rng(1).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    c, s = 1.1 * np.cos(turn), 1.1 * np.sin(turn)
+    A = np.array([[c, -s, 7.3], [s, c, -11.9], [0, 0, 1]])
+    plain = cv2.warpAffine(photo, A[:2], (64, 64), flags=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(warp(photo, A, 64), plain)
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (-12, -3), (4, -3), (-70, -50), (-12.5, -3)])
+def test_a_shift_is_what_the_warp_makes_of_it(shift: tuple[float, float]) -> None:
+    photo = np.random.default_rng(1).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    A = np.array([[1.0, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]])
+    plain = cv2.warpAffine(photo, A[:2], (64, 64), flags=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(warp(photo, A, 64), plain)

@@ -15,11 +15,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from handpose.data import shards
 from handpose.data import stored as stored_sample
+from handpose.data import view
 from handpose.data.augment import Augmentation
+from handpose.data.loading import Loading
 from handpose.data.shards import Index, ShardError, Shards, write_tar
+from handpose.data.stored import VIEW as PLACE
 from handpose.data.stored import ClassIds, encode_label
+from handpose.data.view import ViewError
 from handpose.sample import UNLABELLED, HandBatch
 
 STORED, VIEW, OUT = 20, 14, 14
@@ -186,12 +189,46 @@ def test_resuming_gives_the_batches_of_an_unbroken_epoch(
         return original(jpeg, label, classes)
 
     original = stored_sample.decode
-    monkeypatch.setattr(shards, "decode", counting)
+    monkeypatch.setattr(view, "decode", counting)
     rest = list(read(folder, "train", epoch=3, seed=5, augmentation=EVERYTHING, skip=4))
     assert len(rest) == len(whole) - 4
     for one, other in zip(rest, whole[4:], strict=True):
         assert_same(one, other)
     assert decoded == ids(iter(rest))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("skip", [0, 4])
+def test_threads_change_no_bit_of_an_epoch(folder: Path, threads: int, skip: int) -> None:
+    options: dict[str, Any] = {"epoch": 3, "seed": 5, "augmentation": EVERYTHING, "skip": skip}
+    here = list(read(folder, "train", **options))
+    ahead = list(read(folder, "train", loading=Loading(threads), **options))
+    assert len(here) == len(ahead) == SAMPLES // 8 - skip
+    for one, other in zip(here, ahead, strict=True):
+        assert_same(one, other)
+
+
+def test_damage_is_told_through_threads_too(folder: Path) -> None:
+    tar = folder / "tars" / "test-000000.tar"
+    tar.write_bytes(tar.read_bytes()[::-1])
+    with pytest.raises(ShardError, match=r"test-000000\.tar: its SHA-256"):
+        next(read(folder, "test", loading=Loading(2)))
+
+
+def test_a_label_may_say_where_the_view_lies(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (STORED, 2 * STORED, 3), dtype=np.uint8)
+    jpeg = cv2.imencode(".png", image[..., ::-1])[1].tobytes()  # without a loss
+    place = [4 + (VIEW - 1) / 2, 1 + (VIEW - 1) / 2, VIEW]
+    (tmp_path / "tars").mkdir()
+    tar = write_tar(tmp_path / "tars" / "test-000000.tar", [(jpeg, stored(0)[1] | {PLACE: place})])
+    text = json.dumps(Index(STORED, VIEW, {"test": (tar,)}).to_json())
+    (tmp_path / "index.json").write_text(text, encoding="utf-8")
+    batch = next(read(tmp_path, "test", image_px=VIEW))
+    expected = image[1 : 1 + VIEW, 4 : 4 + VIEW].transpose(2, 0, 1)
+    np.testing.assert_array_equal(batch.image[0].numpy(), expected)
+    np.testing.assert_allclose(
+        batch.K[0].numpy(), stored(0)[1]["K"] - np.array([[0, 0, 4], [0, 0, 1], [0, 0, 0]])
+    )
 
 
 def cameras(folder: Path, **options: Any) -> dict[int, torch.Tensor]:
@@ -247,7 +284,7 @@ def test_canonical_mode_mirrors_left_hands_only_and_keeps_their_class(folder: Pa
 
 
 def test_a_gesture_folder_without_class_is_told(folder: Path) -> None:
-    with pytest.raises(ShardError, match=r"'0103_fake_gun' \(sample 1\).*run `dvc repro`"):
+    with pytest.raises(ViewError, match=r"'0103_fake_gun' \(sample 1\).*run `dvc repro`"):
         next(read(folder, "test", {"0003_fake_gun": LABELS["0003_fake_gun"]}))
 
 

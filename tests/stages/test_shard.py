@@ -17,6 +17,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from handpose.data import lossless
 from handpose.data.shards import ShardError, Shards
 from handpose.data.stored import ClassIds
 from stages import shard
@@ -150,7 +151,22 @@ def test_train_is_shuffled_by_the_seed_and_the_others_are_in_order(workplace: Pa
     assert orders[0] != sorted(orders[0])
 
 
-def test_the_stored_camera_projects_joints_to_their_dots(workplace: Path) -> None:
+WITH_LIBRARY = pytest.param(
+    "always",
+    marks=pytest.mark.skipif(not lossless.available(), reason="needs apt install libturbojpeg0"),
+)
+
+
+@pytest.fixture(params=["never", "auto", WITH_LIBRARY])
+def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of shard.lossless; `auto` as on a machine without the library."""
+    if request.param == "auto":
+        monkeypatch.setattr(lossless, "_library", lambda: None)
+    return str(request.param)
+
+
+def test_the_stored_camera_projects_joints_to_their_dots(workplace: Path, mode: str) -> None:
+    set_params(lossless=mode)
     shard.main()
     batches = Shards.open(shard.OUT).batches("train", batch=14, image_px=96, labels=LABELS)
     batch = next(batches)
@@ -189,7 +205,8 @@ def test_rows_of_the_parquet_in_another_order_change_nothing(workplace: Path) ->
     assert digest(shard.OUT / "tars") == before
 
 
-def test_lost_photos_are_counted_and_named_and_the_others_kept(workplace: Path) -> None:
+def test_lost_photos_are_counted_and_named_and_the_others_kept(workplace: Path, mode: str) -> None:
+    set_params(lossless=mode)
     image_of(0).unlink()
     content = image_of(1).read_bytes()
     image_of(1).write_bytes(content[: len(content) // 2])
@@ -269,13 +286,23 @@ def test_a_missing_input_names_the_stage_that_makes_it(
         shard.main()
 
 
-def test_an_empty_box_is_rejected_with_its_reason(workplace: Path) -> None:
+def test_an_empty_box_is_rejected_with_its_reason(workplace: Path, mode: str) -> None:
+    set_params(lossless=mode)
     rows = pq.read_table(shard.SAMPLES).to_pylist()
     rows[5]["bbox"][2:] = [0, 0]
     shutil.rmtree(shard.SAMPLES.parent)
     write_samples(rows, shard.SAMPLES)
     shard.main()
     assert [(row["sample_id"], row["reason"]) for row in rejects()] == [("5", "empty_box")]
+
+
+def test_what_must_be_lossless_is_refused_without_the_library(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lossless, "_library", lambda: None)
+    set_params(lossless="always")
+    with pytest.raises(ShardError, match=r"apt install libturbojpeg0\), or set shard\.lossless"):
+        shard.main()
 
 
 def test_relabelling_cannot_reach_the_shards() -> None:

@@ -1,0 +1,74 @@
+"""A batch warped by torch: what OpenCV makes of each image, to a rounding."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from handpose.data.augment import render
+from handpose.data.batch_warp import stack_images, warp_batch
+
+STORED, OUT = 86, 64
+
+
+def photo(seed: int, height: int = STORED, width: int = STORED) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return np.asarray(cv2.GaussianBlur(noise, (0, 0), 2), np.uint8)
+
+
+def matrix(seed: int) -> NDArray[np.float64]:
+    """Turned, zoomed, shifted, every other one mirrored; corners of the image come into view."""
+    rng = np.random.default_rng(seed)
+    angle, zoom = rng.uniform(-0.6, 0.6), rng.uniform(0.6, 1.3)
+    c, s = zoom * np.cos(angle), zoom * np.sin(angle)
+    centre = rng.uniform(-4, 4, 2) + (OUT - 1) / 2
+    A = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    A[:2, 2] = centre - A[:2, :2] @ np.full(2, (STORED - 1) / 2)
+    mirror = np.array([[-1.0, 0, OUT - 1], [0, 1, 0], [0, 0, 1]])
+    return mirror @ A if seed % 2 else A
+
+
+def by_opencv(
+    images: list[NDArray[np.uint8]], matrices: list[NDArray[np.float64]], gain: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    batch = np.empty((len(images), 3, OUT, OUT), np.uint8)
+    for image, A, g, planes in zip(images, matrices, gain, batch, strict=True):
+        red, green, blue = g.tolist()
+        render(image, A, (red, green, blue), planes)
+    return batch
+
+
+@pytest.mark.parametrize("sizes", [[(86, 86)] * 6, [(86, 86), (70, 80), (86, 60)] * 2])
+def test_it_agrees_with_opencv(sizes: list[tuple[int, int]]) -> None:
+    images = [photo(seed, *size) for seed, size in enumerate(sizes)]
+    matrices = [matrix(seed) for seed in range(len(images))]
+    rng = np.random.default_rng(0)
+    gain = rng.uniform(0.7, 1.3, (len(images), 3)).astype(np.float32)
+    found = warp_batch(
+        stack_images(images), torch.from_numpy(np.stack(matrices)), torch.from_numpy(gain), OUT
+    )
+    expected = by_opencv(images, matrices, gain)
+    assert found.shape == expected.shape and found.dtype == torch.uint8
+    difference = np.abs(found.numpy().astype(int) - expected)
+    assert difference.max() <= 3  # OpenCV rounds where it samples to 1/32 px or so
+    assert difference.mean() < 0.3
+
+
+def test_images_of_one_size_are_stacked_as_they_are_and_others_end_in_black() -> None:
+    one, other = photo(0, 4, 5), photo(1, 3, 6)
+    stack = stack_images([one, other]).numpy()
+    assert stack.shape == (2, 4, 6, 3)
+    np.testing.assert_array_equal(stack[0, :, :5], one)
+    np.testing.assert_array_equal(stack[1, :3], other)
+    assert not stack[0, :, 5:].any() and not stack[1, 3:].any()
+
+
+def test_a_whole_shift_changes_no_pixel() -> None:
+    image = photo(0)
+    A = torch.tensor([[1.0, 0, -11], [0, 1, -7], [0, 0, 1]], dtype=torch.float64)
+    found = warp_batch(stack_images([image]), A[None], torch.ones(1, 3), OUT)
+    expected = image[7 : 7 + OUT, 11 : 11 + OUT].transpose(2, 0, 1)
+    np.testing.assert_array_equal(found[0].numpy(), expected)

@@ -1,0 +1,77 @@
+"""Loading ahead: the same results in the same order, errors in their place, no thread left."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from handpose.data import loading
+from handpose.data.loading import AHEAD, HERE, Loading, ahead
+
+
+def threads_of_ours() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name.startswith(("batch", "samples"))]
+
+
+def slow_first(number: int) -> int:
+    time.sleep(0.02 if number % 3 == 0 else 0)
+    return number * number
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_results_come_in_the_order_of_the_tasks(threads: int) -> None:
+    assert list(ahead(slow_first, iter(range(20)), threads)) == [n * n for n in range(20)]
+    assert not threads_of_ours()
+
+
+def test_so_many_tasks_are_begun_and_no_more() -> None:
+    taken = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = ahead(slow_first, tasks(), 2)
+    next(results)
+    time.sleep(0.2)
+    # those of AHEAD, the one that waits for room, and the one whose result was given away
+    assert 2 * AHEAD <= len(taken) <= 2 * AHEAD + 2
+    results.close()
+    assert not threads_of_ours()
+
+
+def test_an_error_comes_in_its_place_and_ends_the_rest() -> None:
+    def fail(number: int) -> int:
+        if number == 3:
+            raise ValueError("three")
+        return number
+
+    results = ahead(fail, iter(range(10)), 2)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(results)
+    assert not threads_of_ours()
+
+
+def test_an_error_of_the_tasks_comes_after_what_was_read() -> None:
+    def tasks() -> Iterator[int]:
+        yield 1
+        raise OSError("the disk is gone")
+
+    results = ahead(slow_first, tasks(), 2)
+    assert next(results) == 1
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(results)
+
+
+def test_a_cpu_trains_without_threads_and_a_gpu_with_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Loading.on(torch.device("cpu")) == HERE == Loading(0, torch.device("cpu"))
+    cuda = torch.device("cuda", 0)
+    for cores, threads in ((1, 1), (2, 1), (6, 5), (64, loading.MOST_THREADS)):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        assert Loading.on(cuda) == Loading(threads, cuda)
