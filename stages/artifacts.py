@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,8 +23,8 @@ T = TypeVar("T")
 def run_door(main: Callable[[], None], name: str) -> int:
     """Exit code of a door: 0, or 2 with a plain message for what the user can mend.
 
-    A full disk or a refused permission is the user's to mend too; every other exception is ours
-    and keeps its traceback.
+    A full disk or a refused permission is the user's to mend too, and Ctrl-C is the user's wish
+    (130, as a shell tells it); every other exception is ours and keeps its traceback.
     """
     try:
         main()
@@ -41,6 +42,9 @@ def run_door(main: Callable[[], None], name: str) -> int:
             flush=True,
         )
         return 2
+    except KeyboardInterrupt:
+        print(f"{name}: stopped by Ctrl-C; run again to go on", file=sys.stderr, flush=True)
+        return 128 + signal.SIGINT
     return 0
 
 

@@ -19,7 +19,7 @@ DVC_LOCK = Path("dvc.lock")
 
 
 def mark_of(out: Path) -> str:
-    """What `dvc.lock` calls the results in `out`: the MD5 of model.json, which no two runs share."""
+    """What `dvc.lock` calls the results in `out`: MD5 of model.json, which no two runs share."""
     return hashlib.md5((out / "model.json").read_bytes(), usedforsecurity=False).hexdigest()
 
 
@@ -42,7 +42,8 @@ def forget_recorded(checkpoint: Checkpoint, tell: Callable[[str], None]) -> None
     }
     if others:
         tell(
-            f"{len(others)} other unfinished or unrecorded runs left {sum(others.values()) / 1e6:.0f} "
-            "MB, taken up when their parameters and labels come back; if that will not be: "
+            f"{len(others)} other unfinished or unrecorded runs left "
+            f"{sum(others.values()) / 1e6:.0f} MB, taken up when their parameters and labels come "
+            "back; if that will not be: "
             f"rm -r {' '.join(map(str, others))}"
         )

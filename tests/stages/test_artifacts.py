@@ -90,6 +90,14 @@ def test_full_disk_is_told_and_exits_2(capsys: pytest.CaptureFixture[str]) -> No
     assert "Free space" in message
 
 
+def test_ctrl_c_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    assert run_door(interrupt, "shard") == 130
+    assert capsys.readouterr().err == "shard: stopped by Ctrl-C; run again to go on\n"
+
+
 def test_our_own_faults_keep_their_traceback() -> None:
     def fault() -> None:
         raise KeyError("joint")

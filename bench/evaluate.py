@@ -1,0 +1,114 @@
+"""What scoring half a million hands costs: `python -m bench.evaluate [SAMPLES] [--rounds N]`.
+
+The metrics of the evaluation on random joints, in chunks, against a loop over samples as one would
+write it first (timed on a part and scaled; CPU time of one thread): one SVD in numpy for each
+sample, and a mean over joints one by one. Both must agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.measure import cpu, medians, one_thread, peak_mb, table
+from handpose.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
+
+JOINTS = 21
+CHUNK = 4096
+LOOP_SAMPLES = 5000
+AGREE_MM = 1e-3
+
+Floats = NDArray[np.float32]
+
+
+def hands(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Joints (count, 21, 3) m of nobody: predicted and true, centimetres apart."""
+    rng = torch.Generator().manual_seed(seed)
+    truth = torch.randn(count, JOINTS, 3, generator=rng).mul_(0.05)  # in place: memory is measured
+    points = torch.randn(count, JOINTS, 3, generator=rng).mul_(0.01).add_(truth)
+    return points, truth
+
+
+def procrustes_loop(points: Floats, truth: Floats) -> list[float]:
+    """PA-MPJPE of each sample, mm; one SVD at a time."""
+    return [_procrustes(p, t) for p, t in zip(points, truth, strict=True)]
+
+
+def _procrustes(points: Floats, truth: Floats) -> float:
+    mean, true_mean = points.mean(0), truth.mean(0)
+    centred, true_centred = points - mean, truth - true_mean
+    u, stretch, vh = np.linalg.svd(centred.T @ true_centred)
+    rotation = vh.T @ u.T
+    if np.linalg.det(rotation) < 0:
+        vh[2] *= -1
+        stretch[2] *= -1
+        rotation = vh.T @ u.T
+    scale = stretch.sum() / (centred**2).sum()
+    aligned = scale * centred @ rotation.T + true_mean
+    return float(1000 * np.sqrt(((aligned - truth) ** 2).sum(1)).mean())
+
+
+def mpjpe_loop(points: Floats, truth: Floats) -> list[float]:
+    """Wrist-relative MPJPE of each sample, mm; joint by joint."""
+    errors = []
+    for p, t in zip(points, truth, strict=True):
+        p, t = p - p[0], t - t[0]
+        joints = [np.sqrt(((p[j] - t[j]) ** 2).sum()) for j in range(1, JOINTS)]
+        errors.append(float(1000 * np.mean(joints)))
+    return errors
+
+
+def chunked(metric: Callable[[Tensor, Tensor], Tensor], points: Tensor, truth: Tensor) -> Tensor:
+    """The metric of all samples (N,), a few thousand at a time."""
+    parts = zip(torch.split(points, CHUNK), torch.split(truth, CHUNK), strict=True)
+    return torch.cat([metric(p, t) for p, t in parts])
+
+
+def mpjpe(points: Tensor, truth: Tensor) -> Tensor:
+    """As `protocols.score` calls it."""
+    return wrist_mpjpe_mm(points, truth, torch.ones(points.shape[:2], dtype=torch.bool))
+
+
+def compare(
+    name: str,
+    loop: Callable[[Floats, Floats], list[float]],
+    metric: Callable[[Tensor, Tensor], Tensor],
+    hands_: tuple[Tensor, Tensor],
+    rounds: int,
+) -> None:
+    few = [part[:LOOP_SAMPLES].numpy() for part in hands_]
+    apart = np.abs(np.array(loop(*few)) - metric(*(torch.from_numpy(p) for p in few)).numpy()).max()
+    ways: dict[str, Callable[[], int]] = {
+        f"{name}, loop": lambda: len(loop(*few)),
+        f"{name}, ours": lambda: len(chunked(metric, *hands_)),
+    }
+    seconds = medians(ways, rounds, cpu)
+    print(table(seconds, [f"{name}, loop"]))
+    (slow, fast), count = seconds.values(), len(hands_[0])
+    print(
+        f"{slow / fast:.0f} times faster: {count * fast:.2f} s for {count}, differ {apart:.1e} mm"
+    )
+    if not apart < AGREE_MM:
+        raise SystemExit(f"{name}: the loop and ours differ by {apart} mm")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What scoring half a million hands costs.")
+    parser.add_argument("samples", nargs="?", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    one_thread()
+    data = hands(options.samples)
+    before = peak_mb()
+    compare("PA-MPJPE", procrustes_loop, pa_mpjpe_mm, data, options.rounds)
+    compare("MPJPE", mpjpe_loop, mpjpe, data, options.rounds)
+    print(f"peak memory {peak_mb():.0f} MB, of which {peak_mb() - before:.0f} MB beyond the joints")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""What cutting crops costs: `python -m bench.shard [SAMPLES] [--rounds N]`.
+
+CPU time per sample of one process, medians of rounds that take turns, against
+
+- floor: `cv2.imdecode`, a slice of the photo's own pixels, `cv2.imencode`, nothing else;
+- floor, resampled: the same with `cv2.warpAffine` to `stored_px` in place of the slice;
+- straightforward: `cv2.imread`, a warp in floats, `webdataset.ShardWriter` with its JSON;
+
+then how much faster two processes are than one (wall time), and the largest one's memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import webdataset as wds
+
+from bench.measure import cpu, medians, one_thread, peak_mb, table
+from bench.photos import samples, write_photos
+from handpose.data import lossless
+from handpose.data.crop import Square, affine, square
+from stages.params import Shard
+from stages.shard import Task, Written, write
+from stages.workers import in_order
+
+SHARD = Shard(
+    box_scale=1.4,
+    view_px=256,
+    stored_px=342,
+    jpeg_quality=95,
+    lossless="never",
+    samples_per_tar=5000,
+    seed=0,
+    workers=1,
+)
+"""As the profile interhand26m has it."""
+
+
+def region_of(row: dict[str, Any]) -> Square:
+    """What is stored of a photo."""
+    return square(row["bbox"], SHARD.box_scale * SHARD.stored_px / SHARD.view_px)
+
+
+def crop_matrix(row: dict[str, Any]) -> Any:
+    """Photo -> stored crop, as warpAffine takes it."""
+    return affine(region_of(row), SHARD.stored_px)[:2]
+
+
+def codec(contents: list[bytes], rows: list[dict[str, Any]], *, resampled: bool) -> int:
+    """Decode, crop, encode: nothing that a crop could be made without."""
+    side = SHARD.stored_px
+    for place, row in enumerate(rows):
+        content = np.frombuffer(contents[place % len(contents)], np.uint8)
+        photo = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR))
+        if resampled:
+            crop = cv2.warpAffine(photo, crop_matrix(row), (side, side))
+        else:
+            x, y, side_px = region_of(row)
+            rows_, columns = (
+                slice(max(int(c - side_px / 2), 0), int(c + side_px / 2)) for c in (y, x)
+            )
+            crop = photo[rows_, columns]
+        cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, SHARD.jpeg_quality])
+    return len(rows)
+
+
+def straightforward(folder: Path, images: Path, rows: list[dict[str, Any]]) -> int:
+    """What one would write first."""
+    side = (SHARD.stored_px, SHARD.stored_px)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, SHARD.jpeg_quality]
+    with wds.ShardWriter(str(folder / "plain-%06d.tar"), maxcount=5000, verbose=0) as writer:
+        for row in rows:
+            photo = np.asarray(cv2.imread(str(images / "train" / row["file_name"])))
+            floats = cv2.cvtColor(photo, cv2.COLOR_BGR2RGB).astype(np.float32)
+            crop = cv2.warpAffine(floats, crop_matrix(row), side)
+            bgr = cv2.cvtColor(np.clip(crop, 0, 255).astype(np.uint8), cv2.COLOR_RGB2BGR)
+            jpeg = cv2.imencode(".jpg", bgr, quality)[1].tobytes()
+            writer.write({"__key__": f"{row['sample_id']:09d}", "jpg": jpeg, "json": row})
+    return len(rows)
+
+
+def ours(folder: Path, images: Path, rows: pa.Table, mode: str) -> int:
+    """The stage's own, one tar."""
+    shard = SHARD.model_copy(update={"lossless": mode})
+    written = write(Task(folder / f"{mode}.tar", rows, images, shard))
+    assert written.tar.samples == rows.num_rows
+    return written.tar.samples
+
+
+def without_library(way: Callable[[], int]) -> int:
+    """As on a machine where libturbojpeg is not installed."""
+    with mock.patch.object(lossless, "_library", lambda: None):
+        return way()
+
+
+class Timed(NamedTuple):
+    """A tar and when it was written, on the clock that all processes share."""
+
+    start: float
+    end: float
+    written: Written
+
+
+def timed_write(task: Task) -> Timed:
+    one_thread()
+    start = time.monotonic()
+    written = write(task)
+    return Timed(start, time.monotonic(), written)
+
+
+def rate(folder: Path, images: Path, rows: pa.Table, workers: int, mode: str, tars: int) -> float:
+    """Samples a second while every process is at work; their start, once a run, is left out."""
+    shard = SHARD.model_copy(update={"lossless": mode})
+    tasks = [Task(folder / f"{n:06d}.tar", rows, images, shard) for n in range(tars)]
+    done = list(in_order(timed_write, iter(tasks), workers))
+    window = (max(t.start for t in done[:workers]), min(t.end for t in done[-workers:]))
+    inside = [t for t in done if t.start >= window[0] and t.end <= window[1]]
+    return sum(t.written.tar.samples for t in inside) / (window[1] - window[0])
+
+
+def compare(work: Path, count: int, rounds: int, *, progressive: bool) -> None:
+    paths = write_photos(work, 100, progressive=progressive)
+    images = work / "images"
+    rows = samples(work, paths, count)
+    listed, contents = rows.to_pylist(), [path.read_bytes() for path in paths]
+    kind = "progressive" if progressive else "baseline"
+    print(
+        f"\n{kind} photos of {np.mean([len(c) for c in contents]) / 1000:.1f} KB, {count} samples"
+    )
+    ways: dict[str, Callable[[], int]] = {
+        "floor": partial(codec, contents, listed, resampled=False),
+        "floor, resampled": partial(codec, contents, listed, resampled=True),
+        "straightforward": partial(straightforward, work, images, listed),
+        "ours, resampled": partial(ours, work, images, rows, "never"),
+        "ours, re-encoded": partial(without_library, partial(ours, work, images, rows, "auto")),
+    }
+    if lossless.available():
+        ways["ours, lossless"] = partial(ours, work, images, rows, "always")
+    print(table(medians(ways, rounds, cpu), ["floor", "floor, resampled", "straightforward"]))
+    files = {"plain": "plain-000000", "resampled": "never", "re-encoded": "auto"}
+    for name, file in (files | {"lossless": "always"}).items():
+        if (tar := work / f"{file}.tar").is_file():
+            print(f"{name}: {tar.stat().st_size / count / 1000:.1f} KB a sample in the tar")
+
+
+def scale(work: Path, rounds: int) -> None:
+    print("\nsamples a second, one and two processes (wall time)")
+    images = work / "images"
+    rows = samples(work, sorted(images.rglob("*.jpg")), 250)
+    for mode in ("never", "always") if lossless.available() else ("never",):
+        ratios = []
+        for _ in range(rounds):
+            one, two = (rate(work, images, rows, n, mode, 12 * n) for n in (1, 2))
+            ratios.append((two / one, one, two))
+        gain, one, two = sorted(ratios)[len(ratios) // 2]
+        print(f"lossless {mode:6}: {one:6.0f} and {two:6.0f}: {gain:.2f} times")
+    print(
+        f"peak memory: this process {peak_mb():.0f} MB, "
+        f"a worker {peak_mb(resource.RUSAGE_CHILDREN):.0f} MB"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What cutting crops costs.")
+    parser.add_argument("samples", nargs="?", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    one_thread()
+    for progressive in (False, True):
+        work = Path(tempfile.mkdtemp(prefix="bench-shard-"))
+        try:
+            compare(work, options.samples, options.rounds, progressive=progressive)
+            if progressive:
+                scale(work, min(3, options.rounds))
+        finally:
+            shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main()

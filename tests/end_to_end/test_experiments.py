@@ -1,0 +1,108 @@
+"""docs/experiments.md, line by line, on the tiny profile."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.lab import Lab
+
+pytestmark = pytest.mark.end_to_end
+
+PAGE = Path(__file__).parents[2] / "docs" / "experiments.md"
+PATIENCE_S = 300.0
+
+
+@pytest.fixture
+def lab(
+    tiny_run: Path, tmp_path: Path, environ_of: Callable[[Path], dict[str, str]]
+) -> Iterator[Lab]:
+    folder = Path(shutil.copytree(tiny_run, tmp_path / "clone", symlinks=True))
+    lab = Lab(folder, {**environ_of(folder), "COLUMNS": "300"})
+    yield lab
+    lab.close()
+
+
+def lines() -> list[str]:
+    """Commands of the page, in their order."""
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    found = (line.split("#")[0].strip() for block in blocks for line in block.splitlines())
+    return [line for line in found if line]
+
+
+def wait_for_the_queue(lab: Lab) -> str:
+    """The queue's last word."""
+    deadline = time.monotonic() + PATIENCE_S
+    while re.search("Running|Queued", told := lab.do("dvc queue status")):
+        assert time.monotonic() < deadline, told
+        time.sleep(1)
+    return told
+
+
+def checkpoints(lab: Lab) -> set[Path]:
+    return {path.relative_to(lab.folder) for path in lab.folder.glob("work/*/*/*")}
+
+
+def test_the_page(lab: Lab) -> None:
+    (run_one, queue_seeds, run_all, queue_more, start, status, show, apply, *rest) = lines()
+    remove, back, checkout, logs, remove_failed = rest
+
+    told = lab.do(run_one)
+    assert "Stage 'pretrain' didn't change" in told
+    assert told.count("Running stage") == 3
+    before = checkpoints(lab)
+
+    lab.do(back)
+    lab.do(checkout)
+    assert "up to date" in lab.do("dvc status")
+    lab.do(queue_seeds)
+    told = lab.do(run_all)
+    assert told.count("Running stage 'pose'") == 2
+    assert checkpoints(lab) == before, "a queued run keeps its checkpoints in its copy"
+
+    lab.do(queue_more)
+    lab.do(start)
+    lab.do(status)
+    assert wait_for_the_queue(lab).count("Success") == 1
+
+    told = lab.do(show)
+    for name in ("slow", "seed-1", "seed-2", "sure", "full_model.mpjpe_mm", "pose.lr", "pose.seed"):
+        assert name in told
+    assert "models/" not in told
+    rows = {name: line for line in told.splitlines() for name in re.findall(r"\[(.*?)\]", line)}
+    assert len({rows[name].split("]")[1] for name in ("slow", "seed-1", "seed-2")}) == 3
+    assert max(map(len, told.splitlines())) < 300
+
+    lab.do(apply)
+    assert "seed: 2" in (lab.folder / "params.yaml").read_text("utf-8")
+    assert "up to date" in lab.do("dvc status"), "its results came along"
+    lab.do(remove)
+    assert "slow" not in lab.do("dvc exp list")
+    lab.do(back)
+    lab.do(checkout)
+    assert "up to date" in lab.do("dvc status")
+    assert not lab.do("git status --porcelain")
+
+    lab.do("dvc exp run --queue -n fast -S pose.lr=fast")
+    lab.do(start)
+    assert "Failed" in wait_for_the_queue(lab)
+    assert "pose.lr: Input should be a valid number" in lab.do(logs)
+    lab.do(remove_failed)
+    assert "Failed" not in lab.do(status)
+
+
+def test_a_value_that_cannot_be(lab: Lab) -> None:
+    told = lab.do("dvc exp run -S pose.lr=fast", expect=255)
+    assert "pose.lr: Input should be a valid number" in told
+    assert "Traceback" not in told
+    assert "exited with 2" in told
+    assert "Could not override" in lab.do("dvc exp run -S pose.lrate=1", expect=255)
+    lab.do("git checkout params.yaml")
+    lab.do("dvc checkout --quiet")
+    assert "up to date" in lab.do("dvc repro"), "earlier results are safe"
+    assert not lab.do("dvc exp list")
