@@ -109,7 +109,7 @@ def test_a_full_disk_under_the_checkpoints(lab: Lab, small_disk: Callable[..., N
     """There is space for one, and none for the next one beside it."""
     lab.configure(pretrain={"lr": 0.002, "checkpoint_every_s": 0})
     shutil.rmtree(lab.folder / "work", ignore_errors=True)
-    small_disk(lab.folder / "work", 40)
+    small_disk(lab.folder / "work", 30)
     told = lab.do("dvc repro pretrain", expect=255)
     assert "pretrain: No space left on device" in told
     assert "exited with 2" in told
