@@ -139,9 +139,10 @@ class Progress:
         self._told = now
         rate = self.done / max(now - self.started, 1e-9)
         left = (self.total - self.done) / max(rate, 1e-9)
+        speed = f"{rate:.0f}" if rate >= 100 else f"{rate:.3g}"
         tail = f", {note}" if note else ""
         print(
-            f"{self.name}: {self.done}/{self.total} {self.unit}, {rate:.3g}/s, "
+            f"{self.name}: {self.done}/{self.total} {self.unit}, {speed}/s, "
             f"{left:.0f} s left{tail}",
             flush=True,
         )
