@@ -28,6 +28,8 @@ WORST: tuple[Kind, ...] = ("FAILED", "CRASHED", "CANCELLED")
 
 KEEP_TRYING_S = 600.0
 PAUSE_S = 3.0
+LAST_WORDS_S = 10.0
+"""A stage whose dvc was killed saves its state first, and then says itself how it ended."""
 
 
 def start(run: FlowRun, command: Command, root: Path) -> None:
@@ -71,6 +73,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def close(run: FlowRun, left: set[str] | None) -> int:
     """Give the run and its stages their final states, where they have none."""
+    patience = time.monotonic() + LAST_WORDS_S
+    while "RUNNING" in run.refresh().values() and time.monotonic() < patience:
+        time.sleep(PAUSE_S / 3)
     whole, stages = verdict(run.refresh(), left)
     for stage, state in stages.items():
         run.set_task_state(stage, state)

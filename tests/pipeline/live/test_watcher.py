@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,24 @@ def test_only_a_run_with_nothing_left_to_do_shows_as_completed() -> None:
         assert watcher.verdict({"a": kind}, None)[0].kind != "COMPLETED"
 
 
-def test_the_run_is_closed_once(prefect: Any) -> None:
+def test_a_stage_may_say_itself_how_it_ended(prefect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It saves its state first, which takes longer than the watcher's question to dvc."""
+    run = FlowRun.of_command(
+        Server(prefect.api), {"a": Stage("a", "a", (), ())}, key="1", name="dvc repro", tags=[]
+    )
+    run.task("a")
+    run.set_task_state("a", State("RUNNING"))
+
+    last_words = State("CRASHED", message="dvc was killed")
+    timer = threading.Timer(0.5, run.set_task_state, ("a", last_words))
+    timer.start()
+    watcher.close(run, {"a"})
+    timer.join()
+    assert prefect.task("a")["state"]["message"] == "dvc was killed"
+
+
+def test_the_run_is_closed_once(prefect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher, "LAST_WORDS_S", 0.0)
     dag = {"a": Stage("a", "a", (), ())}
     run = FlowRun.of_command(Server(prefect.api), dag, key="1", name="dvc repro", tags=[])
     run.task("a")
