@@ -7,38 +7,37 @@ reason), folders.csv (histogram), split.json (who is in which split), manifest.j
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import groupby
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
-from handpose.data.camera_frame import RestWrist, into_camera
-from handpose.data.hand_view import UNKNOWN, Origin, Reject, View, views
-from handpose.data.interhand import OFFICIAL_SPLITS, Annotations, official_splits
-from handpose.data.photo import PhotoError, read_photo
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from handpose.data.camera_frame import RestWrist, seen, take
+from handpose.data.hand_join import read_split
+from handpose.data.hand_rows import HandRows
+from handpose.data.hand_view import UNKNOWN, Reject
+from handpose.data.interhand import OFFICIAL_SPLITS, official_splits
 from handpose.errors import HandPoseError
 from handpose.hand.mano import Mano
-from stages.artifacts import Progress, digest, run_door, write_json, write_manifest
+from stages.artifacts import Progress, atomic_file, digest, run_door, write_json, write_manifest
+from stages.histogram import Histogram
 from stages.params import LABELLED_SPLITS, SPLITS, Ingest, load_params
-from stages.samples import (
-    Samples,
-    join,
-    rejects_table,
-    samples_table,
-    split_lists,
-    split_of,
-    write_folders,
-    write_table,
-)
+from stages.photo_check import check_photos
+from stages.rejects import in_order, reasons, rejects_table, told, two_hands_table
+from stages.samples import SamplesFile, samples_table, split_of, write_table
+from stages.selection import select
 
 OUT = Path("data/ingest")
+REJECTS = OUT / "rejects.parquet"
 
-PHOTOS_AT_A_TIME = 2000
+ROWS_AT_A_TIME = 20_000
+"""Annotations that are in memory as arrays of float64 at a time: 30 MB for each array of joints."""
 
 
 class IngestError(HandPoseError):
@@ -52,32 +51,38 @@ def main() -> None:
     root = Path(params.data.root)
     official = official_splits(root)
     rest_wrist = RestWrist(Mano.load(params.hand.mano).rest_wrist)
-    parts: list[Samples] = []
-    rejects: list[Reject] = []
-    for split in official:
-        found, unused = read_split(root, split, rest_wrist, params.ingest)
-        parts += found
-        rejects += unused
-
-    rejects.sort(key=lambda reject: _order(reject.origin))
-    write_table(OUT / "rejects.parquet", rejects_table(rejects))  # first, for what may be wrong
-    if not any(part.views for part in parts):
-        raise IngestError(f"no sample is left of {len(rejects)} annotations; {_told(rejects)}")
-    samples = join(parts)
-    check_subjects(samples.views, rejects, params.ingest)
-    check_labelled(samples.views, rejects, params.ingest)
-
-    splits = [split_of(view.origin, params.ingest) for view in samples.views]
     source = {"source_digest": digest(root / "annotations")}  # new annotations, new shards
-    table = samples_table(samples, splits).replace_schema_metadata(source)
-    write_table(OUT / "samples.parquet", table)
-    write_folders(OUT / "folders.csv", samples.views, rejects, params.ingest)
-    write_json(OUT / "split.json", split_lists(samples.views, splits))
+    histogram = Histogram()
+    unused: list[pa.Table] = []
+    left_out: Counter[str] = Counter()
+    with (
+        atomic_file(OUT / "samples.parquet") as partial,
+        SamplesFile(partial, source) as samples,
+    ):
+        for split in official:
+            for used, rejected in read(root, split, rest_wrist, params.ingest, left_out):
+                if used is not None:
+                    samples.write(used)
+                    histogram.add_samples(used)
+                unused.append(rejected)
+        rejects = with_splits(in_order(pa.concat_tables(unused)), params.ingest)
+        histogram.add_rejects(rejects)
+        write_table(REJECTS, rejects.drop_columns("split"))  # whatever else is wrong
+        if samples.count == 0:
+            lost = told(rejects, REJECTS)
+            raise IngestError(f"no sample is left of {len(rejects)} annotations; {lost}")
+        check_subjects(histogram, rejects, params.ingest)
+        check_labelled(histogram, rejects, params.ingest)
+
+    histogram.write(OUT / "folders.csv")
+    members = histogram.members
+    write_json(OUT / "split.json", {split: members[split].told() for split in SPLITS})
     counts = {
-        "annotations": len(samples.views) + len(rejects),
-        "samples": {split: splits.count(split) for split in SPLITS},
-        "without_mano_fit": int((~samples.hands.has_mano).sum()),
-        "rejected": _reasons(rejects),
+        "annotations": samples.count + len(rejects) + left_out.total(),
+        "samples": {split: members[split].samples for split in SPLITS},
+        "without_mano_fit": sum(members[split].without_mano_fit for split in SPLITS),
+        "rejected": reasons(rejects),
+        **left_out,  # by choice
     }
     print(f"ingest: {counts}")
     names = ("samples.parquet", "rejects.parquet", "folders.csv", "split.json")
@@ -86,62 +91,66 @@ def main() -> None:
     )
 
 
-def read_split(
-    root: Path, split: str, rest_wrist: RestWrist, ingest: Ingest
-) -> tuple[list[Samples], list[Reject]]:
-    """One official split: its samples, in one part a capture, and its rejects."""
-    annotations = Annotations.read(root, split)
-    progress = Progress("ingest", len(annotations.hands), f"{split} annotations")
-    usable: list[View] = []
-    rejects: list[Reject] = []
-    for found in progress.over(views(annotations)):
-        if isinstance(found, Reject):
-            rejects.append(found)
-        else:
-            usable.append(found)
-    usable.sort(key=lambda view: _order(view.origin))
-    if ingest.check_images:
-        usable, unused = check_photos(usable, root / "images" / split)
-        rejects += unused
-    parts = []
-    for _, capture in groupby(usable, key=lambda view: view.origin.capture):
-        kept, hands, unused = into_camera(
-            list(capture), rest_wrist, min_valid_joints=ingest.min_valid_joints
-        )
-        parts.append(Samples(kept, hands))
-        rejects += unused
-    return parts, rejects
+def read(
+    root: Path, split: str, rest_wrist: RestWrist, ingest: Ingest, left_out: Counter[str]
+) -> Iterator[tuple[pa.Table | None, pa.Table]]:
+    """One official split, some annotations at a time: samples, if any, and rejects.
+
+    What the parameters leave out is counted in `left_out`, and no photo of it is opened.
+    """
+    rows, two_hands, rejects = read_split(root, split)
+    rows, by_choice = select(rows, ingest)
+    left_out += by_choice
+    yield None, pa.concat_tables([two_hands_table(split, two_hands), rejects_table(rejects)])
+    progress = Progress("ingest", len(rows), f"{split} hands")
+    for some in parts(rows):
+        good, rejects = some, []
+        if ingest.check_images:
+            good, rejects = check_photos(some, root / "images" / split)
+        used = None
+        if len(good):
+            used, unseen = into_table(good, rest_wrist, ingest)
+            rejects += unseen
+        yield used, rejects_table(rejects)
+        progress.step(len(some))
 
 
-def check_photos(usable: list[View], images: Path) -> tuple[list[View], list[Reject]]:
-    """The views whose photo is whole and of the annotated size, and the others as rejects."""
-    progress = Progress("ingest", len(usable), "photos")
-    faults: list[Reject | None] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding the GIL
-        for start in range(0, len(usable), PHOTOS_AT_A_TIME):
-            some = usable[start : start + PHOTOS_AT_A_TIME]
-            faults += progress.over(pool.map(partial(photo_fault, images=images), some))
-    good = [view for view, fault in zip(usable, faults, strict=True) if fault is None]
-    return good, [fault for fault in faults if fault is not None]
+def parts(rows: HandRows) -> Iterator[HandRows]:
+    """The rows by capture, and no more than `ROWS_AT_A_TIME` together."""
+    captures = np.flatnonzero(np.diff(rows.table["capture"].to_numpy())) + 1
+    ends = [0, *captures.tolist(), len(rows)]
+    for begin, end in pairwise(ends):
+        for start in range(begin, end, ROWS_AT_A_TIME):
+            yield rows.slice(start, min(start + ROWS_AT_A_TIME, end))
 
 
-def photo_fault(view: View, images: Path) -> Reject | None:
-    """What is wrong with a view's photo, if anything."""
-    path = images / view.origin.file_name
-    try:
-        height, width = read_photo(path).shape[:2]
-    except PhotoError as error:
-        return Reject(view.origin, error.reason, error.detail)
-    if (width, height) == (view.width, view.height):
-        return None
-    detail = f"{path} is {width}x{height} px, its annotation says {view.width}x{view.height}"
-    return Reject(view.origin, "image_size", detail)
+def into_table(
+    rows: HandRows, rest_wrist: RestWrist, ingest: Ingest
+) -> tuple[pa.Table, list[Reject]]:
+    """The rows that can be used, at least one given, as rows of samples.parquet; and the others."""
+    hands, faults = seen(rows.in_world(), rest_wrist, min_valid_joints=ingest.min_valid_joints)
+    kept = np.setdiff1d(np.arange(len(rows)), [fault.place for fault in faults])
+    rejects = [Reject(rows.origin(row), reason, detail) for row, reason, detail in faults]
+    good = rows.take(kept) if faults else rows
+    splits = split_of(rows.official_split, good.table["subject"].to_numpy(), ingest)
+    return samples_table(good, take(hands, kept) if faults else hands, splits), rejects
 
 
-def check_subjects(used: Sequence[View], rejects: Sequence[Reject], ingest: Ingest) -> None:
+def with_splits(rejects: pa.Table, ingest: Ingest) -> pa.Table:
+    """Rejects with their split as a further column."""
+    splits = np.empty(len(rejects), object)
+    official = rejects["official_split"].to_numpy()
+    subjects = rejects["subject"].fill_null(UNKNOWN).to_numpy()
+    for name in OFFICIAL_SPLITS:
+        splits[official == name] = split_of(name, subjects[official == name], ingest)
+    return rejects.append_column("split", pa.array(splits, pa.string()))
+
+
+def check_subjects(histogram: Histogram, rejects: pa.Table, ingest: Ingest) -> None:
     """IngestError when a held-out subject does not exist: mistyped, they would be trained on."""
-    origins = [view.origin for view in used] + [reject.origin for reject in rejects]
-    there = {o.subject for o in origins if o.official_split == "train"} - {UNKNOWN}
+    lost = rejects.filter(pc.equal(rejects["official_split"], "train"))["subject"]
+    there = set(lost.drop_null().unique().to_pylist())
+    there |= {subject for split in LABELLED_SPLITS for subject in histogram.members[split].subjects}
     unknown = [
         f"ingest.{key} names {sorted(set(held_out) - there)}"
         for key, held_out in (
@@ -157,44 +166,17 @@ def check_subjects(used: Sequence[View], rejects: Sequence[Reject], ingest: Inge
         )
 
 
-def check_labelled(used: Sequence[View], rejects: Sequence[Reject], ingest: Ingest) -> None:
+def check_labelled(histogram: Histogram, rejects: pa.Table, ingest: Ingest) -> None:
     """IngestError when train, validation or test has no sample of a gesture folder."""
-    gestures = (view for view in used if view.kind == "gesture")
-    count = Counter(split_of(view.origin, ingest) for view in gestures)
     for split in LABELLED_SPLITS:
-        if count[split] == 0:
-            lost = [reject for reject in rejects if split_of(reject.origin, ingest) == split]
+        if histogram.members[split].of_gesture_folders == 0:
+            lost = rejects.filter(pc.equal(rejects["split"], split))
             raise IngestError(
                 f"split {split} has no sample of a gesture folder, so nothing is labelled there. "
                 f"params.yaml holds out of official train: ingest.validation_subjects "
                 f"{list(ingest.validation_subjects)}, ingest.test_subjects "
-                f"{list(ingest.test_subjects)}. In {split} {_told(lost)}"
+                f"{list(ingest.test_subjects)}. In {split} {told(lost, REJECTS)}"
             )
-
-
-def _order(origin: Origin) -> tuple[int, int, str, int, str, int]:
-    """The order of samples, whatever that of the annotations; the id settles what is left open."""
-    split = OFFICIAL_SPLITS.index(origin.official_split)
-    place = (origin.capture, origin.seq_name, origin.frame, origin.camera)
-    return split, *place, origin.annotation_id
-
-
-def _reasons(rejects: Sequence[Reject]) -> dict[str, int]:
-    """How many rejects for each reason, the most frequent first."""
-    return dict(Counter(reject.reason for reject in rejects).most_common())
-
-
-def _told(rejects: Sequence[Reject]) -> str:
-    """The rejects in words: a table of reasons and an example."""
-    if not rejects:
-        return "no annotation was rejected"
-    table = "".join(f"\n  {n:>8} {reason}" for reason, n in _reasons(rejects).items())
-    first = rejects[0]
-    return (
-        f"{len(rejects)} annotations were rejected:{table}\nfor example annotation "
-        f"{first.origin.annotation_id}: {first.reason} {first.detail}\nAll are in "
-        f"{OUT / 'rejects.parquet'}"
-    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from handpose.errors import HandPoseError
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+UnderHalf = Annotated[float, Field(ge=0, lt=0.5)]
 Stride = Literal[4, 8, 16, 32]  # of HRNet's four levels
 
 
@@ -73,6 +74,8 @@ class Ingest(Section):
     test_subjects: tuple[int, ...]  # of official train: labelled evaluation, never trained on
     min_valid_joints: PositiveInt  # fewer valid joints in a view: rejected, with that reason
     check_images: bool  # decode every image once to find missing, truncated and black ones
+    cameras_per_instant: NonNegativeInt = 0  # views of a moment that train; 0 takes all
+    trim_ends: UnderHalf = 0.0  # share of a gesture sequence, at each end, that is not trained on
 
     @pydantic.model_validator(mode="after")
     def _disjoint(self) -> Ingest:

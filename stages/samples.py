@@ -1,13 +1,11 @@
-"""The tables that `ingest` leaves: samples, rejects, folders, and who is in which split."""
+"""samples.parquet: a row a sample, written while the next ones are being read."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-from collections import Counter
-from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,110 +13,112 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from handpose.data.camera_frame import HandsInCamera
-from handpose.data.hand_view import UNKNOWN, Origin, Reject, View, folder_kind
+from handpose.data.hand_rows import HandRows
 from stages.artifacts import atomic_file
-from stages.params import SPLITS, Ingest
+from stages.params import Ingest
+
+ROWS_PER_GROUP = 1 << 16
+"""Rows that are written at a time: 40 MB. A smaller table is one group, however it was made."""
+
+ORIGIN = (
+    "annotation_id",
+    "official_split",
+    "capture",
+    "subject",
+    "seq_name",
+    "camera",
+    "frame",
+    "file_name",
+)
 
 
-class Samples(NamedTuple):
-    """Annotations that are used, in the order of their `sample_id`."""
-
-    views: list[View]
-    hands: HandsInCamera
-
-
-def join(parts: Sequence[Samples]) -> Samples:
-    """All parts, at least one, as one."""
-    fields = zip(*(part.hands for part in parts), strict=True)
-    return Samples(
-        [view for part in parts for view in part.views],
-        HandsInCamera(*(np.concatenate(field) for field in fields)),
-    )
+def split_of(
+    official_split: str, subjects: NDArray[np.int64], ingest: Ingest
+) -> NDArray[np.object_]:
+    """Our split of annotations (N,): official train is divided by subject, others stay whole."""
+    if official_split != "train":
+        return np.full(len(subjects), f"official_{official_split}", object)
+    splits = np.full(len(subjects), "train", object)
+    splits[np.isin(subjects, ingest.validation_subjects)] = "validation"
+    splits[np.isin(subjects, ingest.test_subjects)] = "test"
+    return splits
 
 
-def split_of(origin: Origin, ingest: Ingest) -> str:
-    """Our split of an annotation: official train is divided by subject, the others stay whole."""
-    if origin.official_split != "train":
-        return f"official_{origin.official_split}"
-    if origin.subject in ingest.test_subjects:
-        return "test"
-    return "validation" if origin.subject in ingest.validation_subjects else "train"
-
-
-def samples_table(samples: Samples, splits: Sequence[str]) -> pa.Table:
-    """samples.parquet: a row a sample; float32, vectors as lists of fixed length."""
-    views, hands = samples
-    columns: dict[str, Any] = {"sample_id": pa.array(range(len(views)), pa.int64())}
-    columns |= _transposed([view.origin for view in views])
-    del columns["hand_type"]  # told by is_left
-    columns["split"] = splits
-    for name in ("kind", "width", "height", "is_left"):
-        columns[name] = [getattr(view, name) for view in views]
+def samples_table(rows: HandRows, hands: HandsInCamera, splits: NDArray[np.object_]) -> pa.Table:
+    """Rows of samples.parquet but for `sample_id`; float32, vectors as lists of fixed length."""
+    columns: dict[str, Any] = {}
+    official = pa.repeat(pa.scalar(rows.official_split), len(rows))
+    columns |= {name: official if name == "official_split" else rows.plain(name) for name in ORIGIN}
+    columns["split"] = pa.array(splits, pa.string())
+    columns["kind"] = pa.array(rows.kinds(), pa.string())
+    columns |= {name: rows.plain(name) for name in ("width", "height")}
+    columns["is_left"] = rows.is_left()
     columns |= {name: _column(field) for name, field in hands._asdict().items()}
     return pa.table(columns)
-
-
-def _transposed(origins: Sequence[Origin]) -> dict[str, Sequence[Any]]:
-    return dict(zip(Origin._fields, zip(*origins, strict=True), strict=True))
 
 
 def _column(field: NDArray[Any]) -> pa.Array:
     """A column of scalars (N,), or of flat lists (N, ...)."""
     flat = pa.array(field.ravel(), pa.bool_() if field.dtype == np.bool_ else pa.float32())
-    return flat if field.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, field[0].size)
+    if field.ndim == 1:
+        return flat
+    return pa.FixedSizeListArray.from_arrays(flat, int(np.prod(field.shape[1:])))
 
 
-def rejects_table(rejects: Sequence[Reject]) -> pa.Table:
-    """rejects.parquet: a row an annotation that is not used; null for what it does not tell."""
-    columns = {
-        name: pa.array(
-            [None if (part := getattr(r.origin, name)) in (UNKNOWN, "") else part for r in rejects],
-            pa.int64() if kind is int else pa.string(),
-        )
-        for name, kind in get_type_hints(Origin).items()
-    }
-    columns |= {
-        name: pa.array([getattr(reject, name) for reject in rejects], pa.string())
-        for name in ("reason", "detail")
-    }
-    return pa.table(columns)
+class SamplesFile:
+    """samples.parquet in the making; use it as a context manager, and not without a sample.
+
+    The same rows give the same bytes, in whatever parts they come.
+    """
+
+    def __init__(self, path: Path, metadata: dict[str, str]) -> None:
+        """`metadata` is kept beside the schema."""
+        self.count = 0
+        self._path, self._metadata = path, metadata
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._pool = ThreadPoolExecutor(1)  # pyarrow compresses without holding the GIL
+        self._written: Future[None] | None = None
+
+    def __enter__(self) -> SamplesFile:
+        """Nothing is opened before the first row."""
+        return self
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows; they are numbered here."""
+        numbers = pa.array(np.arange(self.count, self.count + len(table)))
+        self._waiting.append(table.add_column(0, "sample_id", numbers))
+        self.count += len(table)
+        while sum(map(len, self._waiting)) >= ROWS_PER_GROUP:
+            whole = pa.concat_tables(self._waiting)
+            self._hand_over(whole.slice(0, ROWS_PER_GROUP))
+            self._waiting = [whole.slice(ROWS_PER_GROUP)]
+
+    def _hand_over(self, table: pa.Table) -> None:
+        """Have a group written beside what follows, after the one before it."""
+        if self._written is not None:
+            self._written.result()
+        self._written = self._pool.submit(self._write_group, table)
+
+    def _write_group(self, table: pa.Table) -> None:
+        table = table.combine_chunks().replace_schema_metadata(self._metadata)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+        self._writer.write_table(table)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType) -> None:
+        """Write what waits, unless there was an exception, and close."""
+        rest = [table for table in self._waiting if len(table)]
+        with self._pool:
+            if kind is None and rest:
+                self._hand_over(pa.concat_tables(rest))
+        if kind is None and self._written is not None:
+            self._written.result()  # a full disk is told here
+        if self._writer is not None:
+            self._writer.close()
 
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a parquet file atomically; the same rows give the same bytes."""
     with atomic_file(path) as partial:
         pq.write_table(table, partial, compression="zstd")
-
-
-def write_folders(
-    path: Path, views: Sequence[View], rejects: Sequence[Reject], ingest: Ingest
-) -> None:
-    """folders.csv: how many annotations of each folder, split and hand are used and are not."""
-    used, unused = (
-        Counter((item.origin.seq_name, split_of(item.origin, ingest), item.origin.hand_type)
-                for item in items)
-        for items in (views, rejects)
-    )  # fmt: skip
-    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("folder", "kind", "split", "hand", "samples", "rejects"))
-        for key in sorted(used | unused):
-            writer.writerow((key[0], folder_kind(key[0]), *key[1:], used[key], unused[key]))
-
-
-def split_lists(views: Sequence[View], splits: Sequence[str]) -> dict[str, Any]:
-    """split.json: subjects and counts of each split, and a hash of its list of photos.
-
-    The hash is SHA-256 of one line `<official split>/<file name>` a sample, in order of sample_id.
-    """
-    lists = {}
-    for split in SPLITS:
-        members = [view for view, own in zip(views, splits, strict=True) if own == split]
-        lines = (f"{v.origin.official_split}/{v.origin.file_name}\n" for v in members)
-        lists[split] = {
-            "subjects": sorted({view.origin.subject for view in members}),
-            "samples": len(members),
-            "of_gesture_folders": sum(view.kind == "gesture" for view in members),
-            "photos_sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
-        }
-    return lists

@@ -6,7 +6,7 @@ Reasons for a reject told here: nan_in_joints, too_few_joints, behind_camera, em
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handpose.data.hand_view import Reject, View
-from handpose.data.interhand import Fit, FloatArray
+from handpose.data.interhand import FLAGS, Camera, Fit, FloatArray, Instant
 from handpose.hand.camera import project, root_to_camera, world_to_camera
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_axis_angle
@@ -26,6 +26,18 @@ NEAR_M = 0.01
 """A hand nearer to the camera's plane than this is no photo of a hand."""
 
 NO_FIT = Fit(np.zeros(3), np.zeros(45), np.zeros(10), np.zeros(3))
+
+
+class HandsInWorld(NamedTuple):
+    """N hands before their cameras; camera, joints and fit with a first axis of N."""
+
+    camera: Camera
+    instant: Instant  # joints (N, 21, 3) m and joint_valid (N, 21) of that very hand
+    visible: BoolArray  # (N, 42) in InterHand2.6M's order
+    size: NDArray[np.int64]  # (N, 2) width and height of the photo, px
+    is_left: BoolArray  # (N,)
+    has_mano: BoolArray  # (N,)
+    fit: Fit  # anything finite where there is none
 
 
 class HandsInCamera(NamedTuple):
@@ -55,6 +67,14 @@ class RestWrist:
         return self._mean + betas @ self._slope
 
 
+class Fault(NamedTuple):
+    """Why one hand cannot be used."""
+
+    place: int
+    reason: str
+    detail: str
+
+
 def into_camera(
     views: Sequence[View], rest_wrist: RestWrist, *, min_valid_joints: int
 ) -> tuple[list[View], HandsInCamera, list[Reject]]:
@@ -62,14 +82,44 @@ def into_camera(
 
     `views` holds at least one.
     """
-    joints, valid = _joints(views)  # (N, 21, 3) m, camera; (N, 21)
-    finite, ahead = np.isfinite(joints).all(-1), joints[..., 2] >= NEAR_M
-    K = np.stack([view.camera.K for view in views])
-    # what has no image is put somewhere harmless, and masked
-    uv = project(np.where((valid & finite & ahead)[..., None], joints, [0.0, 0.0, 1.0]), K)
-    bbox = _box(uv, valid, np.array([(view.width, view.height) for view in views]))
+    hands, faults = seen(in_world(views), rest_wrist, min_valid_joints=min_valid_joints)
+    bad = {fault.place for fault in faults}
+    kept = [i for i in range(len(views)) if i not in bad]
+    rejects = [Reject(views[i].origin, reason, detail) for i, reason, detail in faults]
+    return [views[i] for i in kept], take(hands, kept), rejects
 
-    rejects: dict[int, Reject] = {}
+
+def in_world(views: Sequence[View]) -> HandsInWorld:
+    """Views, at least one, as arrays."""
+    flags = b"".join(view.visible for view in views)
+    left = [int(view.is_left) for view in views]
+    return HandsInWorld(
+        camera=Camera(*map(np.stack, zip(*(view.camera for view in views), strict=True))),
+        instant=Instant(
+            np.stack([view.instant.joints[i] for view, i in zip(views, left, strict=True)]),
+            np.stack([view.instant.joint_valid[i] for view, i in zip(views, left, strict=True)]),
+        ),
+        visible=np.frombuffer(flags, np.bool_).reshape(-1, FLAGS),
+        size=np.array([(view.width, view.height) for view in views]),
+        is_left=np.array(left, np.bool_),
+        has_mano=np.array([view.fit is not None for view in views]),
+        fit=Fit(*map(np.stack, zip(*(view.fit or NO_FIT for view in views), strict=True))),
+    )
+
+
+def seen(
+    hands: HandsInWorld, rest_wrist: RestWrist, *, min_valid_joints: int
+) -> tuple[HandsInCamera, list[Fault]]:
+    """Hands as their cameras see them, and which of them cannot be used, in their order."""
+    joints, valid = _joints(hands)  # (N, 21, 3) m, camera; (N, 21)
+    finite, ahead = np.isfinite(joints).all(-1), joints[..., 2] >= NEAR_M
+    # what has no image is put somewhere harmless, and masked
+    shown = (valid & finite & ahead)[..., None]
+    bbox = _box(
+        project(np.where(shown, joints, [0.0, 0.0, 1.0]), hands.camera.K), valid, hands.size
+    )
+
+    faults: dict[int, Fault] = {}
     for reason, bad, detail in (
         ("nan_in_joints", (valid & ~finite).any(1), "a valid joint is not a number"),
         ("too_few_joints", valid.sum(1) < min_valid_joints, f"fewer than {min_valid_joints} valid"),
@@ -77,32 +127,29 @@ def into_camera(
         ("empty_box", (bbox[:, 2:] <= 0).any(1), "the valid joints span no area inside the photo"),
     ):
         for i in np.flatnonzero(bad).tolist():
-            rejects.setdefault(i, Reject(views[i].origin, reason, detail))
-    kept = [i for i in range(len(views)) if i not in rejects]
-    has_mano = np.array([view.fit is not None for view in views])
-    hands = HandsInCamera(
+            faults.setdefault(i, Fault(i, reason, detail))
+    in_camera = HandsInCamera(
         bbox,
-        K,
+        hands.camera.K,
         np.where(valid[..., None], joints, 0.0),
         valid,
-        has_mano,
-        *(np.where(has_mano[:, None], part, 0.0) for part in _mano(views, rest_wrist)),
+        hands.has_mano,
+        *(np.where(hands.has_mano[:, None], part, 0.0) for part in _mano(hands, rest_wrist)),
     )
-    return (
-        [views[i] for i in kept],
-        HandsInCamera(**{name: field[kept] for name, field in hands._asdict().items()}),
-        [rejects[i] for i in sorted(rejects)],
-    )
+    return in_camera, [faults[i] for i in sorted(faults)]
 
 
-def _joints(views: Sequence[View]) -> tuple[FloatArray, BoolArray]:
+def take(hands: HandsInCamera, kept: Sequence[int] | NDArray[Any]) -> HandsInCamera:
+    """Some of the hands."""
+    return HandsInCamera(**{name: field[kept] for name, field in hands._asdict().items()})
+
+
+def _joints(hands: HandsInWorld) -> tuple[FloatArray, BoolArray]:
     """Joints in the camera (N, 21, 3) m, and which of them are valid there (N, 21)."""
-    world = np.stack([view.instant.joints[int(view.is_left)] for view in views])
-    known = np.stack([view.instant.joint_valid[int(view.is_left)] for view in views])
-    flags = np.frombuffer(b"".join(view.visible for view in views), np.bool_).reshape(-1, 2, 21)
-    visible = flags[np.arange(len(views)), [int(view.is_left) for view in views]]  # (N, 21)
-    R, C = (np.stack([view.camera[i] for view in views]) for i in (1, 2))
-    return world_to_camera(world, R, C), known & visible[:, FROM_INTERHAND]
+    flags = hands.visible.reshape(-1, 2, 21)
+    visible = flags[np.arange(len(flags)), hands.is_left.astype(int)]  # (N, 21)
+    joints = world_to_camera(hands.instant.joints, hands.camera.R, hands.camera.C)
+    return joints, hands.instant.joint_valid & visible[:, FROM_INTERHAND]
 
 
 def _box(uv: FloatArray, valid: BoolArray, size: NDArray[np.int64]) -> FloatArray:
@@ -113,12 +160,11 @@ def _box(uv: FloatArray, valid: BoolArray, size: NDArray[np.int64]) -> FloatArra
     return np.concatenate([low, high - low], 1)
 
 
-def _mano(views: Sequence[View], rest_wrist: RestWrist) -> list[FloatArray]:
+def _mano(hands: HandsInWorld, rest_wrist: RestWrist) -> list[FloatArray]:
     """The last four fields of `HandsInCamera`; anything where there is no fit."""
-    fits = zip(*(view.fit or NO_FIT for view in views), strict=True)
-    root, pose, betas, transl = (torch.from_numpy(np.stack(part)) for part in fits)
-    is_left = torch.tensor([view.is_left for view in views])
-    R, C = (torch.from_numpy(np.stack([view.camera[i] for view in views])) for i in (1, 2))
+    root, pose, betas, transl = (torch.from_numpy(part) for part in hands.fit)
+    is_left = torch.from_numpy(hands.is_left)
+    R, C = torch.from_numpy(hands.camera.R), torch.from_numpy(hands.camera.C)
 
     wrist = mirror_points(rest_wrist(betas)[:, None], is_left)[:, 0]  # (N, 3) of this very hand
     turn, transl = root_to_camera(axis_angle_to_matrix(root), transl, wrist, R, C)

@@ -68,6 +68,11 @@ def folder_kind(seq_name: str) -> Kind:
     return "two_hands" if re.match(r"0[23]\d\d_", seq_name) else "gesture"
 
 
+def folder_hand(seq_name: str) -> str | None:
+    """The hand that a gesture folder's number tells, if any."""
+    return HAND_OF_NUMBER.get(seq_name[:2]) if folder_kind(seq_name) == "gesture" else None
+
+
 def views(annotations: Annotations) -> Iterator[View | Reject]:
     """Every annotation of the split in its order, as a view of one hand or as a reject."""
     seen: set[int] = set()
@@ -85,7 +90,7 @@ def _view(
     annotations: Annotations, origin: Origin, hand: Json, image: Json, seen: set[int]
 ) -> View:
     """The view of one annotation; `seen` are the ids before it, and its own after this."""
-    width, height = _whole(image.get("width")), _whole(image.get("height"))
+    width, height = whole(image.get("width")), whole(image.get("height"))
     visible = hand.get("joint_valid")
     lacking = [name for name, part in origin._asdict().items() if part in (UNKNOWN, "")]
     lacking += [name for name, part in (("width", width), ("height", height)) if part < 1]
@@ -97,11 +102,10 @@ def _view(
     if origin.annotation_id in seen:
         raise RecordError("duplicate_annotation_id", "an annotation before it has the same id")
     seen.add(origin.annotation_id)
-    kind = folder_kind(origin.seq_name)
-    _check_hand(origin, kind, hand.get("hand_type_valid"))
+    _check_hand(origin, hand.get("hand_type_valid"))
     return View(
         origin=origin,
-        kind=kind,
+        kind=folder_kind(origin.seq_name),
         width=width,
         height=height,
         is_left=origin.hand_type == "left",
@@ -112,7 +116,7 @@ def _view(
     )
 
 
-def _check_hand(origin: Origin, kind: Kind, valid: Any) -> None:
+def _check_hand(origin: Origin, valid: Any) -> None:
     """Only annotations of one hand, and of the hand that a gesture folder's number tells."""
     hand = origin.hand_type
     if hand == "interacting":
@@ -121,8 +125,8 @@ def _check_hand(origin: Origin, kind: Kind, valid: Any) -> None:
         raise RecordError("malformed", f"hand_type is {hand!r}, expected right or left")
     if valid != 1:
         raise RecordError("hand_type_not_valid", f"hand_type_valid is {valid!r}")
-    told = HAND_OF_NUMBER.get(origin.seq_name[:2], hand)
-    if kind == "gesture" and hand != told:
+    told = folder_hand(origin.seq_name)
+    if told not in (None, hand):
         raise RecordError(
             "hand_contradicts_folder", f"a {hand} hand in {origin.seq_name}, a {told}-hand folder"
         )
@@ -130,19 +134,19 @@ def _check_hand(origin: Origin, kind: Kind, valid: Any) -> None:
 
 def _origin(split: str, hand: Json, image: Json) -> Origin:
     return Origin(
-        annotation_id=_whole(hand.get("id")),
+        annotation_id=whole(hand.get("id")),
         official_split=split,
-        capture=_whole(image.get("capture")),
-        subject=_whole(image.get("subject")),
+        capture=whole(image.get("capture")),
+        subject=whole(image.get("subject")),
         seq_name=str(image.get("seq_name", "")),
         camera=str(image.get("camera", "")),
-        frame=_whole(image.get("frame_idx")),
+        frame=whole(image.get("frame_idx")),
         file_name=str(image.get("file_name", "")),
         hand_type=str(hand.get("hand_type", "")),
     )
 
 
-def _whole(value: Any) -> int:
+def whole(value: Any) -> int:
     """A whole number from 0 up, written as such or as digits; UNKNOWN for anything else."""
     try:
         number = int(value)

@@ -30,6 +30,9 @@ FILES = ("data", "camera", "joint_3d", "MANO_NeuralAnnot")
 HANDS = ("right", "left")
 """InterHand2.6M's order: its joints 0-20 are the right hand's, 21-41 the left one's."""
 
+FLAGS = 42
+"""Joints of both hands: each annotation and each frame has a flag for every one."""
+
 MM = 1e-3
 VALID = (1, [1])
 """How a valid joint is written: bare, or in a list of its own."""
@@ -116,8 +119,9 @@ class Annotations:
         """The parsed files, by capture number and frame; `read` takes them from a folder."""
         self.split = split
         self.hands: list[Json] = data["annotations"]
-        self._images: dict[Any, Json] = {image.get("id"): image for image in data["images"]}
-        times = Counter(image.get("id") for image in data["images"])
+        named = [image for image in data["images"] if not isinstance(image.get("id"), list | dict)]
+        self._images: dict[Any, Json] = {image.get("id"): image for image in named}
+        times = Counter(image.get("id") for image in named)
         self._ambiguous = {number for number, n in times.items() if n > 1}
         self._cameras, self._joints, self._fits = cameras, joints, fits
         self._read_cameras: dict[tuple[int, str], Camera] = {}
@@ -131,19 +135,12 @@ class Annotations:
         Raises:
             DatasetError: a file is not JSON (with the place), or not built as it should be.
         """
-        path = annotation_file(root, split, "data")
-        data = _load(path, _compact)
-        lists = [data.get(k) for k in ("images", "annotations")] if isinstance(data, dict) else []
-        if not lists or not all(isinstance(x, list) and _all_objects(x) for x in lists):
-            raise DatasetError(
-                f"{path}: expected an object with lists 'images' and 'annotations' of objects"
-            )
         return cls(
             split,
-            data,
-            cameras=_by_number(*_read(root, split, "camera")),
-            joints=_by_frame(*_read(root, split, "joint_3d")),
-            fits=_by_frame(*_read(root, split, "MANO_NeuralAnnot")),
+            load_data(annotation_file(root, split, "data")),
+            cameras=read_cameras(root, split),
+            joints=load_frames(annotation_file(root, split, "joint_3d")),
+            fits=load_frames(annotation_file(root, split, "MANO_NeuralAnnot")),
         )
 
     def image(self, image_id: Any) -> Json:
@@ -198,30 +195,58 @@ class Annotations:
 
     def _parse_instant(self, capture: int, frame: int) -> Instant:
         raw = self._joints.get(capture, {}).get(frame)
-        where = f"frame {frame} of capture {capture}"
-        if not isinstance(raw, dict):
-            raise RecordError("no_joint_3d", f"{where} is not in the joint_3d file")
-        joints = _array(raw.get("world_coord"), (2, 21, 3), where) * MM
-        flags = raw.get("joint_valid")
-        if not isinstance(flags, list) or len(flags) != 42:
-            raise RecordError("malformed", f"{where}: expected 42 flags joint_valid")
-        valid = np.array([flag in VALID for flag in flags]).reshape(2, 21)
-        return Instant(joints[:, FROM_INTERHAND], valid[:, FROM_INTERHAND])
+        return raw if isinstance(raw, Instant) else parse_instant(raw, capture, frame)
 
     def _parse_fit(self, capture: int, frame: int, hand: str) -> Fit | None:
-        hands = self._fits.get(capture, {}).get(frame)
-        raw = hands.get(hand) if isinstance(hands, dict) else None
-        if not isinstance(raw, dict):
-            return None
-        where = f"the MANO fit of the {hand} hand in frame {frame} of capture {capture}"
-        pose = _array(raw.get("pose"), (48,), where)
-        betas, transl = (
-            _array(raw.get("shape"), (10,), where),
-            _array(raw.get("trans"), (3,), where),
+        raw = self._fits.get(capture, {}).get(frame)
+        raw = raw.get(hand) if isinstance(raw, dict) else None
+        return raw if isinstance(raw, Fit) else parse_fit(raw, capture, frame, hand)
+
+
+def parse_instant(raw: Any, capture: int, frame: int) -> Instant:
+    """The joints at one moment, of what the joint_3d file says of it."""
+    where = f"frame {frame} of capture {capture}"
+    if not isinstance(raw, dict):
+        raise RecordError("no_joint_3d", f"{where} is not in the joint_3d file")
+    world = _array(raw.get("world_coord"), (FLAGS, 3), where)
+    flags = raw.get("joint_valid")
+    if not isinstance(flags, list) or len(flags) != FLAGS:
+        raise RecordError("malformed", f"{where}: expected {FLAGS} flags joint_valid")
+    return in_our_order(world, np.array([flag in VALID for flag in flags]))
+
+
+def in_our_order(world: FloatArray, valid: NDArray[np.bool_]) -> Instant:
+    """Joints as the file has them, (..., 42, 3) mm and (..., 42), as ours, in metres."""
+    hands = world.reshape(*world.shape[:-2], 2, 21, 3) * MM
+    flags = valid.reshape(*valid.shape[:-1], 2, 21)
+    return Instant(hands[..., FROM_INTERHAND, :], flags[..., FROM_INTERHAND])
+
+
+def parse_fit(raw: Any, capture: int, frame: int, hand: str) -> Fit | None:
+    """The MANO fit of one hand at one moment, of what the file says of it; None if nothing."""
+    if not isinstance(raw, dict):
+        return None
+    where = f"the MANO fit of the {hand} hand in frame {frame} of capture {capture}"
+    pose = _array(raw.get("pose"), (48,), where)
+    betas, transl = (_array(raw.get("shape"), (10,), where), _array(raw.get("trans"), (3,), where))
+    if not all(np.isfinite(part).all() for part in (pose, betas, transl)):
+        raise RecordError("nan_in_mano", where)
+    return Fit(pose[:3], pose[3:], betas, transl)  # metres already
+
+
+def load_data(path: Path) -> Json:
+    """The content of a split's `data` file; the flags of an annotation as 42 bytes 0 or 1.
+
+    Raises:
+        DatasetError: it is not JSON (with the place), or not built as it should be.
+    """
+    data = load(path, compact)
+    lists = [data.get(k) for k in ("images", "annotations")] if isinstance(data, dict) else []
+    if not lists or not all(isinstance(x, list) and _all_objects(x) for x in lists):
+        raise DatasetError(
+            f"{path}: expected an object with lists 'images' and 'annotations' of objects"
         )
-        if not all(np.isfinite(part).all() for part in (pose, betas, transl)):
-            raise RecordError("nan_in_mano", where)
-        return Fit(pose[:3], pose[3:], betas, transl)  # metres already
+    return dict(data)
 
 
 def _all_objects(items: list[Any]) -> bool:
@@ -236,7 +261,7 @@ def _array(value: Any, shape: tuple[int, ...], where: str) -> FloatArray:
         raise RecordError("malformed", f"{where}: expected numbers of shape {shape}") from None
 
 
-def _load(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+def load(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """The content of a JSON file; NaN literals are let through, to be found at their record."""
     collecting = gc.isenabled()
     gc.disable()  # nothing is freed while parsing, and looking for it doubles the time
@@ -257,7 +282,7 @@ def _load(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -> An
             gc.enable()
 
 
-def _compact(item: dict[str, Any]) -> dict[str, Any]:
+def compact(item: dict[str, Any]) -> dict[str, Any]:
     """Keep an annotation's 42 flags as bytes: the nested lists of a million would fill 5 GB."""
     flags = item.get("joint_valid")
     if isinstance(flags, list):
@@ -265,14 +290,15 @@ def _compact(item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-def _read(root: Path, split: str, name: str) -> tuple[Path, Any]:
-    path = annotation_file(root, split, name)
-    return path, _load(path)
+def read_cameras(root: Path, split: str) -> dict[int, Any]:
+    """Capture -> what the camera file says of it."""
+    path = annotation_file(root, split, "camera")
+    return _by_number(path, load(path))
 
 
-def _by_frame(path: Path, content: Any) -> dict[int, dict[int, Any]]:
+def load_frames(path: Path) -> dict[int, dict[int, Any]]:
     """Capture -> frame -> what the file says of it."""
-    captures = _by_number(path, content)
+    captures = _by_number(path, load(path))
     return {capture: _by_number(path, frames) for capture, frames in captures.items()}
 
 

@@ -172,6 +172,12 @@ def test_two_images_with_one_id_are_ambiguous(tmp_path: Path) -> None:
     assert reason(annotations, "image", 7) == "duplicate_image_id"
 
 
+@pytest.mark.parametrize("odd", [[7], {"id": 7}, None, "7"])
+def test_an_image_with_no_number_for_an_id_is_nobodys(tmp_path: Path, odd: Any) -> None:
+    annotations = read(tmp_path, data={"images": [IMAGE | {"id": odd}], "annotations": [HAND]})
+    assert reason(annotations, "image", 7) == "dangling_image_id"
+
+
 def test_nan_is_found_at_its_record(tmp_path: Path) -> None:
     def spoilt(content: Any, number: str) -> str:
         return json.dumps(content).replace(number, "NaN", 1)

@@ -1,0 +1,64 @@
+"""Every photo is opened before it is relied on: missing, truncated, black or of another size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from handpose.data.hand_rows import HandRows
+from handpose.data.hand_view import Reject
+from handpose.data.photo import PhotoError, read_photo
+
+PHOTOS_AT_A_TIME = 2000
+
+
+class Photo(NamedTuple):
+    """A photo and what its annotation says of it."""
+
+    path: Path
+    width: int
+    height: int
+
+
+class PhotoFault(NamedTuple):
+    """Why a photo cannot be used."""
+
+    reason: str
+    detail: str
+
+
+def check_photos(rows: HandRows, images: Path) -> tuple[HandRows, list[Reject]]:
+    """The rows whose photo is whole and of the annotated size, and the others as rejects."""
+    good: list[int] = []
+    rejects: list[Reject] = []
+    for row, fault in enumerate(_faults(rows, images)):
+        if fault is None:
+            good.append(row)
+        else:
+            rejects.append(Reject(rows.origin(row), *fault))
+    return (rows.take(good) if rejects else rows), rejects
+
+
+def _faults(rows: HandRows, images: Path) -> Iterator[PhotoFault | None]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding the GIL
+        for start in range(0, len(rows), PHOTOS_AT_A_TIME):
+            some = rows.slice(start, min(start + PHOTOS_AT_A_TIME, len(rows)))
+            columns = (some.table[name].to_pylist() for name in ("file_name", "width", "height"))
+            photos = (Photo(images / name, w, h) for name, w, h in zip(*columns, strict=True))
+            yield from pool.map(photo_fault, photos)
+
+
+def photo_fault(photo: Photo) -> PhotoFault | None:
+    """What is wrong with a photo, if anything."""
+    path, *told = photo
+    try:
+        height, width = read_photo(path).shape[:2]
+    except PhotoError as error:
+        return PhotoFault(error.reason, error.detail)
+    if [width, height] == told:
+        return None
+    detail = f"{path} is {width}x{height} px, its annotation says {told[0]}x{told[1]}"
+    return PhotoFault("image_size", detail)

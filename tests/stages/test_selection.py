@@ -1,0 +1,67 @@
+"""Fewer cameras and no neutral ends: in training and validation alone; every hand is counted."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from stages import ingest
+from tests.stages.test_ingest import CAMERAS, FRAMES, Dataset, dataset, set_params
+
+__all__ = ["dataset"]  # the fixture
+
+
+def run(stand_in: Any, **changes: Any) -> tuple[Counter[tuple[str, str]], dict[str, Any]]:
+    """Samples by split and kind, and the counts of the manifest."""
+    set_params(stand_in, **changes)
+    ingest.main()
+    table = pq.read_table(ingest.OUT / "samples.parquet")
+    kinds = zip(table["split"].to_pylist(), table["kind"].to_pylist(), strict=True)
+    return Counter(kinds), json.loads((ingest.OUT / "manifest.json").read_text())["counts"]
+
+
+def test_every_moment_keeps_so_many_cameras(dataset: Dataset, stand_in: Any) -> None:
+    whole, before = run(stand_in)
+    assert "thinned" not in before
+    thin, counts = run(stand_in, cameras_per_instant=1)
+    for key, count in whole.items():
+        trains = key[0] in {"train", "validation"}
+        assert thin[key] == (count // len(CAMERAS) if trains else count), key
+    assert counts["thinned"] == whole.total() - thin.total() > 0
+    assert counts["annotations"] == before["annotations"]
+
+
+def test_sequences_lose_their_ends(dataset: Dataset, stand_in: Any) -> None:
+    whole, before = run(stand_in)
+    for folder in ("0003_fake_gun", "0103_fake_gun"):  # the fixture's two moments are all ends
+        assert len(FRAMES) == 2
+        assert any(i["seq_name"] == folder for i in dataset.train["data"]["images"])
+    same, _ = run(stand_in, trim_ends=0.4)
+    assert same == whole, "less than a moment is none"
+    longer(dataset)
+    whole, before = run(stand_in)
+    short, counts = run(stand_in, trim_ends=0.3)
+    for (split, kind), count in whole.items():
+        trims = split in {"train", "validation"} and kind == "gesture"
+        assert short[split, kind] == (count // 2 if trims else count), (split, kind)
+    assert counts["trimmed"] == whole.total() - short.total() > 0
+    assert counts["annotations"] == before["annotations"]
+
+
+def longer(dataset: Dataset) -> None:
+    """Four moments in place of two: everything once more, a thousand frames later."""
+    files = dataset.train
+    images, hands = files["data"]["images"], files["data"]["annotations"]
+    count = len(images)
+    for image, hand in list(zip(images, hands, strict=True)):
+        number, frame = image["id"] + count, image["frame_idx"] + 1000
+        name = image["file_name"].replace(f"image{image['frame_idx']:04d}", f"image{frame}")
+        images.append(image | {"id": number, "frame_idx": frame, "file_name": name})
+        hands.append(hand | {"id": number, "image_id": number})
+    for name in ("joint_3d", "MANO_NeuralAnnot"):
+        for frames in files[name].values():
+            frames |= {str(int(frame) + 1000): content for frame, content in frames.items()}
+    dataset.write()
