@@ -96,6 +96,27 @@ def draw_mesh(
     return np.asarray(blended.round(), np.uint8)
 
 
+def draw_outline(
+    image: Image, vertices: Floats, faces: NDArray[np.int64], K: Floats, *, colour: Colour
+) -> Image:
+    """The image with the outline of a mesh over it; what `draw_mesh` takes, either hand's faces."""
+    if (vertices[:, 2] <= 0).any():
+        return image.copy()
+    height, width = image.shape[:2]
+    uv = project(vertices, K).astype(np.float32)
+    covered = np.zeros(height * width, np.uint8)
+    for back in (False, True):
+        found = rasterize(uv, vertices[:, 2].astype(np.float32), faces, (width, height), back=back)
+        covered[found.sample] = 1
+    shape = covered.reshape(height, width)
+    contours, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    canvas = image.copy()
+    thick = max(1, height // 160)
+    cv2.drawContours(canvas, contours, -1, (255, 255, 255), thick + 2, cv2.LINE_AA)
+    cv2.drawContours(canvas, contours, -1, colour, thick, cv2.LINE_AA)
+    return canvas
+
+
 def _shade(normal: Floats) -> Floats:
     """Light on a surface: normals (P, 3) of any length -> (P,)."""
     unit = normal / (np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9)

@@ -79,6 +79,41 @@ def mano_import(args: argparse.Namespace) -> None:
     print("\n".join(import_mano(args.source, args.out)))
 
 
+def data_verify(args: argparse.Namespace) -> int:
+    """Is the download whole? 2 if something is to be mended."""
+    from pipeline.data.verify import check
+    from stages.params import load_params
+
+    each = None if args.all else args.sample
+    return check(
+        load_params(args.params), args.root, each=each, say=lambda line: print(line, flush=True)
+    )
+
+
+def data_inspect(args: argparse.Namespace) -> None:
+    """Draw a batch as the network gets it, and tell how well batches are mixed."""
+    from pipeline.data.inspect import inspect
+    from stages.params import load_params
+
+    lines = inspect(
+        load_params(args.params),
+        stage=args.stage,
+        split=args.split,
+        batch=args.batch,
+        augmented=args.augmented,
+        out=args.out,
+    )
+    print("\n".join(lines))
+
+
+def data_rejects(args: argparse.Namespace) -> None:
+    """Count the annotations that are not used, and draw one of each kind."""
+    from pipeline.data.rejects import rejects
+    from stages.params import load_params
+
+    print("\n".join(rejects(load_params(args.params), args.out)))
+
+
 def remote_add(args: argparse.Namespace) -> None:
     """Check a remote, and write it down if it works."""
     from pipeline.remote.remote import Personal, add
@@ -174,6 +209,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, help="default: beside the pickles")
     command.set_defaults(run=mano_import)
 
+    _data(commands.add_parser("data", help="is the download whole, what does training see"))
+
     _remote(commands.add_parser("remote", help="where dvc push keeps results"))
 
     command = commands.add_parser(
@@ -209,6 +246,38 @@ def _prefect(commands: Any) -> None:
     command.add_argument("targets", nargs="*", metavar="STAGE", help="default: all")
     command.add_argument("--cron", help='such as "0 3 * * *": every night at three')
     command.set_defaults(run=serve)
+
+
+def _data(data: argparse.ArgumentParser) -> None:
+    """Options of `handpose data`."""
+    actions = data.add_subparsers(required=True, metavar="ACTION")
+    command = actions.add_parser(
+        "verify",
+        help="check a download: what is missing, damaged, or not of one version",
+        description="One line a finding: ok, note, or FAIL with the remedy. Exit code 2 on a FAIL.",
+    )
+    command.add_argument("root", nargs="?", type=Path, help="default: data.root of params.yaml")
+    command.add_argument(
+        "--sample", type=int, default=1, metavar="N", help="photos opened of every camera folder"
+    )
+    command.add_argument("--all", action="store_true", help="open every photo")
+    command.set_defaults(run=data_verify)
+
+    command = actions.add_parser("inspect", help="draw what the loader feeds the network")
+    command.add_argument("--split", default="train", help="default: %(default)s")
+    command.add_argument("--batch", type=int, default=64, help="default: %(default)s")
+    command.add_argument("--out", type=Path, default=Path("work/inspect.png"))
+    command.add_argument(
+        "--stage", choices=("pretrain", "pose"), default="pose", help="whose augmentation"
+    )
+    command.add_argument(
+        "--augmented", action=argparse.BooleanOptionalAction, default=True, help="of train"
+    )
+    command.set_defaults(run=data_inspect)
+
+    command = actions.add_parser("rejects", help="draw one of each kind of unused annotation")
+    command.add_argument("--out", type=Path, default=Path("work/rejects.png"))
+    command.set_defaults(run=data_rejects)
 
 
 def _remote(remote: argparse.ArgumentParser) -> None:

@@ -130,3 +130,25 @@ def test_the_side_camera_has_the_hand_in_its_middle_and_depth_across(
     assert (uv < 199).all()
     order_in_depth, across = np.argsort(joints[0][:, 2]), uv[:, 0]
     assert abs(np.corrcoef(joints[0][order_in_depth, 2], across[order_in_depth])[0, 1]) > 0.99
+
+
+def test_an_outline_runs_around_its_mesh(hands: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    vertices, joints, faces = hands
+    for k in range(2):
+        drawn = draw.draw_outline(GREY, vertices[k], faces, K, colour=draw.MODEL)
+        changed = (drawn != GREY).any(-1)
+        solid = draw.draw_mesh(GREY, vertices[k], faces, K, colour=draw.MODEL, is_left=bool(k))
+        covered = (solid != GREY).any(-1)
+        assert 0.02 < changed.mean() < covered.mean()
+        v, u = np.nonzero(changed)
+        assert (u.min(), v.min()) <= tuple(c.min() for c in np.nonzero(covered)[::-1])
+        middle = np.rint(project(joints[k], K)[[0, 9]].mean(0)).astype(int)  # of the palm
+        assert not changed[middle[1], middle[0]]
+
+
+def test_a_mesh_behind_the_camera_has_no_outline(
+    hands: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    vertices, _, faces = hands
+    behind = vertices[0] - [0, 0, 0.6]
+    assert (draw.draw_outline(GREY, behind, faces, K, colour=draw.MODEL) == GREY).all()

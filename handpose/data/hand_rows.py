@@ -54,7 +54,7 @@ class HandRows:
 
     def take(self, rows: Any) -> HandRows:
         """These rows, by number."""
-        return replace(self, table=self.table.take(pa.array(rows)))
+        return replace(self, table=self.table.take(pa.array(rows, pa.int64())))
 
     def slice(self, start: int, stop: int) -> HandRows:
         """The rows from start up to stop."""

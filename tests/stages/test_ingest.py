@@ -274,6 +274,18 @@ def test_damaged_photos_are_rejected_with_their_reason(dataset: Dataset) -> None
     assert len(samples()) + len(rejects()) == 56
 
 
+def test_a_capture_whose_photos_are_all_gone_is_all_rejects(dataset: Dataset) -> None:
+    ingest.main()
+    before = len(samples())
+    images = dataset.train["data"]["images"]
+    gone = [n for n, image in enumerate(images) if image["capture"] == 0]
+    for number in gone:
+        dataset.photo(number).unlink()
+    with pytest.raises(ingest.IngestError, match="split train has no sample"):
+        ingest.main()  # capture 0 is the only one that trains
+    assert Counter(r["reason"] for r in rejects())["image_missing"] == len(gone) * 3 // 4 < before
+
+
 def test_photos_may_go_unchecked(dataset: Dataset, stand_in: Path) -> None:
     dataset.photo(0).unlink()
     set_params(stand_in, check_images=False)

@@ -1,0 +1,100 @@
+"""Which annotated photos are on disk, told by the largest folder that is missing as a whole."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+FOLDERS_AT_A_TIME = 500
+
+
+class Missing(NamedTuple):
+    """A folder that is not there, or photos that are not in one."""
+
+    path: str  # below images/<split>/; '.' is that folder itself
+    photos: int  # annotated there
+    is_folder: bool  # else the first of the photos that one folder lacks
+    written_as: str  # on disk, where it is there in other capitals; else ''
+
+
+class OnDisk(NamedTuple):
+    """Photos on disk held against the annotated ones."""
+
+    missing: list[Missing]
+    surplus: int  # photos in annotated folders that are not annotated
+
+
+def on_disk(
+    images: Path, file_names: Iterable[str], step: Callable[[int], None] = lambda _: None
+) -> OnDisk:
+    """What of the annotated photos is not below `images`, one entry a folder.
+
+    Every folder is listed once; no photo is opened.
+
+    Args:
+        images: images/<split>/.
+        file_names: as annotated, Capture0/<sequence>/cam<camera>/image<frame>.jpg.
+        step: told how many photos were looked for, as it goes on.
+    """
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for name in file_names:
+        folder, _, photo = name.rpartition("/")
+        wanted[folder].add(photo)
+    lost: Counter[str] = Counter()
+    some_left: list[Missing] = []
+    surplus = 0
+    folders = sorted(wanted)
+    with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:  # waits for the disk
+        for start in range(0, len(folders), FOLDERS_AT_A_TIME):
+            part = folders[start : start + FOLDERS_AT_A_TIME]
+            for folder, there in zip(
+                part, pool.map(lambda f: _names(images / f), part), strict=True
+            ):
+                if there is None:
+                    lost[folder] += len(wanted[folder])
+                else:
+                    gone = wanted[folder] - there
+                    if gone:
+                        some_left.append(Missing(f"{folder}/{min(gone)}", len(gone), False, ""))
+                    surplus += len(there) - len(wanted[folder]) + len(gone)
+                step(len(wanted[folder]))
+    return OnDisk(_largest(images, lost) + some_left, surplus)
+
+
+def _largest(images: Path, lost: Counter[str]) -> list[Missing]:
+    """Missing folders, each counted for the topmost folder that is missing."""
+    top: Counter[str] = Counter()
+    known: dict[PurePosixPath, bool] = {}
+
+    def there(folder: PurePosixPath) -> bool:
+        if folder not in known:
+            known[folder] = (images / folder).is_dir()
+        return known[folder]
+
+    for name, photos in lost.items():
+        folder = PurePosixPath(name)
+        above = [folder, *folder.parents]
+        topmost = next(f for f in reversed(above) if not there(f))
+        top[str(topmost)] += photos
+    return [Missing(path, photos, True, _otherwise(images, path)) for path, photos in top.items()]
+
+
+def _otherwise(images: Path, path: str) -> str:
+    """The folder's name on disk in other capitals, if it is there so."""
+    folder = images / path
+    for name in _names(folder.parent) or ():
+        if name.lower() == folder.name.lower() and name != folder.name:
+            return name
+    return ""
+
+
+def _names(folder: Path) -> set[str] | None:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -1,0 +1,99 @@
+"""`handpose data rejects`: how many annotations are not used for what reason, and one of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from handpose.data.photo import END_OF_IMAGE
+from handpose.data.tiles import Tile, draw_page
+from handpose.errors import HandPoseError
+from stages.params import Params
+
+REJECTS = Path("data/ingest/rejects.parquet")
+
+PICTURE_PX = 240
+COLUMNS = 4
+LOOKED_AT = 200
+"""Annotations of one reason among which a photo that can be shown is looked for."""
+
+MEANING = {
+    "two_hands": "both hands are annotated; this pipeline is for one",
+    "hand_type_not_valid": "nobody was sure which hand it is",
+    "hand_contradicts_folder": "another hand than the folder's number tells",
+    "too_few_joints": "fewer valid joints in this view than ingest.min_valid_joints",
+    "nan_in_joints": "a valid joint is not a number",
+    "behind_camera": "a valid joint is not before the lens",
+    "empty_box": "the valid joints span no area inside the photo",
+    "no_camera": "its camera is not in the camera file",
+    "nan_in_camera": "its camera has a value that is not a number",
+    "no_joint_3d": "its moment is not in the joint_3d file",
+    "nan_in_mano": "its MANO fit has a value that is not a number",
+    "malformed": "something is missing, or not of its type",
+    "dangling_image_id": "it names an image that is not listed",
+    "duplicate_image_id": "several images have its image's id",
+    "duplicate_annotation_id": "an annotation before it has the same id",
+    "image_missing": "its photo is not there",
+    "image_truncated": "its photo ends early",
+    "image_undecodable": "its photo is no picture",
+    "image_black": "its photo is black",
+    "image_size": "its photo has another size than annotated",
+}
+"""What each reason says, for people."""
+
+
+class RejectsError(HandPoseError):
+    """There are no rejects to look at."""
+
+
+def rejects(params: Params, out: Path) -> list[str]:
+    """Draw one annotation of each reason into a PNG file; lines with the count of each.
+
+    Raises:
+        RejectsError: ingest has not run here.
+    """
+    if not REJECTS.is_file():
+        raise RejectsError(f"{REJECTS}: not found; run `dvc repro ingest` first")
+    table = pq.read_table(REJECTS)
+    if not len(table):
+        return ["no annotation was rejected; nothing to draw"]
+    counts = table["reason"].value_counts().to_pylist()
+    by_count = sorted(((entry["counts"], entry["values"]) for entry in counts), reverse=True)
+    images = Path(params.data.root) / "images"
+    tiles = [_tile(table, reason, count, images) for count, reason in by_count]
+    title = f"{len(table):,} annotations are not used: one of each reason"
+    draw_page(tiles, out, size=(PICTURE_PX, PICTURE_PX), columns=COLUMNS, title=title)
+    lines = [f"{count:>9,} {reason:<24} {MEANING.get(reason, '')}" for count, reason in by_count]
+    return [*lines, f"all are in {REJECTS}, with their details; wrote {out}"]
+
+
+def _tile(table: pa.Table, reason: str, count: int, images: Path) -> Tile:
+    """One annotation of this reason, if it can be one whose photo is there."""
+    rows = table.filter(pc.equal(table["reason"], reason)).slice(0, LOOKED_AT).to_pylist()
+    photos = ((row, _photo(row, images)) for row in rows)
+    row, photo = next((some for some in photos if some[1] is not None), (rows[0], None))
+    meaning, detail = MEANING.get(reason, ""), row["detail"] or ""
+    lines = [meaning, "" if detail == meaning else detail]
+    if row["file_name"] and row["file_name"] not in detail:
+        lines.append(f"{row['official_split']}/{row['file_name']}")
+    return Tile(photo, f"{reason}: {count:,}", lines)
+
+
+def _photo(row: Mapping[str, Any], images: Path) -> NDArray[np.uint8] | None:
+    """What of its photo can be shown: of a truncated one, as much as there is."""
+    if not row["file_name"]:
+        return None
+    path = images / row["official_split"] / row["file_name"]
+    if not path.is_file():
+        return None
+    content = np.frombuffer(path.read_bytes() + END_OF_IMAGE, np.uint8)
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB)
+    return None if image is None else np.asarray(image, np.uint8)

@@ -1,0 +1,61 @@
+"""Every reason has its tile, and its meaning in words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from handpose.data import camera_frame, hand_view, photo
+from pipeline.__main__ import main
+from pipeline.data.rejects import COLUMNS, MEANING, PICTURE_PX, REJECTS, RejectsError, rejects
+from stages import ingest, photo_check
+from stages.params import Params, load_params
+
+
+def test_every_reason_is_counted_and_drawn(params: Params, tmp_path: Path) -> None:
+    lines = rejects(params, tmp_path / "r.png")
+    reasons = pq.read_table(REJECTS)["reason"].to_pylist()
+    assert {"two_hands", "hand_type_not_valid"} <= set(reasons)
+    for reason in set(reasons):
+        assert any(line.split()[:2] == [str(reasons.count(reason)), reason] for line in lines)
+    drawn = Image.open(tmp_path / "r.png")
+    assert drawn.width > min(COLUMNS, len(set(reasons))) * PICTURE_PX
+
+
+def test_what_there_is_of_a_damaged_photo_is_shown(own: Path, tmp_path: Path) -> None:
+    folder = Path("data/synthetic/images/train/Capture0")
+    one, other, third = sorted(folder.rglob("*.jpg"))[:3]
+    one.write_bytes(one.read_bytes()[:-300])
+    other.unlink()
+    third.write_bytes(b"")
+    ingest.main()
+    lines = rejects(load_params(), tmp_path / "r.png")
+    assert any("image_truncated" in line and "ends early" in line for line in lines)
+    assert any("image_missing" in line for line in lines)
+
+
+def test_every_reason_that_is_given_has_a_meaning() -> None:
+    (told,) = re.findall(r"Reasons told here: ([^.]*)\.", hand_view.__doc__ or "")
+    reasons = set(re.split(r",\s+", told))
+    for module in (camera_frame, photo, photo_check):
+        text = Path(str(module.__file__)).read_text("utf-8")
+        reasons |= set(re.findall(r'(?m)(?:Error|Fault|^ +)\("([a-z]+(?:_[a-z]+)+)", ', text))
+    assert {"malformed", "no_joint_3d", "too_few_joints", "image_black", "image_size"} <= reasons
+    assert reasons <= set(MEANING)
+
+
+def test_no_rejects_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RejectsError, match="dvc repro ingest"):
+        rejects(params, tmp_path / "r.png")
+
+
+def test_the_command_line(
+    params: Params, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "rejects", "--out", str(tmp_path / "r.png")]) == 0
+    assert "two_hands" in capsys.readouterr().out
