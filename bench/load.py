@@ -4,8 +4,8 @@ CPU time per sample of one thread, medians of rounds that take turns, of 256 px 
 
 - decode: `cv2.imdecode` of the same JPEGs, in memory: the floor;
 - straightforward: what InterHand2.6M's official loader does to a sample: `cv2.imread` of the photo,
-  to RGB and floats, one warp, colours and limits in floats, `ToTensor`; then joints, camera and
-  `default_collate`, as a loader must. (One without augmentation warps too.)
+  to RGB and floats, a copy, mirrored, one warp, colours and limits in floats, `ToTensor`; then
+  joints, camera and `default_collate`, as a loader must. (One without augmentation warps too.)
 
 Then how fast several threads make batches (wall time), and what is left to wait for by a training
 step of as many milliseconds as a batch takes one thread.
@@ -14,7 +14,6 @@ step of as many milliseconds as a batch takes one thread.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import os
 import shutil
@@ -41,7 +40,8 @@ from handpose.data.crop import affine, square
 from handpose.data.loading import Loading
 from handpose.data.shards import Index, Shards
 from handpose.data.stored import ClassIds
-from stages.shard import Task, write
+from stages.params import Shard
+from stages.tars import Task, write
 
 VIEW = SHARD.view_px
 BATCH = 64
@@ -50,11 +50,10 @@ AUGMENTATION = Augmentation(rotation_deg=30, scale=0.25, shift=0.05, colour=0.2,
 LABELS = {"0003_fake_gun": ClassIds(1, 2, 28, 37)}
 
 
-def write_shards(work: Path, rows: pa.Table, mode: str) -> Shards:
+def write_shards(work: Path, rows: pa.Table, shard: Shard) -> Shards:
     """Shards of these samples: one split, one tar."""
-    folder = work / mode
+    folder = work / shard.lossless
     (folder / "tars").mkdir(parents=True)
-    shard = SHARD.model_copy(update={"lossless": mode})
     written = write(Task(folder / "tars" / "train-000000.tar", rows, work / "images", shard))
     index = Index(shard.stored_px, shard.view_px, {"train": (written.tar,)})
     (folder / "index.json").write_text(json.dumps(index.to_json()), "utf-8")
@@ -100,25 +99,26 @@ def straightforward(images: Path, rows: list[dict[str, Any]], *, augmented: bool
 def _one(
     images: Path, row: dict[str, Any], rng: np.random.Generator, augmented: bool
 ) -> dict[str, Any]:
-    row = copy.deepcopy(row)
     photo = np.asarray(cv2.imread(str(images / "train" / row["file_name"])))
-    image = photo[:, :, ::-1].copy().astype(np.float32)  # RGB
-    A, Q, gain = affine(square(row["bbox"], SHARD.box_scale), VIEW), np.eye(3), np.ones(3)
+    image = photo[:, :, ::-1].copy().astype(np.float32).copy()  # RGB; copied once more there too
+    region, mirror, Q, gain = square(row["bbox"], SHARD.box_scale), np.eye(3), np.eye(3), np.ones(3)
+    if augmented and rng.random() < 0.5:
+        image, last = image[:, ::-1], image.shape[1] - 1
+        region = region._replace(x=last - region.x)
+        mirror, Q = np.array([[-1, 0, last], [0, 1, 0], [0, 0, 1]]), np.diag([-1.0, 1, 1])
+    A = affine(region, VIEW)
     if augmented:
         angle, zoom = rng.uniform(-30, 30), rng.uniform(0.75, 1.25)
         turn = np.vstack([cv2.getRotationMatrix2D((VIEW / 2, VIEW / 2), angle, zoom), [0, 0, 1]])
         A, gain = turn @ A, rng.uniform(0.8, 1.2, 3)
-        Q[:2, :2] = turn[:2, :2] / zoom
-        if rng.random() < 0.5:
-            A = np.array([[-1, 0, VIEW - 1], [0, 1, 0], [0, 0, 1]]) @ A
-            Q = np.diag([-1, 1, 1]) @ Q
+        Q[:2] = turn[:2, :2] / zoom @ Q[:2]
     warped = cv2.warpAffine(image, A[:2], (VIEW, VIEW), flags=cv2.INTER_LINEAR)
     coloured = np.clip(warped * gain[None, None], 0, 255)
     fields = {key: np.array(row[key], np.float32) for key in ("hand_pose", "betas")}
     root = Q @ cv2.Rodrigues(np.array(row["global_orient"]))[0] @ Q.T
     return fields | {
         "image": to_tensor(coloured.astype(np.float32)) / 255,
-        "K": (A @ np.reshape(row["K"], (3, 3)) @ Q.T).astype(np.float32),
+        "K": (A @ mirror @ np.reshape(row["K"], (3, 3)) @ Q.T).astype(np.float32),
         "joints_cam": (np.reshape(row["joints_cam"], (21, 3)) @ Q.T).astype(np.float32),
         "joint_valid": np.array(row["joint_valid"]),
         "global_orient": cv2.Rodrigues(root)[0][:, 0].astype(np.float32),
@@ -130,7 +130,8 @@ def _one(
 def compare(work: Path, count: int, rounds: int, mode: str) -> Shards:
     images = work / "images"
     rows = samples(work, sorted(images.rglob("*.jpg")), count)
-    shards, listed = write_shards(work, rows, mode), rows.to_pylist()
+    shard = SHARD.model_copy(update={"lossless": mode})
+    shards, listed = write_shards(work, rows, shard), rows.to_pylist()
     contents = jpegs(shards)
     size = np.mean([len(content) for content in contents]) / 1000
     print(f"\nlossless {mode}: {count} samples, JPEGs of {size:.1f} KB")

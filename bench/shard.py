@@ -4,9 +4,12 @@ CPU time per sample of one process, medians of rounds that take turns, against
 
 - floor: `cv2.imdecode`, a slice of the photo's own pixels, `cv2.imencode`, nothing else;
 - floor, resampled: the same with `cv2.warpAffine` to `stored_px` in place of the slice;
+- floor, lossless: libjpeg-turbo's transform alone, which checks no picture and writes no label;
 - straightforward: `cv2.imread`, a warp in floats, `webdataset.ShardWriter` with its JSON;
 
-then how much faster two processes are than one (wall time), and the largest one's memory.
+then how much faster two processes are than one, and the largest one's memory. On a machine that
+does other things too wall time says little, so it is also told without the time that a process
+waited for a core (what Linux's scheduler counts in /proc/thread-self/schedstat).
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from bench.photos import samples, write_photos
 from handpose.data import lossless
 from handpose.data.crop import Square, affine, square
 from stages.params import Shard
-from stages.shard import Task, Written, write
+from stages.tars import Task, Written, write
 from stages.workers import in_order
 
 SHARD = Shard(
@@ -76,6 +79,17 @@ def codec(contents: list[bytes], rows: list[dict[str, Any]], *, resampled: bool)
     return len(rows)
 
 
+def transform(contents: list[bytes], rows: list[dict[str, Any]]) -> int:
+    """Nothing that a lossless crop could be made without."""
+    for place, row in enumerate(rows):
+        x, y, side = region_of(row)
+        size = (row["width"], row["height"])
+        low, high = ([int(c + half * side / 2) for c in (x, y)] for half in (-1, 1))
+        box = (max(low[0], 0), max(low[1], 0), min(high[0], size[0]), min(high[1], size[1]))
+        assert lossless.crop(contents[place % len(contents)], box, size) is not None
+    return len(rows)
+
+
 def straightforward(folder: Path, images: Path, rows: list[dict[str, Any]]) -> int:
     """What one would write first."""
     side = (SHARD.stored_px, SHARD.stored_px)
@@ -110,24 +124,33 @@ class Timed(NamedTuple):
 
     start: float
     end: float
+    waited: float  # s, for a core
     written: Written
+
+
+def waited_for_a_core() -> float:
+    """Seconds that this thread could have run and did not."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
 
 
 def timed_write(task: Task) -> Timed:
     one_thread()
-    start = time.monotonic()
+    start, waited = time.monotonic(), waited_for_a_core()
     written = write(task)
-    return Timed(start, time.monotonic(), written)
+    return Timed(start, time.monotonic(), waited_for_a_core() - waited, written)
 
 
-def rate(folder: Path, images: Path, rows: pa.Table, workers: int, mode: str, tars: int) -> float:
-    """Samples a second while every process is at work; their start, once a run, is left out."""
-    shard = SHARD.model_copy(update={"lossless": mode})
-    tasks = [Task(folder / f"{n:06d}.tar", rows, images, shard) for n in range(tars)]
+def rates(tasks: list[Task], workers: int) -> tuple[float, float]:
+    """Samples a second while every process is at work, and if none ever waited for a core.
+
+    Their start, once a run, is left out.
+    """
     done = list(in_order(timed_write, iter(tasks), workers))
     window = (max(t.start for t in done[:workers]), min(t.end for t in done[-workers:]))
     inside = [t for t in done if t.start >= window[0] and t.end <= window[1]]
-    return sum(t.written.tar.samples for t in inside) / (window[1] - window[0])
+    samples_ = sum(t.written.tar.samples for t in inside)
+    at_work = sum(t.end - t.start - t.waited for t in inside)
+    return samples_ / (window[1] - window[0]), workers * samples_ / at_work
 
 
 def compare(work: Path, count: int, rounds: int, *, progressive: bool) -> None:
@@ -146,9 +169,12 @@ def compare(work: Path, count: int, rounds: int, *, progressive: bool) -> None:
         "ours, resampled": partial(ours, work, images, rows, "never"),
         "ours, re-encoded": partial(without_library, partial(ours, work, images, rows, "auto")),
     }
+    baselines = ["floor", "floor, resampled", "straightforward"]
     if lossless.available():
+        ways["floor, lossless"] = partial(transform, contents, listed)
         ways["ours, lossless"] = partial(ours, work, images, rows, "always")
-    print(table(medians(ways, rounds, cpu), ["floor", "floor, resampled", "straightforward"]))
+        baselines.insert(2, "floor, lossless")
+    print(table(medians(ways, rounds, cpu), baselines))
     files = {"plain": "plain-000000", "resampled": "never", "re-encoded": "auto"}
     for name, file in (files | {"lossless": "always"}).items():
         if (tar := work / f"{file}.tar").is_file():
@@ -156,16 +182,20 @@ def compare(work: Path, count: int, rounds: int, *, progressive: bool) -> None:
 
 
 def scale(work: Path, rounds: int) -> None:
-    print("\nsamples a second, one and two processes (wall time)")
+    print("\nsamples a second, one and two processes: wall time; less waiting for a core")
     images = work / "images"
     rows = samples(work, sorted(images.rglob("*.jpg")), 250)
     for mode in ("never", "always") if lossless.available() else ("never",):
-        ratios = []
-        for _ in range(rounds):
-            one, two = (rate(work, images, rows, n, mode, 12 * n) for n in (1, 2))
-            ratios.append((two / one, one, two))
-        gain, one, two = sorted(ratios)[len(ratios) // 2]
-        print(f"lossless {mode:6}: {one:6.0f} and {two:6.0f}: {gain:.2f} times")
+        shard = SHARD.model_copy(update={"lossless": mode})
+        tasks = [Task(work / f"{n:06d}.tar", rows, images, shard) for n in range(24)]
+        found = [[*rates(tasks[:12], 1), *rates(tasks, 2)] for _ in range(rounds)]
+        one, one_alone, two, two_alone = np.median(found, axis=0)
+        gains = [(row[2] / row[0], row[3] / row[1]) for row in found]
+        gain, gain_alone = np.median(gains, axis=0)
+        print(
+            f"lossless {mode:6}: {one:5.0f} and {two:5.0f}, {gain:.2f} times;"
+            f" {one_alone:5.0f} and {two_alone:5.0f}, {gain_alone:.2f} times"
+        )
     print(
         f"peak memory: this process {peak_mb():.0f} MB, "
         f"a worker {peak_mb(resource.RUSAGE_CHILDREN):.0f} MB"

@@ -51,9 +51,9 @@ def wrist_errors_mm(joints: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
         (B, 21) mm; NaN at the wrist (0 by construction), at joints that are not valid, and
         everywhere when the wrist itself is not valid.
     """
-    counts = valid & valid[:, [WRIST]]  # (B, 21)
+    counts = valid & valid[:, WRIST, None]  # (B, 21)
     counts[:, WRIST] = False
-    errors = distances_mm(joints - joints[:, [WRIST]], truth - truth[:, [WRIST]])
+    errors = distances_mm(joints - joints[:, WRIST, None], truth - truth[:, WRIST, None])
     return torch.where(counts, errors, torch.nan)
 
 
@@ -175,11 +175,13 @@ def procrustes_align(points: Tensor, truth: Tensor, valid: Tensor | None = None)
 
     Source: Umeyama (1991), eq. 34-42.
     """
+    weight = None if valid is None else valid[..., None].to(points)  # (B, N, 1)
 
     def weighted(values: Tensor) -> Tensor:
-        return values if valid is None else valid[..., None].to(values) * values
+        return values if weight is None else weight * values
 
-    count = weighted(torch.ones_like(points[..., :1])).sum(1, keepdim=True)  # (B, 1, 1)
+    everything = torch.ones_like(points[..., :1]) if weight is None else weight
+    count = everything.sum(1, keepdim=True)  # (B, 1, 1)
     count = torch.where(count >= MIN_PROCRUSTES_POINTS, count, torch.nan)
     mean, true_mean = (weighted(p).sum(1, keepdim=True) / count for p in (points, truth))
     centred, true_centred = points - mean, truth - true_mean

@@ -13,18 +13,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from handpose.data import lossless
-from handpose.data.photo import PhotoError
-from handpose.data.shards import Index, ShardError, Tar, write_tar
+from handpose.data.shards import Index, ShardError, Tar
 from handpose.data.stored import FIELDS, ORIGIN
 from stages.artifacts import (
     Progress,
@@ -34,8 +30,8 @@ from stages.artifacts import (
     write_json,
     write_manifest,
 )
-from stages.cut import cut
 from stages.params import Shard, load_params
+from stages.tars import Reject, Task, check_library, write
 from stages.workers import in_order
 
 SAMPLES = Path("data/ingest/samples.parquet")
@@ -47,34 +43,6 @@ SAMPLES_PER_WORKER = 5000
 """A process takes as long to start (it imports torch) as to cut this many crops."""
 
 COLUMNS = (*FIELDS, *ORIGIN, "split", "official_split", "file_name", "width", "height", "bbox")
-
-
-class Reject(NamedTuple):
-    """A sample that could not be cut."""
-
-    sample_id: int
-    split: str
-    file_name: str
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class Task:
-    """One tar to write."""
-
-    path: Path
-    rows: pa.Table  # of samples.parquet, in the order of the tar
-    images: Path
-    shard: Shard
-
-
-@dataclass(frozen=True)
-class Written:
-    """One tar written, and what did not get into it."""
-
-    tar: Tar
-    rejects: list[Reject]
 
 
 def main() -> None:
@@ -89,7 +57,7 @@ def main() -> None:
         cores = params.shard.workers or os.cpu_count() or 1
         workers = min(cores, 1 + samples.num_rows // SAMPLES_PER_WORKER)
         written = []
-        for result in in_order(write, tasks, workers):
+        for result in in_order(write, tasks, workers, params.shard.scheduler):
             written.append(result)
             progress.step(result.tar.samples + len(result.rejects))
         rejects = sorted(reject for result in written for reject in result.rejects)
@@ -110,15 +78,6 @@ def main() -> None:
     write_manifest(
         OUT / "manifest.json", started=started, counts=counts, outputs=[OUT / "index.json"]
     )
-
-
-def check_library(shard: Shard) -> None:
-    """Raises ShardError when the crops must be cut without decoding but cannot be."""
-    if shard.lossless == "always" and not lossless.available():
-        raise ShardError(
-            "shard.lossless is always, but libjpeg-turbo's library was not found: install it "
-            "(Debian, Ubuntu: apt install libturbojpeg0), or set shard.lossless to auto or never"
-        )
 
 
 def read_members(samples: Path, membership: Path) -> pa.Table:
@@ -150,22 +109,6 @@ def plan(samples: pa.Table, folder: Path, images: Path, shard: Shard) -> Iterato
         for number, start in enumerate(range(0, len(rows), shard.samples_per_tar)):
             part = samples.take(rows[start : start + shard.samples_per_tar])
             yield Task(folder / f"{split}-{number:06d}.tar", part, images, shard)
-
-
-def write(task: Task) -> Written:
-    """Cut the samples of one tar and write it."""
-    rejects: list[Reject] = []
-    return Written(write_tar(task.path, _cut_all(task, rejects)), rejects)
-
-
-def _cut_all(task: Task, rejects: list[Reject]) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """The stored samples of a tar; those that cannot be cut go to `rejects`."""
-    for row in task.rows.to_pylist():
-        try:
-            yield cut(row, task.images, task.shard)
-        except PhotoError as error:
-            origin = (row["sample_id"], row["split"], row["file_name"])
-            rejects.append(Reject(*origin, error.reason, error.detail))
 
 
 def write_rejects(path: Path, rejects: list[Reject]) -> None:

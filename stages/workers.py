@@ -1,4 +1,7 @@
-"""Worker processes of a door: few tasks ahead, results in their order, no life without the door."""
+"""Workers of a door: few tasks ahead, results in their order, no process outlives the door.
+
+They are processes of this machine, or those of a Dask cluster on many.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,14 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import cv2
+
+from stages.cluster import at, cluster
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -22,7 +29,7 @@ AHEAD = 4
 
 
 def in_order(
-    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int
+    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int, scheduler: str = ""
 ) -> Iterator[Result]:
     """The function's result for every task, in the order of the tasks.
 
@@ -33,23 +40,36 @@ def in_order(
         function: of a module's top level, so that it can be sent.
         tasks: taken only as they are needed, since each may be large.
         workers: number of processes.
+        scheduler: address of a Dask scheduler, whose workers do it in place of processes here.
+
+    Raises:
+        ClusterError: there is no cluster at this address, or it is lost.
     """
-    if workers == 1:
+    if scheduler:
+        with cluster(scheduler) as (executor, slots):
+            yield from _in_order(executor, partial(at, Path.cwd(), function), tasks, slots)
+    elif workers == 1:
         yield from map(function, tasks)
-        return
-    os.environ |= ONE_THREAD  # read by the workers' libraries when they are imported
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, spawn, initializer=_settle)
+    else:
+        os.environ |= ONE_THREAD  # read by the workers' libraries when they are imported
+        spawn = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(workers, spawn, initializer=_settle)
+        try:
+            yield from _in_order(pool, function, tasks, workers)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    executor: Executor, function: Callable[[Task], Result], tasks: Iterable[Task], workers: int
+) -> Iterator[Result]:
     waiting: deque[Future[Result]] = deque()
-    try:
-        for task in tasks:
-            waiting.append(pool.submit(function, task))
-            if len(waiting) >= AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
+    for task in tasks:
+        waiting.append(executor.submit(function, task))
+        if len(waiting) >= AHEAD * workers:
             yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _settle() -> None:

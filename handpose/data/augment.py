@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handpose.data.crop import Square, warp
+from handpose.data.crop import Square, warp_planes
 from handpose.sample import HandSample
 
 
@@ -142,7 +142,7 @@ def render(
 
     Planes are what a batch holds. A gain is a table, not arithmetic.
     """
-    cv2.split(warp(image, A, planes.shape[-1]), list(planes))
+    warp_planes(image, A, planes)
     if gain == (1.0, 1.0, 1.0):
         return
     table = np.clip(np.rint(np.arange(256) * np.array(gain)[:, None]), 0, 255).astype(np.uint8)

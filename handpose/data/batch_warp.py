@@ -8,6 +8,7 @@ takes it for CUDA devices alone.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,18 +26,26 @@ class UnwarpedBatch:
 
     batch: HandBatch  # without images
     images: Tensor  # (B, H, W, 3) uint8 RGB, stored crops; smaller ones end in black
-    A: Tensor  # (B, 3, 3) float64: pixels of the stored crop -> pixels of the view
+    to_source: Tensor  # (B, 2, 3) of `to_source`: the view -> the stored crop
     gain: Tensor  # (B, 3) of red, green and blue
     out_px: int  # side of the view
 
     def pinned(self) -> UnwarpedBatch:
-        """The same with images in memory that a GPU fetches by itself."""
-        return dataclasses.replace(self, images=self.images.pin_memory())
+        """The same in memory that a GPU fetches by itself."""
+        return dataclasses.replace(
+            self,
+            batch=self.batch.pinned(),
+            images=self.images.pin_memory(),
+            gain=self.gain.pin_memory(),
+            to_source=self.to_source.pin_memory(),
+        )
 
     def on(self, device: torch.device) -> HandBatch:
-        """The batch on this device, its images warped there."""
-        images = self.images.to(device, non_blocking=True)
-        warped = warp_batch(images, self.A.to(device), self.gain.to(device), self.out_px)
+        """The batch on this device, its images warped there; a pinned one is not waited for."""
+        images, to_source, gain = (
+            part.to(device, non_blocking=True) for part in (self.images, self.to_source, self.gain)
+        )
+        warped = sample_images(images, to_source, gain, self.out_px)
         return dataclasses.replace(self.batch.to(device), image=warped)
 
 
@@ -63,11 +72,25 @@ def warp_batch(images: Tensor, A: Tensor, gain: Tensor, out_px: int) -> Tensor:
     Returns:
         (B, 3, out_px, out_px) uint8, bilinear, black outside of the images.
     """
-    height, width = images.shape[1:3]
-    # affine_grid maps result -> source, both from -1 to 1 between the first and last pixel centres
-    theta = _to_unit(width, height, A) @ torch.linalg.inv(A) @ _to_unit(out_px, out_px, A).inverse()
+    return sample_images(images, to_source(A, images.shape, out_px), gain, out_px)
+
+
+def to_source(A: Tensor, shape: Sequence[int], out_px: int) -> Tensor:
+    """(B, 2, 3): the result -> images (B, H, W, 3) of this shape, as `affine_grid` takes it.
+
+    Both from -1 to 1 between the centres of the first and the last pixel. Made where A lies, which
+    is the CPU: a GPU would be waited for to tell whether each matrix has an inverse.
+    """
+    height, width = shape[1:3]
+    inverse = torch.linalg.inv(A)
+    matrix: Tensor = _to_unit(width, height, A) @ inverse @ _to_unit(out_px, out_px, A).inverse()
+    return matrix[:, :2].float()
+
+
+def sample_images(images: Tensor, to_source: Tensor, gain: Tensor, out_px: int) -> Tensor:
+    """The second half of `warp_batch`, on the device of the images."""
     shape = [len(images), 3, out_px, out_px]
-    grid = functional.affine_grid(theta[:, :2].float(), shape, align_corners=True)
+    grid = functional.affine_grid(to_source, shape, align_corners=True)
     source = images.permute(0, 3, 1, 2).float()
     sampled = functional.grid_sample(source, grid, padding_mode="zeros", align_corners=True)
     tinted = sampled.round() * gain[:, :, None, None]

@@ -8,6 +8,7 @@ the new image is then exactly A @ K, and every projected point lands where its p
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -60,10 +61,45 @@ def warp(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray
     """
     if (part := _part(image, A, side)) is not None:
         return part
+    return np.asarray(cv2.cvtColor(_warped(image, A, side), cv2.COLOR_RGBA2RGB), np.uint8)
+
+
+def warp_planes(
+    image: NDArray[np.uint8], A: NDArray[np.float64], planes: NDArray[np.uint8]
+) -> None:
+    """The same into planes (3, side, side), one for each colour."""
+    side = planes.shape[-1]
+    if (part := _part(image, A, side)) is not None:
+        cv2.split(part, list(planes))
+    else:
+        cv2.split(_warped(image, A, side), [*planes, _scratch.array("alpha", (side, side))])
+
+
+class _Scratch(threading.local):
+    """Memory that a thread uses again: fresh pages cost as much as the warp itself."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, NDArray[np.uint8]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """An array of this shape, in which anything may stand."""
+        size = math.prod(shape)
+        if name not in self._arrays or self._arrays[name].size < size:
+            self._arrays[name] = np.empty(size, np.uint8)
+        return self._arrays[name][:size].reshape(shape)
+
+
+_scratch = _Scratch()
+
+
+def _warped(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
+    """The image seen through A as RGBA, which OpenCV warps twice as fast as RGB; scratch."""
     image, A = averaged(image, A)
-    four = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)  # OpenCV warps four channels twice as fast
-    warped = cv2.warpAffine(four, A[:2], (side, side), flags=cv2.INTER_LINEAR)
-    return np.asarray(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), np.uint8)
+    four = _scratch.array("four", (*image.shape[:2], 4))
+    warped = _scratch.array("warped", (side, side, 4))
+    cv2.cvtColor(image, cv2.COLOR_RGB2RGBA, dst=four)
+    cv2.warpAffine(four, A[:2], (side, side), dst=warped, flags=cv2.INTER_LINEAR)
+    return warped
 
 
 def _part(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray[np.uint8] | None:

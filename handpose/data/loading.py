@@ -42,11 +42,14 @@ class Loading:
     device: torch.device = CPU  # a CUDA device warps the images itself
 
     @classmethod
-    def on(cls, device: torch.device) -> Loading:
-        """What suits a device: a GPU must not wait; on a CPU, training needs every core itself."""
+    def on(cls, device: torch.device, processes: int = 1) -> Loading:
+        """What suits a device: a GPU must not wait; on a CPU, training needs every core itself.
+
+        `processes` on this machine share its cores.
+        """
         if device.type != "cuda":
             return HERE
-        cores = os.cpu_count() or 1
+        cores = (os.cpu_count() or 1) // processes
         return cls(max(1, min(cores - 1, MOST_THREADS)), device)
 
     def batches(self, tasks: Iterator[list[Stored]], view: View) -> Iterator[HandBatch]:

@@ -21,10 +21,11 @@ import webdataset as wds
 from handpose.data import tar
 from handpose.data.augment import Augmentation
 from handpose.data.loading import HERE, Loading
-from handpose.data.stored import ClassIds, encode_label
+from handpose.data.stored import ClassIds, encode_labels
 from handpose.data.tar import Stored
 from handpose.data.view import View
 from handpose.errors import HandPoseError
+from handpose.parallel import ALONE, Ranks
 from handpose.sample import HandBatch
 
 SHUFFLE_BUFFER = 10_000
@@ -32,6 +33,10 @@ SHUFFLE_BUFFER = 10_000
 
 A smaller split is shuffled uniformly anew every epoch; of a larger one the order of the tars, each
 a random part of the split, and what stands together in the buffer change."""
+
+
+AT_ONCE = 64
+"""Samples that are encoded together when a tar is written."""
 
 
 class ShardError(HandPoseError):
@@ -86,12 +91,18 @@ def write_tar(path: Path, samples: Iterable[tuple[bytes, Mapping[str, Any]]]) ->
 
     The label holds what `stored.py` lists.
     """
-    stored = (
-        Stored(f"{label['sample_id']:09d}", jpeg, encode_label(label)) for jpeg, label in samples
-    )
     with path.open("wb") as stream:
-        written = tar.write(stream, stored)
+        written = tar.write(stream, _stored(samples))
     return Tar(path.name, written, path.stat().st_size, _sha256(path))
+
+
+def _stored(samples: Iterable[tuple[bytes, Mapping[str, Any]]]) -> Iterator[Stored]:
+    """The samples with their labels as JSON, made for many at once."""
+    left = iter(samples)
+    while group := list(islice(left, AT_ONCE)):
+        jpegs, labels = zip(*group, strict=True)
+        for jpeg, label, encoded in zip(jpegs, labels, encode_labels(labels), strict=True):
+            yield Stored(f"{label['sample_id']:09d}", jpeg, encoded)
 
 
 class Shards:
@@ -142,12 +153,16 @@ class Shards:
         augmentation: Augmentation | None = None,
         buffer: int = SHUFFLE_BUFFER,
         loading: Loading = HERE,
+        ranks: Ranks = ALONE,
     ) -> Iterator[HandBatch]:
         """Batches of a split, on the device of `loading`.
 
         With an `epoch` (training) the order and every random move are a pure function of `seed` and
         `epoch`, and the last incomplete batch is dropped. Without one (evaluation) every sample
         comes exactly once, in stored order, and the last batch may be smaller.
+
+        Of several processes, each gets its slice of every training batch; evaluation batches are
+        dealt out whole, in turn. All read the same bytes, and decode their own part alone.
 
         Args:
             split: train, validation, test, official_val or official_test.
@@ -161,6 +176,7 @@ class Shards:
             augmentation: what training does to a sample; None is nothing.
             buffer: samples among which the next one is drawn.
             loading: where and how far ahead; order, moves and labels are the same for all.
+            ranks: the processes that share the batches.
 
         Raises:
             ShardError: the split is not there or smaller than one training batch; while reading,
@@ -180,7 +196,8 @@ class Shards:
             seeds=(seed, epoch or 0),
         )
         tasks = iter(lambda: list(islice(raws, batch)), [])
-        return loading.batches(tasks, view)
+        ours = ranks.turns(tasks) if epoch is None else map(ranks.slice, tasks)
+        return loading.batches(ours, view)
 
     def _checked_count(self, split: str, least: int) -> int:
         count = self.index.count(split)

@@ -6,7 +6,7 @@ Classes are joined by the sample's folder when it is read, so a new gesture map 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,22 +52,40 @@ def read_labels(path: Path) -> dict[str, ClassIds]:
     return {name: ClassIds(*row) for name, *row in zip(folder, *ids, strict=True)}
 
 
-def encode_label(label: Mapping[str, Any]) -> bytes:
-    """The JSON of a label: values and arrays under ORIGIN, FIELDS and, if it is there, VIEW."""
-    keys = (*ORIGIN, *FIELDS, *([VIEW] if VIEW in label else []))
-    return json.dumps(_plain({key: label[key] for key in keys})).encode()
+def encode_labels(labels: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    """The JSON of each label: values and arrays under ORIGIN, FIELDS and, if it is there, VIEW."""
+    chosen = [
+        {key: label[key] for key in (*ORIGIN, *FIELDS, *([VIEW] if VIEW in label else []))}
+        for label in labels
+    ]
+    decimals = iter(_decimals([value for label in chosen for value in label.values()]))
+    return [json.dumps(_plain(label, decimals)).encode() for label in chosen]
 
 
-def _plain(label: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON values; a float32 as the shortest decimal that reads back as the same float32."""
-    arrays = {key: value.ravel() for key, value in label.items() if isinstance(value, np.ndarray)}
-    floats = {key: array for key, array in arrays.items() if array.dtype == np.float32}
-    plain = dict(label) | {key: array.tolist() for key, array in arrays.items()}
-    if floats:
-        # all at once: Arrow's conversions cost more than what they convert
-        decimals = pa.array(np.concatenate(list(floats.values()))).cast(pa.string())
-        values = iter(decimals.cast(pa.float64()).to_numpy().tolist())
-        plain |= {key: list(islice(values, len(array))) for key, array in floats.items()}
+def _decimals(values: list[Any]) -> list[float]:
+    """All float32 of arrays as the shortest decimals that read back as the same float32.
+
+    At once: Arrow's conversions cost more than what they convert.
+    """
+    arrays = [value.ravel() for value in values if _is_float32(value)]
+    if not arrays:
+        return []
+    decimals = pa.array(np.concatenate(arrays)).cast(pa.string()).cast(pa.float64())
+    return list(decimals.to_numpy().tolist())
+
+
+def _is_float32(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == np.float32
+
+
+def _plain(label: Mapping[str, Any], decimals: Iterator[float]) -> dict[str, Any]:
+    """JSON values: of arrays lists, of float32 the next decimals."""
+    plain = dict(label)
+    for key, value in label.items():
+        if _is_float32(value):
+            plain[key] = list(islice(decimals, value.size))
+        elif isinstance(value, np.ndarray):
+            plain[key] = value.ravel().tolist()
     return plain
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from handpose.data.augment import Augmentation, Move, render, unwarped
-from handpose.data.batch_warp import UnwarpedBatch, stack_images
+from handpose.data.batch_warp import UnwarpedBatch, stack_images, to_source
 from handpose.data.buffers import Buffers
 from handpose.data.crop import averaged
 from handpose.data.stored import NO_CLASS, ClassIds, decode, view_of
@@ -58,10 +58,11 @@ class View:
             images.append(image)
             matrices.append(A)
             gains.append(move.gain)
+        stack = stack_images(images)
         return UnwarpedBatch(
             batch=collate(samples, np.empty((len(raws), 3, 0, 0), np.uint8)),
-            images=stack_images(images),
-            A=torch.from_numpy(np.stack(matrices)),
+            images=stack,
+            to_source=to_source(torch.from_numpy(np.stack(matrices)), stack.shape, self.image_px),
             gain=torch.tensor(gains, dtype=torch.float32),
             out_px=self.image_px,
         )

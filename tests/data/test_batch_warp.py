@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from handpose.data.augment import render
+from handpose.data.augment import Augmentation, render
 from handpose.data.batch_warp import stack_images, warp_batch
+from handpose.data.stored import FIELDS, ORIGIN, ClassIds, encode_labels
+from handpose.data.tar import Stored
+from handpose.data.view import View
 
 STORED, OUT = 86, 64
 
@@ -55,6 +60,48 @@ def test_it_agrees_with_opencv(sizes: list[tuple[int, int]]) -> None:
     difference = np.abs(found.numpy().astype(int) - expected)
     assert difference.max() <= 3  # OpenCV rounds where it samples to 1/32 px or so
     assert difference.mean() < 0.3
+
+
+def stored(number: int) -> Stored:
+    """A sample as it lies in a tar; its image has a size of its own."""
+    rng = np.random.default_rng(number)
+    label = dict.fromkeys((*FIELDS, *ORIGIN), 0) | {
+        "K": np.array([[300, 0, 40], [0, 300, 40], [0, 0, 1]], np.float32),
+        "joints_cam": np.float32(rng.normal([0, 0, 0.6], 0.04, (21, 3))),
+        "joint_valid": np.ones(21, np.bool_),
+        "has_mano": True,
+        "global_orient": np.float32(rng.normal(size=3)),
+        "hand_pose": np.float32(rng.normal(size=45)),
+        "betas": np.float32(rng.normal(size=10)),
+        "is_left": number % 2 == 0,
+        "sample_id": number,
+        "seq_name": "0003_fake_gun",
+        "view": [42.0, 41.0, 60.0],
+    }
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
+    jpeg = cv2.imencode(".jpg", photo(number, 84 + number % 3, 90), quality)[1].tobytes()
+    return Stored(f"{number:09d}", jpeg, encode_labels([label])[0])
+
+
+@pytest.mark.parametrize("canonical", [False, True])
+def test_a_batch_warped_at_once_is_the_one_warped_image_by_image(canonical: bool) -> None:
+    view = View(
+        image_px=OUT,
+        view_px=60,
+        labels={"0003_fake_gun": ClassIds(1, 2, 3, 4)},
+        canonical=canonical,
+        augmentation=Augmentation(30, 0.25, 0.05, 0.2, 0.0 if canonical else 0.5),
+        seeds=(0, 1),
+    )
+    raws = [stored(number) for number in range(8)]
+    expected, found = view.batch(raws), view.unwarped_batch(raws).on(torch.device("cpu"))
+    for field in dataclasses.fields(expected):
+        one, other = getattr(expected, field.name), getattr(found, field.name)
+        if field.name == "image":
+            difference = (one.int() - other.int()).abs()
+            assert difference.max() <= 3 and difference.float().mean() < 0.3
+        else:
+            torch.testing.assert_close(other, one, rtol=0, atol=0)
 
 
 def test_images_of_one_size_are_stacked_as_they_are_and_others_end_in_black() -> None:

@@ -21,7 +21,7 @@ from handpose.data.augment import Augmentation
 from handpose.data.loading import Loading
 from handpose.data.shards import Index, ShardError, Shards, write_tar
 from handpose.data.stored import VIEW as PLACE
-from handpose.data.stored import ClassIds, encode_label
+from handpose.data.stored import ClassIds, encode_labels
 from handpose.data.view import ViewError
 from handpose.sample import UNLABELLED, HandBatch
 
@@ -137,7 +137,7 @@ def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_the_label_holds_no_class() -> None:
-    keys = set(json.loads(encode_label(stored(0)[1])))
+    keys = set(json.loads(encode_labels([stored(0)[1]])[0]))
     assert not {key for key in keys if "coarse" in key or "fine" in key or "gesture" in key}
 
 

@@ -196,6 +196,16 @@ def test_any_number_of_workers_writes_the_same_bytes(
     assert found[0] == found[1]
 
 
+def test_a_cluster_writes_the_same_bytes(workplace: Path, scheduler: str) -> None:
+    image_of(3).unlink()
+    found = []
+    for address in ("", scheduler):
+        set_params(scheduler=address)
+        shard.main()
+        found.append([digest(shard.OUT / n) for n in ("tars", "index.json", "rejects.csv")])
+    assert found[0] == found[1]
+
+
 def test_rows_of_the_parquet_in_another_order_change_nothing(workplace: Path) -> None:
     shard.main()
     before = digest(shard.OUT / "tars")
