@@ -41,8 +41,12 @@ class Checkpoint:
     Use it as a context: the lock is held inside, and is gone with the process, however it ends.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        """The checkpoint of the run with this identity (plain JSON values) in `folder`."""
+    def __init__(self, folder: Path, identity: Mapping[str, Any], *, keeper: bool = True) -> None:
+        """The checkpoint of the run with this identity (plain JSON values) in `folder`.
+
+        Of several processes of a run one is the `keeper`; the others lock and save nothing.
+        """
+        self._keeper = keeper
         text = json.dumps(identity, sort_keys=True)
         self.identity: dict[str, Any] = json.loads(text)
         self.digest = hashlib.sha256(text.encode()).hexdigest()
@@ -56,6 +60,9 @@ class Checkpoint:
         Raises:
             CheckpointError: another process holds it.
         """
+        self._saved = time.monotonic()
+        if not self._keeper:
+            return self
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = (self.folder / "lock").open("a+", encoding="utf-8")
         try:
@@ -71,15 +78,17 @@ class Checkpoint:
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
-        self._saved = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Let the lock go."""
-        self._lock.close()
+        if self._keeper:
+            self._lock.close()
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint by this state: tensors and plain values."""
+        if not self._keeper:
+            return
         buffer = io.BytesIO()  # a full disk shows as an OSError only where Python itself writes
         torch.save({"identity": self.identity, "state": dict(state)}, buffer)
         write_durably(self.path, buffer.getbuffer())
@@ -87,8 +96,8 @@ class Checkpoint:
 
     @property
     def age_s(self) -> float:
-        """Seconds since the last `save`, or since the lock was taken."""
-        return time.monotonic() - self._saved
+        """Seconds since the last `save`, or since the lock was taken; of no keeper -1: never."""
+        return time.monotonic() - self._saved if self._keeper else -1.0
 
     def load(self) -> dict[str, Any] | None:
         """The state saved last, on the CPU; None when there is none.

@@ -4,6 +4,9 @@ The loop knows nothing of gestures or hands. It is given an epoch's batches, the
 loss terms and the validation, and leaves the model with its best weights. All that changes while it
 runs is in a `Run`, which is what a checkpoint holds: a run that was killed goes on as if nothing
 had happened, bit for bit on a CPU.
+
+Several processes run the same loop, each on its slice of every batch; `handpose/parallel.py` is
+what they say to each other.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from handpose.checkpoint import Checkpoint
 from handpose.curve import Curve, FitError, Row
+from handpose.parallel import ALONE, Ranks, launched, place
 from handpose.rng import rng_state, set_rng_state
 from handpose.sample import HandBatch
 from handpose.stop import Stop
@@ -68,6 +72,7 @@ def fit(
     recipe: Recipe,
     checkpoint: Checkpoint,
     tell: Callable[[str], None],
+    ranks: Ranks = ALONE,
 ) -> Fitted:
     """Train the model on the device it is on, and leave it with its best weights.
 
@@ -76,34 +81,37 @@ def fit(
     Args:
         model: what to train.
         batches: (epoch, skip) -> that epoch's batches without the first `skip`, the same every time
-            it is asked; epochs count from 0.
+            it is asked; epochs count from 0. One of several processes gets its slice of each.
         forward: (model, batch) -> the model's output; in bf16 if the recipe says so.
-        loss_terms: (output, batch, epoch) -> weighted terms by name, whose sum is the loss.
-        validate: metrics by name of a model, which it puts into evaluation mode.
+        loss_terms: (output, batch, epoch) -> weighted terms by name, whose sum is the loss; means
+            that divide by `ranks.count`.
+        validate: metrics by name of a model, which it puts into evaluation mode; the same for every
+            process.
         recipe: how to train.
         checkpoint: where the state of the run is kept, and found again.
         tell: called with a line of progress every few seconds.
+        ranks: the processes that share each batch; the first one's checkpoint counts.
 
     Raises:
         FitError: a loss term, the gradient or a metric is not finite, or an epoch has not as many
             batches as the recipe says.
         CheckpointError: the checkpoint is damaged or of another run.
     """
-    run = Run(model, recipe)
-    if (saved := checkpoint.load()) is not None:
+    run = Run(model, recipe, Objective(model, forward, loss_terms, recipe.bf16), ranks)
+    if (saved := ranks.first_does(checkpoint.load)) is not None:
         run.load_state_dict(saved)
         if run.epoch < recipe.epochs:
             tell(f"goes on after step {run.step}/{run.steps} from {checkpoint.path}")
         else:
             tell(f"was trained before; its results are written anew from {checkpoint.path}")
     pace = Pace(run, tell)
-    with Stop(tell) as stop:
+    with Stop(tell, ranks) as stop:
         while run.epoch < recipe.epochs:
             model.train()
             for batch in batches(run.epoch, run.step - run.epoch_begin):
-                gradient_step(run, batch, forward, loss_terms)
+                gradient_step(run, batch)
                 pace.step(len(batch))
-                if stop.signal or checkpoint.age_s >= recipe.checkpoint_every_s:
+                if ranks.most(stop.signal or checkpoint.age_s >= recipe.checkpoint_every_s):
                     checkpoint.save(run.state_dict())
                     stop.leave()
             run.end_epoch(validate)
@@ -113,22 +121,15 @@ def fit(
     return run.finish()
 
 
-def gradient_step(
-    run: Run,
-    batch: HandBatch,
-    forward: Callable[[nn.Module, HandBatch], Output],
-    loss_terms: Callable[[Output, HandBatch, int], dict[str, Tensor]],
-) -> None:
+def gradient_step(run: Run, batch: HandBatch) -> None:
     """One step of the optimiser, noted in the curve."""
-    recipe, device = run.recipe, run.device
+    recipe = run.recipe
     lr = recipe.lr(run.step)
     for group in run.optimiser.param_groups:
         group["lr"] = lr
-    batch = batch.to(device)
+    run.ranks.draw(run.seed, run.step)
 
-    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
-        output = forward(run.model, batch)
-    terms = loss_terms(output, batch, run.epoch)  # not in bf16, which is too coarse for pixels
+    terms: dict[str, Tensor] = run.objective(batch.to(run.device), run.epoch)
     loss = torch.stack(list(terms.values())).sum()
 
     loss.backward()  # type: ignore[no-untyped-call]
@@ -138,15 +139,46 @@ def gradient_step(
     if run.average is not None:
         run.average.update_parameters(run.model)
     run.step += 1
-    run.curve.add(run.step, run.epoch + 1, lr, {**terms, "loss": loss, "gradient_norm": norm})
+    noted = {**terms, "loss": loss, "gradient_norm": norm}
+    run.curve.add(run.step, run.epoch + 1, lr, run.ranks.mean(noted))
+
+
+class Objective(nn.Module):
+    """A model and its loss in one: what several processes wrap, to see which weights it hears of.
+
+    Around the model alone, whose output is a dataclass, DistributedDataParallel finds no output to
+    start from; with a static graph it then averages nothing and does not say so.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        forward: Callable[[nn.Module, HandBatch], Output],
+        loss_terms: Callable[[Output, HandBatch, int], dict[str, Tensor]],
+        bf16: bool,
+    ) -> None:
+        """See `fit`."""
+        super().__init__()
+        self.model, self._bf16 = model, bf16
+        self._output, self._loss_terms = forward, loss_terms
+
+    def forward(self, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+        """The terms of the loss."""
+        with torch.autocast(batch.image.device.type, torch.bfloat16, enabled=self._bf16):
+            output = self._output(self.model, batch)
+        return self._loss_terms(output, batch, epoch)  # in bf16 pixels would be too coarse
 
 
 class Run:
     """All that changes in the course of training."""
 
-    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, objective: nn.Module, ranks: Ranks
+    ) -> None:
         """A run that has not begun."""
-        self.model, self.recipe = model, recipe
+        self.model, self.recipe, self.ranks = model, recipe, ranks
+        self.objective = ranks.replicate(objective)
+        self.seed = torch.initial_seed()
         self.weights = [p for p in model.parameters() if p.requires_grad]
         self.device = self.weights[0].device
         self.optimiser = _adamw(self.weights, recipe.weight_decay)
@@ -177,6 +209,7 @@ class Run:
             )
         self.curve.look()  # weights that are no numbers would only confuse the validation
         model = self.model if self.average is None else self.average.module
+        self.ranks.agree(model)
         metrics = validate(model)
         self.epoch += 1
         if bad := {name: value for name, value in metrics.items() if not math.isfinite(value)}:
@@ -263,15 +296,18 @@ class Pace:
         left = (run.steps - run.step) * seconds / self._steps
         self._tell(
             f"epoch {run.epoch + 1}/{run.recipe.epochs}, step {run.step}/{run.steps}, "
-            f"{self._images / seconds:.0f} images/s, {left:.0f} s left, loss {run.curve.loss:.4g}"
+            f"{run.ranks.world * self._images / seconds:.0f} images/s, {left:.0f} s left, "
+            f"loss {run.curve.loss:.4g}"
         )
 
 
 def prepare_device(device: str, threads: int) -> torch.device:
     """The device to train on: 'auto' takes a GPU where there is one; `threads` 0 is torch's choice.
 
+    Several processes on one machine take a GPU each.
+
     Raises:
-        FitError: a GPU is asked for and there is none.
+        FitError: a GPU is asked for and there is none, or there are fewer than processes.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -279,4 +315,15 @@ def prepare_device(device: str, threads: int) -> torch.device:
     if device == "cuda" and not found:
         raise FitError("device is cuda, but torch finds no GPU here; set device to auto or cpu")
     torch.backends.cudnn.benchmark = True  # every batch has the same shape
-    return torch.device("cuda" if found and device != "cpu" else "cpu")
+    if not found or device == "cpu":
+        return torch.device("cpu")
+    if not launched():
+        return torch.device("cuda")
+    number, processes = place()
+    if processes > torch.cuda.device_count():
+        raise FitError(
+            f"{processes} processes on this machine, but it has {torch.cuda.device_count()} GPUs; "
+            "set processes to that, or device to cpu"
+        )
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)

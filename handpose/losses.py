@@ -4,12 +4,15 @@ Every term is a masked mean of absolute differences or a cross-entropy, so its s
 on how many samples of a batch carry the annotation it needs; a batch with none gives 0. Call these
 outside autocast: bf16 is too coarse for pixels and millimetres.
 
+`count` gives the number that a mean divides by. Several processes that share a batch give
+`Group.count`, which knows the masks of all slices: the mean of their losses is then the batch's.
+
 Letters: B batch, J = 21 joints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +21,10 @@ from torch import Tensor
 from handpose.hand.camera import back_project, project
 from handpose.hand.rotation import matrix_to_rot6d
 from handpose.hand.skeleton import MANO_PARENTS, WRIST
+from handpose.parallel import ALONE
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
+
+Count = Callable[[Tensor], Tensor]
 
 NEAR = 0.01
 """Metres before the camera below which nothing is projected: a wild hand must not divide by 0."""
@@ -31,15 +37,19 @@ _PARENTS = [MANO_PARENTS[joint] for joint in _CHILDREN]
 
 
 def gesture_loss(
-    output: GestureOutput | PoseOutput, batch: HandBatch, *, fine_weight: float
+    output: GestureOutput | PoseOutput,
+    batch: HandBatch,
+    *,
+    fine_weight: float,
+    count: Count = ALONE.count,
 ) -> dict[str, Tensor]:
     """Stage 1's terms, weighted: coarse cross-entropy, and lambda = `fine_weight` times the fine.
 
     Samples without a gesture are left out.
     """
     return {
-        "coarse": _cross_entropy(output.coarse_logits, batch.coarse),
-        "fine": fine_weight * _cross_entropy(output.fine_logits, batch.fine),
+        "coarse": _cross_entropy(output.coarse_logits, batch.coarse, count),
+        "fine": fine_weight * _cross_entropy(output.fine_logits, batch.fine, count),
     }
 
 
@@ -50,6 +60,7 @@ def pose_loss(
     *,
     weights: Mapping[str, float],
     depth_range_m: float,
+    count: Count = ALONE.count,
 ) -> dict[str, Tensor]:
     """Stage 2's terms, weighted; their sum is the loss.
 
@@ -60,6 +71,7 @@ def pose_loss(
             included), right-hand frame; any rotation where there is no fit.
         weights: one weight a term, by the names below.
         depth_range_m: what the volume spans before and behind the wrist.
+        count: (mask) -> what a mean over its true entries divides by.
     """
     valid = batch.joint_valid
     rooted = valid & valid[:, [WRIST]]  # (B, J) the place relative to the wrist is known
@@ -75,17 +87,19 @@ def pose_loss(
     joints_volume = back_project(output.uv, output.depth_rel + wrist[..., 2], batch.K)
 
     rot6d = matrix_to_rot6d(rotations)  # (B, 16, 6)
-    gesture = gesture_loss(output, batch, fine_weight=1.0)
+    gesture = gesture_loss(output, batch, fine_weight=1.0, count=count)
+    fits, roots, places = count(batch.has_mano), count(rooted), count(valid)
+    share = len(batch) / count(torch.ones_like(batch.has_mano))  # 1 for one process
     terms = {
-        "rotation": _l1(output.rot6d[:, 1:], rot6d[:, 1:], batch.has_mano),
-        "root": _l1(output.rot6d[:, 0], rot6d[:, 0], batch.has_mano),
-        "betas": _l1(output.betas, batch.betas, batch.has_mano),
-        "joints_volume": _l1(joints_volume, joints, rooted),
-        "joints_mano": _l1(output.joints, joints - wrist, rooted),
-        "uvd": _l1(uvd_volume, uvd, rooted),
-        "reprojection_volume": _l1(uv_volume, uv, valid),
-        "reprojection_mano": _l1(uv_mano, uv, rooted),
-        "bone": bone_discontinuity(output.rotmat),
+        "rotation": _l1(output.rot6d[:, 1:], rot6d[:, 1:], batch.has_mano, fits),
+        "root": _l1(output.rot6d[:, 0], rot6d[:, 0], batch.has_mano, fits),
+        "betas": _l1(output.betas, batch.betas, batch.has_mano, fits),
+        "joints_volume": _l1(joints_volume, joints, rooted, roots),
+        "joints_mano": _l1(output.joints, joints - wrist, rooted, roots),
+        "uvd": _l1(uvd_volume, uvd, rooted, roots),
+        "reprojection_volume": _l1(uv_volume, uv, valid, places),
+        "reprojection_mano": _l1(uv_mano, uv, rooted, roots),
+        "bone": share * bone_discontinuity(output.rotmat),
         "gesture": gesture["coarse"] + gesture["fine"],
     }
     return {name: weights[name] * term for name, term in terms.items()}
@@ -102,16 +116,16 @@ def bone_discontinuity(rotmat: Tensor) -> Tensor:
     return (rot6d[:, _CHILDREN] - rot6d[:, _PARENTS]).abs().mean()
 
 
-def _l1(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+def _l1(predicted: Tensor, truth: Tensor, mask: Tensor, count: Tensor) -> Tensor:
     """Mean absolute difference where the mask (of the leading dimensions) is true, else 0."""
     error = (predicted - truth).abs().flatten(mask.dim()).mean(-1)  # the mask's shape
-    return (error * mask).sum() / mask.sum().clamp(min=1)
+    return (error * mask).sum() / count
 
 
-def _cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
+def _cross_entropy(logits: Tensor, classes: Tensor, count: Count) -> Tensor:
     """Mean cross-entropy over the labelled samples, 0 without any."""
     total = F.cross_entropy(logits.float(), classes, ignore_index=UNLABELLED, reduction="sum")
-    return total / (classes != UNLABELLED).sum().clamp(min=1)
+    return total / count(classes != UNLABELLED)
 
 
 def _to_unit(uv: Tensor, side: int) -> Tensor:

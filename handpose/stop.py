@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from handpose.parallel import ALONE, Ranks
+
 
 class Stop:
     """Holds SIGTERM, Ctrl-C and SIGHUP back until the loop can leave.
@@ -16,10 +18,10 @@ class Stop:
     twice, since a batch system signals every process of a job, and the runner hands its own on.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[str], None], ranks: Ranks = ALONE) -> None:
         """No signal came yet; `tell` is given a line when one makes the loop leave."""
         self.signal = 0
-        self._tell = tell
+        self._tell, self._ranks = tell, ranks
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
@@ -47,7 +49,11 @@ class Stop:
             self.leave()
 
     def leave(self) -> None:
-        """End the process as a shell reports a signal, if one came; all must be saved by now."""
-        if self.signal:
-            self._tell(f"stopped by {signal.Signals(self.signal).name}; run again to go on")
-            raise SystemExit(128 + self.signal)
+        """End the process as a shell reports a signal, if one came; all must be saved by now.
+
+        Of several processes, all leave at the same call if a signal came to one of them.
+        """
+        number = self._ranks.most(self.signal)
+        if number:
+            self._tell(f"stopped by {signal.Signals(number).name}; run again to go on")
+            raise SystemExit(128 + number)

@@ -75,7 +75,9 @@ class Ingest(Section):
     min_valid_joints: PositiveInt  # fewer valid joints in a view: rejected, with that reason
     check_images: bool  # decode every image once to find missing, truncated and black ones
     cameras_per_instant: NonNegativeInt = 0  # views of a moment that train; 0 takes all
-    trim_ends: UnderHalf = 0.0  # share of a gesture sequence, at each end, that is not trained on
+    trim_ends: Annotated[float, Field(ge=0, lt=0.5)] = (
+        0.0  # of a gesture sequence's moments, at each end, not trained on
+    )
 
     @pydantic.model_validator(mode="after")
     def _disjoint(self) -> Ingest:
@@ -111,6 +113,7 @@ class Shard(Section):
     samples_per_tar: PositiveInt
     seed: NonNegativeInt  # of the one global shuffle
     workers: NonNegativeInt  # processes; 0 takes every core; never changes a byte of the result
+    scheduler: str = ""  # of a Dask cluster (tcp://host:8786) that cuts in place of processes here
 
     @pydantic.model_validator(mode="after")
     def _centred(self) -> Shard:
@@ -173,7 +176,7 @@ class Fit(Section):
 
     seed: NonNegativeInt
     epochs: PositiveInt
-    batch: PositiveInt
+    batch: PositiveInt  # of all processes together
     lr: PositiveFloat
     schedule: Literal["one_cycle", "cosine", "step", "constant"]
     milestones: tuple[PositiveInt, ...]  # epochs at which 'step' divides lr by 10
@@ -183,6 +186,7 @@ class Fit(Section):
     precision: Literal["fp32", "bf16"]
     device: Literal["auto", "cpu", "cuda"]
     threads: NonNegativeInt  # of torch on the CPU; 0: every core, or what OMP_NUM_THREADS says
+    processes: NonNegativeInt = 1  # on this machine, sharing each batch; 0: one for each GPU
     checkpoint_every_s: NonNegativeFloat  # seconds between checkpoints; 0 is after every step
     augment: Augment
 

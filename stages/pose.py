@@ -27,17 +27,19 @@ from handpose.forward import outputs
 from handpose.gesture_model import GESTURE_KEYS, build_gesture_net, load_gesture_net
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix
-from handpose.losses import pose_loss
+from handpose.losses import Count, pose_loss
 from handpose.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
 from handpose.nets.gesture_net import GestureNet
+from handpose.parallel import ALONE, Ranks, joined
 from handpose.pose_model import build_pose_net
 from handpose.rng import seed
 from handpose.sample import HandBatch, PoseOutput
 from handpose.trained import ModelRecord, read_record
 from stages.artifacts import digest, run_door
 from stages.finished import forget_recorded, mark_of
-from stages.params import load_params
-from stages.training import LABELS, WORK, TrainingData, teller, write_results
+from stages.params import Params, load_params
+from stages.processes import in_processes
+from stages.training import LABELS, WORK, TrainingData, loading_on, teller, write_results
 
 STAGE_1 = Path("models/pretrain")
 OUT = Path("models/pose")
@@ -53,14 +55,24 @@ def main(argv: list[str] | None = None) -> None:
     started = time.monotonic()
     run = chosen_run(sys.argv[1:] if argv is None else argv)
     params = load_params()
+    device = prepare_device(params.pose.device, params.pose.threads)
+    with joined(device) as ranks:
+        train(run, params, device, ranks, started)
+
+
+def train(run: str, params: Params, device: torch.device, ranks: Ranks, started: float) -> None:
+    """The same on this device, as one of these processes."""
     settings, keys = params.pose, params.net.model_dump()
     data = TrainingData.open(
-        settings, image_px=params.net.image_px, handedness=params.label.handedness
+        settings,
+        image_px=params.net.image_px,
+        handedness=params.label.handedness,
+        ranks=ranks,
+        loading=loading_on(device),
     )
     mano = Mano.load(params.hand.mano)
 
-    tell = teller(f"pose {run}")
-    device = prepare_device(settings.device, settings.threads)
+    tell = teller(f"pose {run}", ranks)
     seed(settings.seed)
     gesture_net, stage_1 = first_stage(run, data, keys)
     net = build_pose_net(keys, gesture_net=gesture_net, mano=mano).to(device)
@@ -75,18 +87,22 @@ def main(argv: list[str] | None = None) -> None:
         mano=digest(Path(params.hand.mano) / "MANO_RIGHT.npz"),
         stage_1=stage_1.weights_sha256 if stage_1 else "",
     )
-    with Checkpoint(WORK / f"pose-{run}", identity) as checkpoint:
-        forget_recorded(checkpoint, tell)
+    with Checkpoint(WORK / f"pose-{run}", identity, keeper=ranks.first) as checkpoint:
+        if ranks.first:
+            forget_recorded(checkpoint, tell)
         fitted = fit(
             net,
             batches=data.train,
             forward=forward,
-            loss_terms=lambda output, batch, _: terms(output, batch),
-            validate=lambda model: validate(model, data.validation(), terms, data.bf16),
+            loss_terms=lambda output, batch, _: terms(output, batch, count=ranks.count),
+            validate=lambda model: validate(model, data.validation(), terms, data.bf16, ranks),
             recipe=data.recipe(best=settings.best, maximise=False),
             checkpoint=checkpoint,
             tell=tell,
+            ranks=ranks,
         )
+        if not ranks.first:
+            return
         record = data.record("pose", keys, fitted, checkpoint)
         if stage_1:
             record = dataclasses.replace(record, seconds=stage_1.seconds | record.seconds)
@@ -146,11 +162,14 @@ def loss_terms(
     mano: Mano,
     weights: Mapping[str, float],
     depth_range_m: float,
+    count: Count = ALONE.count,
 ) -> dict[str, Tensor]:
     """The weighted terms of Stage 2's loss."""
     root = axis_angle_to_matrix(batch.global_orient)[:, None]  # (B, 1, 3, 3)
     rotations = torch.cat([root, mano.rotations(batch.hand_pose)], 1)  # (B, 16, 3, 3)
-    return pose_loss(output, batch, rotations, weights=weights, depth_range_m=depth_range_m)
+    return pose_loss(
+        output, batch, rotations, weights=weights, depth_range_m=depth_range_m, count=count
+    )
 
 
 def validate(
@@ -158,24 +177,26 @@ def validate(
     batches: Iterable[HandBatch],
     terms: Callable[[PoseOutput, HandBatch], dict[str, Tensor]],
     bf16: bool,
+    ranks: Ranks = ALONE,
 ) -> Row:
     """Mean loss, and wrist-relative MPJPE and PA-MPJPE against the annotated joints.
 
-    Samples whose wrist, or all but two joints, are not annotated are in the loss alone.
+    Over all processes' batches together. Samples whose wrist, or all but two joints, are not
+    annotated are in the loss alone.
     """
-    losses, errors, aligned = [], [], []
+    found: list[tuple[Tensor, ...]] = []  # loss of its batch and errors, (B,) each
     for batch, output in outputs(net, batches, forward, bf16=bf16):
         loss = torch.stack(list(terms(output, batch).values())).sum()
-        losses.append(loss.expand(len(batch)))
         truth = (batch.joints_cam, batch.joint_valid)
-        errors.append(wrist_mpjpe_mm(output.joints, *truth))  # (B,)
-        aligned.append(pa_mpjpe_mm(output.joints, *truth))
+        errors = (metric(output.joints, *truth) for metric in (wrist_mpjpe_mm, pa_mpjpe_mm))
+        found.append(tuple(x.cpu() for x in (loss.expand(len(batch)), *errors)))
+    losses, errors_mm, aligned_mm = map(torch.cat, zip(*ranks.gather(found), strict=True))
     return {
-        "loss": torch.cat(losses).mean().item(),
-        "mpjpe_mm": torch.cat(errors).nanmean().item(),
-        "pa_mpjpe_mm": torch.cat(aligned).nanmean().item(),
+        "loss": losses.mean().item(),
+        "mpjpe_mm": errors_mm.nanmean().item(),
+        "pa_mpjpe_mm": aligned_mm.nanmean().item(),
     }
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(main, "pose"))
+    sys.exit(run_door(partial(in_processes, "pose", main), "pose"))

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,13 +22,22 @@ from handpose.fit import fit, prepare_device
 from handpose.forward import outputs
 from handpose.gesture_model import GESTURE_KEYS, build_gesture_net
 from handpose.losses import gesture_loss
+from handpose.parallel import ALONE, Ranks, joined
 from handpose.rng import seed
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.schedules import fine_weight
 from stages.artifacts import run_door
 from stages.finished import forget_recorded, mark_of
-from stages.params import Pretrain, load_params
-from stages.training import WORK, TrainingData, TrainingDataError, teller, write_results
+from stages.params import Params, Pretrain, load_params
+from stages.processes import in_processes
+from stages.training import (
+    WORK,
+    TrainingData,
+    TrainingDataError,
+    loading_on,
+    teller,
+    write_results,
+)
 
 OUT = Path("models/pretrain")
 
@@ -36,33 +46,50 @@ def main() -> None:
     """Read the parameters and the data, train, write the model and how well it does."""
     started = time.monotonic()
     params = load_params()
+    device = prepare_device(params.pretrain.device, params.pretrain.threads)
+    with joined(device) as ranks:
+        train(params, device, ranks, started)
+
+
+def train(params: Params, device: torch.device, ranks: Ranks, started: float) -> None:
+    """The same on this device, as one of these processes."""
     settings, keys = params.pretrain, params.net.model_dump(include=set(GESTURE_KEYS))
     data = TrainingData.open(
-        settings, image_px=params.net.image_px, handedness=params.label.handedness
+        settings,
+        image_px=params.net.image_px,
+        handedness=params.label.handedness,
+        ranks=ranks,
+        loading=loading_on(device),
     )
     coarse, fine = len(data.coarse), len(data.fine)
-    baselines = constant_answers(data.validation(), coarse_classes=coarse, fine_classes=fine)
+    baselines = constant_answers(
+        data.validation(), coarse_classes=coarse, fine_classes=fine, ranks=ranks
+    )
 
-    tell = teller("pretrain")
-    device = prepare_device(settings.device, settings.threads)
+    tell = teller("pretrain", ranks)
     seed(settings.seed)
     net = build_gesture_net(keys, coarse_classes=coarse, fine_classes=fine).to(device)
-    with Checkpoint(WORK / "pretrain", data.identity(keys)) as checkpoint:
-        forget_recorded(checkpoint, tell)
+    identity = data.identity(keys)
+    with Checkpoint(WORK / "pretrain", identity, keeper=ranks.first) as checkpoint:
+        if ranks.first:
+            forget_recorded(checkpoint, tell)
         fitted = fit(
             net,
             batches=data.train,
             forward=forward,
             loss_terms=lambda output, batch, epoch: gesture_loss(
-                output, batch, fine_weight=lambda_of(settings, epoch)
+                output, batch, fine_weight=lambda_of(settings, epoch), count=ranks.count
             ),
             validate=lambda model: validate(
-                model, data.validation(), settings.fine_weight_max, data.bf16
+                model, data.validation(), settings.fine_weight_max, data.bf16, ranks
             ),
             recipe=data.recipe(best=settings.best, maximise=settings.best != "loss"),
             checkpoint=checkpoint,
             tell=tell,
+            ranks=ranks,
         )
+        if not ranks.first:
+            return
         record = data.record("pretrain", keys, fitted, checkpoint)
         write_results(
             OUT, net=net, record=record, fitted=fitted, started=started, metrics=baselines
@@ -88,36 +115,46 @@ def lambda_of(settings: Pretrain, epoch: int) -> float:
 
 
 def validate(
-    net: nn.Module, batches: Iterable[HandBatch], fine_weight_max: float, bf16: bool
+    net: nn.Module,
+    batches: Iterable[HandBatch],
+    fine_weight_max: float,
+    bf16: bool,
+    ranks: Ranks = ALONE,
 ) -> Row:
-    """Accuracies and loss over the labelled samples.
+    """Accuracies and loss over the labelled samples, of all processes' batches together.
 
     The loss has lambda at its maximum in every epoch, so that epochs can be compared.
     """
-    sums: dict[str, Tensor] = {}
+    rows: list[dict[str, Tensor]] = []  # sums over a batch
     for batch, output in outputs(net, batches, forward, bf16=bf16):
         labelled = batch.coarse != UNLABELLED
         terms = gesture_loss(output, batch, fine_weight=fine_weight_max)
-        found = {
+        sums = {
             "loss": (terms["coarse"] + terms["fine"]) * labelled.sum(),
             "coarse_accuracy": (output.coarse_logits.argmax(-1) == batch.coarse).sum(),
             "fine_accuracy": (output.fine_logits.argmax(-1) == batch.fine).sum(),
             "samples": labelled.sum(),
         }
-        sums = {name: sums.get(name, 0) + value.double() for name, value in found.items()}
-    samples = sums.pop("samples")
-    return {name: (value / samples).item() for name, value in sums.items()}
+        rows.append({name: value.double().cpu() for name, value in sums.items()})
+    rows = ranks.gather(rows)
+    totals = {name: sum(row[name].item() for row in rows) for name in rows[0]}
+    samples = totals.pop("samples")
+    return {name: total / samples for name, total in totals.items()}
 
 
 def constant_answers(
-    batches: Iterable[HandBatch], *, coarse_classes: int, fine_classes: int
+    batches: Iterable[HandBatch],
+    *,
+    coarse_classes: int,
+    fine_classes: int,
+    ranks: Ranks = ALONE,
 ) -> dict[str, dict[str, float]]:
     """What looking at no image gives: accuracy of a guess, and of the commonest class for all.
 
     Raises:
         TrainingDataError: no sample carries a gesture.
     """
-    classes = [(batch.coarse, batch.fine) for batch in batches]
+    classes = ranks.gather([(batch.coarse.cpu(), batch.fine.cpu()) for batch in batches])
     coarse, fine = (torch.cat(ids) for ids in zip(*classes, strict=True))
     labelled = int((coarse != UNLABELLED).sum())
     if not labelled:
@@ -137,4 +174,4 @@ def constant_answers(
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(main, "pretrain"))
+    sys.exit(run_door(partial(in_processes, "pretrain", main), "pretrain"))

@@ -12,16 +12,19 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from torch import nn
 
 import handpose
 from handpose.checkpoint import Checkpoint
 from handpose.curve import Row
 from handpose.data.augment import Augmentation
+from handpose.data.loading import HERE, Loading
 from handpose.data.shards import Shards
 from handpose.data.stored import ClassIds, read_labels
 from handpose.errors import HandPoseError
 from handpose.fit import Fitted, Recipe
+from handpose.parallel import ALONE, Ranks, place
 from handpose.sample import HandBatch
 from handpose.schedules import lr_factor
 from handpose.trained import ModelRecord, save_model
@@ -33,7 +36,7 @@ SHARDS = Path("data/shard")
 WORK = Path("work")
 """Live checkpoints; outside of DVC's outs, which it deletes before a stage runs."""
 
-HARMLESS = {"device", "threads", "checkpoint_every_s"}
+HARMLESS = {"device", "threads", "processes", "checkpoint_every_s"}
 """Keys of a training section that may change while a run is resumed: they change how it runs, not
 what it learns."""
 
@@ -54,14 +57,24 @@ class TrainingData:
     image_px: int
     handedness: str
     fit: Fit
+    ranks: Ranks  # the processes that share it
+    loading: Loading
 
     @classmethod
-    def open(cls, fit: Fit, *, image_px: int, handedness: str) -> TrainingData:
+    def open(
+        cls,
+        fit: Fit,
+        *,
+        image_px: int,
+        handedness: str,
+        ranks: Ranks = ALONE,
+        loading: Loading = HERE,
+    ) -> TrainingData:
         """The data in their usual places.
 
         Raises:
-            TrainingDataError: labels are missing or damaged, or there is not a batch to train on or
-                not a sample to validate on.
+            TrainingDataError: labels are missing or damaged, there is not a batch to train on or
+                not a sample to validate on, or a batch has fewer samples than processes share it.
             ShardError: shards are missing or damaged.
         """
         if not LABELS.is_file():
@@ -81,11 +94,19 @@ class TrainingData:
             image_px=image_px,
             handedness=handedness,
             fit=fit,
+            ranks=ranks,
+            loading=loading,
         )
         data._check_sizes()
         return data
 
     def _check_sizes(self) -> None:
+        if self.fit.batch < self.ranks.world:
+            raise TrainingDataError(
+                f"a batch of {self.fit.batch} samples cannot be shared by {self.ranks.world} "
+                "processes: start fewer of them, or set batch (of all together) in params.yaml to "
+                f"{self.ranks.world} or more"
+            )
         for split, least in (("train", self.fit.batch), ("validation", 1)):
             found = self.shards.index.count(split)
             if found < least:
@@ -106,7 +127,7 @@ class TrainingData:
         return self.shards.index.count("train") // self.fit.batch
 
     def train(self, epoch: int, skip: int) -> Iterator[HandBatch]:
-        """Augmented training batches of an epoch (from 0), without the first `skip`."""
+        """This process's slices of an epoch's (from 0) augmented batches, but the first `skip`."""
         return self.shards.batches(
             "train",
             batch=self.fit.batch,
@@ -117,16 +138,20 @@ class TrainingData:
             epoch=epoch,
             skip=skip,
             augmentation=Augmentation(**self.fit.augment.model_dump()),
+            loading=self.loading,
+            ranks=self.ranks,
         )
 
     def validation(self) -> Iterator[HandBatch]:
-        """Every validation sample once, as it is."""
+        """Every validation sample once, as it is: this process's turns of the batches."""
         return self.shards.batches(
             "validation",
             batch=self.fit.batch,
             image_px=self.image_px,
             labels=self.labels,
             canonical=self.handedness == "canonical",
+            loading=self.loading,
+            ranks=self.ranks,
         )
 
     def recipe(self, *, best: str, maximise: bool) -> Recipe:
@@ -188,6 +213,12 @@ class TrainingData:
         )
 
 
+def loading_on(device: torch.device) -> Loading:
+    """How to load for this device, among the processes of this machine."""
+    _, processes = place()
+    return Loading.on(device, processes)
+
+
 def _by_id(ids: list[int], names: list[str]) -> list[str]:
     """Names in the order of their ids; an id that no folder has is ''."""
     named = dict(zip(reversed(ids), reversed(names), strict=True))  # of several, the first counts
@@ -245,10 +276,15 @@ def write_curves(path: Path, rows: list[Row]) -> None:
             )
 
 
-def teller(name: str) -> Callable[[str], None]:
-    """Prints lines with a stage's name before them; a reader that is gone stops no training."""
+def teller(name: str, ranks: Ranks = ALONE) -> Callable[[str], None]:
+    """Prints lines with a stage's name before them; a reader that is gone stops no training.
+
+    Of several processes, the first one speaks for all.
+    """
 
     def tell(line: str) -> None:
+        if not ranks.first:
+            return
         with contextlib.suppress(OSError):  # the terminal was closed, or the runner was killed
             print(f"{name}: {line}", flush=True)
 

@@ -70,6 +70,14 @@ ELSEWHERE = {
     "dvc gc --all-commits --force": "end_to_end/test_trouble.py",
     "git checkout --ours dvc.lock": "end_to_end/test_trouble.py",
     "rm dvc.lock": "end_to_end/test_trouble.py",
+    "handpose mano import ~/mano_v1_2": "end_to_end/test_interhand.py",
+    (
+        "handpose configure --profile interhand26m --data-root ~/InterHand2.6M"
+        " --mano ~/mano_v1_2/models"
+    ): "end_to_end/test_interhand.py",
+    "handpose data verify": "end_to_end/test_interhand.py",
+    "dvc repro shard": "end_to_end/test_interhand.py",
+    "handpose data inspect": "end_to_end/test_interhand.py",
     "git checkout labels": "git's own",
 }
 
