@@ -78,6 +78,7 @@ ELSEWHERE = {
     "handpose data verify": "end_to_end/test_interhand.py",
     "dvc repro shard": "end_to_end/test_interhand.py",
     "handpose data inspect": "end_to_end/test_interhand.py",
+    "handpose data rejects": "end_to_end/test_interhand.py",
     "git checkout labels": "git's own",
 }
 

@@ -51,7 +51,7 @@ def test_the_page(tiny_copy: Path, home: Path, run: Run) -> None:
     def do(line: str) -> str:
         return run(tiny_copy, *line.replace("~", str(home)).split(), env=env)
 
-    mano, configure, verify, shard, inspect, everything = lines()
+    mano, configure, verify, shard, inspect, everything, rejects = lines()
     assert "MANO_RIGHT.npz" in do(mano)
     told = do(configure)
     assert f"data.root: {home / 'InterHand2.6M'}" in told.replace("'", "")
@@ -67,3 +67,5 @@ def test_the_page(tiny_copy: Path, home: Path, run: Run) -> None:
     do(inspect)
     assert (tiny_copy / "work" / "inspect.png").stat().st_size > 10_000
     assert everything == "dvc repro"
+    do(rejects)
+    assert (tiny_copy / "work" / "rejects.png").stat().st_size > 10_000
