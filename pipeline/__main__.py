@@ -248,6 +248,14 @@ def _prefect(commands: Any) -> None:
     command.set_defaults(run=serve)
 
 
+def _count(text: str) -> int:
+    """A whole number from 0 on; else argparse says which option is wrong."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return number
+
+
 def _data(data: argparse.ArgumentParser) -> None:
     """Options of `handpose data`."""
     actions = data.add_subparsers(required=True, metavar="ACTION")
@@ -258,14 +266,14 @@ def _data(data: argparse.ArgumentParser) -> None:
     )
     command.add_argument("root", nargs="?", type=Path, help="default: data.root of params.yaml")
     command.add_argument(
-        "--sample", type=int, default=1, metavar="N", help="photos opened of every camera folder"
+        "--sample", type=_count, default=1, metavar="N", help="photos opened of every camera folder"
     )
     command.add_argument("--all", action="store_true", help="open every photo")
     command.set_defaults(run=data_verify)
 
     command = actions.add_parser("inspect", help="draw what the loader feeds the network")
     command.add_argument("--split", default="train", help="default: %(default)s")
-    command.add_argument("--batch", type=int, default=64, help="default: %(default)s")
+    command.add_argument("--batch", type=_count, default=64, help="default: %(default)s")
     command.add_argument("--out", type=Path, default=Path("work/inspect.png"))
     command.add_argument(
         "--stage", choices=("pretrain", "pose"), default="pose", help="whose augmentation"

@@ -145,7 +145,8 @@ class Server:
             refused = error.code < 500 and error.code not in (408, 429)
             raise ServerError(f"{error.code} {error.reason}: {told}", refused=refused) from None
         except (OSError, ValueError) as error:
-            raise ServerError(str(error) or type(error).__name__, refused=False) from None
+            cause = getattr(error, "reason", error)  # what urllib wraps says it all
+            raise ServerError(str(cause) or type(error).__name__, refused=False) from None
 
 
 def _own(root: Path) -> list[Server]:
