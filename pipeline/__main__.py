@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -248,11 +249,14 @@ def _prefect(commands: Any) -> None:
     command.set_defaults(run=serve)
 
 
-def _count(text: str) -> int:
-    """A whole number from 0 on; else argparse says which option is wrong."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+def _from(lowest: int) -> Callable[[str], int]:
+    """Whole numbers from `lowest` on; else argparse says which option is wrong."""
+
+    def number(text: str) -> int:
+        if int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"{text} is less than {lowest}")
+        return int(text)
+
     return number
 
 
@@ -266,14 +270,18 @@ def _data(data: argparse.ArgumentParser) -> None:
     )
     command.add_argument("root", nargs="?", type=Path, help="default: data.root of params.yaml")
     command.add_argument(
-        "--sample", type=_count, default=1, metavar="N", help="photos opened of every camera folder"
+        "--sample",
+        type=_from(0),
+        default=1,
+        metavar="N",
+        help="photos opened of every camera folder",
     )
     command.add_argument("--all", action="store_true", help="open every photo")
     command.set_defaults(run=data_verify)
 
     command = actions.add_parser("inspect", help="draw what the loader feeds the network")
     command.add_argument("--split", default="train", help="default: %(default)s")
-    command.add_argument("--batch", type=_count, default=64, help="default: %(default)s")
+    command.add_argument("--batch", type=_from(1), default=64, help="default: %(default)s")
     command.add_argument("--out", type=Path, default=Path("work/inspect.png"))
     command.add_argument(
         "--stage", choices=("pretrain", "pose"), default="pose", help="whose augmentation"
