@@ -129,8 +129,10 @@ class Started:
             os.kill(self.process.pid, number)
         else:
             module = {"door": "-m stages.", "runner": "-m pipeline.stage "}[who]
-            (pid,) = [
-                p for p, line in self.processes().items() if "python" in line and module in line
+            (pid,) = [  # a shell that DVC runs a stage in may stand above it, with the same words
+                p
+                for p, line in self.processes().items()
+                if "python" in line.partition(" ")[0] and module in line
             ]
             os.kill(pid, number)
 
