@@ -29,7 +29,9 @@ import cv2
 import numpy as np
 import pyarrow as pa
 from torch.utils.data import default_collate
-from torchvision.transforms.functional import to_tensor  # type: ignore[import-untyped]
+from torchvision.transforms.functional import (  # type: ignore[import-untyped]  # it has no types
+    to_tensor,
+)
 
 from bench.measure import cpu, medians, one_thread, peak_mb, table, wall
 from bench.photos import samples, write_photos

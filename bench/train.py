@@ -42,7 +42,7 @@ from handpose.fit import Objective, Recipe, Run, gradient_step
 from handpose.gesture_model import build_gesture_net
 from handpose.losses import gesture_loss
 from handpose.parallel import ALONE
-from handpose.sample import HandBatch
+from handpose.sample import GestureOutput, HandBatch
 from stages.params import load_params
 from stages.pretrain import forward
 
@@ -104,15 +104,15 @@ def random_images(batch: HandBatch) -> HandBatch:
     return HandBatch(**vars(batch) | {"image": noise})
 
 
-def loss_terms(output: object, batch: HandBatch, _: int = 0) -> dict[str, torch.Tensor]:
-    return gesture_loss(output, batch, fine_weight=0.5)  # type: ignore[arg-type]
+def loss_terms(output: GestureOutput, batch: HandBatch, _: int = 0) -> dict[str, torch.Tensor]:
+    return gesture_loss(output, batch, fine_weight=0.5)
 
 
 def by_hand(run: Run, batch: HandBatch, steps: int) -> int:
     """No more than a gradient step needs."""
     for _ in range(steps):
         terms = loss_terms(run.model(batch.image), batch)
-        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(torch.stack(list(terms.values())).sum())
         nn.utils.clip_grad_norm_(run.weights, run.recipe.clip_norm or math.inf)
         run.optimiser.step()
         run.optimiser.zero_grad()

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import chain, islice, zip_longest
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -125,7 +125,7 @@ class Group(Ranks):
 
     def first_does(self, function: Callable[[], T]) -> T:
         """Its result is sent to the others, so that these need not read the same disk."""
-        done: list[T | HandPoseError | None] = [None]
+        done: list[Any] = [None]
         if self.first:
             try:
                 done = [function()]
@@ -134,15 +134,15 @@ class Group(Ranks):
         dist.broadcast_object_list(done, group=self.control)
         if isinstance(done[0], HandPoseError):
             raise done[0]
-        return done[0]  # type: ignore[return-value]
+        result: T = done[0]
+        return result
 
     def gather(self, results: list[T]) -> list[T]:
         """Everybody gets all; some may have had a batch less, or none."""
         everybody: list[list[T]] = [[] for _ in range(self.world)]
         dist.all_gather_object(everybody, results, group=self.control)
-        missing = object()
-        turns = chain.from_iterable(zip_longest(*everybody, fillvalue=missing))
-        return [result for result in turns if result is not missing]  # type: ignore[misc]
+        turns = range(max(map(len, everybody)))
+        return [part[turn] for turn in turns for part in everybody if turn < len(part)]
 
     def replicate(self, model: nn.Module) -> nn.Module:
         """DistributedDataParallel; on GPUs, batch statistics are those of the whole batch."""

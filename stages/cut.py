@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from handpose.data import lossless
 from handpose.data.crop import Square, affine, square, warp
-from handpose.data.photo import BLACKEST, END_OF_IMAGE, PhotoError, read_photo
+from handpose.data.photo import BLACKEST, END_OF_IMAGE, Photo, PhotoError, read_annotated
 from handpose.data.stored import FIELDS, ORIGIN, VIEW
 from handpose.hand.camera import warp_intrinsics
 from stages.params import Shard
@@ -43,10 +43,7 @@ def cut(row: Mapping[str, Any], images: Path, shard: Shard) -> tuple[bytes, dict
     path = images / row["official_split"] / row["file_name"]
     if shard.lossless != "never" and (part := _part(row, path, shard)) is not None:
         return part
-    photo = read_photo(path)
-    if photo.shape[:2] != (row["height"], row["width"]):
-        found, told = f"{photo.shape[1]}x{photo.shape[0]}", f"{row['width']}x{row['height']}"
-        raise PhotoError("image_size", f"{path} is {found} px, its annotation says {told}")
+    photo = read_annotated(Photo(path, row["width"], row["height"]))
     try:
         region = _region(row, shard)
     except ValueError as error:

@@ -6,28 +6,12 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 from handpose.data.hand_rows import HandRows
 from handpose.data.hand_view import Reject
-from handpose.data.photo import PhotoError, read_photo
+from handpose.data.photo import Photo, PhotoError, read_annotated
 
 PHOTOS_AT_A_TIME = 2000
-
-
-class Photo(NamedTuple):
-    """A photo and what its annotation says of it."""
-
-    path: Path
-    width: int
-    height: int
-
-
-class PhotoFault(NamedTuple):
-    """Why a photo cannot be used."""
-
-    reason: str
-    detail: str
 
 
 def check_photos(rows: HandRows, images: Path) -> tuple[HandRows, list[Reject]]:
@@ -38,11 +22,11 @@ def check_photos(rows: HandRows, images: Path) -> tuple[HandRows, list[Reject]]:
         if fault is None:
             good.append(row)
         else:
-            rejects.append(Reject(rows.origin(row), *fault))
+            rejects.append(Reject(rows.origin(row), fault.reason, fault.detail))
     return (rows.take(good) if rejects else rows), rejects
 
 
-def _faults(rows: HandRows, images: Path) -> Iterator[PhotoFault | None]:
+def _faults(rows: HandRows, images: Path) -> Iterator[PhotoError | None]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding the GIL
         for start in range(0, len(rows), PHOTOS_AT_A_TIME):
             some = rows.slice(start, min(start + PHOTOS_AT_A_TIME, len(rows)))
@@ -51,14 +35,10 @@ def _faults(rows: HandRows, images: Path) -> Iterator[PhotoFault | None]:
             yield from pool.map(photo_fault, photos)
 
 
-def photo_fault(photo: Photo) -> PhotoFault | None:
+def photo_fault(photo: Photo) -> PhotoError | None:
     """What is wrong with a photo, if anything."""
-    path, *told = photo
     try:
-        height, width = read_photo(path).shape[:2]
+        read_annotated(photo)
     except PhotoError as error:
-        return PhotoFault(error.reason, error.detail)
-    if [width, height] == told:
-        return None
-    detail = f"{path} is {width}x{height} px, its annotation says {told[0]}x{told[1]}"
-    return PhotoFault("image_size", detail)
+        return error
+    return None

@@ -73,6 +73,7 @@ def test_a_mesh_behind_the_camera_is_not_drawn(
     vertices, _, faces = hands
     behind = vertices[0] - [0, 0, 0.6]
     assert (draw.draw_mesh(GREY, behind, faces, K, colour=draw.MODEL) == GREY).all()
+    assert (draw.draw_outline(GREY, behind, faces, K, colour=draw.MODEL) == GREY).all()
 
 
 def test_drawing_leaves_the_given_image_as_it_is(
@@ -144,11 +145,3 @@ def test_an_outline_runs_around_its_mesh(hands: tuple[np.ndarray, np.ndarray, np
         assert (u.min(), v.min()) <= tuple(c.min() for c in np.nonzero(covered)[::-1])
         middle = np.rint(project(joints[k], K)[[0, 9]].mean(0)).astype(int)  # of the palm
         assert not changed[middle[1], middle[0]]
-
-
-def test_a_mesh_behind_the_camera_has_no_outline(
-    hands: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> None:
-    vertices, _, faces = hands
-    behind = vertices[0] - [0, 0, 0.6]
-    assert (draw.draw_outline(GREY, behind, faces, K, colour=draw.MODEL) == GREY).all()

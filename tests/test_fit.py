@@ -24,9 +24,10 @@ from handpose.curve import FitError, Row
 from handpose.fit import Fitted, Recipe, fit, prepare_device
 from handpose.rng import seed
 from handpose.sample import HandBatch
+from tests.toy_batch import toy_batch
 
 IDENTITY = {"run": "toy"}
-EPOCHS, STEPS = 3, 4
+EPOCHS, STEPS, SIZE = 3, 4, 3
 RECIPE = Recipe(
     epochs=EPOCHS,
     steps_per_epoch=STEPS,
@@ -46,28 +47,9 @@ def toy() -> nn.Module:
     )
 
 
-def a_batch(number: int, size: int = 3) -> HandBatch:
-    rng = torch.Generator().manual_seed(number)
-    flags = torch.ones(size, dtype=torch.bool)
-    return HandBatch(
-        image=torch.randint(0, 256, (size, 3, 4, 4), generator=rng, dtype=torch.uint8),
-        K=torch.eye(3).expand(size, 3, 3),
-        joints_cam=torch.rand(size, 21, 3, generator=rng),
-        joint_valid=flags[:, None].expand(size, 21),
-        global_orient=torch.zeros(size, 3),
-        hand_pose=torch.zeros(size, 45),
-        betas=torch.zeros(size, 10),
-        has_mano=flags,
-        is_left=flags,
-        coarse=torch.zeros(size, dtype=torch.int64),
-        fine=torch.zeros(size, dtype=torch.int64),
-        sample_id=torch.arange(size),
-    )
-
-
 def toy_batches(epoch: int, skip: int) -> Iterator[HandBatch]:
     for step in range(skip, STEPS):
-        yield a_batch(100 * epoch + step)
+        yield toy_batch(100 * epoch + step, SIZE)
 
 
 def forward(model: nn.Module, batch: HandBatch) -> Tensor:
@@ -83,7 +65,11 @@ def toy_terms(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]
 def toy_validate(model: nn.Module) -> Row:
     model.eval()
     with torch.no_grad():
-        return {"error": toy_terms(forward(model, a_batch(-1)), a_batch(-1), 0)["near"].item()}
+        return {
+            "error": toy_terms(forward(model, toy_batch(-1, SIZE)), toy_batch(-1, SIZE), 0)[
+                "near"
+            ].item()
+        }
 
 
 def train(
@@ -226,7 +212,10 @@ def test_sigterm_saves_the_step_in_work_and_ends_the_process(
     tmp_path: Path, whole: tuple[dict[str, Tensor], Fitted]
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, __file__, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.test_fit", str(tmp_path)],
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     lines = iter(process.stdout.readline, "")
@@ -322,7 +311,7 @@ def test_the_curve_holds_every_step_once_as_means(tmp_path: Path) -> None:
     steps = 110  # two steps a row, and an epoch's end
 
     def batches(epoch: int, skip: int) -> Iterator[HandBatch]:
-        return (a_batch(number) for number in range(steps))
+        return (toy_batch(number, SIZE) for number in range(steps))
 
     def terms(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
         term = output.square().mean()

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from handpose.data.check_annotations import Split, State, Told
 from handpose.data.on_disk import Missing, on_disk
-from handpose.data.photo_sample import Tally, Wanted, chosen, look
+from handpose.data.photo import Photo
+from handpose.data.photo_sample import Tally, chosen, look
 
 SEED = 0
 LISTED = 20
@@ -74,7 +75,7 @@ def _opened(split: Split, folder: Path, each: int | None, start: Start) -> Told:
     rows = np.arange(len(images)) if each is None else chosen(images["file_name"], each, SEED)
     table = images.select(["file_name", "width", "height"]).take(pa.array(rows))
     columns = (table[name].to_pylist() for name in table.column_names)
-    photos = [Wanted(folder / name, *size) for name, *size in zip(*columns, strict=True)]
+    photos = [Photo(folder / name, *size) for name, *size in zip(*columns, strict=True)]
     tally = look(photos, start(f"{split.name}: opening photos", len(photos), "photos"))
     yield from _faults(tally)
     sound = tally.photos - tally.faults.total()

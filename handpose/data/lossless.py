@@ -13,7 +13,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 BLOCKS = {0: (8, 8), 1: (16, 8), 2: (16, 16), 3: (8, 8), 4: (8, 16), 5: (32, 8)}
-"""Width and height of the units a JPEG can be cut between, by TJSAMP: 444, 422, 420, grey, 440, 411."""  # noqa: E501
+"""Width and height of the units a JPEG can be cut between.
+
+By TJSAMP: 444, 422, 420, grey, 440, 411.
+"""
 _COLOUR_SPACES = (1, 2)  # TJCS: YCbCr and grey
 _CROP, _NO_MARKERS = 4, 64  # TJXOPT
 _STOP_ON_WARNING = 8192  # TJFLAG: damaged data are an error

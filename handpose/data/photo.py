@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,13 +22,21 @@ class PhotoError(HandPoseError):
     """A photo cannot be used; `reason` is one word for tables, the text says the rest."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        """`reason` is image_missing, image_truncated, image_undecodable or image_black."""
+        """`reason` is image_missing, _truncated, _undecodable, _black or _size."""
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"
+
+
+class Photo(NamedTuple):
+    """A photo and what its annotation says of it."""
+
+    path: Path
+    width: int
+    height: int
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
@@ -51,3 +60,18 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
     if image.max() <= BLACKEST:
         raise PhotoError("image_black", f"{path} has no value above {BLACKEST}")
     return np.asarray(image, np.uint8)
+
+
+def read_annotated(photo: Photo) -> NDArray[np.uint8]:
+    """The same of a photo that must be of the annotated size.
+
+    Raises:
+        PhotoError: as `read_photo`, or it is of another size.
+    """
+    image = read_photo(photo.path)
+    height, width = image.shape[:2]
+    if (width, height) != (photo.width, photo.height):
+        told = f"{photo.width}x{photo.height}"
+        detail = f"{photo.path} is {width}x{height} px, its annotation says {told}"
+        raise PhotoError("image_size", detail)
+    return image

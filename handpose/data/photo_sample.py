@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from handpose.data.jpeg_header import JpegHeader, read_header
-from handpose.data.photo import PhotoError, read_photo
+from handpose.data.photo import Photo, PhotoError, read_annotated
 
 HEAD = 1 << 16
 """Bytes in which a JPEG's header is looked for."""
@@ -25,20 +24,12 @@ GREYEST = 4
 PHOTOS_AT_A_TIME = 500
 
 
-class Wanted(NamedTuple):
-    """A photo as it is annotated."""
-
-    path: Path
-    width: int
-    height: int
-
-
 class Seen(NamedTuple):
     """A photo as it is."""
 
     reason: str  # why it cannot be used, as in rejects.parquet; '' if it can
     detail: str
-    header: JpegHeader | None
+    header: JpegHeader | None  # of one that can
     is_grey: bool
 
 
@@ -76,7 +67,7 @@ def chosen(file_names: pa.ChunkedArray, each: int, seed: int) -> NDArray[np.int6
     return np.sort(order[place < each])
 
 
-def look(photos: Sequence[Wanted], step: Callable[[int], None] = lambda _: None) -> Tally:
+def look(photos: Sequence[Photo], step: Callable[[int], None] = lambda _: None) -> Tally:
     """Open every one of these photos; `step` is told how many were opened, as it goes on."""
     tally = Tally()
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding the GIL
@@ -88,19 +79,14 @@ def look(photos: Sequence[Wanted], step: Callable[[int], None] = lambda _: None)
     return tally
 
 
-def look_at(photo: Wanted) -> Seen:
+def look_at(photo: Photo) -> Seen:
     """Open one photo."""
     try:
-        image = read_photo(photo.path)
+        image = read_annotated(photo)
     except PhotoError as error:
         return Seen(error.reason, error.detail, None, False)
     with photo.path.open("rb") as stream:
         header = read_header(stream.read(HEAD))
     few = image[::8, ::8].astype(np.int16)
     is_grey = bool((few.max(2) - few.min(2)).max() <= GREYEST)
-    height, width = image.shape[:2]
-    if (width, height) != (photo.width, photo.height):
-        told = f"{photo.width}x{photo.height}"
-        detail = f"{photo.path} is {width}x{height} px, its annotation says {told}"
-        return Seen("image_size", detail, header, is_grey)
     return Seen("", "", header, is_grey)

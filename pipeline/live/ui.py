@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 
 from handpose.errors import HandPoseError
 from pipeline.child import die_with_me
@@ -120,11 +122,12 @@ class Results(SimpleHTTPRequestHandler):
         """Not even of `results/` itself."""
         self.send_error(404)
 
-    def send_head(self):  # type: ignore[no-untyped-def]
+    def send_head(self) -> io.BytesIO | BinaryIO | None:
         """Refuse what a link leads to outside of the folder."""
         inside = Path(self.directory).resolve()
         if not Path(self.translate_path(self.path)).resolve().is_relative_to(inside):
-            return self.send_error(404)
+            self.send_error(404)
+            return None
         return super().send_head()
 
     def log_message(self, *_: object) -> None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from handpose.data.photo import PhotoError, read_photo
+from handpose.data.photo import Photo, PhotoError, read_annotated, read_photo
 
 
 @pytest.fixture
@@ -53,6 +53,13 @@ def test_missing_black_and_foreign_files(tmp_path: Path) -> None:
     assert reason(tmp_path / "black.jpg") == "image_black"
     (tmp_path / "text.jpg").write_bytes(b"no picture\xff\xd9")
     assert reason(tmp_path / "text.jpg") == "image_undecodable"
+
+
+def test_another_size_than_annotated_is_told(photo: Path) -> None:
+    np.testing.assert_array_equal(read_annotated(Photo(photo, 80, 60)), read_photo(photo))
+    with pytest.raises(PhotoError, match="80x60 px, its annotation says 60x80") as told:
+        read_annotated(Photo(photo, 60, 80))
+    assert told.value.reason == "image_size"
 
 
 def test_the_error_survives_the_way_back_from_a_worker_process() -> None:

@@ -17,6 +17,8 @@ from distributed import LocalCluster
 from handpose.data.shards import Index, Tar, write_tar
 from handpose.data.stored import FIELDS, ORIGIN
 from stages.artifacts import write_json
+from tests.stages.small_dataset import Dataset
+from tests.stages.small_dataset import set_params as set_ingest_params
 
 ROOT = Path(__file__).parents[2]
 PX = 64
@@ -127,3 +129,12 @@ def scheduler() -> Iterator[str]:
     """Address of a Dask scheduler with two worker processes."""
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:  # type: ignore[no-untyped-call]
         yield str(cluster.scheduler_address)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    monkeypatch.chdir(tmp_path)
+    set_ingest_params(stand_in)
+    made = Dataset()
+    made.write()
+    return made

@@ -9,9 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from stages import ingest
-from tests.stages.test_ingest import CAMERAS, FRAMES, Dataset, dataset, set_params
-
-__all__ = ["dataset"]  # the fixture
+from tests.stages.small_dataset import CAMERAS, FRAMES, Dataset, set_params
 
 
 def run(stand_in: Any, **changes: Any) -> tuple[Counter[tuple[str, str]], dict[str, Any]]:

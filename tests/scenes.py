@@ -1,0 +1,236 @@
+"""What test_parallel.py has each of two processes do: `python -m tests.scenes FOLDER`.
+
+They play every scene together and write down what came out.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from handpose.checkpoint import Checkpoint, CheckpointError
+from handpose.fit import Fitted, Objective, Recipe, fit
+from handpose.hand.rotation import axis_angle_to_matrix
+from handpose.losses import gesture_loss, pose_loss
+from handpose.nets.backbone import Backbone
+from handpose.nets.gesture_net import GestureNet
+from handpose.parallel import Group, Ranks, joined
+from handpose.rng import seed
+from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
+from tests.toy_batch import toy_batch
+
+EPOCHS, STEPS, BATCH = 2, 4, 5  # which two processes share unevenly
+RECIPE = Recipe(
+    epochs=EPOCHS,
+    steps_per_epoch=STEPS,
+    lr=lambda step: 0.02 / (1 + step),
+    weight_decay=0.1,
+    clip_norm=0.5,
+    ema=0.5,
+    best="error",
+    checkpoint_every_s=0,
+)
+TERMS = (
+    *("rotation", "root", "betas", "joints_volume", "joints_mano", "uvd"),
+    *("reprojection_volume", "reprojection_mano", "bone", "gesture"),
+)
+Weights = dict[str, Tensor]
+
+
+class Toy(nn.Module):
+    """A few weights, and some that no loss hears of, as HRNet's finer levels in the paper."""
+
+    def __init__(self, *, rough: bool) -> None:
+        super().__init__()
+        own = [nn.BatchNorm2d(4), nn.Dropout()] if rough else []
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), *own, nn.Flatten(), nn.Linear(16, 6))
+        self.unheard = nn.Linear(16, 6)
+
+    def forward(self, image: Tensor) -> GestureOutput:
+        x = self.body[:-1](image.float() / 255)
+        logits = self.body[-1](x)
+        return GestureOutput(logits[:, :3], logits[:, 3:], self.unheard(x))
+
+
+def toy(*, rough: bool = False) -> Toy:
+    seed(0)
+    return Toy(rough=rough)
+
+
+def samples(number: int) -> HandBatch:
+    """A batch whose every second gesture is unknown, so that the slices hold unequal numbers."""
+    rng = torch.Generator().manual_seed(number)
+    known = torch.arange(BATCH) % 2 == number % 2
+    classes = torch.randint(0, 3, (BATCH,), generator=rng).where(known, UNLABELLED)
+    return toy_batch(number, BATCH, classes)
+
+
+def sliced(ranks: Ranks, batch: HandBatch) -> HandBatch:
+    rows = ranks.slice(list(range(len(batch))))
+    fields = dataclasses.fields(batch)
+    return HandBatch(**{f.name: getattr(batch, f.name)[rows] for f in fields})
+
+
+def train(
+    folder: Path,
+    ranks: Ranks,
+    *,
+    rough: bool = False,
+    stop_at: int = -1,
+    told: Callable[[str], None] = print,
+) -> tuple[Weights, Fitted] | int:
+    """A toy run, or its exit code if the last process was sent SIGTERM at the step `stop_at`."""
+    model = toy(rough=rough)
+
+    def batches(epoch: int, skip: int) -> Iterator[HandBatch]:
+        for step in range(epoch * STEPS + skip, (epoch + 1) * STEPS):
+            if step == stop_at and ranks.rank == ranks.world - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield sliced(ranks, samples(step))
+
+    def validate(net: nn.Module) -> dict[str, float]:
+        net.eval()
+        batch = samples(-1)
+        with torch.no_grad():
+            return {"error": gesture_loss(net(batch.image), batch, fine_weight=1)["coarse"].item()}
+
+    keeper = ranks.first
+    with Checkpoint(folder, {"run": "toy"}, keeper=keeper) as checkpoint:
+        try:
+            fitted = fit(
+                model,
+                batches=batches,
+                forward=lambda net, batch: net(batch.image),
+                loss_terms=lambda output, batch, _: gesture_loss(
+                    output, batch, fine_weight=0.5, count=ranks.count
+                ),
+                validate=validate,
+                recipe=RECIPE,
+                checkpoint=checkpoint,
+                tell=told,
+                ranks=ranks,
+            )
+        except SystemExit as end:
+            assert isinstance(end.code, int)
+            return end.code
+    return model.state_dict(), dataclasses.replace(fitted, seconds=0)
+
+
+def true_batch(ranks: Ranks) -> HandBatch:
+    """Five hands of which the two slices know unequally much."""
+    with (Path(os.environ["SCENES"]) / "batch.pickle").open("rb") as stream:
+        batch: HandBatch = pickle.load(stream)
+    return sliced(ranks, batch)
+
+
+def slope(ranks: Ranks, folder: Path) -> dict[str, Any]:
+    """Gradients of both stages' true networks and losses, in the second step as in all later."""
+    from handpose.hand.mano import Mano
+    from handpose.nets.pose_net import PoseNet
+
+    seed(0)
+    mano = Mano.load(Path(os.environ["SCENES"]) / "mano")
+    backbone = Backbone(name="hrnet_w18_small")
+    gesture = GestureNet(backbone=backbone, coarse_classes=6, fine_classes=9, gesture_levels=(32,))
+    batch = true_batch(ranks)
+    root = axis_angle_to_matrix(batch.global_orient)[:, None]
+    rotations = torch.cat([root, mano.rotations(batch.hand_pose)], 1)
+
+    def stage_1(output: GestureOutput, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+        return gesture_loss(output, batch, fine_weight=0.5, count=ranks.count)
+
+    def stage_2(output: PoseOutput, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+        weights = dict.fromkeys(TERMS, 1.0)
+        return pose_loss(
+            output, batch, rotations, weights=weights, depth_range_m=0.2, count=ranks.count
+        )
+
+    pose = PoseNet(
+        gesture_net=copy.deepcopy(gesture), mano=mano, pose_levels=(8, 32), grid=2, dim=8, heads=2,
+        encoder_layers=1, volume_depth=2, volume_sharpness=5.0, depth_range_m=0.2,
+        fusion_layers=1, fusion="self", gesture_tokens=True, gate_init=0.1, side_input=True,
+    )  # fmt: skip
+    found: dict[str, Any] = {}
+    parts = {
+        "stage_1": Objective(gesture, lambda net, batch: net(batch.image), stage_1, False),
+        "stage_2": Objective(
+            pose, lambda net, batch: net(batch.image, batch.is_left), stage_2, False
+        ),
+    }
+    for name, net in parts.items():
+        net.eval()  # batch statistics of a slice are not those of the batch
+        replica = ranks.replicate(net)
+        for _ in range(2):
+            net.zero_grad()
+            terms = replica(batch, 0)
+            torch.autograd.backward(torch.stack(list(terms.values())).sum())
+        found[name] = {
+            "terms": {key: term.item() for key, term in ranks.mean(terms).items()},
+            "slopes": {key: p.grad for key, p in net.named_parameters()},
+        }
+    return found
+
+
+def talk(ranks: Ranks, folder: Path) -> dict[str, Any]:
+    """What they say to each other; an error of the first one is everybody's."""
+
+    def wrong() -> None:
+        raise CheckpointError("of the first")
+
+    with pytest.raises(CheckpointError, match="of the first"):
+        ranks.first_does(wrong)
+    net = nn.Linear(2, 2)
+    nn.init.constant_(net.weight, ranks.rank + 1.0)
+    ranks.agree(net)
+    return {
+        "most": ranks.most(ranks.rank),
+        "first": ranks.first_does(lambda: ranks.rank),
+        "gathered": [ranks.gather(list(ranks.turns(range(n)))) for n in range(6)],
+        "count": [ranks.count(torch.zeros(3)).item(), ranks.count(torch.ones(3)).item()],
+        "agreed": net.weight[0, 0].item(),
+        "drawn": _drawn(ranks),
+    }
+
+
+def _drawn(ranks: Ranks) -> list[float]:
+    drawn = []
+    for step in (0, 1, 0):
+        ranks.draw(7, step)
+        drawn.append(torch.rand(()).item())
+    return drawn
+
+
+SCENES: dict[str, Callable[[Ranks, Path], Any]] = {
+    "talk": talk,
+    "slope": slope,
+    "whole": lambda ranks, folder: train(folder / "whole", ranks),
+    "goes_on": lambda ranks, folder: train(folder / "from_one", ranks),
+    "stopped": lambda ranks, folder: train(folder / "from_two", ranks, stop_at=5),
+    "rough": lambda ranks, folder: train(folder / "rough", ranks, rough=True),
+    "rough_stopped": lambda ranks, folder: train(folder / "ro", ranks, rough=True, stop_at=2),
+    "rough_goes_on": lambda ranks, folder: train(folder / "ro", ranks, rough=True),
+}
+
+
+def main(folder: Path) -> None:
+    """One of the processes of the fixture."""
+    torch.set_num_threads(1)
+    with joined(torch.device("cpu")) as ranks:
+        assert isinstance(ranks, Group)
+        results = {name: scene(ranks, folder) for name, scene in SCENES.items()}
+        torch.save(results, folder / f"{ranks.rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
