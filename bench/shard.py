@@ -7,9 +7,9 @@ CPU time per sample of one process, medians of rounds that take turns, against
 - floor, lossless: libjpeg-turbo's transform alone, which checks no picture and writes no label;
 - straightforward: `cv2.imread`, a warp in floats, `webdataset.ShardWriter` with its JSON;
 
-then how much faster two processes are than one, and the largest one's memory. On a machine that
-does other things too wall time says little, so it is also told without the time that a process
-waited for a core (what Linux's scheduler counts in /proc/thread-self/schedstat).
+then how much faster two processes are than one, and the largest one's memory; beside it the same of
+the bare codec, which shares nothing at all: what two processes of this machine can give. Wall time
+also without the time that a process waited for a core (/proc/thread-self/schedstat).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from bench.photos import samples, write_photos
 from handpose.data import lossless
 from handpose.data.crop import Square, affine, square
 from stages.params import Shard
-from stages.tars import Task, Written, write
+from stages.tars import Task, write
 from stages.workers import in_order
 
 SHARD = Shard(
@@ -125,7 +125,7 @@ class Timed(NamedTuple):
     start: float
     end: float
     waited: float  # s, for a core
-    written: Written
+    samples: int
 
 
 def waited_for_a_core() -> float:
@@ -133,24 +133,35 @@ def waited_for_a_core() -> float:
     return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
 
 
-def timed_write(task: Task) -> Timed:
+def codec_alone(task: Task) -> int:
+    """What `write` cannot do without, and nothing else."""
+    rows = task.rows.to_pylist()
+    contents = [(task.images / "train" / row["file_name"]).read_bytes() for row in rows]
+    return codec(contents, rows, resampled=True)
+
+
+def write_tar(task: Task) -> int:
+    return write(task).tar.samples
+
+
+def timed(function: Callable[[Task], int], task: Task) -> Timed:
     one_thread()
     start, waited = time.monotonic(), waited_for_a_core()
-    written = write(task)
-    return Timed(start, time.monotonic(), waited_for_a_core() - waited, written)
+    count = function(task)
+    return Timed(start, time.monotonic(), waited_for_a_core() - waited, count)
 
 
-def rates(tasks: list[Task], workers: int) -> tuple[float, float]:
+def rates(function: Callable[[Task], int], tasks: list[Task], workers: int) -> tuple[float, float]:
     """Samples a second while every process is at work, and if none ever waited for a core.
 
     Their start, once a run, is left out.
     """
-    done = list(in_order(timed_write, iter(tasks), workers))
+    done = list(in_order(partial(timed, function), iter(tasks), workers))
     window = (max(t.start for t in done[:workers]), min(t.end for t in done[-workers:]))
     inside = [t for t in done if t.start >= window[0] and t.end <= window[1]]
-    samples_ = sum(t.written.tar.samples for t in inside)
+    count = sum(t.samples for t in inside)
     at_work = sum(t.end - t.start - t.waited for t in inside)
-    return samples_ / (window[1] - window[0]), workers * samples_ / at_work
+    return count / (window[1] - window[0]), workers * count / at_work
 
 
 def compare(work: Path, count: int, rounds: int, *, progressive: bool) -> None:
@@ -185,15 +196,20 @@ def scale(work: Path, rounds: int) -> None:
     print("\nsamples a second, one and two processes: wall time; less waiting for a core")
     images = work / "images"
     rows = samples(work, sorted(images.rglob("*.jpg")), 250)
-    for mode in ("never", "always") if lossless.available() else ("never",):
-        shard = SHARD.model_copy(update={"lossless": mode})
-        tasks = [Task(work / f"{n:06d}.tar", rows, images, shard) for n in range(24)]
-        found = [[*rates(tasks[:12], 1), *rates(tasks, 2)] for _ in range(rounds)]
-        one, one_alone, two, two_alone = np.median(found, axis=0)
-        gains = [(row[2] / row[0], row[3] / row[1]) for row in found]
-        gain, gain_alone = np.median(gains, axis=0)
+    ways = {"codec alone": (codec_alone, "never"), "ours, resampled": (write_tar, "never")}
+    if lossless.available():
+        ways["ours, lossless"] = (write_tar, "always")
+    found: dict[str, list[list[float]]] = {name: [] for name in ways}
+    for _ in range(rounds):  # they take turns
+        for name, (function, mode) in ways.items():
+            shard = SHARD.model_copy(update={"lossless": mode})
+            tasks = [Task(work / f"{n:06d}.tar", rows, images, shard) for n in range(24)]
+            found[name].append([*rates(function, tasks[:12], 1), *rates(function, tasks, 2)])
+    for name, runs in found.items():
+        one, one_alone, two, two_alone = np.median(runs, axis=0)
+        gain, gain_alone = np.median([(r[2] / r[0], r[3] / r[1]) for r in runs], axis=0)
         print(
-            f"lossless {mode:6}: {one:5.0f} and {two:5.0f}, {gain:.2f} times;"
+            f"{name:15}: {one:5.0f} and {two:5.0f}, {gain:.2f} times;"
             f" {one_alone:5.0f} and {two_alone:5.0f}, {gain_alone:.2f} times"
         )
     print(
@@ -213,7 +229,7 @@ def main() -> None:
         try:
             compare(work, options.samples, options.rounds, progressive=progressive)
             if progressive:
-                scale(work, min(3, options.rounds))
+                scale(work, options.rounds)
         finally:
             shutil.rmtree(work)
 

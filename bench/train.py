@@ -1,7 +1,7 @@
 """What a training step costs besides its arithmetic: `python -m bench.train`.
 
     python -m bench.train                                          # the demo's network, on the CPU
-    python -m bench.train --backbone hrnet_w32 --px 256 --batch 64 # on a GPU, where there is one
+    python -m bench.train --backbone hrnet_w32 --px 256 --batch 64 --bf16  # on a GPU
 
 Stage 1's steps, medians of rounds that take turns (CPU time of one thread on a CPU, wall time on a
 GPU, which is waited for at the end of a round alone):
@@ -60,6 +60,7 @@ class Setup:
     batch: int
     steps: int
     device: torch.device
+    bf16: bool  # of the product's steps; the variants have both
 
     def net(self) -> nn.Module:
         """Stage 1's network of `params.yaml` with another backbone."""
@@ -67,8 +68,9 @@ class Setup:
         keys = load_params().net.model_dump() | {"backbone": self.backbone, "image_px": self.px}
         return build_gesture_net(keys, **CLASSES).to(self.device)
 
-    def run(self, *, bf16: bool = False) -> Run:
+    def run(self, bf16: bool | None = None) -> Run:
         """A training run that has not begun."""
+        bf16 = self.bf16 if bf16 is None else bf16
         recipe = Recipe(1, 10**9, lambda _: 1e-4, 0.02, clip_norm=5.0, bf16=bf16)
         net = self.net()
         return Run(net, recipe, Objective(net, forward, loss_terms, bf16), ALONE)
@@ -201,13 +203,15 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=8, help="in a round")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--bf16", action="store_true", help="the first table in bf16")
     parser.add_argument("--compile", action="store_true", help="torch.compile too: minutes")
     options = parser.parse_args()
     one_thread()
     torch.backends.cudnn.benchmark = True  # as `fit.prepare_device` sets it
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    setup = Setup(options.backbone, options.px, options.batch, options.steps, device)
-    print(f"{setup.backbone}, {setup.px} px, batch {setup.batch}, on {device.type}")
+    setup = Setup(options.backbone, options.px, options.batch, options.steps, device, options.bf16)
+    precision = "bf16" if setup.bf16 else "fp32"
+    print(f"{setup.backbone}, {setup.px} px, batch {setup.batch}, {precision}, on {device.type}")
     work = Path(tempfile.mkdtemp(prefix="bench-train-"))
     try:
         batch = feeding(setup, shards_of(work, setup), options.rounds)

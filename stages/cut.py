@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from handpose.data import lossless
 from handpose.data.crop import Square, affine, square, warp
-from handpose.data.photo import BLACKEST, END_OF_IMAGE, Photo, PhotoError, read_annotated
+from handpose.data.photo import BLACKEST, Photo, PhotoError, decoded, read_whole
 from handpose.data.stored import FIELDS, ORIGIN, VIEW
 from handpose.hand.camera import warp_intrinsics
 from stages.params import Shard
@@ -40,29 +40,29 @@ def cut(row: Mapping[str, Any], images: Path, shard: Shard) -> tuple[bytes, dict
     Raises:
         PhotoError: the photo is damaged or of another size than annotated, or the box is empty.
     """
-    path = images / row["official_split"] / row["file_name"]
-    if shard.lossless != "never" and (part := _part(row, path, shard)) is not None:
-        return part
-    photo = read_annotated(Photo(path, row["width"], row["height"]))
+    size = (row["width"], row["height"])
+    photo = Photo(images / row["official_split"] / row["file_name"], *size)
+    content = read_whole(photo.path)
     try:
-        region = _region(row, shard)
+        region = square(row["bbox"], shard.box_scale * shard.stored_px / shard.view_px)
     except ValueError as error:
-        raise PhotoError("empty_box", f"{path}: {error}") from None
-    if shard.lossless == "never" or (pixels := _pixels(region, photo.shape, shard)) is None:
+        raise PhotoError("empty_box", f"{photo.path}: {error}") from None
+    pixels = None if shard.lossless == "never" else _pixels(region, size, shard)
+    if pixels is None:
         A = affine(region, shard.stored_px)
-        return _jpeg(warp(photo, A, shard.stored_px), shard.jpeg_quality), _label(row, A)
+        crop = warp(decoded(content, photo), A, shard.stored_px)
+        return _jpeg(crop, shard.jpeg_quality), _label(row, A)
+    part = lossless.crop(content, pixels, size)
+    if part is not None and not _is_black(part.jpeg):
+        return part.jpeg, _native_label(row, region, part.x, part.y, shard)
+    # no library, or a photo that is odd: which decoding tells by name
     x, y, right, bottom = pixels
-    label = _native_label(row, region, x, y, shard)
-    return _jpeg(photo[y:bottom, x:right], shard.jpeg_quality), label
-
-
-def _region(row: Mapping[str, Any], shard: Shard) -> Square:
-    """What is stored of the photo; ValueError when the box has no extent."""
-    return square(row["bbox"], shard.box_scale * shard.stored_px / shard.view_px)
+    jpeg = _jpeg(decoded(content, photo)[y:bottom, x:right], shard.jpeg_quality)
+    return jpeg, _native_label(row, region, x, y, shard)
 
 
 def _pixels(
-    region: Square, shape: tuple[int, ...], shard: Shard
+    region: Square, size: tuple[int, int], shard: Shard
 ) -> tuple[int, int, int, int] | None:
     """The photo's pixels that are stored: left, top, and the first ones right and below of it.
 
@@ -73,26 +73,10 @@ def _pixels(
     reach = region.side / 2 + RIM
     left, top = (int(max(centre - reach, 0)) for centre in (region.x, region.y))
     right, bottom = (
-        int(min(region.x + reach + 1, shape[1])),
-        int(min(region.y + reach + 1, shape[0])),
+        int(min(region.x + reach + 1, size[0])),
+        int(min(region.y + reach + 1, size[1])),
     )
     return (left, top, right, bottom) if left < right and top < bottom else None
-
-
-def _part(row: Mapping[str, Any], path: Path, shard: Shard) -> tuple[bytes, dict[str, Any]] | None:
-    """The same without decoding; None when anything is odd, which decoding then tells by name."""
-    try:
-        region, content = _region(row, shard), path.read_bytes()
-    except (ValueError, OSError):
-        return None
-    size = (row["width"], row["height"])
-    pixels = _pixels(region, size[::-1], shard)
-    if pixels is None or END_OF_IMAGE not in content[-1024:]:
-        return None
-    part = lossless.crop(content, pixels, size)
-    if part is None or _is_black(part.jpeg):
-        return None
-    return part.jpeg, _native_label(row, region, part.x, part.y, shard)
 
 
 def _is_black(jpeg: bytes) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from handpose.data.hand_rows import HandRows
 from handpose.data.hand_view import Reject
-from handpose.data.photo import Photo, PhotoError, read_annotated
+from handpose.data.photo import Photo, PhotoError, read_photo
 
 PHOTOS_AT_A_TIME = 2000
 
@@ -38,7 +38,7 @@ def _faults(rows: HandRows, images: Path) -> Iterator[PhotoError | None]:
 def photo_fault(photo: Photo) -> PhotoError | None:
     """What is wrong with a photo, if anything."""
     try:
-        read_annotated(photo)
+        read_photo(photo)
     except PhotoError as error:
         return error
     return None

@@ -32,7 +32,7 @@ def square(bbox: Sequence[float] | NDArray[np.floating], scale: float) -> Square
     """
     x, y, w, h = (float(value) for value in bbox)
     side = max(w, h) * scale
-    if not (np.isfinite([x, y, w, h]).all() and side > 0):
+    if not (all(map(math.isfinite, (x, y, w, h))) and side > 0):
         raise ValueError(f"the box (x {x:g}, y {y:g}, w {w:g}, h {h:g}) has no extent")
     return Square(x + w / 2, y + h / 2, side)
 

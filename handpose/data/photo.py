@@ -39,13 +39,22 @@ class Photo(NamedTuple):
     height: int
 
 
-def read_photo(path: Path) -> NDArray[np.uint8]:
+def read_photo(photo: Photo) -> NDArray[np.uint8]:
     """The picture (H, W, 3) RGB as it is stored; a turn in its EXIF data is ignored.
 
-    OpenCV returns a half-grey picture for a truncated JPEG, so the end marker is looked for first.
+    Raises:
+        PhotoError: the file is missing, truncated, no picture, black, or of another size.
+    """
+    return decoded(read_whole(photo.path), photo)
+
+
+def read_whole(path: Path) -> bytes:
+    """The content of a photo's file.
+
+    OpenCV returns a half-grey picture for a truncated JPEG, so the end marker is looked for here.
 
     Raises:
-        PhotoError: the file is missing, truncated, no picture, or black.
+        PhotoError: the file is missing or truncated.
     """
     try:
         content = path.read_bytes()
@@ -53,25 +62,24 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
         raise PhotoError("image_missing", f"{path} not found") from None
     if END_OF_IMAGE not in content[-1024:]:
         raise PhotoError("image_truncated", f"{path} ends in the middle ({len(content)} bytes)")
+    return content
+
+
+def decoded(content: bytes, photo: Photo) -> NDArray[np.uint8]:
+    """The picture of a photo whose file was read.
+
+    Raises:
+        PhotoError: it is no picture, black, or of another size than annotated.
+    """
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     if image is None:
-        raise PhotoError("image_undecodable", f"{path} is no picture that OpenCV can read")
+        raise PhotoError("image_undecodable", f"{photo.path} is no picture that OpenCV can read")
     if image.max() <= BLACKEST:
-        raise PhotoError("image_black", f"{path} has no value above {BLACKEST}")
-    return np.asarray(image, np.uint8)
-
-
-def read_annotated(photo: Photo) -> NDArray[np.uint8]:
-    """The same of a photo that must be of the annotated size.
-
-    Raises:
-        PhotoError: as `read_photo`, or it is of another size.
-    """
-    image = read_photo(photo.path)
+        raise PhotoError("image_black", f"{photo.path} has no value above {BLACKEST}")
     height, width = image.shape[:2]
     if (width, height) != (photo.width, photo.height):
         told = f"{photo.width}x{photo.height}"
         detail = f"{photo.path} is {width}x{height} px, its annotation says {told}"
         raise PhotoError("image_size", detail)
-    return image
+    return np.asarray(image, np.uint8)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from handpose.data.jpeg_header import JpegHeader, read_header
-from handpose.data.photo import Photo, PhotoError, read_annotated
+from handpose.data.photo import Photo, PhotoError, read_photo
 
 HEAD = 1 << 16
 """Bytes in which a JPEG's header is looked for."""
@@ -82,7 +82,7 @@ def look(photos: Sequence[Photo], step: Callable[[int], None] = lambda _: None) 
 def look_at(photo: Photo) -> Seen:
     """Open one photo."""
     try:
-        image = read_annotated(photo)
+        image = read_photo(photo)
     except PhotoError as error:
         return Seen(error.reason, error.detail, None, False)
     with photo.path.open("rb") as stream:

@@ -53,40 +53,35 @@ def read_labels(path: Path) -> dict[str, ClassIds]:
 
 
 def encode_labels(labels: Sequence[Mapping[str, Any]]) -> list[bytes]:
-    """The JSON of each label: values and arrays under ORIGIN, FIELDS and, if it is there, VIEW."""
+    """The JSON of each label: values and arrays under ORIGIN, FIELDS and, if it is there, VIEW.
+
+    Each float32, which must be finite, as the shortest decimal that reads back as the same one.
+    """
     chosen = [
         {key: label[key] for key in (*ORIGIN, *FIELDS, *([VIEW] if VIEW in label else []))}
         for label in labels
     ]
-    decimals = iter(_decimals([value for label in chosen for value in label.values()]))
-    return [json.dumps(_plain(label, decimals)).encode() for label in chosen]
-
-
-def _decimals(values: list[Any]) -> list[float]:
-    """All float32 of arrays as the shortest decimals that read back as the same float32.
-
-    At once: Arrow's conversions cost more than what they convert.
-    """
-    arrays = [value.ravel() for value in values if _is_float32(value)]
-    if not arrays:
-        return []
-    decimals = pa.array(np.concatenate(arrays)).cast(pa.string()).cast(pa.float64())
-    return list(decimals.to_numpy().tolist())
+    arrays = [value.ravel() for label in chosen for value in label.values() if _is_float32(value)]
+    # of all labels at once: Arrow's conversion costs more than what it converts
+    joined = np.concatenate(arrays) if arrays else np.zeros(0, np.float32)
+    decimals = iter(pa.array(joined).cast(pa.string()).to_pylist())
+    return [_json(label, decimals).encode() for label in chosen]
 
 
 def _is_float32(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype == np.float32
 
 
-def _plain(label: Mapping[str, Any], decimals: Iterator[float]) -> dict[str, Any]:
-    """JSON values: of arrays lists, of float32 the next decimals."""
-    plain = dict(label)
-    for key, value in label.items():
-        if _is_float32(value):
-            plain[key] = list(islice(decimals, value.size))
-        elif isinstance(value, np.ndarray):
-            plain[key] = value.ravel().tolist()
-    return plain
+def _json(label: Mapping[str, Any], decimals: Iterator[str]) -> str:
+    """An object, the arrays of float32 at its end: of the next decimals, which are JSON already."""
+    floats = {key: value.size for key, value in label.items() if _is_float32(value)}
+    rest = {
+        key: value.ravel().tolist() if isinstance(value, np.ndarray) else value
+        for key, value in label.items()
+        if key not in floats
+    }
+    members = [f'"{key}": [{", ".join(islice(decimals, size))}]' for key, size in floats.items()]
+    return "".join((json.dumps(rest)[:-1], *(f", {member}" for member in members), "}"))
 
 
 def view_of(label: Mapping[str, Any], image_side: int, view_px: int) -> Square:
