@@ -44,7 +44,8 @@ class Window(NamedTuple):
 
     def lines(self, text: bytes) -> bytes:
         """One record a line, of this text or of one made from it."""
-        return text.replace(self.between, b"}\n{")
+        same_length = b"}\n" + b" " * (len(self.between) - 3) + b"{"  # which takes half the time
+        return text.replace(self.between, same_length)
 
 
 def record_windows(path: Path, size: int = WINDOW) -> Iterator[Window]:
