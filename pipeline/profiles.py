@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from ruamel.yaml import YAML
 from handpose.errors import HandPoseError
 
 PROFILES = Path(__file__).parent / "profiles"
+DEFAULT = "demo"
+PLACES = ("data", "hand")
+"""Sections that tell where things are; only a profile that names them changes them."""
 
 
 class ProfileError(HandPoseError):
@@ -24,6 +28,9 @@ def configure(
     mano: Path | None = None,
 ) -> list[str]:
     """Lay a profile over `params.yaml`; returns one line per value that changed.
+
+    What another profile may have changed becomes as in `demo.yaml`, so that it does not matter
+    which one was there before.
 
     Args:
         profile: name of a file in `pipeline/profiles`.
@@ -44,8 +51,11 @@ def configure(
     yaml.preserve_quotes = True
     yaml.width = 100
     params = yaml.load(path)
-    changed = _overlay(params, yaml.load(source), "", source)
-    changed += _overlay(params, places, "", source)
+    default = yaml.load(PROFILES / f"{DEFAULT}.yaml")
+    values = {section: content for section, content in default.items() if section not in PLACES}
+    for layer in (yaml.load(source), places):
+        values = _merged(values, layer)
+    changed = _overlay(params, values, "", source)
     partial = path.with_name(f".{path.name}.partial")
     yaml.dump(params, partial)
     partial.replace(path)
@@ -71,6 +81,16 @@ def _places(data_root: Path | None, mano: Path | None) -> dict[str, dict[str, st
             )
         places["hand"] = {"mano": str(mano)}
     return places
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of both, section by section; the second one's values where both have one."""
+    both = {key: _merged(under[key], over[key]) for key in over if _are_sections(under, over, key)}
+    return {**under, **over, **both}
+
+
+def _are_sections(under: Mapping[str, Any], over: Mapping[str, Any], key: str) -> bool:
+    return isinstance(under.get(key), dict) and isinstance(over[key], dict)
 
 
 def _overlay(params: Any, values: Any, prefix: str, source: Path) -> list[str]:

@@ -40,6 +40,32 @@ def test_demo_undoes_every_profile(tmp_path: Path, stand_in: Path, profile: str)
     assert configure("demo", path) == []
 
 
+@pytest.mark.parametrize("before", sorted(p.stem for p in PROFILES.glob("*.yaml")))
+@pytest.mark.parametrize("profile", sorted(p.stem for p in PROFILES.glob("*.yaml")))
+def test_it_does_not_matter_which_profile_was_there(
+    tmp_path: Path, profile: str, before: str
+) -> None:
+    direct, path = tmp_path / "direct.yaml", tmp_path / "params.yaml"
+    for copy in (direct, path):
+        shutil.copy(ROOT / "params.yaml", copy)
+    configure(before, path)
+    configure(profile, path)
+    configure(profile, direct)
+    assert path.read_text("utf-8") == direct.read_text("utf-8")
+
+
+def test_where_the_data_are_is_kept_by_the_profile_for_real_data(
+    tmp_path: Path, stand_in: Path
+) -> None:
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "annotations").mkdir()
+    configure("interhand26m", path, data_root=tmp_path, mano=stand_in)
+    assert configure("interhand26m", path) == []
+    assert any("data.root" in line for line in configure("tiny", path)), "its hands are synthetic"
+
+
 def test_folders_are_looked_into(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     shutil.copy(ROOT / "params.yaml", path)
