@@ -1,4 +1,8 @@
-"""`handpose data rejects`: how many annotations are not used for what reason, and one of each."""
+"""`handpose data rejects`: how many annotations are not used for what reason, and one of each.
+
+Ingest leaves out most of them. Shard does where a photo cannot be cut: one that was damaged since,
+or that nobody looked at before.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,21 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from handpose.data.interhand import OFFICIAL_SPLITS
 from handpose.data.photo import END_OF_IMAGE
 from handpose.data.tiles import Tile, draw_page
 from handpose.errors import HandPoseError
 from stages.params import Params
 
 REJECTS = Path("data/ingest/rejects.parquet")
+NOT_CUT = Path("data/shard/rejects.csv")
+
+COLUMNS_READ = ["official_split", "file_name", "reason", "detail"]
+TEXTS = pa.schema(dict.fromkeys(COLUMNS_READ, pa.string()))
 
 PICTURE_PX = 240
 COLUMNS = 4
@@ -62,7 +72,9 @@ def rejects(params: Params, out: Path) -> list[str]:
     """
     if not REJECTS.is_file():
         raise RejectsError(f"{REJECTS}: not found; run `dvc repro ingest` first")
-    table = pq.read_table(REJECTS)
+    table, sources = pq.read_table(REJECTS, columns=COLUMNS_READ), str(REJECTS)
+    if NOT_CUT.is_file() and len(not_cut := _not_cut()):
+        table, sources = pa.concat_tables([table, not_cut]), f"{REJECTS} and {NOT_CUT}"
     if not len(table):
         return ["no annotation was rejected; nothing to draw"]
     counts = table["reason"].value_counts().to_pylist()
@@ -72,7 +84,16 @@ def rejects(params: Params, out: Path) -> list[str]:
     title = f"{len(table):,} annotations are not used: one of each reason"
     draw_page(tiles, out, size=(PICTURE_PX, PICTURE_PX), columns=COLUMNS, title=title)
     lines = [f"{count:>9,} {reason:<24} {MEANING.get(reason, '')}" for count, reason in by_count]
-    return [*lines, f"all are in {REJECTS}, with their details; wrote {out}"]
+    return [*lines, f"all are in {sources}, with their details; wrote {out}"]
+
+
+def _not_cut() -> pa.Table:
+    """What shard left out, as rows of COLUMNS_READ."""
+    table = pa.csv.read_csv(NOT_CUT)
+    held_out = {f"official_{name}": name for name in OFFICIAL_SPLITS}
+    official = [held_out.get(split, "train") for split in table["split"].to_pylist()]
+    columns = {name: table[name] for name in COLUMNS_READ[1:]}
+    return pa.table({"official_split": official} | columns).cast(TEXTS)
 
 
 def _tile(table: pa.Table, reason: str, count: int, images: Path) -> Tile:

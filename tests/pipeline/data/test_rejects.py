@@ -11,8 +11,16 @@ from PIL import Image
 
 from handpose.data import camera_frame, hand_view, photo
 from pipeline.__main__ import main
-from pipeline.data.rejects import COLUMNS, MEANING, PICTURE_PX, REJECTS, RejectsError, rejects
-from stages import ingest, photo_check
+from pipeline.data.rejects import (
+    COLUMNS,
+    MEANING,
+    NOT_CUT,
+    PICTURE_PX,
+    REJECTS,
+    RejectsError,
+    rejects,
+)
+from stages import ingest, photo_check, shard
 from stages.params import Params, load_params
 
 
@@ -36,6 +44,19 @@ def test_what_there_is_of_a_damaged_photo_is_shown(own: Path, tmp_path: Path) ->
     lines = rejects(load_params(), tmp_path / "r.png")
     assert any("image_truncated" in line and "ends early" in line for line in lines)
     assert any("image_missing" in line for line in lines)
+
+
+def test_what_could_not_be_cut_is_told_too(own: Path, tmp_path: Path) -> None:
+    before = len(pq.read_table(REJECTS))
+    row = pq.read_table("data/ingest/samples.parquet").slice(0, 1).to_pylist()[0]
+    photo = Path("data/synthetic/images") / row["official_split"] / row["file_name"]
+    photo.write_bytes(photo.read_bytes()[:-300])  # since ingest looked at it
+    shard.main()
+    lines = rejects(load_params(), tmp_path / "r.png")
+    assert any(line.split()[:2] == ["1", "image_truncated"] for line in lines)
+    assert sum(int(line.split()[0].replace(",", "")) for line in lines[:-1]) == before + 1
+    assert str(REJECTS) in lines[-1]
+    assert str(NOT_CUT) in lines[-1]
 
 
 def test_every_reason_that_is_given_has_a_meaning() -> None:
