@@ -51,12 +51,14 @@ def cluster(address: str) -> Iterator[Cluster]:
     """
     try:
         from distributed import Client, KilledWorker  # an extra, and half a second to import
+        from distributed.comm.addressing import resolve_address
     except ImportError:
         raise ClusterError(
             f"shard.scheduler is {address}, but Dask is not installed: "
             f"`pip install -c constraints.txt -e '.[cluster]'`, {INSTEAD}"
         ) from None
     try:
+        resolve_address(address)  # of a wrong one a client would leave a second message
         client: Any = Client(address, timeout=PATIENCE_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise ClusterError(

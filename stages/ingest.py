@@ -22,7 +22,7 @@ from handpose.data.camera_frame import RestWrist, seen, take
 from handpose.data.hand_join import read_split
 from handpose.data.hand_rows import HandRows
 from handpose.data.hand_view import UNKNOWN, Reject
-from handpose.data.interhand import OFFICIAL_SPLITS, official_splits
+from handpose.data.interhand import OFFICIAL_SPLITS, annotation_file, official_splits
 from handpose.errors import HandPoseError
 from handpose.hand.mano import Mano
 from stages.artifacts import Progress, atomic_file, digest, run_door, write_json, write_manifest
@@ -71,8 +71,8 @@ def main() -> None:
         if samples.count == 0:
             lost = told(rejects, REJECTS)
             raise IngestError(f"no sample is left of {len(rejects)} annotations; {lost}")
-        check_subjects(histogram, rejects, params.ingest)
         check_labelled(histogram, rejects, params.ingest)
+        check_fits(histogram, annotation_file(root, "train", "MANO_NeuralAnnot"))
 
     histogram.write(OUT / "folders.csv")
     members = histogram.members
@@ -99,8 +99,13 @@ def read(
     What the parameters leave out is counted in `left_out`, and no photo of it is opened.
     """
     rows, two_hands, rejects = read_split(root, split)
+    if split == "train":
+        subjects = {reject.origin.subject for reject in rejects}
+        for table in (rows.table, two_hands):
+            subjects |= set(table["subject"].unique().to_pylist())
+        check_subjects(subjects - {UNKNOWN}, ingest)
     rows, by_choice = select(rows, ingest)
-    left_out += by_choice
+    left_out.update(by_choice)  # += would drop a parameter that leaves out nothing
     yield None, pa.concat_tables([two_hands_table(split, two_hands), rejects_table(rejects)])
     progress = Progress("ingest", len(rows), f"{split} hands")
     for some in parts(rows):
@@ -146,11 +151,8 @@ def with_splits(rejects: pa.Table, ingest: Ingest) -> pa.Table:
     return rejects.append_column("split", pa.array(splits, pa.string()))
 
 
-def check_subjects(histogram: Histogram, rejects: pa.Table, ingest: Ingest) -> None:
+def check_subjects(there: set[int], ingest: Ingest) -> None:
     """IngestError when a held-out subject does not exist: mistyped, they would be trained on."""
-    lost = rejects.filter(pc.equal(rejects["official_split"], "train"))["subject"]
-    there = set(lost.drop_null().unique().to_pylist())
-    there |= {subject for split in LABELLED_SPLITS for subject in histogram.members[split].subjects}
     unknown = [
         f"ingest.{key} names {sorted(set(held_out) - there)}"
         for key, held_out in (
@@ -177,6 +179,16 @@ def check_labelled(histogram: Histogram, rejects: pa.Table, ingest: Ingest) -> N
                 f"{list(ingest.validation_subjects)}, ingest.test_subjects "
                 f"{list(ingest.test_subjects)}. In {split} {told(lost, REJECTS)}"
             )
+
+
+def check_fits(histogram: Histogram, file: Path) -> None:
+    """IngestError when nobody in train has a MANO fit: stage 2 would learn no mesh, in silence."""
+    train = histogram.members["train"]
+    if train.without_mano_fit == train.samples:
+        raise IngestError(
+            f"none of the {train.samples} samples of split train has a MANO fit: {file} has none "
+            "for them. Is it the file of this split and version? `handpose data verify` tells more"
+        )
 
 
 if __name__ == "__main__":

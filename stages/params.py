@@ -72,7 +72,8 @@ class Ingest(Section):
 
     validation_subjects: tuple[int, ...]  # of official train: choose the best checkpoint
     test_subjects: tuple[int, ...]  # of official train: labelled evaluation, never trained on
-    min_valid_joints: PositiveInt  # fewer valid joints in a view: rejected, with that reason
+    min_valid_joints: Annotated[int, Field(ge=1, le=21)]
+    # fewer valid joints in a view: rejected, with that reason
     check_images: bool  # decode every image once to find missing, truncated and black ones
     cameras_per_instant: NonNegativeInt = 0  # views of a moment that train; 0 takes all
     trim_ends: Annotated[float, Field(ge=0, lt=0.5)] = (

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import torch
 
 from handpose.errors import HandPoseError
+from handpose.fit import prepare_device
 from handpose.parallel import Ranks, launched
 from stages.params import Fit, load_params
 from stages.training import TrainingData
@@ -45,6 +46,7 @@ def in_processes(door: str, main: Callable[[], None]) -> None:
         main()
         return
     # what would stop every process is told once, before there are any
+    prepare_device(fit.device, fit.threads)
     TrainingData.open(
         fit,
         image_px=params.net.image_px,

@@ -22,6 +22,7 @@ import cv2
 import torch
 
 from handpose.data.film import Studio
+from handpose.data.interhand import official_splits
 from handpose.data.interhand_writer import Instant, InterHandWriter, write_skeleton
 from handpose.data.synthetic import Capture, Recipe, Take, plan
 from handpose.hand.articulation import read_gesture_poses
@@ -59,17 +60,27 @@ def main() -> None:
     started = time.monotonic()
     params = load_params()
     counts: dict[str, Any] = {}
+    own_hand, own_data = is_at(params.hand.mano, STAND_IN), is_at(params.data.root, SYNTHETIC)
+    if not own_data:
+        official_splits(Path(params.data.root))  # before what is there is emptied
+    if not own_hand:
+        Mano.load(params.hand.mano)
     with atomic_folder(STAND_IN) as folder:
-        if Path(params.hand.mano) == STAND_IN:
+        if own_hand:
             write_stand_in(folder)
         else:
             counts["stand_in"] = _note(folder, f"hand.mano is {params.hand.mano}")
     with atomic_folder(SYNTHETIC) as folder:
-        if Path(params.data.root) == SYNTHETIC:
+        if own_data:
             counts["images"] = synthesize(params, folder)
         else:
             counts["synthetic"] = _note(folder, f"data.root is {params.data.root}")
     write_manifest(MANIFEST, started=started, counts=counts, outputs=[STAND_IN, _told(SYNTHETIC)])
+
+
+def is_at(named: str, place: Path) -> bool:
+    """Whether a parameter names this folder, however it is written."""
+    return Path(named).resolve() == place.resolve()
 
 
 def synthesize(params: Params, root: Path) -> dict[str, int]:

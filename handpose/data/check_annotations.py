@@ -19,6 +19,9 @@ from handpose.data.official import CAPTURES, GREY, PHOTO_SIZES, Counts, Version,
 
 CALIBRATION = ("campos", "camrot", "focal", "princpt")
 
+MOST = 0.5
+"""Of the moments: if more lack joints or a fit, the file is not this split's."""
+
 ANNOTATIONS = "unpack the annotations of v1.0 again"
 
 State = Literal["ok", "note", "FAIL"]
@@ -161,7 +164,7 @@ def _moments(split: Split) -> Told:
     without = int((instants.find(code(capture, frame, 0)) < 0).sum())
     if without:
         yield (
-            "FAIL" if without > len(moments) / 2 else "note",
+            "FAIL" if without > MOST * len(moments) else "note",
             f"{without:,} of {len(moments):,} moments have no joints in the joint_3d file, and "
             f"ingest rejects their photos; if they are many, {ANNOTATIONS}",
         )
@@ -171,7 +174,11 @@ def _moments(split: Split) -> Told:
         has_fit |= fits.find(code(capture, frame, hand)) >= 0
     share = 1 - has_fit.mean() if len(moments) else 0.0
     told = f"{len(moments):,} moments, {share:.1%} of them without a MANO fit"
-    yield "ok" if share < 0.5 else "note", told
+    if share > MOST:
+        remedy = f"without fits the second stage learns no shape; {ANNOTATIONS}"
+        yield "FAIL", f"{told} in the MANO_NeuralAnnot file; {remedy}"
+    else:
+        yield "ok", told
 
 
 def check_asked(split: Split, asked: Asked) -> Told:

@@ -92,6 +92,8 @@ def _faults(tally: Tally) -> Told:
         if reason == "image_black":
             state = "FAIL" if count > MANY_BLACK * tally.photos else "note"
             remedy = f"ingest leaves black ones out; if they are many, {UNPACK}"
+        elif reason == "image_unreadable":
+            remedy = "mend the permissions, or the disk"
         elif reason == "image_size":
             remedy = "images and annotations must be of one version of the data set"
         else:

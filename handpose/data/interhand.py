@@ -94,9 +94,9 @@ def official_splits(root: Path) -> list[str]:
         raise DatasetError(
             f"not found: {', '.join(map(str, missing))}. data.root in params.yaml ({root}) must "
             "hold images/ and annotations/ as InterHand2.6M v1.0 does, with annotations/train/"
-            f"InterHand2.6M_train_{{{','.join(FILES)}}}.json. `dvc repro synthesize` makes a "
-            "synthetic one in data/synthetic; the real one comes from "
-            "https://mks0601.github.io/InterHand2.6M"
+            f"InterHand2.6M_train_{{{','.join(FILES)}}}.json. The real one comes from "
+            "https://mks0601.github.io/InterHand2.6M; with data/synthetic there `dvc repro` makes "
+            "a synthetic one"
         )
     return splits
 

@@ -22,7 +22,7 @@ class PhotoError(HandPoseError):
     """A photo cannot be used; `reason` is one word for tables, the text says the rest."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        """`reason` is image_missing, _truncated, _undecodable, _black or _size."""
+        """`reason` is image_missing, _unreadable, _truncated, _undecodable, _black or _size."""
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
@@ -43,7 +43,8 @@ def read_photo(photo: Photo) -> NDArray[np.uint8]:
     """The picture (H, W, 3) RGB as it is stored; a turn in its EXIF data is ignored.
 
     Raises:
-        PhotoError: the file is missing, truncated, no picture, black, or of another size.
+        PhotoError: the file is missing, unreadable, truncated, no picture, black, or of another
+            size.
     """
     return decoded(read_whole(photo.path), photo)
 
@@ -54,12 +55,14 @@ def read_whole(path: Path) -> bytes:
     OpenCV returns a half-grey picture for a truncated JPEG, so the end marker is looked for here.
 
     Raises:
-        PhotoError: the file is missing or truncated.
+        PhotoError: the file is missing, unreadable or truncated.
     """
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise PhotoError("image_missing", f"{path} not found") from None
+    except OSError as error:  # no permission, a folder, a disk that fails
+        raise PhotoError("image_unreadable", f"{path}: {error.strerror}") from None
     if END_OF_IMAGE not in content[-1024:]:
         raise PhotoError("image_truncated", f"{path} ends in the middle ({len(content)} bytes)")
     return content

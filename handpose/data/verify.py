@@ -45,6 +45,13 @@ def verify(
         asked: what the parameters want of it, if they are about this data set.
         start: is told of work that takes long.
     """
+    try:
+        yield from _findings(root, each, asked, start)
+    except OSError as error:
+        yield Finding("FAIL", "layout", _unreadable(error))
+
+
+def _findings(root: Path, each: int | None, asked: Asked | None, start: Start) -> Iterator[Finding]:
     lacking = [f"{name}/" for name in ("images", "annotations") if not (root / name).is_dir()]
     if lacking:
         text = f"{root} has no {' and no '.join(lacking)}; name the folder that holds both"
@@ -75,3 +82,9 @@ def _split(
             yield Finding(state, name, text)
     except DatasetError as error:
         yield Finding("FAIL", name, str(error))
+    except OSError as error:  # the other splits may be readable
+        yield Finding("FAIL", name, _unreadable(error))
+
+
+def _unreadable(error: OSError) -> str:
+    return f"{error.filename} cannot be read ({error.strerror}); mend its permissions, or the disk"

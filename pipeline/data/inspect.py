@@ -42,7 +42,7 @@ MIRRORED = draw.CONTROL
 MIXED = {
     "people": ("subject",),
     "captures": ("split", "capture"),
-    "gesture folders": ("seq_name",),
+    "folders": ("seq_name",),
     "cameras": ("split", "capture", "camera"),
     "moments": ("split", "capture", "frame"),
 }
@@ -154,6 +154,8 @@ def _tiles(params: Params, batch: HandBatch, origin: pa.Table) -> list[Tile]:
         names = coarse.get(int(batch.coarse[i])), fine.get(int(batch.fine[i]))
         hand = f"{'left' if is_left else 'right'}{', MIRRORED' if mirrored else ''}"
         fit = "" if batch.has_mano[i] else ", no fit"
+        if batch.has_mano[i] and not batch.joint_valid[i, WRIST]:
+            fit = ", mesh not drawn: wrist unknown"
         tiles.append(
             Tile(
                 _picture(batch, i, fits.vertices[i].double().numpy(), mano),

@@ -52,6 +52,7 @@ MEANING = {
     "duplicate_image_id": "several images have its image's id",
     "duplicate_annotation_id": "an annotation before it has the same id",
     "image_missing": "its photo is not there",
+    "image_unreadable": "its photo may not be read, or the disk fails",
     "image_truncated": "its photo ends early",
     "image_undecodable": "its photo is no picture",
     "image_black": "its photo is black",

@@ -28,9 +28,11 @@ def check(
         each: so many photos of every camera folder are opened; None: all.
         say: where the lines go.
     """
-    asked = _asked(params) if root in (None, Path(params.data.root)) else None
+    own = Path(params.data.root)
+    root = root or own
+    asked = _asked(params) if root.resolve() == own.resolve() else None
     failed = 0
-    for finding in verify(root or Path(params.data.root), each=each, asked=asked, start=_progress):
+    for finding in verify(root, each=each, asked=asked, start=_progress):
         say(f"{finding.state:<5} {finding.where:<6} {finding.text}")
         failed += finding.state == "FAIL"
     say(f"{failed or 'nothing'} to mend")

@@ -258,7 +258,7 @@ def test_missing_files_are_all_named_and_the_remedy_too(tmp_path: Path) -> None:
         official_splits(tmp_path)
     assert "InterHand2.6M_train_camera.json, " in str(error.value)
     assert "InterHand2.6M_val_MANO_NeuralAnnot.json. data.root in params.yaml" in str(error.value)
-    assert "dvc repro synthesize" in str(error.value)
+    assert "`dvc repro` makes" in str(error.value)
 
 
 def test_a_missing_root_is_named(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ def test_a_truncated_photo_is_told_though_opencv_would_read_it(photo: Path, kept
 
 def test_missing_black_and_foreign_files(tmp_path: Path) -> None:
     assert reason(tmp_path / "absent.jpg") == "image_missing"
+    (tmp_path / "folder.jpg").mkdir()
+    assert reason(tmp_path / "folder.jpg") == "image_unreadable"
     cv2.imwrite(str(tmp_path / "black.jpg"), np.zeros((8, 8, 3), np.uint8))
     assert reason(tmp_path / "black.jpg") == "image_black"
     (tmp_path / "text.jpg").write_bytes(b"no picture\xff\xd9")

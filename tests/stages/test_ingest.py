@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -232,12 +233,16 @@ def test_a_data_set_that_is_not_there_is_told(
     Path("params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     message = refusal(capsys)
     assert message.startswith("ingest: not found: nowhere. data.root in params.yaml")
-    assert "dvc repro synthesize" in message
+    assert "with data/synthetic there `dvc repro` makes a synthetic one" in message
 
 
-def test_held_out_subjects_must_exist(
-    dataset: Dataset, stand_in: Path, capsys: pytest.CaptureFixture[str]
+def test_held_out_subjects_must_exist_and_are_asked_for_before_photos_are_opened(
+    dataset: Dataset,
+    stand_in: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delattr(ingest, "check_photos")
     set_params(stand_in, validation_subjects=[4, 8], test_subjects=[7, 9])
     assert refusal(capsys) == (
         "ingest: params.yaml: ingest.validation_subjects names [8] and ingest.test_subjects names "
@@ -273,10 +278,25 @@ def test_a_test_split_lost_to_damage_tells_its_rejects(
     assert "8 image_missing" in message and "4 two_hands" in message
 
 
+def test_train_without_any_fit_is_refused(
+    dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset.train["MANO_NeuralAnnot"] = {}
+    dataset.write()
+    message = refusal(capsys)
+    assert re.search(
+        r"none of the \d+ samples of split train has a MANO fit: dataset/annot", message
+    )
+    assert "handpose data verify" in message
+
+
 def test_no_sample_left_tells_why_and_keeps_the_list(
     dataset: Dataset, stand_in: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    set_params(stand_in, min_valid_joints=22)
+    for files in dataset.splits.values():
+        for hand in files["data"]["annotations"]:
+            hand["joint_valid"] = [[0]] * 42
+    dataset.write()
     message = refusal(capsys)
     assert "no sample is left of 56 annotations" in message
     assert "44 too_few_joints" in message and "12 two_hands" in message

@@ -112,6 +112,18 @@ def test_a_batch_that_is_too_small_to_share_is_refused_before_anything_starts(
     assert "set batch (of all together) in params.yaml to 5 or more" in told
 
 
+def test_a_gpu_that_is_not_there_is_told_once(
+    trainable: Path,
+    set_params: Callable[..., None],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    set_params(pretrain={"processes": 2, "batch": 4, "device": "cuda"})
+    assert run_door(lambda: in_processes("pretrain", pretrain.main), "pretrain") == 2
+    assert capfd.readouterr().err.count("torch finds no GPU here") == 1
+
+
 @pytest.mark.parametrize("processes", [0, 1])
 def test_one_process_is_this_one(
     trainable: Path, set_params: Callable[..., None], processes: int

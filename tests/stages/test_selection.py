@@ -37,8 +37,9 @@ def test_sequences_lose_their_ends(dataset: Dataset, stand_in: Any) -> None:
     for folder in ("0003_fake_gun", "0103_fake_gun"):  # the fixture's two moments are all ends
         assert len(FRAMES) == 2
         assert any(i["seq_name"] == folder for i in dataset.train["data"]["images"])
-    same, _ = run(stand_in, trim_ends=0.4)
+    same, counts = run(stand_in, trim_ends=0.4)
     assert same == whole, "less than a moment is none"
+    assert counts["trimmed"] == 0, "which is told, as it was asked for"
     longer(dataset)
     whole, before = run(stand_in)
     short, counts = run(stand_in, trim_ends=0.3)

@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from handpose.data.interhand import FILES
 from stages import synthesize as door
+from stages.artifacts import run_door
 from stages.params import Params, load_params
 from stages.synthesize import main, synthesize
 
@@ -119,17 +121,56 @@ def test_the_data_set_says_what_it_is(made: tuple[Path, dict[str, int]]) -> None
     assert (root / "annotations/skeleton.txt").is_file()
 
 
-def test_with_other_data_and_another_hand_only_notes_are_left(
+def point_at(root: str, mano: str) -> None:
+    text = (ROOT / "params.yaml").read_text("utf-8")
+    text = text.replace("root: data/synthetic", f"root: {root}")
+    Path("params.yaml").write_text(text.replace("mano: data/stand_in", f"mano: {mano}"), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("root", "mano", "told"),
+    [("nowhere", "data/stand_in", "not found: nowhere"), ("data/synthetic", "no_hand", "no_hand")],
+)
+def test_other_data_that_are_not_there_cost_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    root: str,
+    mano: str,
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = Path("data/synthetic/images/one.jpg")
+    made.parent.mkdir(parents=True)
+    made.touch()
+    point_at(root, mano)
+    assert run_door(main, "synthesize") == 2
+    assert told in capsys.readouterr().err
+    assert made.exists()
+
+
+def test_a_place_is_the_same_however_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "params.yaml").read_text("utf-8")
-    text = text.replace("root: data/synthetic", "root: /data/InterHand2.6M")
-    text = text.replace("mano: data/stand_in", "mano: /data/mano")
-    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "link").symlink_to("data")
+    for named in ("data/synthetic", f"{tmp_path}/data/synthetic", "data/../link/synthetic/"):
+        assert door.is_at(named, door.SYNTHETIC)
+    assert not door.is_at("data/stand_in", door.SYNTHETIC)
+
+
+def test_with_other_data_and_another_hand_only_notes_are_left(
+    tmp_path: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    point_at("elsewhere", str(stand_in))
+    train = tmp_path / "elsewhere/annotations/train"
+    train.mkdir(parents=True)
+    for name in FILES:
+        (train / f"InterHand2.6M_train_{name}.json").touch()
     main()
-    assert "data.root is /data/InterHand2.6M" in Path("data/synthetic/README.txt").read_text()
-    assert "hand.mano is /data/mano" in Path("data/stand_in/README.txt").read_text()
+    assert "data.root is elsewhere" in Path("data/synthetic/README.txt").read_text()
+    assert f"hand.mano is {stand_in}" in Path("data/stand_in/README.txt").read_text()
     manifest = json.loads(Path("data/synthesize_manifest.json").read_text("utf-8"))
     assert manifest["counts"].keys() == {"stand_in", "synthetic"}
 

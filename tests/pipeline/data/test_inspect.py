@@ -27,7 +27,7 @@ def test_a_tile_a_sample_and_a_table_of_the_mixing(params: Params, tmp_path: Pat
     rows = {line.split("  ")[0]: line.split() for line in lines}
     mean, expected, there = map(float, rows["people"][-3:])
     assert (mean, expected, there) == (1, 1, 1), "one person trains"
-    mean, expected, there = map(float, rows["gesture folders"][-3:])
+    mean, expected, there = map(float, rows["folders"][-3:])
     assert abs(mean - expected) < 2.5
     assert there >= 90
     assert rows["moments"][-3] == "16.0", "no moment twice where one camera sees each"

@@ -106,6 +106,41 @@ def test_a_folder_in_other_capitals_is_told_by_its_name(own: Path) -> None:
     assert f"is called {folder.name.swapcase()}" in fault
 
 
+@pytest.mark.parametrize("file", ["joint_3d", "MANO_NeuralAnnot"])
+def test_a_file_without_the_moments_is_a_fault(own: Path, file: str) -> None:
+    DATA.with_name(f"InterHand2.6M_train_{file}.json").write_text("{}", "utf-8")
+    (fault,) = faults(said(each=0)[1])
+    assert ("MANO fit" if file == "MANO_NeuralAnnot" else "no joints") in fault
+    assert "unpack the annotations" in fault
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_is_looked_at(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = photo()
+    folder.unlink()
+    folder.mkdir()  # nobody can read a folder, not even root
+    faulty, read = "InterHand2.6M_val_camera.json", Path.open
+
+    def refuse(path: Path, *how: Any, **more: Any) -> Any:
+        if path.name == faulty:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, *how, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    missing, unreadable = faults(said()[1])
+    assert "image_unreadable: 1 of" in missing
+    assert f"{faulty} cannot be read (Permission denied); mend its permissions" in unreadable
+
+
+def test_a_data_set_is_the_same_however_it_is_written(own: Path) -> None:
+    text = Path("params.yaml").read_text("utf-8")
+    Path("params.yaml").write_text(text.replace("- 1", "- 77", 1), "utf-8")
+    for root in (None, Path("data/synthetic"), own / "data/../data/synthetic"):
+        (fault,) = faults(said(each=0, root=root)[1])
+        assert "names [77]" in fault
+
+
 def test_annotation_files_that_are_missing_or_cut_are_told(own: Path) -> None:
     files = sorted(Path("data/synthetic/annotations/val").iterdir())
     files[0].unlink()
