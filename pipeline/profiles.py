@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from handpose.errors import HandPoseError
+from pipeline.owners import git_takes
+from stages.artifacts import atomic_file
+from stages.params import load_params
 
 PROFILES = Path(__file__).parent / "profiles"
 DEFAULT = "demo"
@@ -29,8 +34,9 @@ def configure(
 ) -> list[str]:
     """Lay a profile over `params.yaml`; returns one line per value that changed.
 
-    What another profile may have changed becomes as in `demo.yaml`, so that it does not matter
-    which one was there before.
+    A profile is a whole: what it does not name, but another one or a person with the real data may
+    have changed, becomes as in `demo.yaml`. So it does not matter what was there before; thinning
+    (`ingest.cameras_per_instant` and its like) and `processes` are set after it.
 
     Args:
         profile: name of a file in `pipeline/profiles`.
@@ -39,8 +45,9 @@ def configure(
         mano: folder with `MANO_RIGHT.npz` for `hand.mano`.
 
     Raises:
-        ProfileError: the profile is not known, names a key that `params.yaml` lacks, or a folder
-            does not hold what it should.
+        HandPoseError: the profile is not known, names a key that `params.yaml` lacks, or that file
+            cannot be read or written; or a folder does not hold what it should, or lies where git
+            would commit it.
     """
     places = _places(data_root, mano)
     source = PROFILES / f"{profile}.yaml"
@@ -50,37 +57,76 @@ def configure(
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 100
-    params = yaml.load(path)
+    params = _read(path, yaml)
     default = yaml.load(PROFILES / f"{DEFAULT}.yaml")
     values = {section: content for section, content in default.items() if section not in PLACES}
     for layer in (yaml.load(source), places):
         values = _merged(values, layer)
     changed = _overlay(params, values, "", source)
-    partial = path.with_name(f".{path.name}.partial")
-    yaml.dump(params, partial)
-    partial.replace(path)
+    try:
+        with atomic_file(path) as partial:
+            yaml.dump(params, partial)
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be written ({error.strerror})") from None
     return changed
+
+
+def _read(path: Path, yaml: YAML) -> Any:
+    """The file, with its comments; what is wrong with it is told as every stage tells it."""
+    try:
+        params = yaml.load(path)
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        with contextlib.suppress(OSError):
+            load_params(path)
+        raise ProfileError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(params, dict):
+        load_params(path)
+    return params
 
 
 def _places(data_root: Path | None, mano: Path | None) -> dict[str, dict[str, str]]:
     """The two folders as keys of `params.yaml`, looked into first."""
     places: dict[str, dict[str, str]] = {}
-    if data_root is not None:
-        missing = [name for name in ("images", "annotations") if not (data_root / name).is_dir()]
-        if missing:
-            raise ProfileError(
-                f"{data_root}: has no folder {' and no folder '.join(missing)}; expected an "
-                "InterHand2.6M v1.0 download, with images/ and annotations/ side by side"
-            )
-        places["data"] = {"root": str(data_root)}
-    if mano is not None:
-        if not (mano / "MANO_RIGHT.npz").is_file():
-            raise ProfileError(
-                f"{mano}: has no MANO_RIGHT.npz; `handpose mano import {mano}` makes it from the "
-                "official MANO_RIGHT.pkl"
-            )
-        places["hand"] = {"mano": str(mano)}
+    try:
+        if data_root is not None:
+            _check_data(data_root)
+            places["data"] = {"root": str(data_root)}
+        if mano is not None:
+            _check_mano(mano)
+            places["hand"] = {"mano": str(mano)}
+    except OSError as error:
+        raise ProfileError(
+            f"{error.filename}: cannot be looked into ({error.strerror}); name a folder that you "
+            "may read"
+        ) from None
     return places
+
+
+def _check_data(root: Path) -> None:
+    """Refuse what is no download, and one that git would commit."""
+    parts = [root / name for name in ("images", "annotations")]
+    if missing := [part.name for part in parts if not part.is_dir()]:
+        raise ProfileError(
+            f"{root}: has no folder {' and no folder '.join(missing)}; expected an "
+            "InterHand2.6M v1.0 download, with images/ and annotations/ side by side"
+        )
+    if any(git_takes(part) for part in parts):
+        raise ProfileError(
+            f"{root}: lies in a git repository that does not ignore it, and InterHand2.6M may not "
+            "be published; move it out of the repository, or in this clone to data/InterHand2.6M, "
+            "which git ignores and no stage writes"
+        )
+
+
+def _check_mano(folder: Path) -> None:
+    """Refuse a folder without the plain file that the stages read."""
+    if not folder.is_dir():
+        raise ProfileError(f"{folder}: no such folder; expected the one that holds MANO_RIGHT.npz")
+    if not (folder / "MANO_RIGHT.npz").is_file():
+        raise ProfileError(
+            f"{folder}: has no MANO_RIGHT.npz; `handpose mano import {folder}` makes it from the "
+            "official MANO_RIGHT.pkl"
+        )
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,6 +146,11 @@ def _overlay(params: Any, values: Any, prefix: str, source: Path) -> list[str]:
         dotted = f"{prefix}{key}"
         if key not in params:
             raise ProfileError(f"{source}: {dotted} is no key of params.yaml")
+        if isinstance(value, dict) and not isinstance(params[key], dict):
+            raise ProfileError(
+                f"{dotted} in params.yaml: expected keys and values, found {params[key]!r}; "
+                "`git diff params.yaml` shows what changed"
+            )
         if isinstance(value, dict):
             changed += _overlay(params[key], value, f"{dotted}.", source)
         elif params[key] != value:

@@ -13,6 +13,8 @@ from matplotlib import font_manager
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from handpose.errors import HandPoseError
+
 GAP_PX = 12
 LINE_PX = 15
 FONT_PX = 12
@@ -21,6 +23,10 @@ INK = (40, 40, 38)
 FAINT = (120, 120, 116)
 NOTHING = (238, 238, 235)
 """Ground of a tile where its picture is not."""
+
+
+class PageError(HandPoseError):
+    """A page cannot be written where it should be."""
 
 
 class Tile(NamedTuple):
@@ -43,7 +49,12 @@ def draw_page(
         size: width and height of a picture's place, px.
         columns: tiles in a row, at most.
         title: a line above them all.
+
+    Raises:
+        PageError: `out` is no name of a PNG file, or cannot be written.
     """
+    if out.suffix.lower() != ".png":
+        raise PageError(f"{out}: a page is a PNG file; expected a name that ends in .png")
     columns = min(columns, len(tiles))
     texts = [_text(tile, size[0]) for tile in tiles]
     height = size[1] + LINE_PX * max(map(len, texts)) + GAP_PX
@@ -59,8 +70,14 @@ def draw_page(
         for line, words in enumerate(text):
             place = (x, y + size[1] + 2 + line * LINE_PX)
             draw.text(place, words, FAINT if line else INK, _font(bold=not line))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    page.save(out, optimize=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        page.save(out, optimize=True)
+    except OSError as error:
+        raise PageError(
+            f"{out}: cannot be written ({error.strerror or error}); name a file where you may write, on a "
+            "disk with room"
+        ) from None
 
 
 def _put_picture(

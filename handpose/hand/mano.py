@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import smplx
@@ -31,6 +32,11 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "hands_mean": (45,),
 }
 """What smplx reads of a MANO file, and the shape each array must have."""
+
+Side = Literal["right", "left"]
+
+KNUCKLES = [1, 4, 7, 10]
+"""Joints of MANO's order where the four fingers begin."""
 
 
 class ManoError(HandPoseError):
@@ -77,8 +83,14 @@ class Mano(nn.Module):
         """The right-hand model of this folder, from its `MANO_RIGHT.npz`.
 
         Raises:
-            ManoError: the file is missing, unreadable, or lacks an array of the right shape.
+            ManoError: the file is missing, unreadable, lacks an array of the right shape, or
+                holds a left hand.
         """
+        if Path(folder).is_file():
+            raise ManoError(
+                f"{folder}: is a file; expected the folder that holds MANO_RIGHT.npz: set "
+                f"hand.mano in params.yaml to {Path(folder).parent}"
+            )
         return cls(_read(Path(folder) / "MANO_RIGHT.npz"))
 
     def rest_wrist(self, betas: Tensor) -> Tensor:
@@ -135,24 +147,52 @@ class Mano(nn.Module):
         return ManoOutput(*(mirror_points(points - wrist, is_left) for points in right))
 
 
+def side_of(arrays: dict[str, NDArray[Any]]) -> Side:
+    """Which hand a model's template is: at rest a right one's fingers point along -x, a left's +x.
+
+    That is how the body stands of which MANO's hands are part, and what users of the official files
+    print: right wrist at x = +0.0957 m and knuckles at +0.0076, +0.0010, +0.0269 and +0.0139; left
+    wrist at -0.0957 (zdchan/artigrasp, `ref_r` and `ref_l`).
+    """
+    joints = arrays["J_regressor"] @ arrays["v_template"]  # (16, 3)
+    return "left" if joints[KNUCKLES, 0].mean() > joints[0, 0] else "right"
+
+
+def check_side(path: Path, arrays: dict[str, NDArray[Any]], expected: Side) -> None:
+    """Refuse one hand under the name of the other: all else of the two looks alike.
+
+    Raises:
+        ManoError: the template is the other hand.
+    """
+    if (found := side_of(arrays)) != expected:
+        axis = {"right": "-x", "left": "+x"}
+        raise ManoError(
+            f"{path}: holds a {found} hand, expected a {expected} one: at rest its fingers point "
+            f"from the wrist along {axis[found]}, not {axis[expected]}. The file was renamed or "
+            "copied; unpack MANO's download anew and run `handpose mano import` on that"
+        )
+
+
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of `SHAPES` from a MANO npz, checked."""
     remedy = (
-        "run `dvc repro` to build the stand-in hand there, or let hand.mano in params.yaml "
-        "point at a folder with a MANO_RIGHT.npz"
+        "`handpose mano import DOWNLOAD` makes it from MANO's own files, and `handpose configure "
+        "--profile interhand26m --mano FOLDER`, or hand.mano in params.yaml, names its folder. The "
+        "stand-in hand is made by `dvc repro synthesize`, in data/stand_in alone"
     )
     if not path.is_file():
-        raise ManoError(f"{path}: not found; {remedy}")
+        raise ManoError(f"{path}: not found. {remedy}")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in SHAPES if key in file}
-    except (OSError, ValueError, EOFError) as error:
-        raise ManoError(f"{path}: is not a readable npz file ({error}); {remedy}") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ManoError(f"{path}: is not a readable npz file ({error}). {remedy}") from None
     wrong = [
         f"{key} is {'missing' if key not in arrays else arrays[key].shape}, expected {shape}"
         for key, shape in SHAPES.items()
         if key not in arrays or arrays[key].shape != shape
     ]
     if wrong:
-        raise ManoError(f"{path}: is not a MANO model: {'; '.join(wrong)}; {remedy}")
+        raise ManoError(f"{path}: is not a MANO model: {'; '.join(wrong)}. {remedy}")
+    check_side(path, arrays, "right")
     return arrays

@@ -50,6 +50,13 @@ class Sparse(Inert):
     """`scipy.sparse.csc_matrix`."""
 
 
+def _latin1(text: str, encoding: str) -> bytes:
+    """`_codecs.encode` as Python 3 writes bytes for Python 2, and for nothing else."""
+    if encoding != "latin1":
+        raise ValueError(f"bytes are written as latin1, not as {encoding}")
+    return text.encode("latin1")
+
+
 ALLOWED: dict[tuple[str, str], Any] = {
     ("chumpy.ch", "Ch"): Ch,
     ("chumpy.reordering", "Select"): Select,
@@ -60,8 +67,9 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("copy_reg", "_reconstructor"): copyreg._reconstructor,  # type: ignore[attr-defined]
     ("__builtin__", "object"): object,
     ("__builtin__", "set"): set,
+    ("_codecs", "encode"): _latin1,
 }
-"""All that a MANO file needs, by the names of its time."""
+"""All that a MANO file needs, by the names of its time; and of a Python 3 that saved it again."""
 
 _reconstruct, _scalar = (np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0])
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
@@ -84,8 +92,9 @@ class Reader(pickle.Unpickler):
         """
         if (module, name) not in ALLOWED:
             raise ManoError(
-                f"{self._path}: asks for {module}.{name}, which no MANO file needs; nothing of it "
-                "was run. Take the file from the MANO site itself, mano.is.tue.mpg.de"
+                f"{self._path}: asks for {module}.{name}, which MANO's own files do not; nothing "
+                "of it was run. If another program saved it again, take the file as it was; else "
+                "take it from the MANO site itself, mano.is.tue.mpg.de"
             )
         return ALLOWED[module, name]
 
@@ -104,6 +113,8 @@ def read_pickle(path: Path) -> dict[str, NDArray[Any]]:
         raise
     except FileNotFoundError:
         raise ManoError(f"{path}: not found") from None
+    except PermissionError:
+        raise ManoError(f"{path}: you may not read it; mend its permission") from None
     except KeyError as error:
         raise ManoError(f"{path}: is no MANO hand: {error} is missing") from None
     except Exception as error:  # a damaged pickle can raise nearly anything
@@ -120,7 +131,11 @@ def read_pickle(path: Path) -> dict[str, NDArray[Any]]:
 def repaired_left(
     left: dict[str, NDArray[Any]], right: dict[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]] | None:
-    """The left hand with its shapes mirrored where the file forgot to; None if it is sound."""
+    """The left hand with its shapes mirrored where the file forgot to; None if it is sound.
+
+    Each must be the hand that it is called (`handpose.hand.mano.check_side`): a right hand under
+    the left one's name has the right one's shapes without any fault.
+    """
     if np.abs(left["shapedirs"][:, 0] - right["shapedirs"][:, 0]).sum() >= FAULT_M:
         return None
     shapedirs = left["shapedirs"].copy()
