@@ -79,9 +79,9 @@ def _check_out(out: Path) -> None:
         )
     if stage := stage_of(out):
         raise ManoError(
-            f"{out}: belongs to what stage {stage} makes: `dvc repro` would replace what lies there, and "
-            "`dvc push` would publish it, which MANO's licence forbids; choose another folder with "
-            "--out, outside the clone"
+            f"{out}: belongs to what stage {stage} makes: `dvc repro` would replace what lies "
+            "there, and `dvc push` would publish it, which MANO's licence forbids; choose another "
+            "folder with --out, outside the clone"
         )
 
 

@@ -67,7 +67,7 @@ def configure(
         with atomic_file(path) as partial:
             yaml.dump(params, partial)
     except OSError as error:
-        raise ProfileError(f"{path}: cannot be written ({error.strerror})") from None
+        raise ProfileError(f"{path}: cannot be written ({error.strerror}); mend that") from None
     return changed
 
 
@@ -121,7 +121,7 @@ def _check_data(root: Path) -> None:
 def _check_mano(folder: Path) -> None:
     """Refuse a folder without the plain file that the stages read."""
     if not folder.is_dir():
-        raise ProfileError(f"{folder}: no such folder; expected the one that holds MANO_RIGHT.npz")
+        raise ProfileError(f"{folder}: is no folder; expected one with a MANO_RIGHT.npz")
     if not (folder / "MANO_RIGHT.npz").is_file():
         raise ProfileError(
             f"{folder}: has no MANO_RIGHT.npz; `handpose mano import {folder}` makes it from the "

@@ -75,8 +75,8 @@ def draw_page(
         page.save(out, optimize=True)
     except OSError as error:
         raise PageError(
-            f"{out}: cannot be written ({error.strerror or error}); name a file where you may write, on a "
-            "disk with room"
+            f"{out}: cannot be written ({error.strerror or error}); name a file where you may "
+            "write, on a disk with room"
         ) from None
 
 

@@ -151,8 +151,8 @@ def side_of(arrays: dict[str, NDArray[Any]]) -> Side:
     """Which hand a model's template is: at rest a right one's fingers point along -x, a left's +x.
 
     That is how the body stands of which MANO's hands are part, and what users of the official files
-    print: right wrist at x = +0.0957 m and knuckles at +0.0076, +0.0010, +0.0269 and +0.0139; left
-    wrist at -0.0957 (zdchan/artigrasp, `ref_r` and `ref_l`).
+    print: the right wrist 10 cm along +x and the knuckles at 0 to 3 cm, the left wrist 10 cm along
+    -x (github.com/zdchan/artigrasp, `ref_r` and `ref_l`).
     """
     joints = arrays["J_regressor"] @ arrays["v_template"]  # (16, 3)
     return "left" if joints[KNUCKLES, 0].mean() > joints[0, 0] else "right"

@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from handpose.data.tiles import GAP_PX, NOTHING, Tile, draw_page
+from handpose.data.tiles import GAP_PX, NOTHING, PageError, Tile, draw_page
 
 RED = np.full((20, 40, 3), (200, 0, 0), np.uint8)
 
@@ -39,3 +40,18 @@ def test_long_lines_make_room_and_do_not_run_over(tmp_path: Path) -> None:
     long = page(tmp_path / "l.png", [Tile(RED, "a", ["word " * 12, "Capture0/" * 9])])
     assert long.shape[0] > short.shape[0] + 50
     assert (long[:, -GAP_PX // 2 :] == 255).all(), "the margin stays white"
+
+
+def test_a_page_is_a_png_file(tmp_path: Path) -> None:
+    for name in ("page.xyz", "page"):
+        with pytest.raises(PageError, match=rf"{name}: a page is a PNG file; expected a name"):
+            page(tmp_path / name, [Tile(RED, "red")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    for out in (tmp_path / "file" / "p.png", tmp_path / "folder.png"):
+        with pytest.raises(PageError, match=rf"{out}: cannot be written \("):
+            page(out, [Tile(RED, "red")])

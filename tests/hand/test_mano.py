@@ -1,5 +1,6 @@
 import contextlib
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from handpose.hand.mano import SHAPES, Mano, ManoError
+from handpose.hand.mano import SHAPES, Mano, ManoError, side_of
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.hand.skeleton import MANO_PARENTS, TIP_VERTICES, TIPS
@@ -161,13 +162,40 @@ def test_nothing_of_the_model_enters_a_checkpoint_or_is_trained(mano: Mano) -> N
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ManoError, match=r"MANO_RIGHT.npz: not found; run `dvc repro`"):
+    with pytest.raises(
+        ManoError, match=r"MANO_RIGHT.npz: not found. `handpose mano import"
+    ) as told:
         Mano.load(tmp_path)
+    assert "`handpose configure --profile interhand26m --mano FOLDER`" in str(told.value)
+    assert "`dvc repro synthesize`, in data/stand_in alone" in str(told.value)
 
 
-def test_a_file_that_is_no_npz_is_named(tmp_path: Path) -> None:
-    (tmp_path / "MANO_RIGHT.npz").write_text("a pickle, perhaps")
-    with pytest.raises(ManoError, match="is not a readable npz file"):
+def test_the_file_itself_is_not_the_folder(stand_in: Path) -> None:
+    with pytest.raises(ManoError, match=rf"is a file; expected the folder .* to {stand_in}$"):
+        Mano.load(stand_in / "MANO_RIGHT.npz")
+
+
+def test_a_file_that_is_no_npz_is_named(tmp_path: Path, stand_in: Path) -> None:
+    path = tmp_path / "MANO_RIGHT.npz"
+    whole = (stand_in / "MANO_RIGHT.npz").read_bytes()
+    for content in (b"a pickle, perhaps", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(ManoError, match="is not a readable npz file"):
+            Mano.load(tmp_path)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_side_is_told_by_where_the_fingers_point(stand_in: Path, side: str) -> None:
+    assert side_of(dict(np.load(stand_in / f"MANO_{side.upper()}.npz"))) == side
+    joints = np.zeros((16, 3))
+    joints[[0, 1, 4, 7, 10], 0] = [0.10, 0.01, 0.0, 0.03, 0.01]  # about MANO's own right hand's
+    joints *= 1 if side == "right" else -1
+    assert side_of({"J_regressor": np.eye(16), "v_template": joints}) == side
+
+
+def test_a_left_hand_under_the_right_ones_name_is_refused(tmp_path: Path, stand_in: Path) -> None:
+    shutil.copy(stand_in / "MANO_LEFT.npz", tmp_path / "MANO_RIGHT.npz")
+    with pytest.raises(ManoError, match="holds a left hand, expected a right one"):
         Mano.load(tmp_path)
 
 

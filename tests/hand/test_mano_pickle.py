@@ -133,7 +133,7 @@ def test_a_hostile_file_is_refused_by_name_and_nothing_of_it_runs(
     write: Write, tmp_path: Path
 ) -> None:
     path = write(v_template=Hostile(tmp_path / "owned"))
-    with pytest.raises(ManoError, match=r"asks for posix.mkdir, which no MANO file needs"):
+    with pytest.raises(ManoError, match=r"posix.mkdir, which MANO's own files do not; nothing"):
         read_pickle(path)
     assert not (tmp_path / "owned").exists()
 
@@ -175,6 +175,35 @@ def test_a_damaged_file_is_told(write: Write, tmp_path: Path, damage: bytes | No
         read_pickle(path)
     with pytest.raises(ManoError, match="not found"):
         read_pickle(tmp_path / "none.pkl")
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_arrays_that_python_3_saved_again_are_read(
+    stand_in: Path, tmp_path: Path, protocol: int
+) -> None:
+    path = tmp_path / "MANO_RIGHT.pkl"
+    with np.load(stand_in / "MANO_RIGHT.npz") as file:
+        content = {key: np.asarray(file[key]) for key in SHAPES}
+    path.write_bytes(pickle.dumps(content, protocol))
+    np.testing.assert_array_equal(read_pickle(path)["v_template"], content["v_template"])
+
+
+def test_bytes_come_in_no_other_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "MANO_RIGHT.pkl"
+    path.write_bytes(b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00hex\x86R.")
+    with pytest.raises(ManoError, match="bytes are written as latin1, not as hex"):
+        read_pickle(path)
+
+
+def test_a_file_of_somebody_else_is_told(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write()
+
+    def refuse(*_: object) -> None:  # as root one may read all
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ManoError, match="you may not read it; mend its permission"):
+        read_pickle(path)
 
 
 def test_the_fault_of_the_left_file_is_found_and_repaired(write: Write, stand_in: Path) -> None:
