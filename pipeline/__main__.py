@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -325,6 +326,15 @@ def main(argv: list[str] | None = None) -> int:
     except HandPoseError as error:
         print(f"handpose: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if not error.filename:  # ours, and keeps its traceback
+            raise
+        told = f"{error.filename}: {error.strerror}"
+        print(f"handpose: {told}; mend its permission, or name another place", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("handpose: stopped by Ctrl-C", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

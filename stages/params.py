@@ -35,7 +35,7 @@ class Section(pydantic.BaseModel):
 class Hand(Section):
     """Which hand model."""
 
-    mano: str  # folder with MANO_RIGHT.npz; the stand-in hand is made there by `synthesize`
+    mano: str  # folder with MANO_RIGHT.npz; in data/stand_in `synthesize` makes a stand-in
 
 
 class Data(Section):

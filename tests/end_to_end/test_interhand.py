@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from handpose.hand.mano import SHAPES
+from tests.end_to_end.lab import Lab
 
 pytestmark = pytest.mark.end_to_end
 
@@ -55,6 +56,8 @@ def test_the_page(tiny_copy: Path, home: Path, run: Run) -> None:
     assert "MANO_RIGHT.npz" in do(mano)
     told = do(configure)
     assert f"data.root: data/synthetic -> {home / 'InterHand2.6M'}" in told.splitlines()
+    four_people = {"validation_subjects": [2], "test_subjects": [3]}
+    Lab(tiny_copy, {}).configure(ingest=four_people)  # the real data have more
     assert "nothing to mend" in do(verify)
     assert run(tiny_copy, "git", "diff", "--name-only").split() == ["params.yaml"]
 
