@@ -20,7 +20,7 @@ from bench.measure import cpu, medians, one_thread, peak_mb, table
 from handpose.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
 
 JOINTS = 21
-CHUNK = 4096
+CHUNK = 2048
 LOOP_SAMPLES = 5000
 AGREE_MM = 1e-3
 

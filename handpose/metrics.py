@@ -190,7 +190,8 @@ def procrustes_align(points: Tensor, truth: Tensor, valid: Tensor | None = None)
     scored = covariance.isfinite().all(-1).all(-1)[:, None, None]
     u, stretch, vh = torch.linalg.svd(torch.where(scored, covariance, 0.0))
     no_flip = torch.ones_like(stretch)  # (B, 3)
-    no_flip[:, 2] = torch.linalg.det(u @ vh).sign()
+    x, y, z = (u @ vh).unbind(1)
+    no_flip[:, 2] = (torch.linalg.cross(x, y) * z).sum(-1).sign()  # of the determinant
     rotation = (u * no_flip[:, None]) @ vh  # (B, 3, 3)
     spread = weighted(centred.square()).sum((1, 2), keepdim=True)  # (B, 1, 1)
     scale = (stretch * no_flip).sum(-1)[:, None, None] / spread.clamp(min=1e-12)
