@@ -20,7 +20,7 @@ from handpose.gesture_model import load_gesture_net
 from stages import pretrain
 from stages.artifacts import run_door
 from stages.params import load_params
-from stages.processes import gpus, in_processes
+from stages.processes import SHUTDOWN_S, gpus, in_processes
 from stages.training import TrainingData
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +50,14 @@ def is_there(process: int) -> bool:
         os.kill(process, 0)
         return True
     return False
+
+
+def wait_for_another(checkpoint: Path) -> None:
+    """A later checkpoint in the place of this one."""
+    before, deadline = checkpoint.stat().st_mtime_ns, time.monotonic() + 60
+    while checkpoint.stat().st_mtime_ns == before:
+        assert time.monotonic() < deadline, "it does not train"
+        time.sleep(0.02)
 
 
 def test_two_processes_leave_what_one_does(
@@ -94,8 +102,9 @@ def test_stopped_it_goes_on_and_killed_it_ends_with_a_plain_message(
     assert door.stdout is not None
     line = next(line for line in door.stdout if line.startswith("pose"))
     assert f"goes on after step {step}/1500" in line
+    wait_for_another(saved)  # both are at work: while they meet, one may wait for SHUTDOWN_S
     os.kill(keeper_of(work), signal.SIGKILL)
-    told, _ = door.communicate(timeout=30)
+    told, _ = door.communicate(timeout=SHUTDOWN_S + 30)
     assert door.returncode == 2, told
     assert "process 0 of 2 was ended by SIGKILL" in told
     assert "Run again to go on from the last checkpoint" in told
