@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from handpose.average import averaged
 from handpose.checkpoint import Checkpoint
 from handpose.curve import Curve, FitError, Row
 from handpose.parallel import ALONE, Ranks, launched, place
@@ -182,7 +182,7 @@ class Run:
         self.weights = [p for p in model.parameters() if p.requires_grad]
         self.device = self.weights[0].device
         self.optimiser = _adamw(self.weights, recipe.weight_decay)
-        self.average = _average(model, recipe.ema) if recipe.ema else None
+        self.average = averaged(model, recipe.ema) if recipe.ema else None
         self.curve = Curve(recipe.steps_per_epoch, LOOK_EVERY.get(self.device.type, 1))
         self.step = 0  # gradient steps taken
         self.epoch = 0  # epochs taken and validated
@@ -267,12 +267,6 @@ def _adamw(weights: list[nn.Parameter], weight_decay: float) -> torch.optim.Adam
         {"params": [p for p in weights if p.dim() < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
-
-
-def _average(model: nn.Module, decay: float) -> AveragedModel:
-    """The exponential moving average of a model's weights and batch statistics."""
-    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
 
 
 class Pace:
