@@ -49,6 +49,7 @@ class Scores:
 
     sample_id: NDArray[Any]
     has_mano: NDArray[Any]
+    joint_valid: NDArray[Any]  # (N, 21) which joints are annotated
     classes: dict[str, NDArray[Any]]  # coarse, fine: the truth, or UNLABELLED
     said: dict[str, dict[str, NDArray[Any]]]  # by network, coarse and fine: what it takes it for
     pose: dict[str, dict[str, NDArray[Any]]]  # by run or baseline, the keys of `protocols.score`
@@ -95,6 +96,7 @@ def score_split(batches: Iterable[HandBatch], models: Models, *, features_every:
 def _truth(batch: HandBatch) -> Iterator[Named]:
     yield ("sample_id",), batch.sample_id
     yield ("has_mano",), batch.has_mano
+    yield ("joint_valid",), batch.joint_valid
     yield ("classes", "coarse"), batch.coarse
     yield ("classes", "fine"), batch.fine
 
@@ -126,10 +128,9 @@ def _poses(batch: HandBatch, models: Models) -> Iterator[Named]:
 
     posed = models.means.mean_pose(batch.global_orient, batch.is_left, models.mano)
     for key, values in score(Prediction(posed.joints, posed.vertices), truth, models.mano).items():
-        if key != "published":  # without a fit there is no true root, hence no such baseline
-            has = batch.has_mano.view(-1, *[1] * (values.ndim - 1))
-            values = torch.where(has, values, torch.nan)
-        yield ("pose", MEAN_POSE, key), values
+        has = batch.has_mano.view(-1, *[1] * (values.ndim - 1))
+        # without a fit there is no true root, hence no such baseline
+        yield ("pose", MEAN_POSE, key), torch.where(has, values, torch.nan)
 
 
 def _gathered(columns: dict[Key, NDArray[Any]]) -> Scores:
@@ -145,6 +146,7 @@ def _gathered(columns: dict[Key, NDArray[Any]]) -> Scores:
     return Scores(
         sample_id=columns[("sample_id",)],
         has_mano=columns[("has_mano",)],
+        joint_valid=columns[("joint_valid",)],
         classes=under("classes"),
         said={name: under("said", name) for name in said},
         pose={name: under("pose", name) for name in pose},

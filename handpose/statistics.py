@@ -5,8 +5,10 @@ person. Everything here treats a subject as one draw.
 
 With few subjects the bootstrap is too sure of itself. If subjects differ normally, its 95 %
 interval holds the truth in 79 % of cases with 4 subjects, 89 % with 8, 92 % with 20 (simulated).
-Therefore `compare` adds Student's interval over subject means, which keeps its promise, and the
-exact sign-flip test, whose smallest p-value with k subjects is 2 / 2^k: 0.125 for 4.
+Therefore `compare` adds the mean of subject means with Student's interval, which keeps its promise,
+and the exact sign-flip test, whose smallest p-value with k subjects is 2 / 2^k: 0.125 for 4. Where
+subjects have unequal counts that mean is another number than the mean over samples, and is told
+beside its interval.
 """
 
 from __future__ import annotations
@@ -43,18 +45,17 @@ class Comparison:
     """Two models on the same samples: the second minus the first, negative is less error."""
 
     difference: Estimate  # interval by bootstrap of the subjects
-    student_low: float  # Student's interval over subject means; NaN with fewer than two subjects
-    student_high: float
+    by_person: Estimate  # mean of the subjects' means, each counting once; Student's interval
     p_value: float  # two-sided sign-flip test over subjects
     smallest_p: float  # that this number of subjects can reach at all
     subjects_lower: int  # subjects whose mean error is lower with the second
 
     @property
     def verdict(self) -> Literal["lower", "higher", "inconclusive"]:
-        """Whether the second's error is lower, by Student's interval; NaN is inconclusive."""
-        if self.student_high < 0:
+        """Whether the second's error is lower, person by person; NaN is inconclusive."""
+        if self.by_person.high < 0:
             return "lower"
-        return "higher" if self.student_low > 0 else "inconclusive"
+        return "higher" if self.by_person.low > 0 else "inconclusive"
 
 
 def mean(values: Floats, subjects: NDArray[Any], *, resamples: int, seed: int) -> Estimate:
@@ -156,17 +157,25 @@ def compare(
     scored = ~np.isnan(change)
     names = np.unique(subjects[scored])
     means = np.array([change[scored & (subjects == name)].mean() for name in names])  # (K,)
-    student = (np.nan, np.nan)
-    if len(names) > 1:
-        half = stats.sem(means) * stats.t.ppf((1 + CONFIDENCE) / 2, len(names) - 1)
-        student = (float(means.mean() - half), float(means.mean() + half))
     return Comparison(
         mean(change, subjects, resamples=resamples, seed=seed),
-        *student,
+        _by_student(means, int(scored.sum())),
         p_value=sign_flip_p(means, seed=seed),
         smallest_p=min(1.0, 2.0 ** (1 - min(len(names), EXACT_FLIPS))),
         subjects_lower=int((means < 0).sum()),
     )
+
+
+def _by_student(means: Floats, samples: int) -> Estimate:
+    """The mean of subject means (K,) with Student's interval."""
+    count = len(means)
+    if count == 0:
+        return Estimate(np.nan, np.nan, np.nan, 0, 0)
+    half = np.nan
+    if count > 1:
+        half = float(stats.sem(means) * stats.t.ppf((1 + CONFIDENCE) / 2, count - 1))
+    value = float(means.mean())
+    return Estimate(value, value - half, value + half, samples, count)
 
 
 def sign_flip_p(means: Floats, *, seed: int) -> float:

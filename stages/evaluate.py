@@ -184,12 +184,13 @@ def sum_up(
 
 
 def _split(scores: Scores, data: Data, how: Intervals) -> Split:
-    subjects = data.origin(scores.sample_id)["subject"]
+    origin = data.origin(scores.sample_id)
+    subjects, is_left = origin["subject"], origin["is_left"].astype(bool)
     return Split(
         samples=len(scores),
         subjects=np.unique(subjects).tolist(),
         without_fit=int((~scores.has_mano).sum()),
-        pose=summary.pose_estimates(scores, subjects, how),
+        pose=summary.pose_estimates(scores, subjects, is_left, how),
     )
 
 

@@ -134,7 +134,7 @@ def training_chart(curves: Mapping[str, Path]) -> Figure:
     for title, key in (
         ("Stage 2: training loss", "loss"),
         ("Stage 2: validation MPJPE, wrist-relative, mm", "validation_mpjpe_mm"),
-        ("Stage 2: validation PA-MPJPE, mm", "validation_pa_mpjpe_mm"),
+        ("Stage 2: validation PA-MPJPE, mm", "validation_pa_annotated_mpjpe_mm"),
     ):
         panels[title] = {MODELS[run]: _curve(found, key) for run, found in columns.items()}
     panels["learning rate"] = {

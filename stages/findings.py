@@ -142,12 +142,11 @@ def pretraining(e: Evaluation) -> list[str]:
         f"{e.runs[FULL].seconds_told()} of training, and {scratch:.1f} mm without, after "
         f"{e.runs[SCRATCH].seconds_told()}.",
         f"The paired difference is {c.difference.value:+.1f} mm on {c.difference.samples:,} "
-        f"images. Its 95 % interval over {count} subjects is "
-        f"{_span(c.student_low, c.student_high)} mm (Student), or "
-        f"{_span(c.difference.low, c.difference.high)} mm by bootstrap of the subjects, which is "
-        f"too narrow with few of them. The error is lower for {c.subjects_lower} of {count}; "
-        f"sign-flip p = {c.p_value:.3g}, where {count} subjects can reach {c.smallest_p:.3g} at "
-        "best.",
+        f"images (95 % by bootstrap of the subjects {_span(c.difference)}, too narrow with few of "
+        f"them). Counting each of {count} subjects once it is {c.by_person.value:+.1f} mm, 95 % "
+        f"{_span(c.by_person)} (Student), which decides. The error is lower for "
+        f"{c.subjects_lower} of {count}; sign-flip p = {c.p_value:.3g}, where {count} subjects can "
+        f"reach {c.smallest_p:.3g} at best.",
         f"By other protocols: {_others(e)}.",
     ]
 
@@ -169,10 +168,10 @@ def _steps(e: Evaluation) -> str:
     return f"recipe, but after {full:,} against {scratch:,} Stage 2 steps"
 
 
-def _span(low: float, high: float) -> str:
-    if not (math.isfinite(low) and math.isfinite(high)):
+def _span(e: Estimate) -> str:
+    if not (math.isfinite(e.low) and math.isfinite(e.high)):
         return "unknown"
-    return f"{low:+.1f} to {high:+.1f}"
+    return f"{e.low:+.1f} to {e.high:+.1f}"
 
 
 def limits(e: Evaluation) -> list[str]:

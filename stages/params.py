@@ -220,7 +220,7 @@ class LossWeights(Section):
 class Pose(Fit):
     """Stage 2: gesture-guided pose."""
 
-    best: Literal["mpjpe_mm", "pa_mpjpe_mm", "loss"]
+    best: Literal["mpjpe_mm", "pa_annotated_mpjpe_mm", "loss"]
     weights: LossWeights
 
 

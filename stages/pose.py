@@ -181,8 +181,8 @@ def validate(
 ) -> Row:
     """Mean loss, and wrist-relative MPJPE and PA-MPJPE against the annotated joints.
 
-    Over all processes' batches together. Samples whose wrist, or all but two joints, are not
-    annotated are in the loss alone.
+    Over all processes' batches together. The evaluation's PA is another: against the MANO fit.
+    Samples whose wrist, or all but two joints, are not annotated are in the loss alone.
     """
     found: list[tuple[Tensor, ...]] = []  # loss of its batch and errors, (B,) each
     for batch, output in outputs(net, batches, forward, bf16=bf16):
@@ -194,7 +194,7 @@ def validate(
     return {
         "loss": losses.mean().item(),
         "mpjpe_mm": errors_mm.nanmean().item(),
-        "pa_mpjpe_mm": aligned_mm.nanmean().item(),
+        "pa_annotated_mpjpe_mm": aligned_mm.nanmean().item(),
     }
 
 

@@ -188,14 +188,15 @@ def _comparison_table(e: Evaluation) -> Table:
         (
             names[key],
             told(c.difference, 2),
-            f"[{c.student_low:.2f}, {c.student_high:.2f}]",
+            told(c.by_person, 2),
             f"{c.subjects_lower} of {c.difference.subjects}",
             f"{c.p_value:.3g} (at best {c.smallest_p:.3g})",
             c.verdict,
         )
         for key, c in e.comparisons.items()
     ]
-    header = ("with minus without", "difference [bootstrap]", "Student", "lower for", "p", "error")
+    means = ("by image [bootstrap]", "by person [Student]")
+    header = ("with minus without", *means, "lower for", "p", "error")
     return Table(header, rows)
 
 

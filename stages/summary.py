@@ -98,12 +98,23 @@ class Intervals:
 # --- pose ----------------------------------------------------------------------------------------
 
 
-def pose_estimates(scores: Scores, subjects: NDArray[Any], how: Intervals) -> dict[str, Estimates]:
-    """Every protocol's number of every run and baseline, by their keys."""
+def pose_estimates(
+    scores: Scores, subjects: NDArray[Any], is_left: NDArray[np.bool_], how: Intervals
+) -> dict[str, Estimates]:
+    """Every protocol's number of every run and baseline, by their keys.
+
+    Args:
+        scores: of N samples.
+        subjects: (N,).
+        is_left: (N,) the hand of the photo, which the network may have seen mirrored.
+        how: intervals are made.
+    """
     return {
         model: {
             **{c.key: how.mean(found[c.key], subjects) for c in COLUMNS if c.key in found},
-            PUBLISHED.key: _published(found["published"], subjects, how),
+            PUBLISHED.key: _published(
+                found["table2_joint_errors_mm"], scores.joint_valid, is_left, subjects, how
+            ),
             "pck_auc": _auc(found["joint_errors_mm"], subjects, how),
             "pa_pck_auc": _auc(found["pa_joint_errors_mm"], subjects, how),
         }
@@ -111,7 +122,14 @@ def pose_estimates(scores: Scores, subjects: NDArray[Any], how: Intervals) -> di
     }
 
 
-def _published(rows: NDArray[Any], subjects: NDArray[Any], how: Intervals) -> Estimate:
+def _published(
+    errors: NDArray[Any],
+    valid: NDArray[Any],
+    is_left: NDArray[np.bool_],
+    subjects: NDArray[Any],
+    how: Intervals,
+) -> Estimate:
+    rows = metrics.published_totals(*map(torch.from_numpy, (errors, valid, is_left))).numpy()
     scored = rows[:, 42:].any(1)
     totals = statistics.per_subject(rows[scored], subjects[scored])
     return how.statistic(totals, metrics.published_mpjpe_mm, int(scored.sum()))

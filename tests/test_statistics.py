@@ -154,7 +154,20 @@ def test_students_interval_is_scipys_over_subject_means(rng: np.random.Generator
     found = compare(first, second, subjects, **DRAWS)
     means = [(second - first)[subjects == s].mean() for s in range(5)]
     expected = stats.ttest_1samp(means, 0).confidence_interval(0.95)
-    np.testing.assert_allclose([found.student_low, found.student_high], expected)
+    np.testing.assert_allclose([found.by_person.low, found.by_person.high], expected)
+    assert found.by_person.value == pytest.approx(np.mean(means))
+
+
+def test_one_person_with_most_images_decides_one_mean_and_not_the_other() -> None:
+    """Five people whose error falls, and one with twenty times their images, where it rises."""
+    subjects = np.repeat(np.arange(6), [20_000, *5 * [1_000]])
+    change = np.where(subjects == 0, 0.02, -0.2 - 0.001 * subjects)
+    found = compare(np.zeros(len(change)), change, subjects, **DRAWS)
+    assert found.difference.value == pytest.approx(np.mean(change), abs=1e-9)
+    assert found.by_person.value == pytest.approx((0.02 - 5 * 0.203) / 6)
+    assert found.by_person.low < found.by_person.value < found.by_person.high < 0
+    assert found.verdict == "lower"
+    assert (found.by_person.samples, found.by_person.subjects) == (25_000, 6)
 
 
 def test_sign_flip_is_the_enumeration_of_signs(rng: np.random.Generator) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from handpose.statistics import Comparison
+from handpose.statistics import Estimate
 from pipeline.compare.kept import KEEP, Kept, at_revision, in_workspace
 from pipeline.compare.paired import ACCURACIES, ERRORS, SCRATCH, Change, Pairs
 from stages.params import load_params
@@ -114,9 +114,9 @@ def _classes(
 
 def _headline(pairs: Pairs) -> Iterator[str]:
     changes = [pairs.change(measure) for measure in (*ACCURACIES, *ERRORS, *SCRATCH)]
-    rows = [(c.measure.name, *_cells(c), _verdict(c.comparison)) for c in changes]
+    rows = [(c.measure.name, *_cells(c), *_by_person(c)) for c in changes]
     yield ""
-    yield from _table(("All test images", *HEADS, "by Student's"), rows)
+    yield from _table(("All test images", *HEADS, "person by person", "so it is"), rows)
 
 
 def _protocols(root: Path) -> Iterator[str]:
@@ -143,15 +143,20 @@ def _gestures(pairs: Pairs, relabelled: set[str], whole: bool) -> Iterator[str]:
 
 def _cells(change: Change) -> tuple[str, ...]:
     d, digits = change.comparison.difference, change.measure.decimals
-    interval = f"[{d.low:+.{digits}f}, {d.high:+.{digits}f}]" if math.isfinite(d.low) else "-"
     values = (f"{value:.{digits}f}" for value in (change.before, change.after))
-    return (f"{d.samples:,}", *values, f"{d.value:+.{digits}f}", interval)
+    return (f"{d.samples:,}", *values, f"{d.value:+.{digits}f}", _interval(d, digits))
 
 
-def _verdict(comparison: Comparison) -> str:
-    if not math.isfinite(comparison.student_low):
-        return "-"
-    return comparison.verdict
+def _by_person(change: Change) -> tuple[str, str]:
+    """The mean of people's means with Student's interval, and what it decides."""
+    e, digits = change.comparison.by_person, change.measure.decimals
+    if not math.isfinite(e.low):
+        return "-", "-"
+    return f"{e.value:+.{digits}f} {_interval(e, digits)}", change.comparison.verdict
+
+
+def _interval(e: Estimate, digits: int) -> str:
+    return f"[{e.low:+.{digits}f}, {e.high:+.{digits}f}]" if math.isfinite(e.low) else "-"
 
 
 def _limits(pairs: Pairs) -> Iterator[str]:
@@ -161,8 +166,9 @@ def _limits(pairs: Pairs) -> Iterator[str]:
         yield "All images are of one person, so there is no interval: nothing is known of others."
     else:
         yield (
-            f"Intervals resample the {people} people. With few people they are too narrow; the "
-            "last column of the first table is by Student's interval over people, which is not."
+            f"95 % intervals resample the {people} people. With few people they are too narrow; "
+            "Student's interval of the mean that counts each person once, person by person in the "
+            "first table, is not."
         )
     yield "Each side is one training run: another seed would move these numbers, too."
 

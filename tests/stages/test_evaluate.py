@@ -105,7 +105,7 @@ def write_models(broken: bool = False) -> None:
         save_model(out, net, record)
         (out / "curves.csv").write_text(
             "step,epoch,lr,loss,validation_coarse_accuracy,validation_fine_accuracy,"
-            "validation_mpjpe_mm,validation_pa_mpjpe_mm\n1,1,1,5,,,,\n2,1,1,4,0.3,0.2,60,20\n"
+            "validation_mpjpe_mm,validation_pa_annotated_mpjpe_mm\n1,1,1,5,,,,\n2,1,1,4,0.3,0.2,60,20\n"
         )
 
 

@@ -21,7 +21,7 @@ def test_training_curves_run_over_epochs_and_skip_empty_cells(tmp_path: Path) ->
     path = tmp_path / "curves.csv"
     path.write_text(
         "step,epoch,lr,loss,validation_coarse_accuracy,validation_fine_accuracy,"
-        "validation_mpjpe_mm,validation_pa_mpjpe_mm\n"
+        "validation_mpjpe_mm,validation_pa_annotated_mpjpe_mm\n"
         "5,1,1,4,,,,\n10,1,1,3,0.1,0.1,60,20\n15,2,1,2,,,,\n20,2,1,1,0.2,0.1,50,15\n"
     )
     assert last_step(path) == 20

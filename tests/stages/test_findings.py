@@ -19,8 +19,10 @@ def number(value: float, spread: float = 1.0) -> Estimate:
 
 
 def comparison(low: float, high: float) -> Comparison:
+    """By person it lies 0.5 mm higher than by image."""
     middle = (low + high) / 2 if low == low else -6.0  # one subject: a difference, no interval
-    return Comparison(number(middle, 0.1), low, high, 0.25, 0.125, 4 if middle < 0 else 0)
+    by_person = Estimate(middle, low, high, 100, 4)
+    return Comparison(number(middle - 0.5, 0.1), by_person, 0.25, 0.125, 4 if middle < 0 else 0)
 
 
 def evaluation(**changes: Any) -> Evaluation:
@@ -79,8 +81,14 @@ def test_the_verdict_follows_the_interval(low: float, high: float, words: str) -
     assert words in findings.pretraining(e)[0]
 
 
+def test_each_interval_stands_beside_its_own_number() -> None:
+    told = findings.pretraining(evaluation())[2]
+    assert "-6.5 mm on 100 images (95 % by bootstrap of the subjects -6.6 to -6.4" in told
+    assert "Counting each of 4 subjects once it is -6.0 mm, 95 % -7.0 to -5.0 (Student)" in told
+
+
 def test_a_run_that_shares_no_sample_has_no_verdict() -> None:
-    nothing = Comparison(Estimate(NAN, NAN, NAN, 0, 0), NAN, NAN, NAN, 1.0, 0)
+    nothing = Comparison(Estimate(NAN, NAN, NAN, 0, 0), Estimate(NAN, NAN, NAN, 0, 0), NAN, 1.0, 0)
     told = findings.pretraining(evaluation(comparisons=all_compared(nothing)))
     assert told == ["The two runs share no scored sample: nothing can be said of pretraining."]
 

@@ -104,7 +104,7 @@ def test_what_moved_is_told_per_gesture_with_the_change_of_class(clone: Clone) -
     assert "0001_a *      " in text, "folders that changed class are marked"
     assert "0001_a *                      20   1.000  0.000  -1.000  [-1.000, -1.000]" in text
     assert "MPJPE in mm: (b) wrists" in text
-    assert "Intervals resample the 4 people" in text
+    assert "intervals resample the 4 people" in text
     assert "another seed would move these numbers, too" in text
 
 
