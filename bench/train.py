@@ -23,7 +23,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -49,6 +49,10 @@ from stages.pretrain import forward
 CLASSES = {"coarse_classes": 54, "fine_classes": 70}
 TRAINING_IMAGES = 687_548
 """Of InterHand2.6M's training split at 5 fps with one hand, whoever annotated them."""
+
+
+ROUNDS = 1000
+"""More than are measured: the loader reads a round's shards so often."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +91,17 @@ def shards_of(work: Path, setup: Setup) -> Shards:
 
 
 def loaded(shards: Shards, setup: Setup) -> Iterator[HandBatch]:
-    """Epoch after epoch, as training reads it; the same one, which costs the same."""
-    while True:
-        yield from shards.batches(
-            "train",
-            batch=setup.batch,
-            image_px=setup.px,
-            labels=LABELS,
-            epoch=0,
-            augmentation=AUGMENTATION,
-            loading=Loading.on(setup.device),
-        )
+    """One epoch without end, as training reads it: a loader's start is not measured."""
+    endless = replace(shards.index, splits={"train": shards.index.splits["train"] * ROUNDS})
+    return Shards(shards.folder, endless).batches(
+        "train",
+        batch=setup.batch,
+        image_px=setup.px,
+        labels=LABELS,
+        epoch=0,
+        augmentation=AUGMENTATION,
+        loading=Loading.on(setup.device),
+    )
 
 
 def random_images(batch: HandBatch) -> HandBatch:
@@ -113,7 +117,9 @@ def loss_terms(output: GestureOutput, batch: HandBatch, _: int = 0) -> dict[str,
 def by_hand(run: Run, batch: HandBatch, steps: int) -> int:
     """No more than a gradient step needs."""
     for _ in range(steps):
-        terms = loss_terms(run.model(batch.image), batch)
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.recipe.bf16):
+            output = run.model(batch.image)
+        terms = loss_terms(output, batch)
         torch.autograd.backward(torch.stack(list(terms.values())).sum())
         nn.utils.clip_grad_norm_(run.weights, run.recipe.clip_norm or math.inf)
         run.optimiser.step()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
+
+Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 
 
 def averaged(model: nn.Module, decay: float) -> AveragedModel:
@@ -18,7 +22,7 @@ def averaged(model: nn.Module, decay: float) -> AveragedModel:
         decay: share of the average that each update keeps, in (0, 1).
     """
 
-    def update(averages: list[Tensor], values: list[Tensor], _: Tensor | int) -> None:
+    def update(averages: Tensors, values: Tensors, _: Tensor | int) -> None:
         """Of tensors of one type."""
         if averages[0].is_floating_point():
             torch._foreach_lerp_(averages, values, 1 - decay)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from handpose.average import averaged
 from handpose.checkpoint import Checkpoint
 from handpose.curve import Curve, FitError, Row
-from handpose.parallel import ALONE, Ranks, launched, place
+from handpose.parallel import ALONE, Ranks
 from handpose.rng import rng_state, set_rng_state
 from handpose.sample import HandBatch
 from handpose.stop import Stop
@@ -293,31 +293,3 @@ class Pace:
             f"{run.ranks.world * self._images / seconds:.0f} images/s, {left:.0f} s left, "
             f"loss {run.curve.loss:.4g}"
         )
-
-
-def prepare_device(device: str, threads: int) -> torch.device:
-    """The device to train on: 'auto' takes a GPU where there is one; `threads` 0 is torch's choice.
-
-    Several processes on one machine take a GPU each.
-
-    Raises:
-        FitError: a GPU is asked for and there is none, or there are fewer than processes.
-    """
-    if threads:
-        torch.set_num_threads(threads)
-    found = torch.cuda.is_available()
-    if device == "cuda" and not found:
-        raise FitError("device is cuda, but torch finds no GPU here; set device to auto or cpu")
-    torch.backends.cudnn.benchmark = True  # every batch has the same shape
-    if not found or device == "cpu":
-        return torch.device("cpu")
-    if not launched():
-        return torch.device("cuda")
-    number, processes = place()
-    if processes > torch.cuda.device_count():
-        raise FitError(
-            f"{processes} processes on this machine, but it has {torch.cuda.device_count()} GPUs; "
-            "set processes to that, or device to cpu"
-        )
-    torch.cuda.set_device(number)
-    return torch.device("cuda", number)

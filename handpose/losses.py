@@ -20,7 +20,7 @@ from torch import Tensor
 
 from handpose.hand.camera import back_project, project
 from handpose.hand.rotation import matrix_to_rot6d
-from handpose.hand.skeleton import MANO_PARENTS, WRIST
+from handpose.hand.skeleton import WRIST
 from handpose.parallel import ALONE
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
 
@@ -28,12 +28,6 @@ Count = Callable[[Tensor], Tensor]
 
 NEAR = 0.01
 """Metres before the camera below which nothing is projected: a wild hand must not divide by 0."""
-
-AHEAD = (0.0, 0.0, 1.0)
-"""Stands for a joint that is not known, so that it projects to something finite; masked later."""
-
-_CHILDREN = [joint for joint, parent in enumerate(MANO_PARENTS) if parent > 0]
-_PARENTS = [MANO_PARENTS[joint] for joint in _CHILDREN]
 
 
 def gesture_loss(
@@ -74,9 +68,9 @@ def pose_loss(
         count: (mask) -> what a mean over its true entries divides by.
     """
     valid = batch.joint_valid
-    rooted = valid & valid[:, [WRIST]]  # (B, J) the place relative to the wrist is known
-    joints = torch.where(valid[..., None], batch.joints_cam, batch.joints_cam.new_tensor(AHEAD))
-    wrist = joints[:, [WRIST]]  # (B, 1, 3) m, camera
+    rooted = valid & valid[:, WRIST, None]  # (B, J) the place relative to the wrist is known
+    joints = torch.where(valid[..., None], batch.joints_cam, 1.0)  # finite; masked below
+    wrist = joints[:, WRIST, None]  # (B, 1, 3) m, camera
 
     side = batch.image.shape[-1]
     uv = _to_unit(project(joints, batch.K), side)  # (B, J, 2) in [-1, 1]
@@ -113,7 +107,8 @@ def bone_discontinuity(rotmat: Tensor) -> Tensor:
     The root is left out: how a hand is held says nothing of its fingers.
     """
     rot6d = matrix_to_rot6d(rotmat)  # (B, 16, 6)
-    return (rot6d[:, _CHILDREN] - rot6d[:, _PARENTS]).abs().mean()
+    fingers = rot6d[:, 1:].reshape(-1, 5, 3, 6)  # MANO numbers a finger's joints in a row
+    return (fingers[:, :, 1:] - fingers[:, :, :-1]).abs().mean()
 
 
 def _l1(predicted: Tensor, truth: Tensor, mask: Tensor, count: Tensor) -> Tensor:

@@ -8,10 +8,7 @@ protocols never share a column.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from handpose.hand.skeleton import FROM_INTERHAND, JOINTS, MIDDLE_MCP, WRIST, inverse
@@ -220,42 +217,6 @@ def pa_mpjpe_mm(joints: Tensor, truth: Tensor, valid: Tensor | None = None) -> T
         (B,) mm. With meshes (B, 778, 3) in place of joints it is PA-MPVPE.
     """
     return pa_errors_mm(joints, truth, valid).nanmean(-1)
-
-
-def f_scores(vertices: Tensor, truth: Tensor, thresholds_mm: tuple[float, ...]) -> Tensor:
-    """F-score of two meshes as point clouds, at each threshold.
-
-    Harmonic mean of the share of predicted vertices near any true one and the share of true ones
-    near any predicted one. Align before (`procrustes_align`) for the published convention.
-
-    Args:
-        vertices: (B, V, 3) m.
-        truth: (B, V, 3) m.
-        thresholds_mm: T distances, usually (5, 15).
-
-    Returns:
-        (B, T) in [0, 1]; NaN where a mesh holds NaN.
-
-    Source: Knapitsch et al., Tanks and Temples (2017); freihand, eval.py `calculate_fscore`.
-    """
-    scores = [
-        _f_score(mesh, true_mesh, np.array(thresholds_mm))
-        for mesh, true_mesh in zip(vertices.cpu().numpy(), truth.cpu().numpy(), strict=True)
-    ]
-    return vertices.new_tensor(np.array(scores)).view(len(vertices), -1)
-
-
-def _f_score(
-    vertices: NDArray[np.float32], truth: NDArray[np.float32], limits_mm: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """The same of one pair of meshes (V, 3); a k-d tree is five times faster than all pairs."""
-    if not (np.isfinite(vertices).all() and np.isfinite(truth).all()):
-        return np.full(len(limits_mm), np.nan)
-    to_truth, to_prediction = cKDTree(truth).query(vertices)[0], cKDTree(vertices).query(truth)[0]
-    precision = (MM * to_truth < limits_mm[:, None]).mean(-1)  # (T,)
-    recall = (MM * to_prediction < limits_mm[:, None]).mean(-1)
-    score: NDArray[np.float64] = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return score
 
 
 # --- curves, pixels, classes ---------------------------------------------------------------------

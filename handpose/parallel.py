@@ -201,6 +201,9 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     control: Any = dist.new_group(backend="gloo", timeout=PATIENCE)
     try:
         yield Group(dist.get_rank(), dist.get_world_size(), control)
+    except SystemExit:  # a stop, after which all of them leave at the same step
+        dist.destroy_process_group()
+        raise
     except RuntimeError as error:
         if not _is_loss(error):
             raise

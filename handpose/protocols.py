@@ -15,6 +15,7 @@ from torch import Tensor
 
 from handpose import metrics
 from handpose.errors import HandPoseError
+from handpose.f_score import f_scores
 from handpose.hand.camera import back_project, project
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import WRIST
@@ -205,13 +206,13 @@ def _mesh(vertices: Tensor, truth: Truth, mano: Mano) -> dict[str, Tensor]:
     table2, table2_fit = (mano.joints_from(mesh, "intaghand") for mesh in (vertices, fit))
     wrist, fit_wrist = table2[:, WRIST], table2_fit[:, WRIST]
     aligned = metrics.procrustes_align(vertices, fit)
-    f_scores = metrics.f_scores(aligned, fit, F_THRESHOLDS_MM)  # (B, 2)
+    shares = f_scores(aligned, fit, F_THRESHOLDS_MM)  # (B, 2)
     return {
         "wrist_fit_mpvpe_mm": metrics.wrist_mpvpe_mm(vertices, fit, wrist, fit_wrist),
         "pa_mpvpe_mm": metrics.distances_mm(aligned, fit).mean(-1),
         "table2_mpvpe_mm": metrics.table2_mpvpe_mm(vertices, fit, table2, table2_fit),
-        "f5": f_scores[:, 0],
-        "f15": f_scores[:, 1],
+        "f5": shares[:, 0],
+        "f15": shares[:, 1],
     }
 
 

@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from handpose import embedding
+from handpose.data.loading import Loading
+from handpose.device import prepare_device, told
 from handpose.gesture_model import build_gesture_net, load_gesture_net
 from handpose.hand.mano import Mano
 from handpose.pose_model import load_pose_net
@@ -60,14 +62,17 @@ def main() -> None:
     started = time.monotonic()
     params = load_params()
     settings = params.evaluate
+    device = prepare_device(settings.device, threads=0)
     records = {folder: read_record(folder) for folder in (STAGE_1_MODEL, *STAGE_2_MODELS.values())}
     data = Data.open(
         image_px=records[STAGE_1_MODEL].net["image_px"],
         canonical=params.label.handedness == "canonical",
         batch=settings.batch,
+        loading=Loading.on(device),
     )
     check_models(records, params)
-    models = load_models(records, data, Mano.load(params.hand.mano), settings.seed)
+    models = load_models(records, data, Mano.load(params.hand.mano), settings.seed, device)
+    print(f"evaluate: on {told(device, settings.device)}", flush=True)
 
     scored = {split: score(split, data, models, settings) for split in data.splits}
     evaluation = sum_up(scored, data, models, records, params)
@@ -108,15 +113,18 @@ def check_models(records: Mapping[Path, ModelRecord], params: Params) -> None:
 
 
 def load_models(
-    records: Mapping[Path, ModelRecord], data: Data, mano: Mano, untrained_seed: int
+    records: Mapping[Path, ModelRecord],
+    data: Data,
+    mano: Mano,
+    untrained_seed: int,
+    device: torch.device,
 ) -> Models:
-    """The trained networks, Stage 1's before training, and the averages; on a GPU if there is one.
+    """The trained networks, Stage 1's before training, and the averages, on this device.
 
     Raises:
         CheckpointError: the weights of a model are missing or damaged.
         BaselineError: the training data allow no averages.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     means = data.training_means(mano).to(device)
     mano = mano.to(device)
     first = records[STAGE_1_MODEL]
@@ -284,7 +292,7 @@ def _sheets(
     side = hands(origin)
 
     def fetch(position: int) -> HandBatch:
-        return next(data.batches("test", batch=1, skip=position)).to(device)
+        return data.one("test", position).to(device)
 
     def told(position: int) -> figures.Ranked:
         mirrored = " (mirrored)" if data.canonical and side[position] == "left" else ""

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from handpose.baselines import TrainingMeans
+from handpose.data.loading import HERE, Loading
 from handpose.data.shards import Shards
 from handpose.data.stored import ClassIds, read_labels
 from handpose.errors import HandPoseError
@@ -49,10 +50,11 @@ class Data:
     image_px: int
     canonical: bool
     batch: int
+    loading: Loading
 
     @classmethod
-    def open(cls, *, image_px: int, canonical: bool, batch: int) -> Data:
-        """The data in their usual places.
+    def open(cls, *, image_px: int, canonical: bool, batch: int, loading: Loading = HERE) -> Data:
+        """The data in their usual places, with batches of the networks' images made by `loading`.
 
         Raises:
             EvaluateError: a file is missing, or the test split has no labelled sample.
@@ -77,6 +79,7 @@ class Data:
             image_px=image_px,
             canonical=canonical,
             batch=batch,
+            loading=loading,
         )
         data._check_labelled(Counter(split[labelled].tolist()))
         return data
@@ -97,17 +100,25 @@ class Data:
         """Those of `SPLITS` that hold samples."""
         return tuple(split for split in SPLITS if self.shards.index.count(split))
 
-    def batches(
-        self, split: str, *, batch: int | None = None, skip: int = 0
-    ) -> Iterator[HandBatch]:
+    def batches(self, split: str) -> Iterator[HandBatch]:
         """The samples of a split in their order, as they are."""
+        return self._read(split, batch=self.batch, loading=self.loading)
+
+    def one(self, split: str, position: int) -> HandBatch:
+        """The sample at this position of a split alone."""
+        return next(self._read(split, batch=1, skip=position))
+
+    def _read(
+        self, split: str, *, batch: int, skip: int = 0, loading: Loading = HERE
+    ) -> Iterator[HandBatch]:
         return self.shards.batches(
             split,
-            batch=batch or self.batch,
+            batch=batch,
             image_px=self.image_px,
             labels=self.labels,
             canonical=self.canonical,
             skip=skip,
+            loading=loading,
         )
 
     def origin(self, sample_id: NDArray[Any]) -> dict[str, NDArray[Any]]:

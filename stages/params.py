@@ -18,7 +18,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from handpose.errors import HandPoseError
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-UnderHalf = Annotated[float, Field(ge=0, lt=0.5)]
+Device = Literal["auto", "cpu", "cuda"]
 Stride = Literal[4, 8, 16, 32]  # of HRNet's four levels
 
 
@@ -185,7 +185,7 @@ class Fit(Section):
     clip_norm: NonNegativeFloat  # of the gradient; 0 is off
     ema: Annotated[float, Field(ge=0, lt=1)]  # decay of the weights' moving average; 0 is off
     precision: Literal["fp32", "bf16"]
-    device: Literal["auto", "cpu", "cuda"]
+    device: Device
     threads: NonNegativeInt  # of torch on the CPU; 0: every core, or what OMP_NUM_THREADS says
     processes: NonNegativeInt = 1  # on this machine, sharing each batch; 0: one for each GPU
     checkpoint_every_s: NonNegativeFloat  # seconds between checkpoints; 0 is after every step
@@ -227,6 +227,7 @@ class Pose(Fit):
 class Evaluate(Section):
     """Evaluation and its report."""
 
+    device: Device
     batch: PositiveInt
     bootstrap: PositiveInt  # resamples of the subjects for the intervals
     tsne_samples: PositiveInt

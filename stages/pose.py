@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from handpose.checkpoint import Checkpoint
 from handpose.curve import Row
+from handpose.device import prepare_device, told
 from handpose.errors import HandPoseError
-from handpose.fit import fit, prepare_device
+from handpose.fit import fit
 from handpose.forward import outputs
 from handpose.gesture_model import GESTURE_KEYS, build_gesture_net, load_gesture_net
 from handpose.hand.mano import Mano
@@ -73,6 +74,7 @@ def train(run: str, params: Params, device: torch.device, ranks: Ranks, started:
     mano = Mano.load(params.hand.mano)
 
     tell = teller(f"pose {run}", ranks)
+    tell(f"trains on {told(device, settings.device)}, {settings.precision}")
     seed(settings.seed)
     gesture_net, stage_1 = first_stage(run, data, keys)
     net = build_pose_net(keys, gesture_net=gesture_net, mano=mano).to(device)

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from handpose.checkpoint import Checkpoint
 from handpose.curve import Row
-from handpose.fit import fit, prepare_device
+from handpose.device import prepare_device, told
+from handpose.fit import fit
 from handpose.forward import outputs
 from handpose.gesture_model import GESTURE_KEYS, build_gesture_net
 from handpose.losses import gesture_loss
@@ -67,6 +68,7 @@ def train(params: Params, device: torch.device, ranks: Ranks, started: float) ->
     )
 
     tell = teller("pretrain", ranks)
+    tell(f"trains on {told(device, settings.device)}, {settings.precision}")
     seed(settings.seed)
     net = build_gesture_net(keys, coarse_classes=coarse, fine_classes=fine).to(device)
     identity = data.identity(keys)

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import torch
 
+from handpose.device import prepare_device, require_gpus
 from handpose.errors import HandPoseError
-from handpose.fit import prepare_device
 from handpose.parallel import Ranks, launched
 from stages.params import Fit, load_params
 from stages.training import TrainingData
@@ -46,7 +46,8 @@ def in_processes(door: str, main: Callable[[], None]) -> None:
         main()
         return
     # what would stop every process is told once, before there are any
-    prepare_device(fit.device, fit.threads)
+    if prepare_device(fit.device, fit.threads).type == "cuda":
+        require_gpus(processes)
     TrainingData.open(
         fit,
         image_px=params.net.image_px,

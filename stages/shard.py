@@ -30,7 +30,7 @@ from stages.artifacts import (
     write_json,
     write_manifest,
 )
-from stages.params import Shard, load_params
+from stages.params import SPLITS, Shard, load_params
 from stages.tars import Reject, Task, check_library, write
 from stages.workers import in_order
 
@@ -38,7 +38,6 @@ SAMPLES = Path("data/ingest/samples.parquet")
 MEMBERSHIP = Path("data/labels/membership.txt")
 OUT = Path("data/shard")
 
-SPLITS = ("train", "validation", "test", "official_val", "official_test")
 SAMPLES_PER_WORKER = 5000
 """A process takes as long to start (it imports torch) as to cut this many crops."""
 

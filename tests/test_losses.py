@@ -12,6 +12,7 @@ from torch import Tensor
 from handpose.hand.camera import project
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
+from handpose.hand.skeleton import MANO_PARENTS
 from handpose.losses import bone_discontinuity, gesture_loss, pose_loss
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
 from stages.params import LossWeights
@@ -222,6 +223,15 @@ def test_bones_that_turn_alike_are_continuous() -> None:
     finger = axis_angle_to_matrix(torch.randn(2, 5, 1, 3)).expand(2, 5, 3, 3, 3).flatten(1, 2)
     root = axis_angle_to_matrix(torch.randn(2, 1, 3))
     assert bone_discontinuity(torch.cat([root, finger], dim=1)) == 0
+
+
+def test_bone_discontinuity_goes_along_manos_tree() -> None:
+    rotmat = axis_angle_to_matrix(torch.randn(3, 16, 3))
+    pairs = [(child, parent) for child, parent in enumerate(MANO_PARENTS) if parent > 0]
+    rot6d = matrix_to_rot6d(rotmat)
+    expected = torch.stack([(rot6d[:, a] - rot6d[:, b]).abs().mean() for a, b in pairs]).mean()
+    assert len(pairs) == 10
+    torch.testing.assert_close(bone_discontinuity(rotmat), expected)
 
 
 def test_bone_discontinuity_is_that_of_the_jump() -> None:

@@ -225,23 +225,7 @@ def test_pa_of_two_points_is_nan(rng: np.random.Generator) -> None:
     )
 
 
-# --- F-score, curves, pixels, classes ------------------------------------------------------------
-
-
-def test_f_score_is_the_definition_over_all_pairs(rng: np.random.Generator) -> None:
-    mesh, truth = hands(rng, V), hands(rng, V)
-    apart = 1000 * torch.cdist(mesh.double(), truth.double())
-    precision, recall = ((apart.amin(d) < 15).double().mean(-1) for d in (2, 1))
-    expected = 2 * precision * recall / (precision + recall)
-    found = metrics.f_scores(mesh, truth, (5, 15))
-    torch.testing.assert_close(found[:, 1].double(), expected)
-    assert (found[:, 0] <= found[:, 1]).all()
-    assert (metrics.f_scores(truth, truth, (5, 15)) == 1).all()
-
-
-def test_f_score_of_a_mesh_that_is_not_there_is_nan(rng: np.random.Generator) -> None:
-    missing = torch.full((B, V, 3), torch.nan)
-    assert metrics.f_scores(missing, hands(rng, V), (5,)).isnan().all()
+# --- curves, pixels, classes ------------------------------------------------------------
 
 
 def test_pck_counts_and_auc_of_a_perfect_curve_is_one() -> None:

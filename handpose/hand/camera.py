@@ -33,7 +33,7 @@ def back_project(uv: Tensor, depth: Tensor, K: Tensor) -> Tensor:
     K may hold the rotation and shear of a warped crop; its last row is (0, 0, 1).
     """
     offset = uv - K[..., None, :2, 2]  # (..., N, 2)
-    inverse = torch.linalg.inv(K[..., :2, :2])  # (..., 2, 2)
+    inverse = torch.linalg.inv_ex(K[..., :2, :2]).inverse  # (..., 2, 2); inv waits for a GPU
     return torch.cat([_apply(inverse, offset) * depth[..., None], depth[..., None]], -1)
 
 

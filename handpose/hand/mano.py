@@ -60,6 +60,7 @@ class Mano(nn.Module):
     J_regressor: Tensor
     hands_mean: Tensor
     faces: Tensor
+    from_mano_and_tips: Tensor
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
         """`arrays` are those of `SHAPES`, in metres and float."""
@@ -68,6 +69,8 @@ class Mano(nn.Module):
             self.layer = smplx.MANOLayer(
                 "", data_struct=Struct(**arrays), is_rhand=True, create_body_pose=False
             )
+        # smplx looks a parent up for each joint: on a GPU every look would wait for all work begun
+        self.layer.parents = self.layer._buffers.pop("parents")
         for module in self.layer.modules():
             for name, buffer in list(module.named_buffers(recurse=False)):
                 module.register_buffer(name, buffer, persistent=False)
@@ -75,6 +78,8 @@ class Mano(nn.Module):
             ("J_regressor", arrays["J_regressor"], torch.float32),
             ("hands_mean", arrays["hands_mean"], torch.float32),
             ("faces", arrays["f"].astype(np.int64), torch.int64),
+            ("from_mano_and_tips", FROM_MANO_AND_TIPS, torch.int64),
+            *((f"tips_{source}", ids, torch.int64) for source, ids in TIP_VERTICES.items()),
         ):
             self.register_buffer(name, torch.tensor(array, dtype=dtype), persistent=False)
 
@@ -128,8 +133,8 @@ class Mano(nn.Module):
         """
         with torch.autocast(vertices.device.type, enabled=False):
             regressed = torch.einsum("jv,bvd->bjd", self.J_regressor, vertices.float())
-        fingertips = vertices[:, list(TIP_VERTICES[tips])].float()  # (B, 5, 3) thumb to pinky
-        return torch.cat([regressed, fingertips], 1)[:, FROM_MANO_AND_TIPS.tolist()]
+        fingertips = vertices[:, self.get_buffer(f"tips_{tips}")].float()  # (B, 5, 3) thumb first
+        return torch.cat([regressed, fingertips], 1)[:, self.from_mano_and_tips]
 
     def hand(
         self, global_orient: Tensor, hand_pose: Tensor, betas: Tensor, is_left: Tensor

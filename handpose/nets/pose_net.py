@@ -132,7 +132,7 @@ class PoseNet(nn.Module):
         rot6d, betas = rot6d.float(), betas.float()  # bf16 would cost millimetres from here on
         rotmat = rot6d_to_matrix(rot6d)  # (B, 16, 3, 3)
         hand = self.mano(rotmat[:, 0], rotmat[:, 1:], betas)
-        wrist = hand.joints[:, [WRIST]]  # (B, 1, 3)
+        wrist = hand.joints[:, WRIST, None]  # (B, 1, 3)
 
         return PoseOutput(
             uv=(uvd[..., :2] + 1) / 2 * (image.shape[-1] - 1),
