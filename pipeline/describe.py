@@ -16,6 +16,7 @@ from handpose.nets.describe import describe
 from handpose.pose_model import build_pose_net
 from handpose.schedules import fine_weight, lr_factor
 from stages.params import Fit, Params, load_params
+from stages.places import STAND_IN, is_at
 
 STEPS_SHOWN = 100
 """An epoch is taken to have this many steps when the learning rate is told."""
@@ -51,7 +52,7 @@ def _networks(params: Params) -> Iterator[str]:
 
 def _mano(folder: Path) -> Mano:
     """The hand model of this folder; before the first run the stand-in, built on the spot."""
-    if folder == Path("data/stand_in") and not folder.exists():
+    if is_at(folder, STAND_IN) and not folder.exists():
         return Mano(build())
     return Mano.load(folder)
 

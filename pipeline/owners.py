@@ -6,8 +6,12 @@ Nothing of MANO and of InterHand2.6M may be published, so neither may lie where 
 from __future__ import annotations
 
 import subprocess
+import zipfile
 from pathlib import Path
 
+import numpy as np
+
+from handpose.hand.stand_in import MODEL_NAME
 from pipeline.dag import read_dag
 
 
@@ -36,3 +40,17 @@ def stage_of(folder: Path) -> str | None:
             if any((clone / out).resolve() in above for out in stage.outs):
                 return stage.name
     return None
+
+
+def is_synthetic(root: Path) -> bool:
+    """Whether a data set was drawn by this project, and may be replaced."""
+    return (root / "annotations" / "synthetic.json").is_file()
+
+
+def is_stand_in(file: Path) -> bool:
+    """Whether a hand model is this project's own, and may be replaced and passed on."""
+    try:
+        with np.load(file) as arrays:
+            return "model_name" in arrays.files and str(arrays["model_name"]) == MODEL_NAME
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False

@@ -11,9 +11,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from handpose.errors import HandPoseError
-from pipeline.owners import git_takes
+from pipeline.owners import git_takes, is_stand_in, is_synthetic, stage_of
 from stages.artifacts import atomic_file
-from stages.params import load_params
+from stages.params import ParamsError, load_params
 
 PROFILES = Path(__file__).parent / "profiles"
 DEFAULT = "demo"
@@ -45,9 +45,9 @@ def configure(
         mano: folder with `MANO_RIGHT.npz` for `hand.mano`.
 
     Raises:
-        HandPoseError: the profile is not known, names a key that `params.yaml` lacks, or that file
-            cannot be read or written; or a folder does not hold what it should, or lies where git
-            would commit it.
+        HandPoseError: the profile is not known, names a key that `params.yaml` lacks, or
+            contradicts what it leaves as it is; the file cannot be read or written; or a folder
+            does not hold what it should, or lies where git would commit it or a stage replace it.
     """
     places = _places(data_root, mano)
     source = PROFILES / f"{profile}.yaml"
@@ -66,9 +66,19 @@ def configure(
     try:
         with atomic_file(path) as partial:
             yaml.dump(params, partial)
+            _check_whole(partial, path, profile)
     except OSError as error:
         raise ProfileError(f"{path}: cannot be written ({error.strerror}); mend that") from None
     return changed
+
+
+def _check_whole(made: Path, path: Path, profile: str) -> None:
+    """Refuse parameters that no command would accept, before they take the old ones' place."""
+    try:
+        load_params(made)
+    except ParamsError as error:
+        told = str(error).replace(str(made), f"{path} with profile {profile}")
+        raise ProfileError(f"{told}\nIt was left as it is") from None
 
 
 def _read(path: Path, yaml: YAML) -> Any:
@@ -116,6 +126,12 @@ def _check_data(root: Path) -> None:
             "be published; move it out of the repository, or in this clone to data/InterHand2.6M, "
             "which git ignores and no stage writes"
         )
+    if not is_synthetic(root) and (stage := stage_of(root)):
+        raise ProfileError(
+            f"{root}: belongs to what stage {stage} makes, and `dvc repro` would replace what lies "
+            "there without asking; move it out, for example to data/InterHand2.6M, which no stage "
+            "writes"
+        )
 
 
 def _check_mano(folder: Path) -> None:
@@ -126,6 +142,12 @@ def _check_mano(folder: Path) -> None:
         raise ProfileError(
             f"{folder}: has no MANO_RIGHT.npz; `handpose mano import {folder}` makes it from the "
             "official MANO_RIGHT.pkl"
+        )
+    if not is_stand_in(folder / "MANO_RIGHT.npz") and (stage := stage_of(folder)):
+        raise ProfileError(
+            f"{folder}: belongs to what stage {stage} makes: `dvc repro` would replace what lies "
+            "there, and `dvc push` would publish it, which MANO's licence forbids; move it out of "
+            "the clone"
         )
 
 

@@ -39,9 +39,10 @@ from stages.artifacts import (
     write_json,
     write_manifest,
 )
-from stages.evaluation_data import LABELS, Data, hands
+from stages.evaluation_data import Data, hands
 from stages.findings import Encoder, Evaluation, Run, Split
 from stages.params import Evaluate, Params, load_params
+from stages.places import LABELS, SYNTHETIC, is_at
 from stages.summary import FULL, RUNS, Intervals, Part
 from stages.tables import (
     headline_json,
@@ -53,7 +54,6 @@ from stages.tables import (
 
 STAGE_1_MODEL = Path("models/pretrain")
 STAGE_2_MODELS = {run: Path("models/pose") / run for run in RUNS}
-SYNTHETIC = Path("data/synthetic")
 OUT = Path("results")
 
 
@@ -187,7 +187,7 @@ def sum_up(
         parts=_parts(test, origin, data, how),
         unseen=data.unseen,
         handedness=params.label.handedness,
-        synthetic=Path(params.data.root) == SYNTHETIC,
+        synthetic=is_at(params.data.root, SYNTHETIC),
     )
 
 

@@ -18,15 +18,12 @@ from numpy.typing import NDArray
 from handpose.baselines import TrainingMeans
 from handpose.data.loading import HERE, Loading
 from handpose.data.shards import Shards
-from handpose.data.stored import ClassIds, read_labels
+from handpose.data.stored import ClassIds, names_by_id, read_labels
 from handpose.errors import HandPoseError
 from handpose.hand.mano import Mano
 from handpose.sample import UNLABELLED, HandBatch
+from stages.places import LABELS, MEMBERSHIP, SAMPLES, SHARDS
 from stages.summary import Classes
-
-SAMPLES = Path("data/ingest/samples.parquet")
-LABELS = Path("data/labels/labels.parquet")
-SHARDS = Path("data/shard")
 
 SPLITS = ("test", "official_val", "official_test")
 ORIGIN = ("split", "subject", "capture", "seq_name", "kind", "camera", "frame", "is_left")
@@ -60,7 +57,7 @@ class Data:
             EvaluateError: a file is missing, or the test split has no labelled sample.
             ShardError: the shards are missing or damaged.
         """
-        for path, stage in ((SAMPLES, "ingest"), (LABELS, "label")):
+        for path, stage in ((SAMPLES, "ingest"), (LABELS, "label"), (MEMBERSHIP, "label")):
             if not path.is_file():
                 raise EvaluateError(f"{path}: not found; run `dvc repro {stage}` first")
         labels = read_labels(LABELS)
@@ -130,12 +127,10 @@ class Data:
     def training_means(self, mano: Mano) -> TrainingMeans:
         """The averages of the samples that training saw."""
         rows = pq.read_table(
-            SAMPLES, columns=["seq_name", "kind", *FITTED], filters=[("split", "=", "train")]
+            SAMPLES, columns=["seq_name", *FITTED], filters=[("split", "=", "train")]
         )
-        folders = pa.array(list(self.labels), pa.string())
-        rows = rows.filter(
-            pc.or_(pc.equal(rows["kind"], "rom"), pc.is_in(rows["seq_name"], folders))
-        )
+        members = pa.array(MEMBERSHIP.read_text("utf-8").splitlines(), pa.string())
+        rows = rows.filter(pc.is_in(rows["seq_name"], members))
         columns = {name: torch.from_numpy(np.array(column(rows, name))) for name in FITTED}
         joints, valid = columns.pop("joints_cam").view(-1, 21, 3), columns.pop("joint_valid")
         return TrainingMeans.of(joints=joints, valid=valid, **columns, mano=mano)
@@ -166,17 +161,13 @@ def _classes(path: Path, trained: Sequence[ClassIds]) -> Classes:
     """Names by id from labels.parquet, and the most frequent ids of the training samples."""
     table = pq.read_table(path).to_pydict()
 
-    def names(ids: str, column: str) -> list[str]:
-        named = dict(zip(reversed(table[ids]), reversed(table[column]), strict=True))
-        return [named.get(k, "") for k in range(max(named) + 1)]
-
     def majority(ids: list[int]) -> int:
         return Counter(sorted(ids)).most_common(1)[0][0] if ids else 0
 
     return Classes(
-        coarse=names("coarse_id", "coarse"),
-        fine=names("fine_id", "fine"),
-        hands=names("coarse_id", "hand"),
+        coarse=names_by_id(table["coarse_id"], table["coarse"]),
+        fine=names_by_id(table["fine_id"], table["fine"]),
+        hands=names_by_id(table["coarse_id"], table["hand"]),
         majority={
             "coarse": majority([ids.coarse for ids in trained]),
             "fine": majority([ids.fine for ids in trained]),

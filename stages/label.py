@@ -23,8 +23,8 @@ from handpose.gesture_rows import LEVELS, OTHER_HAND
 from handpose.gestures import GestureTable
 from stages.artifacts import atomic_file, run_door, write_manifest
 from stages.params import LABELLED_SPLITS, SPLITS, load_params
+from stages.places import LABELS, MEMBERSHIP, SAMPLES
 
-SAMPLES = Path("data/ingest/samples.parquet")
 OUT = Path("data/labels")
 
 Counts = Counter[tuple[str, str]]
@@ -45,11 +45,11 @@ def main() -> None:
     check_labelled(table, gestures)
 
     labels = labels_table(table, canonical=label.handedness == "canonical")
-    with atomic_file(OUT / "labels.parquet") as partial:
+    with atomic_file(LABELS) as partial:
         pq.write_table(labels, partial)
     dropped = {row.folder for row in table.rows if row.dropped}
     members = {folder for folder, _ in gestures | others} - dropped
-    with atomic_file(OUT / "membership.txt") as partial:
+    with atomic_file(MEMBERSHIP) as partial:
         partial.write_text("".join(f"{m}\n" for m in sorted(members)), encoding="utf-8")
     write_coverage(OUT / "coverage.csv", table, gestures)
     counts = {

@@ -39,8 +39,9 @@ from handpose.trained import ModelRecord, read_record
 from stages.artifacts import digest, run_door
 from stages.finished import forget_recorded, mark_of
 from stages.params import Params, load_params
+from stages.places import LABELS
 from stages.processes import in_processes
-from stages.training import LABELS, WORK, TrainingData, loading_on, teller, write_results
+from stages.training import WORK, TrainingData, loading_on, teller, write_results
 
 STAGE_1 = Path("models/pretrain")
 OUT = Path("models/pose")

@@ -31,12 +31,9 @@ from stages.artifacts import (
     write_manifest,
 )
 from stages.params import SPLITS, Shard, load_params
+from stages.places import MEMBERSHIP, SAMPLES, SHARDS
 from stages.tars import Reject, Task, check_library, write
 from stages.workers import in_order
-
-SAMPLES = Path("data/ingest/samples.parquet")
-MEMBERSHIP = Path("data/labels/membership.txt")
-OUT = Path("data/shard")
 
 SAMPLES_PER_WORKER = 5000
 """A process takes as long to start (it imports torch) as to cut this many crops."""
@@ -50,7 +47,7 @@ def main() -> None:
     params = load_params()
     check_library(params.shard)
     samples = read_members(SAMPLES, MEMBERSHIP)
-    with atomic_folder(OUT / "tars") as folder:
+    with atomic_folder(SHARDS / "tars") as folder:
         tasks = plan(samples, folder, Path(params.data.root) / "images", params.shard)
         progress = Progress("shard", samples.num_rows, "images")
         cores = params.shard.workers or os.cpu_count() or 1
@@ -60,22 +57,22 @@ def main() -> None:
             written.append(result)
             progress.step(result.tar.samples + len(result.rejects))
         rejects = sorted(reject for result in written for reject in result.rejects)
-        write_rejects(OUT / "rejects.csv", rejects)
+        write_rejects(SHARDS / "rejects.csv", rejects)
         reasons = Counter(reject.reason for reject in rejects)
         if len(rejects) == samples.num_rows:
             raise ShardError(
                 f"no sample is left: all {len(rejects)} were rejected ({dict(reasons)}), the first "
                 f"one because {rejects[0].detail}. Does data.root ({params.data.root}) hold "
-                f"images/? The whole list is in {OUT / 'rejects.csv'}"
+                f"images/? The whole list is in {SHARDS / 'rejects.csv'}"
             )
         tars = keep_filled(folder, [result.tar for result in written])
-        (OUT / "index.json").unlink(missing_ok=True)  # the old one, just before its tars go
+        (SHARDS / "index.json").unlink(missing_ok=True)  # the old one, just before its tars go
     index = Index(params.shard.stored_px, params.shard.view_px, tars)
-    write_json(OUT / "index.json", index.to_json())
+    write_json(SHARDS / "index.json", index.to_json())
     counts = {split: index.count(split) for split in tars} | {"rejected": dict(reasons)}
     print(f"shard: {counts}")
     write_manifest(
-        OUT / "manifest.json", started=started, counts=counts, outputs=[OUT / "index.json"]
+        SHARDS / "manifest.json", started=started, counts=counts, outputs=[SHARDS / "index.json"]
     )
 
 

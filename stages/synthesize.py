@@ -37,10 +37,9 @@ from stages.artifacts import (
     write_manifest,
 )
 from stages.params import Params, load_params
+from stages.places import STAND_IN, SYNTHETIC, is_at
 from stages.workers import in_order
 
-STAND_IN = Path("data/stand_in")
-SYNTHETIC = Path("data/synthetic")
 MANIFEST = Path("data/synthesize_manifest.json")
 
 WHAT = "synthetic hands in InterHand2.6M's layout, made by handpose; this is not InterHand2.6M"
@@ -76,11 +75,6 @@ def main() -> None:
         else:
             counts["synthetic"] = _note(folder, f"data.root is {params.data.root}")
     write_manifest(MANIFEST, started=started, counts=counts, outputs=[STAND_IN, _told(SYNTHETIC)])
-
-
-def is_at(named: str, place: Path) -> bool:
-    """Whether a parameter names this folder, however it is written."""
-    return Path(named).resolve() == place.resolve()
 
 
 def synthesize(params: Params, root: Path) -> dict[str, int]:

@@ -21,7 +21,7 @@ from handpose.curve import Row
 from handpose.data.augment import Augmentation
 from handpose.data.loading import HERE, Loading
 from handpose.data.shards import Shards
-from handpose.data.stored import ClassIds, read_labels
+from handpose.data.stored import ClassIds, names_by_id, read_labels
 from handpose.errors import HandPoseError
 from handpose.fit import Fitted, Recipe
 from handpose.parallel import ALONE, Ranks, place
@@ -30,9 +30,8 @@ from handpose.schedules import lr_factor
 from handpose.trained import ModelRecord, save_model
 from stages.artifacts import atomic_file, digest, write_json, write_manifest
 from stages.params import Fit
+from stages.places import LABELS, SHARDS
 
-LABELS = Path("data/labels/labels.parquet")
-SHARDS = Path("data/shard")
 WORK = Path("work")
 """Live checkpoints; outside of DVC's outs, which it deletes before a stage runs."""
 
@@ -88,9 +87,9 @@ class TrainingData:
         data = cls(
             shards=Shards.open(SHARDS),
             labels=read_labels(LABELS),
-            coarse=_by_id(table["coarse_id"], table["coarse"]),
-            fine=_by_id(table["fine_id"], table["fine"]),
-            hands=_by_id(table["coarse_id"], table["hand"]),
+            coarse=names_by_id(table["coarse_id"], table["coarse"]),
+            fine=names_by_id(table["fine_id"], table["fine"]),
+            hands=names_by_id(table["coarse_id"], table["hand"]),
             image_px=image_px,
             handedness=handedness,
             fit=fit,
@@ -183,11 +182,14 @@ class TrainingData:
     def identity(self, net: Mapping[str, Any], **more: str) -> dict[str, Any]:
         """All that decides the weights: a checkpoint is resumed only where all of it is the same.
 
+        Of a file with weights to start from, its content counts.
+
         `more` are further things by name, such as digests of other inputs.
         """
         return {
             "fit": self.fit.model_dump(mode="json", exclude=HARMLESS),
             "net": dict(net),
+            "start": digest(start) if (start := Path(net["weights"])).is_file() else "",
             "handedness": self.handedness,
             "labels": digest(LABELS),
             "shards": digest(SHARDS / "index.json"),
@@ -217,12 +219,6 @@ def loading_on(device: torch.device) -> Loading:
     """How to load for this device, among the processes of this machine."""
     _, processes = place()
     return Loading.on(device, processes)
-
-
-def _by_id(ids: list[int], names: list[str]) -> list[str]:
-    """Names in the order of their ids; an id that no folder has is ''."""
-    named = dict(zip(reversed(ids), reversed(names), strict=True))  # of several, the first counts
-    return [named.get(number, "") for number in range(max(ids, default=-1) + 1)]
 
 
 def _code_digest() -> str:

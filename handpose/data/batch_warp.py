@@ -60,26 +60,12 @@ def stack_images(images: list[NDArray[np.uint8]]) -> Tensor:
     return torch.from_numpy(stack)
 
 
-def warp_batch(images: Tensor, A: Tensor, gain: Tensor, out_px: int) -> Tensor:
-    """Images seen through their A, each channel times its gain.
-
-    Args:
-        images: (B, H, W, 3) uint8.
-        A: (B, 3, 3) float64, pixels of the images -> pixels of the result.
-        gain: (B, 3).
-        out_px: side of the result.
-
-    Returns:
-        (B, 3, out_px, out_px) uint8, bilinear, black outside of the images.
-    """
-    return sample_images(images, to_source(A, images.shape, out_px), gain, out_px)
-
-
 def to_source(A: Tensor, shape: Sequence[int], out_px: int) -> Tensor:
     """(B, 2, 3): the result -> images (B, H, W, 3) of this shape, as `affine_grid` takes it.
 
-    Both from -1 to 1 between the centres of the first and the last pixel. Made where A lies, which
-    is the CPU: a GPU would be waited for to tell whether each matrix has an inverse.
+    A (B, 3, 3) float64: pixels of the images -> pixels of the result. What comes out goes from -1
+    to 1 on both sides, between the centres of the first and the last pixel. Made where A lies,
+    which is the CPU: a GPU would be waited for to tell whether each matrix has an inverse.
     """
     height, width = shape[1:3]
     inverse = torch.linalg.inv(A)
@@ -88,7 +74,17 @@ def to_source(A: Tensor, shape: Sequence[int], out_px: int) -> Tensor:
 
 
 def sample_images(images: Tensor, to_source: Tensor, gain: Tensor, out_px: int) -> Tensor:
-    """The second half of `warp_batch`, on the device of the images."""
+    """Images seen through their matrices, each channel times its gain, on the device of the images.
+
+    Args:
+        images: (B, H, W, 3) uint8.
+        to_source: (B, 2, 3), see the function of this name.
+        gain: (B, 3).
+        out_px: side of the result.
+
+    Returns:
+        (B, 3, out_px, out_px) uint8, bilinear, black outside of the images.
+    """
     shape = [len(images), 3, out_px, out_px]
     grid = functional.affine_grid(to_source, shape, align_corners=True)
     source = images.permute(0, 3, 1, 2).float()

@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from handpose.data.hand_view import Reject, View
-from handpose.data.interhand import FLAGS, Camera, Fit, FloatArray, Instant
+from handpose.data.interhand import Camera, Fit, FloatArray, Instant
 from handpose.hand.camera import project, root_to_camera, world_to_camera
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_axis_angle
@@ -73,38 +72,6 @@ class Fault(NamedTuple):
     place: int
     reason: str
     detail: str
-
-
-def into_camera(
-    views: Sequence[View], rest_wrist: RestWrist, *, min_valid_joints: int
-) -> tuple[list[View], HandsInCamera, list[Reject]]:
-    """The views that can be used, the same as hands in their cameras, and the others' reasons.
-
-    `views` holds at least one.
-    """
-    hands, faults = seen(in_world(views), rest_wrist, min_valid_joints=min_valid_joints)
-    bad = {fault.place for fault in faults}
-    kept = [i for i in range(len(views)) if i not in bad]
-    rejects = [Reject(views[i].origin, reason, detail) for i, reason, detail in faults]
-    return [views[i] for i in kept], take(hands, kept), rejects
-
-
-def in_world(views: Sequence[View]) -> HandsInWorld:
-    """Views, at least one, as arrays."""
-    flags = b"".join(view.visible for view in views)
-    left = [int(view.is_left) for view in views]
-    return HandsInWorld(
-        camera=Camera(*map(np.stack, zip(*(view.camera for view in views), strict=True))),
-        instant=Instant(
-            np.stack([view.instant.joints[i] for view, i in zip(views, left, strict=True)]),
-            np.stack([view.instant.joint_valid[i] for view, i in zip(views, left, strict=True)]),
-        ),
-        visible=np.frombuffer(flags, np.bool_).reshape(-1, FLAGS),
-        size=np.array([(view.width, view.height) for view in views]),
-        is_left=np.array(left, np.bool_),
-        has_mano=np.array([view.fit is not None for view in views]),
-        fit=Fit(*map(np.stack, zip(*(view.fit or NO_FIT for view in views), strict=True))),
-    )
 
 
 def seen(

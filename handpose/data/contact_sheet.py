@@ -18,6 +18,7 @@ from handpose.data.render import Light, render
 from handpose.data.sensor import LEVELS, TONE_CURVE
 from handpose.data.skin import Skin, Sleeve, paint, regions
 from handpose.data.surface import Surface
+from handpose.data.tiles import require_png
 from handpose.hand.articulation import GesturePose, read_gesture_poses
 from handpose.hand.mano import Mano
 
@@ -60,7 +61,11 @@ def contact_sheet(mano: Mano, out: Path) -> None:
 
     The right hand is drawn, or the left where only that has the gesture. Wrists are turned as the
     synthetic data set has them. The folder of `out` is made.
+
+    Raises:
+        PageError: `out` is no name of a PNG file.
     """
+    require_png(out)
     artist = _Artist(mano)
     poses = read_gesture_poses()
     right, left = artist.perform(poses, is_left=False), artist.perform(poses, is_left=True)

@@ -1,7 +1,7 @@
 """A renderer in plain numpy: a skin-like mesh under one key light with its soft shadow.
 
 Camera x right, y down, z forward, metres; pixel centres at whole numbers. Colours are linear light
-until `appearance.photograph` makes a photo of them. Shading is done once per visible sample, and
+until `sensor.photograph` makes a photo of them. Shading is done once per visible sample, and
 only in the box that the mesh fills.
 """
 

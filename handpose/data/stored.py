@@ -52,6 +52,17 @@ def read_labels(path: Path) -> dict[str, ClassIds]:
     return {name: ClassIds(*row) for name, *row in zip(folder, *ids, strict=True)}
 
 
+def names_by_id(ids: Sequence[int], names: Sequence[str]) -> list[str]:
+    """Class names in the order of their ids; an id that no folder has is ''.
+
+    Args:
+        ids: of one level, a folder each.
+        names: of these classes; of several for one id the first counts.
+    """
+    named = dict(zip(reversed(ids), reversed(names), strict=True))
+    return [named.get(number, "") for number in range(max(ids, default=-1) + 1)]
+
+
 def encode_labels(labels: Sequence[Mapping[str, Any]]) -> list[bytes]:
     """The JSON of each label: values and arrays under ORIGIN, FIELDS and, if it is there, VIEW.
 

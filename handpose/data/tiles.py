@@ -38,6 +38,12 @@ class Tile(NamedTuple):
     frame: tuple[int, int, int] | None = None  # colour of a frame around the picture
 
 
+def require_png(out: Path) -> None:
+    """Raises PageError for a name that no picture of ours can have."""
+    if out.suffix.lower() != ".png":
+        raise PageError(f"{out}: pictures are PNG files; expected a name that ends in .png")
+
+
 def draw_page(
     tiles: Sequence[Tile], out: Path, *, size: tuple[int, int], columns: int, title: str = ""
 ) -> None:
@@ -53,8 +59,7 @@ def draw_page(
     Raises:
         PageError: `out` is no name of a PNG file, or cannot be written.
     """
-    if out.suffix.lower() != ".png":
-        raise PageError(f"{out}: a page is a PNG file; expected a name that ends in .png")
+    require_png(out)
     columns = min(columns, len(tiles))
     texts = [_text(tile, size[0]) for tile in tiles]
     height = size[1] + LINE_PX * max(map(len, texts)) + GAP_PX

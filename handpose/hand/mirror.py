@@ -29,14 +29,6 @@ def mirror_axis_angle(axis_angle: Tensor, is_left: Tensor) -> Tensor:
     return axis_angle * _along_batch(torch.stack([s.abs(), s, s], -1), axis_angle.ndim)
 
 
-def mirror_rotation(rotation: Tensor, is_left: Tensor) -> Tensor:
-    """M R M with M = diag(-1, 1, 1) for left hands: rotation (B, ..., 3, 3), is_left (B,)."""
-    s = sign(is_left)
-    m = torch.stack([s, s.abs(), s.abs()], -1)  # (B, 3) diagonal of M
-    both = m[:, :, None] * m[:, None, :]  # (B, 3, 3)
-    return rotation * both.view(-1, *[1] * (rotation.ndim - 3), 3, 3)
-
-
 def _along_batch(factor: Tensor, ndim: int) -> Tensor:
     """A (B, 3) factor shaped to multiply (B, ..., 3) of `ndim` dimensions."""
     return factor.view(-1, *[1] * (ndim - 2), 3)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from handpose.data.tiles import require_png
 from handpose.statistics import Estimate
 from pipeline.compare.kept import KEEP, Kept, at_revision, in_workspace
 from pipeline.compare.paired import ACCURACIES, ERRORS, SCRATCH, Change, Pairs
@@ -29,8 +30,10 @@ def compare(root: Path, rev: str, *, whole: bool = False, picture: Path | None =
         picture: where to draw it, if at all.
 
     Raises:
-        HandPoseError: one of the two has no results.
+        HandPoseError: one of the two has no results, or `picture` is no name of a PNG file.
     """
+    if picture is not None:
+        require_png(picture)
     settings = load_params(root / "params.yaml").evaluate
     after = in_workspace(root)
     before = at_revision(root, rev)

@@ -27,11 +27,7 @@ from handpose.hand.mano import Mano
 from handpose.hand.skeleton import WRIST
 from handpose.sample import HandBatch
 from stages.params import Params
-
-SAMPLES = Path("data/ingest/samples.parquet")
-LABELS = Path("data/labels/labels.parquet")
-MEMBERSHIP = Path("data/labels/membership.txt")
-SHARDS = Path("data/shard")
+from stages.places import LABELS, MEMBERSHIP, SAMPLES, SHARDS
 
 BATCHES = 20
 """Batches whose mixing is measured; the first one is drawn."""

@@ -11,10 +11,8 @@ import numpy as np
 
 from pipeline.dag import read_dag
 from pipeline.doctor.finding import Finding
+from pipeline.owners import is_stand_in, is_synthetic, stage_of
 from stages.params import load_params
-
-STAND_IN = "stand-in hand, not MANO"
-"""`model_name` in the file of our own hand."""
 
 MANO_FILES = ("mano_right.npz", "mano_left.npz", "mano_right.pkl", "mano_left.pkl")
 
@@ -29,9 +27,15 @@ def data(root: Path) -> Iterator[Finding]:
     """The data set's folder."""
     text = load_params(root / "params.yaml").data.root
     missing = [part for part in ("images", "annotations") if not (root / text / part).is_dir()]
-    if not missing:
+    if not missing and stage_of(root / text) and not is_synthetic(root / text):
+        yield Finding(
+            "FAIL",
+            f"{text} holds a download, but dvc repro replaces what lies there; move it out of it "
+            "and point data.root in params.yaml there",
+        )
+    elif not missing:
         yield Finding("ok", f"{text} has images/ and annotations/")
-    elif _is_made(root, text):
+    elif stage_of(root / text):
         yield Finding("note", f"{text} is not there yet; dvc repro makes it")
     else:
         yield Finding(
@@ -46,17 +50,17 @@ def hand(root: Path) -> Iterator[Finding]:
     text = load_params(root / "params.yaml").hand.mano
     path = root / text / "MANO_RIGHT.npz"
     if not path.exists():
-        if _is_made(root, text):
+        if stage_of(root / text):
             yield Finding("note", f"{text} is not there yet; dvc repro makes it")
         else:
             yield Finding(
                 "FAIL", f"{path} is not there; hand.mano in params.yaml names the folder it is in"
             )
         return
-    name, vertices = _model(path)
+    vertices = _template_shape(path)
     if vertices != (778, 3):
         yield Finding("FAIL", f"{path} is no MANO file: v_template is {vertices}, not (778, 3)")
-    elif name == STAND_IN:
+    elif is_stand_in(path):
         yield Finding("ok", f"{text}: the licence-free stand-in, 778 vertices")
     else:
         yield Finding("ok", f"{text}: MANO, 778 vertices; its licence forbids passing it on")
@@ -77,7 +81,7 @@ def licence(root: Path) -> Iterator[Finding]:
         for out in sorted(outs)
         if (root / out).is_dir()
         for file in (root / out).glob("**/*.*")
-        if file.name.lower() in MANO_FILES and not _is_ours(file)
+        if file.name.lower() in MANO_FILES and not is_stand_in(file)
     ]
     for file in in_git:
         yield Finding(
@@ -93,21 +97,10 @@ def licence(root: Path) -> Iterator[Finding]:
         yield Finding("ok", "no MANO file where git or DVC would take it along")
 
 
-def _is_made(root: Path, path: str) -> bool:
-    """Whether a stage makes this folder."""
-    return any(path.rstrip("/") in stage.outs for stage in read_dag(root).values())
-
-
-def _model(path: Path) -> tuple[str, tuple[int, ...] | None]:
-    """`model_name` and the shape of the template of a MANO file."""
+def _template_shape(path: Path) -> tuple[int, ...] | None:
+    """Shape of the template of a MANO file."""
     try:
         with np.load(path) as arrays:
-            name = str(arrays["model_name"]) if "model_name" in arrays.files else ""
-            shape = arrays["v_template"].shape if "v_template" in arrays.files else None
-            return name, shape
+            return arrays["v_template"].shape if "v_template" in arrays.files else None
     except (OSError, ValueError, zipfile.BadZipFile):
-        return "", None
-
-
-def _is_ours(path: Path) -> bool:
-    return path.suffix == ".npz" and _model(path)[0] == STAND_IN
+        return None

@@ -72,7 +72,7 @@ class Server:
             candidates = [
                 *_own(root),
                 cls._with(settings, settings.get("PREFECT_API_URL", "")),
-                cls._with(settings, DEFAULT),
+                cls(DEFAULT),  # no key: another user of this machine may be the one who listens
             ]
         return next((server for server in candidates if server.api and server.listens()), None)
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from handpose.data.augment import Augmentation, render
-from handpose.data.batch_warp import stack_images, warp_batch
+from handpose.data.batch_warp import sample_images, stack_images, to_source
 from handpose.data.stored import FIELDS, ORIGIN, ClassIds, encode_labels
 from handpose.data.tar import Stored
 from handpose.data.view import View
@@ -52,14 +53,18 @@ def test_it_agrees_with_opencv(sizes: list[tuple[int, int]]) -> None:
     matrices = [matrix(seed) for seed in range(len(images))]
     rng = np.random.default_rng(0)
     gain = rng.uniform(0.7, 1.3, (len(images), 3)).astype(np.float32)
-    found = warp_batch(
-        stack_images(images), torch.from_numpy(np.stack(matrices)), torch.from_numpy(gain), OUT
-    )
+    found = warped(images, torch.from_numpy(np.stack(matrices)), torch.from_numpy(gain))
     expected = by_opencv(images, matrices, gain)
     assert found.shape == expected.shape and found.dtype == torch.uint8
     difference = np.abs(found.numpy().astype(int) - expected)
     assert difference.max() <= 3  # OpenCV rounds where it samples to 1/32 px or so
     assert difference.mean() < 0.3
+
+
+def warped(images: list[NDArray[np.uint8]], A: Tensor, gain: Tensor) -> Tensor:
+    """Both halves, as the loader and the GPU do them."""
+    stack = stack_images(images)
+    return sample_images(stack, to_source(A, stack.shape, OUT), gain, OUT)
 
 
 def stored(number: int) -> Stored:
@@ -116,6 +121,6 @@ def test_images_of_one_size_are_stacked_as_they_are_and_others_end_in_black() ->
 def test_a_whole_shift_changes_no_pixel() -> None:
     image = photo(0)
     A = torch.tensor([[1.0, 0, -11], [0, 1, -7], [0, 0, 1]], dtype=torch.float64)
-    found = warp_batch(stack_images([image]), A[None], torch.ones(1, 3), OUT)
+    found = warped([image], A[None], torch.ones(1, 3))
     expected = image[7 : 7 + OUT, 11 : 11 + OUT].transpose(2, 0, 1)
     np.testing.assert_array_equal(found[0].numpy(), expected)

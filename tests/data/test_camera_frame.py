@@ -12,13 +12,14 @@ import smplx
 import torch
 from numpy.typing import NDArray
 
-from handpose.data.camera_frame import RestWrist, into_camera
+from handpose.data.camera_frame import RestWrist
 from handpose.data.hand_view import Origin, View
 from handpose.data.interhand import Camera, Fit, Instant
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.hand.skeleton import FROM_INTERHAND, inverse
+from tests.views_in_camera import into_camera
 
 WIDTH, HEIGHT = 200, 160
 

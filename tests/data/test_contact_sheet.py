@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from handpose.data import contact_sheet as sheet
+from handpose.data.tiles import PageError
 from handpose.hand.articulation import read_gesture_poses
 from handpose.hand.mano import Mano
 
@@ -35,3 +36,8 @@ def test_every_gesture_has_a_cell_and_a_left_hand_is_the_mirror_of_a_right(
         offset += width + sheet.SEAM_PX
     caption = page[sheet.GAP_PX + sheet.HEIGHT_PX :][: sheet.CAPTION_PX]
     assert caption[:, : starts[1]].min() < 100
+
+
+def test_a_name_of_no_picture_is_refused(tmp_path: Path, mano: Mano) -> None:
+    with pytest.raises(PageError, match="gestures: pictures are PNG files"):
+        sheet.contact_sheet(mano, tmp_path / "gestures")

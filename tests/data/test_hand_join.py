@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from handpose.data import hand_join
-from handpose.data.camera_frame import in_world
 from handpose.data.hand_join import read_split
 from handpose.data.hand_view import Origin, Reject, View, views
 from handpose.data.interhand import FILES, Annotations, DatasetError, annotation_file
+from tests.views_in_camera import in_world
 
 Files = dict[str, Any]
 

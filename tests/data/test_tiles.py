@@ -44,7 +44,7 @@ def test_long_lines_make_room_and_do_not_run_over(tmp_path: Path) -> None:
 
 def test_a_page_is_a_png_file(tmp_path: Path) -> None:
     for name in ("page.xyz", "page"):
-        with pytest.raises(PageError, match=rf"{name}: a page is a PNG file; expected a name"):
+        with pytest.raises(PageError, match=rf"{name}: pictures are PNG files; expected a name"):
             page(tmp_path / name, [Tile(RED, "red")])
     assert list(tmp_path.iterdir()) == []
 

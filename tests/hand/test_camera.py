@@ -11,7 +11,7 @@ from handpose.hand.camera import (
     world_to_camera,
 )
 from handpose.hand.mano import Mano
-from handpose.hand.mirror import mirror_axis_angle, mirror_points, mirror_rotation
+from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
 
 K = torch.tensor([[[500.0, 0, 127.5], [0, 510, 120], [0, 0, 1]]])
@@ -88,8 +88,11 @@ def test_moving_the_mesh_and_moving_its_parameters_give_the_same_vertices(
     R = axis_angle_to_matrix(torch.randn(4, 3, generator=rng))
     C = torch.randn(4, 3, generator=rng)
 
+    M = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
+
     def mesh(root: Tensor, transl: Tensor) -> Tensor:
-        right = mano(mirror_rotation(root, is_left), rotations, betas).vertices
+        as_right = M @ root @ M if left else root
+        right = mano(as_right, rotations, betas).vertices
         return mirror_points(right, is_left) + transl[:, None]
 
     wrist = mirror_points(mano.rest_wrist(betas)[:, None], is_left)[:, 0]

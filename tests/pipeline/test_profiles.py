@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
@@ -131,6 +132,56 @@ def test_parameters_that_cannot_be_read_are_told_as_the_stages_tell_it(
         path.write_bytes(content)
     with pytest.raises(ParamsError, match=told):
         configure("demo", path)
+
+
+def test_what_a_profile_contradicts_is_told_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text("utf-8")
+    for old, new in (
+        ("handedness: handed", "handedness: canonical"),
+        ("side_input: true", "side_input: false"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    text = re.sub(r"flip: [0-9.]+", "flip: 0.0", text)
+    path.write_text(text, "utf-8")
+    load_params(path)
+    told = r"params\.yaml with profile interhand26m.*(.|\n)*flip is 0\.5(.|\n)*left as it is"
+    with pytest.raises(ProfileError, match=told):
+        configure("interhand26m", path)
+    assert path.read_text("utf-8") == text
+    assert [p.name for p in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def clone(folder: Path) -> Path:
+    """Enough of one to tell what its stages make."""
+    (folder / "pipeline").mkdir(parents=True)
+    for name in ("params.yaml", "dvc.yaml", "pipeline/stage.py"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def test_a_download_where_a_stage_writes_is_refused(tmp_path: Path) -> None:
+    here = clone(tmp_path)
+    path = here / "params.yaml"
+    for place in ("data/synthetic", "data/synthetic/InterHand2.6M"):
+        root = download(here / place)
+        with pytest.raises(ProfileError, match="what stage synthesize makes, and `dvc repro`"):
+            configure("interhand26m", path, data_root=root)
+    (here / "data/synthetic/annotations/synthetic.json").touch()
+    configure("interhand26m", path, data_root=here / "data/synthetic")  # drawn, so drawn again
+
+
+def test_a_hand_where_a_stage_writes_is_refused(tmp_path: Path, stand_in: Path) -> None:
+    here = clone(tmp_path)
+    path, place = here / "params.yaml", here / "data" / "stand_in"
+    shutil.copytree(stand_in, place)
+    configure("interhand26m", path, mano=place)
+    with np.load(place / "MANO_RIGHT.npz") as arrays:
+        kept = {name: arrays[name] for name in arrays.files if name != "model_name"}
+    np.savez(place / "MANO_RIGHT.npz", **kept)
+    with pytest.raises(ProfileError, match="`dvc push` would publish it"):
+        configure("interhand26m", path, mano=place)
 
 
 def test_parameters_that_only_keeping_comments_cannot_read_are_told(tmp_path: Path) -> None:

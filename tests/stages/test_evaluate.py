@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from handpose.checkpoint import CheckpointError
 from handpose.data.shards import Shards
@@ -23,7 +24,7 @@ from handpose.rng import seed
 from handpose.trained import ModelRecord, save_model
 from stages import evaluate
 from stages.artifacts import digest, run_door
-from stages.evaluation_data import EvaluateError
+from stages.evaluation_data import Data, EvaluateError
 from stages.params import load_params
 
 Setter = Callable[..., None]
@@ -66,6 +67,8 @@ def write_samples() -> None:
         columns[name] = pa.FixedSizeListArray.from_arrays(flat, size)
     Path("data/ingest").mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), "data/ingest/samples.parquet")
+    members = sorted(set(columns["seq_name"]))
+    Path("data/labels/membership.txt").write_text("".join(f"{m}\n" for m in members), "utf-8")
 
 
 def write_models(broken: bool = False) -> None:
@@ -247,3 +250,28 @@ def test_a_missing_table_is_told_with_exit_code_2(
     Path(name).unlink()
     assert run_door(evaluate.main, "evaluate") == 2
     assert f"{name}: not found; run `dvc repro" in capsys.readouterr().err
+
+
+def test_the_averages_are_those_of_the_folders_that_are_in(evaluable: Path) -> None:
+    """A folder without a class is trained on if membership.txt names it, and else it is not."""
+    path = Path("data/ingest/samples.parquet")
+    table = pq.read_table(path)
+    folders = np.array(table["seq_name"].to_pylist())
+    train = np.array(table["split"].to_pylist()) == "train"
+    folders[np.flatnonzero(train)[:3]] = "0050_two_hands"
+    column = table.column_names.index("seq_name")
+    pq.write_table(table.set_column(column, "seq_name", pa.array(folders)), path)
+    mano = Mano.load(load_params().hand.mano)
+    joints = np.reshape(np.stack(table["joints_cam"].to_pylist()), (-1, 21, 3))
+    relative = joints - joints[:, :1]
+    relative[np.array(table["is_left"].to_pylist()), :, 0] *= -1
+
+    def expect(rows: NDArray[np.bool_]) -> None:
+        data = Data.open(image_px=PX, canonical=False, batch=2)
+        found = data.training_means(mano).joints
+        np.testing.assert_allclose(found, relative[rows].mean(0), atol=1e-6)
+
+    members = Path("data/labels/membership.txt")
+    expect(train & (folders != "0050_two_hands"))
+    members.write_text(members.read_text("utf-8") + "0050_two_hands\n", "utf-8")
+    expect(train)

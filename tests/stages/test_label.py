@@ -16,6 +16,7 @@ import yaml
 from handpose.data.stored import ClassIds, read_labels
 from stages import label
 from stages.artifacts import digest, run_door
+from stages.places import SAMPLES
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("labels.parquet", "membership.txt", "coverage.csv")
@@ -30,8 +31,8 @@ def write_samples(*extra: str) -> None:
         for folder in (*FOLDERS, *extra)
         for split in ("train", "train", "validation", "test")
     ]  # fmt: skip
-    label.SAMPLES.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), label.SAMPLES)
+    SAMPLES.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), SAMPLES)
 
 
 def set_params(**changes: Any) -> None:
@@ -167,7 +168,7 @@ def test_unknown_folders_are_named_with_the_nearest_known_one(
 def test_a_split_without_a_labelled_sample_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"seq_name": "0003_fake_gun", "kind": "gesture", "split": "train"},
             {"seq_name": "ROM03_LT_No_Occlusion", "kind": "rom", "split": "test"}]  # fmt: skip
-    pq.write_table(pa.Table.from_pylist(rows), label.SAMPLES)
+    pq.write_table(pa.Table.from_pylist(rows), SAMPLES)
     assert "no labelled sample is left in validation, test: map.csv drops" in refusal(capsys)
 
 
@@ -177,5 +178,5 @@ def test_faults_of_the_map_and_missing_samples_are_told(
     edit("0103_fake_gun,left", "0103_fake_gun,right")
     assert "map.csv:50: hand is right, but folder 0103 shows a left hand" in refusal(capsys)
     edit()
-    label.SAMPLES.unlink()
+    SAMPLES.unlink()
     assert "samples.parquet: not found; run `dvc repro ingest` first" in refusal(capsys)

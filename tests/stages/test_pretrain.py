@@ -21,6 +21,7 @@ from handpose.trained import read_record
 from stages import pretrain, training
 from stages.artifacts import digest, run_door
 from stages.params import load_params
+from stages.places import LABELS
 from stages.pretrain import constant_answers, validate
 from stages.training import TrainingDataError
 
@@ -124,7 +125,7 @@ def test_what_is_missing_is_named_with_the_stage_that_makes_it(
 
 
 def test_damaged_labels_are_named(trainable: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    training.LABELS.write_bytes(training.LABELS.read_bytes()[:100])
+    LABELS.write_bytes(LABELS.read_bytes()[:100])
     assert open_door() == 2
     assert "labels.parquet: cannot be read" in capsys.readouterr().err
 

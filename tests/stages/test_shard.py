@@ -22,6 +22,7 @@ from handpose.data.shards import ShardError, Shards
 from handpose.data.stored import ClassIds
 from stages import shard
 from stages.artifacts import digest, run_door
+from stages.places import MEMBERSHIP, SAMPLES, SHARDS
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ("train",) * 14 + ("validation",) * 3 + ("test",) * 3 + ("official_val",)
@@ -107,9 +108,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with params.yaml, 21 photos, samples.parquet and membership.txt; the current one."""
     monkeypatch.chdir(tmp_path)
     images = tmp_path / "dataset" / "images"
-    write_samples([add_sample(i, s, images) for i, s in enumerate(SPLITS)], shard.SAMPLES)
-    shard.MEMBERSHIP.parent.mkdir(parents=True)
-    shard.MEMBERSHIP.write_text("\n".join(FOLDERS) + "\n", encoding="utf-8")
+    write_samples([add_sample(i, s, images) for i, s in enumerate(SPLITS)], SAMPLES)
+    MEMBERSHIP.parent.mkdir(parents=True)
+    MEMBERSHIP.write_text("\n".join(FOLDERS) + "\n", encoding="utf-8")
     set_params()
     return tmp_path
 
@@ -119,12 +120,12 @@ def image_of(sample_id: int) -> Path:
 
 
 def rejects() -> list[dict[str, str]]:
-    with (shard.OUT / "rejects.csv").open(encoding="utf-8") as stream:
+    with (SHARDS / "rejects.csv").open(encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
 def read(split: str) -> list[int]:
-    batches = Shards.open(shard.OUT).batches(split, batch=4, image_px=96, labels=LABELS)
+    batches = Shards.open(SHARDS).batches(split, batch=4, image_px=96, labels=LABELS)
     return [i for batch in batches for i in batch.sample_id.tolist()]
 
 
@@ -132,11 +133,11 @@ def test_every_sample_is_in_the_split_it_belongs_to(workplace: Path) -> None:
     shard.main()
     for split in sorted(set(SPLITS)):
         assert sorted(read(split)) == [i for i, s in enumerate(SPLITS) if s == split]
-    index = json.loads((shard.OUT / "index.json").read_text("utf-8"))
+    index = json.loads((SHARDS / "index.json").read_text("utf-8"))
     assert "official_test" not in index["splits"]  # no sample, no entry
     assert [tar["samples"] for tar in index["splits"]["train"]["tars"]] == [5, 5, 4]
     assert rejects() == []
-    manifest = json.loads((shard.OUT / "manifest.json").read_text("utf-8"))
+    manifest = json.loads((SHARDS / "manifest.json").read_text("utf-8"))
     assert manifest["counts"]["train"] == 14
 
 
@@ -168,7 +169,7 @@ def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 def test_the_stored_camera_projects_joints_to_their_dots(workplace: Path, mode: str) -> None:
     set_params(lossless=mode)
     shard.main()
-    batches = Shards.open(shard.OUT).batches("train", batch=14, image_px=96, labels=LABELS)
+    batches = Shards.open(SHARDS).batches("train", batch=14, image_px=96, labels=LABELS)
     batch = next(batches)
     uvw = torch.einsum("bij,bnj->bni", batch.K, batch.joints_cam)
     uv = (uvw[..., :2] / uvw[..., 2:]).numpy()
@@ -192,7 +193,7 @@ def test_any_number_of_workers_writes_the_same_bytes(
     for workers in (1, 2):
         set_params(workers=workers)
         shard.main()
-        found.append([digest(shard.OUT / n) for n in ("tars", "index.json", "rejects.csv")])
+        found.append([digest(SHARDS / n) for n in ("tars", "index.json", "rejects.csv")])
     assert found[0] == found[1]
 
 
@@ -202,17 +203,17 @@ def test_a_cluster_writes_the_same_bytes(workplace: Path, scheduler: str) -> Non
     for address in ("", scheduler):
         set_params(scheduler=address)
         shard.main()
-        found.append([digest(shard.OUT / n) for n in ("tars", "index.json", "rejects.csv")])
+        found.append([digest(SHARDS / n) for n in ("tars", "index.json", "rejects.csv")])
     assert found[0] == found[1]
 
 
 def test_rows_of_the_parquet_in_another_order_change_nothing(workplace: Path) -> None:
     shard.main()
-    before = digest(shard.OUT / "tars")
-    table = pq.read_table(shard.SAMPLES)
-    pq.write_table(table.take(list(range(table.num_rows))[::-1]), shard.SAMPLES)
+    before = digest(SHARDS / "tars")
+    table = pq.read_table(SAMPLES)
+    pq.write_table(table.take(list(range(table.num_rows))[::-1]), SAMPLES)
     shard.main()
-    assert digest(shard.OUT / "tars") == before
+    assert digest(SHARDS / "tars") == before
 
 
 def test_lost_photos_are_counted_and_named_and_the_others_kept(workplace: Path, mode: str) -> None:
@@ -233,7 +234,7 @@ def test_lost_photos_are_counted_and_named_and_the_others_kept(workplace: Path, 
     assert "90x120 px, its annotation says 120x90" in rejects()[3]["detail"]
     assert sorted(read("train")) == list(range(3, 14))
     assert read("validation") == [14, 16]
-    counts = json.loads((shard.OUT / "manifest.json").read_text("utf-8"))["counts"]
+    counts = json.loads((SHARDS / "manifest.json").read_text("utf-8"))["counts"]
     assert counts["rejected"]["image_truncated"] == 1
 
 
@@ -241,7 +242,7 @@ def test_a_tar_without_any_sample_left_is_not_written(workplace: Path) -> None:
     for sample_id in (17, 18, 19):
         image_of(sample_id).unlink()
     shard.main()
-    assert not list(shard.OUT.glob("tars/test-*"))
+    assert not list(SHARDS.glob("tars/test-*"))
     with pytest.raises(ShardError, match="split 'test' holds 0 samples"):
         read("test")
 
@@ -257,7 +258,7 @@ def test_no_sample_left_is_an_error_and_the_old_shards_stay(
     assert "all 21 were rejected ({'image_missing': 21})" in message
     assert "data.root (dataset)" in message
     assert read("train") == before
-    assert not list(shard.OUT.glob(".*partial"))
+    assert not list(SHARDS.glob(".*partial"))
 
 
 def test_a_run_that_dies_while_it_replaces_the_tars_leaves_no_index(
@@ -273,21 +274,19 @@ def test_a_run_that_dies_while_it_replaces_the_tars_leaves_no_index(
     with pytest.raises(KeyboardInterrupt):
         shard.main()
     with pytest.raises(ShardError, match="no finished shards"):
-        Shards.open(shard.OUT)
+        Shards.open(SHARDS)
 
 
 def test_a_folder_that_is_not_a_member_stays_out(workplace: Path) -> None:
-    shard.MEMBERSHIP.write_text("0103_fake_gun\n", encoding="utf-8")
+    MEMBERSHIP.write_text("0103_fake_gun\n", encoding="utf-8")
     shard.main()
     assert sorted(read("train")) == [1, 4, 7, 10, 13]
-    shard.MEMBERSHIP.write_text("0042_unheard_of\n", encoding="utf-8")
+    MEMBERSHIP.write_text("0042_unheard_of\n", encoding="utf-8")
     with pytest.raises(ShardError, match="no row of the 1 folders"):
         shard.main()
 
 
-@pytest.mark.parametrize(
-    ("path", "stage"), [(shard.SAMPLES, "ingest"), (shard.MEMBERSHIP, "label")]
-)
+@pytest.mark.parametrize(("path", "stage"), [(SAMPLES, "ingest"), (MEMBERSHIP, "label")])
 def test_a_missing_input_names_the_stage_that_makes_it(
     workplace: Path, path: Path, stage: str
 ) -> None:
@@ -298,10 +297,10 @@ def test_a_missing_input_names_the_stage_that_makes_it(
 
 def test_an_empty_box_is_rejected_with_its_reason(workplace: Path, mode: str) -> None:
     set_params(lossless=mode)
-    rows = pq.read_table(shard.SAMPLES).to_pylist()
+    rows = pq.read_table(SAMPLES).to_pylist()
     rows[5]["bbox"][2:] = [0, 0]
-    shutil.rmtree(shard.SAMPLES.parent)
-    write_samples(rows, shard.SAMPLES)
+    shutil.rmtree(SAMPLES.parent)
+    write_samples(rows, SAMPLES)
     shard.main()
     assert [(row["sample_id"], row["reason"]) for row in rejects()] == [("5", "empty_box")]
 
@@ -318,5 +317,5 @@ def test_what_must_be_lossless_is_refused_without_the_library(
 def test_relabelling_cannot_reach_the_shards() -> None:
     stage = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]["shard"]
     data = {dep for dep in stage["deps"] if not dep.endswith(".py")}
-    assert data == {str(shard.SAMPLES), str(shard.MEMBERSHIP)}
+    assert data == {str(SAMPLES), str(MEMBERSHIP)}
     assert "label" not in {str(param).split(".")[0] for param in stage["params"]}

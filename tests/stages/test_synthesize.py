@@ -14,6 +14,7 @@ from handpose.data.interhand import FILES
 from stages import synthesize as door
 from stages.artifacts import run_door
 from stages.params import Params, load_params
+from stages.places import SYNTHETIC, is_at
 from stages.synthesize import main, synthesize
 
 ROOT = Path(__file__).parents[2]
@@ -155,8 +156,8 @@ def test_a_place_is_the_same_however_it_is_written(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to("data")
     for named in ("data/synthetic", f"{tmp_path}/data/synthetic", "data/../link/synthetic/"):
-        assert door.is_at(named, door.SYNTHETIC)
-    assert not door.is_at("data/stand_in", door.SYNTHETIC)
+        assert is_at(named, SYNTHETIC)
+    assert not is_at("data/stand_in", SYNTHETIC)
 
 
 def test_with_other_data_and_another_hand_only_notes_are_left(

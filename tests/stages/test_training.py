@@ -20,7 +20,7 @@ def test_what_decides_the_weights_is_in_the_identity(
         data = training.TrainingData.open(
             params.pretrain, image_px=64, handedness=params.label.handedness
         )
-        return Checkpoint(Path("work"), data.identity({"dim": 1})).digest
+        return Checkpoint(Path("work"), data.identity({"weights": "start.pth"})).digest
 
     before = identity()
     set_params(pretrain={"threads": 1, "device": "cpu", "checkpoint_every_s": 1})
@@ -29,7 +29,13 @@ def test_what_decides_the_weights_is_in_the_identity(
     changed = identity()
     assert changed != before
     labels_of(("gun", "fist", "left_gun", "left_fist"))
-    assert identity() != changed
+    relabelled = identity()
+    assert relabelled != changed
+    Path("start.pth").write_bytes(b"weights")
+    started = identity()
+    assert started != relabelled
+    Path("start.pth").write_bytes(b"others")
+    assert identity() != started, "another file in its place is another start"
 
 
 def test_curves_keep_their_digits(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from dvc.repo import Repo
 
+from handpose.data.tiles import PageError
 from pipeline.compare.compare import compare
 from pipeline.compare.kept import LABELS, PREDICTIONS, SAMPLES, KeptError
 from tests.pipeline.made_up import evaluation
@@ -140,6 +141,8 @@ def test_the_picture_has_an_arrow_per_gesture(clone: Clone) -> None:
     out = clone.root / "work" / "compare.png"
     assert compare(clone.root, "HEAD", picture=out)[-1] == f"wrote {out}"
     assert out.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(PageError, match=r"expected a name that ends in \.png"):
+        compare(clone.root, "HEAD", picture=out.with_suffix(".xyz"))
 
 
 def test_revisions_without_results_are_told_with_the_remedy(clone: Clone) -> None:

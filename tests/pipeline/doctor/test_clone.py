@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[3]
 def clone(tmp_path: Path) -> Path:
     for name in ("params.yaml", "dvc.yaml", ".gitignore"):
         shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "pipeline").mkdir()
+    shutil.copy(ROOT / "pipeline" / "stage.py", tmp_path / "pipeline")
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     return tmp_path
 
@@ -51,6 +53,17 @@ def test_a_data_root_without_annotations_fails(clone: Path) -> None:
     assert found.state == "ok"
 
 
+def test_a_download_where_a_stage_writes_fails(clone: Path) -> None:
+    for part in ("images", "annotations"):
+        (clone / "data" / "synthetic" / part).mkdir(parents=True)
+    (found,) = doctor_clone.data(clone)
+    assert found.state == "FAIL"
+    assert "dvc repro replaces what lies there; move it out" in found.text
+    (clone / "data" / "synthetic" / "annotations" / "synthetic.json").touch()
+    (found,) = doctor_clone.data(clone)
+    assert found.state == "ok"
+
+
 def test_the_hand_is_told_for_what_it_is(clone: Path, stand_in: Path) -> None:
     shutil.copytree(stand_in, clone / "data" / "stand_in")
     (found,) = doctor_clone.hand(clone)
@@ -75,7 +88,12 @@ def test_git_ignores_mano_wherever_it_lies(clone: Path) -> None:
     added = subprocess.run(
         ["git", "ls-files"], cwd=clone, capture_output=True, text=True, check=True
     )
-    assert set(added.stdout.split()) == {"params.yaml", "dvc.yaml", ".gitignore"}
+    assert set(added.stdout.split()) == {
+        "params.yaml",
+        "dvc.yaml",
+        ".gitignore",
+        "pipeline/stage.py",
+    }
     assert [found.state for found in doctor_clone.licence(clone)] == ["ok"]
 
 

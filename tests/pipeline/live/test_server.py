@@ -63,6 +63,19 @@ def test_a_server_that_is_gone_leaves_room_for_the_profile(tmp_path: Path, prefe
     assert prefect.headers["Authorization"] == "Bearer secret"
 
 
+def test_no_key_goes_to_whoever_listens_at_the_usual_place(
+    tmp_path: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = f"http://127.0.0.1:{free_port()}/api"
+    profile(tmp_path / "home", PREFECT_API_URL=gone, PREFECT_API_KEY="secret")
+    monkeypatch.setattr("pipeline.live.server.DEFAULT", prefect.api)
+    server = Server.find(tmp_path)
+    assert server is not None
+    assert server.api == prefect.api
+    assert server.healthy()
+    assert "Authorization" not in prefect.headers
+
+
 def test_something_else_on_the_port_is_not_a_prefect_server(tmp_path: Path, prefect: Any) -> None:
     prefect.status = 404
     assert not Server(prefect.api).healthy()
