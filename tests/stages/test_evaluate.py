@@ -256,7 +256,7 @@ def test_the_averages_are_those_of_the_folders_that_are_in(evaluable: Path) -> N
     """A folder without a class is trained on if membership.txt names it, and else it is not."""
     path = Path("data/ingest/samples.parquet")
     table = pq.read_table(path)
-    folders = np.array(table["seq_name"].to_pylist())
+    folders = np.array(table["seq_name"].to_pylist(), object)
     train = np.array(table["split"].to_pylist()) == "train"
     folders[np.flatnonzero(train)[:3]] = "0050_two_hands"
     column = table.column_names.index("seq_name")
