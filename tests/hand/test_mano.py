@@ -1,4 +1,5 @@
 import contextlib
+import copy
 import io
 import shutil
 from pathlib import Path
@@ -213,3 +214,11 @@ def test_all_wrong_arrays_are_listed_at_once(tmp_path: Path) -> None:
 def _arrays() -> list[tuple[str, NDArray[np.float64]]]:
     """A model of the right shapes that is no hand."""
     return [(key, np.zeros(shape)) for key, shape in SHAPES.items()]
+
+
+def test_the_tree_stays_on_the_cpu_and_out_of_what_is_averaged(mano: Mano) -> None:
+    """smplx looks each parent up; on a GPU every look would wait for all work begun."""
+    moved = copy.deepcopy(mano).to("meta")
+    assert moved.layer.v_template.is_meta
+    assert moved.layer.parents.tolist() == list(MANO_PARENTS)
+    assert "parents" not in dict(moved.layer.named_buffers())
