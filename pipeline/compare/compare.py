@@ -11,7 +11,15 @@ import pyarrow as pa
 
 from handpose.data.tiles import require_png
 from handpose.statistics import Estimate
-from pipeline.compare.kept import KEEP, Kept, at_revision, in_workspace
+from pipeline.compare.kept import (
+    KEEP,
+    LABELS,
+    PREDICTIONS,
+    SAMPLES,
+    Kept,
+    at_revision,
+    in_workspace,
+)
 from pipeline.compare.paired import ACCURACIES, ERRORS, SCRATCH, Change, Pairs
 from stages.params import load_params
 
@@ -68,12 +76,12 @@ def _samples(before: Kept, after: Kept, pairs: Pairs) -> Iterator[str]:
             f"{pairs.only_before:,} images are only in {before.name} and {pairs.only_after:,} only "
             f"in the {after.name}; these are left out."
         )
-    if before.samples_md5 != after.samples_md5:
+    if not before.same(after, SAMPLES):
         yield (
             "Careful: the samples were ingested anew in between. They are matched by person, "
             "folder, camera and frame, and may show other pictures."
         )
-    if before.predictions.equals(after.predictions) and before.labels.equals(after.labels):
+    if before.same(after, PREDICTIONS, LABELS):
         yield f"Both are the same results. To compare the next ones with these: {KEEP}."
     elif not len(pairs):
         yield "So there is nothing to compare."
@@ -119,7 +127,7 @@ def _headline(pairs: Pairs) -> Iterator[str]:
     changes = [pairs.change(measure) for measure in (*ACCURACIES, *ERRORS, *SCRATCH)]
     rows = [(c.measure.name, *_cells(c), *_by_person(c)) for c in changes]
     yield ""
-    yield from _table(("All test images", *HEADS, "person by person", "so it is"), rows)
+    yield from _table(("All test images", *HEADS, "person by person", "verdict"), rows)
 
 
 def _protocols(root: Path) -> Iterator[str]:
@@ -169,9 +177,9 @@ def _limits(pairs: Pairs) -> Iterator[str]:
         yield "All images are of one person, so there is no interval: nothing is known of others."
     else:
         yield (
-            f"95 % intervals resample the {people} people. With few people they are too narrow; "
-            "Student's interval of the mean that counts each person once, person by person in the "
-            "first table, is not."
+            f"95 % intervals resample the {people} people; with few people they are too narrow. "
+            "Person by person, everybody counts once, with Student's interval, which is not; the "
+            "verdict is by that."
         )
     yield "Each side is one training run: another seed would move these numbers, too."
 

@@ -34,7 +34,11 @@ class Kept:
     name: str  # of the revision, or "workspace"
     predictions: pa.Table
     labels: pa.Table
-    samples_md5: str  # of the list of samples that was evaluated
+    md5s: Mapping[str, str]  # by path of every output, as dvc.lock tells them
+
+    def same(self, other: Kept, *paths: str) -> bool:
+        """Whether both have these outputs to the byte; tables with NaN are never equal."""
+        return all(self.md5s.get(path) == other.md5s.get(path) for path in paths)
 
 
 def at_revision(root: Path, rev: str) -> Kept:
@@ -67,7 +71,7 @@ def at_revision(root: Path, rev: str) -> Kept:
                 f"git worktree add ../{commit[:7]} {rev}, and `dvc repro` there"
             ) from None
 
-    return Kept(rev, read(PREDICTIONS), read(LABELS), md5s.get(SAMPLES, ""))
+    return Kept(rev, read(PREDICTIONS), read(LABELS), md5s)
 
 
 def in_workspace(root: Path) -> Kept:
@@ -91,7 +95,7 @@ def in_workspace(root: Path) -> Kept:
         "workspace",
         pq.read_table(root / PREDICTIONS),
         pq.read_table(root / LABELS),
-        md5s.get(SAMPLES, ""),
+        md5s,
     )
 
 

@@ -116,6 +116,17 @@ def test_equal_results_are_told_and_how_to_keep_them(clone: Clone) -> None:
     assert "No gesture folder changed class." in text
 
 
+def test_equal_results_with_samples_that_have_no_number_are_told_too(clone: Clone) -> None:
+    """A frame without a fit has NaN, which equals nothing."""
+    errors = np.where(np.arange(60) < 5, np.nan, 9.0)
+    clone.make(evaluation(pretrained_pa_mpjpe_mm=errors), labels())
+    assert "Both are the same results" not in clone.text()
+    clone.run("git", "add", "dvc.lock")
+    who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    clone.run("git", *who, "commit", "-qm", "kept")
+    assert "Both are the same results" in clone.text()
+
+
 def test_with_one_person_there_is_no_interval(clone: Clone) -> None:
     clone.make(evaluation().slice(0, 15), labels())
     text = clone.text()
