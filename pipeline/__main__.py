@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -322,7 +323,14 @@ def main(argv: list[str] | None = None) -> int:
     """Exit code: 0, or 2 with a plain message for what the user can mend."""
     args = parser().parse_args(argv)
     try:
-        return int(args.run(args) or 0)
+        code = int(args.run(args) or 0)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # for what is flushed at exit
+        return 128 + signal.SIGPIPE
     except HandPoseError as error:
         print(f"handpose: {error}", file=sys.stderr)
         return 2

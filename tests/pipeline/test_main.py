@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +36,19 @@ def test_ctrl_c_is_the_users_wish_and_a_mistake_of_ours_keeps_its_traceback(
     assert capsys.readouterr().err == "handpose: stopped by Ctrl-C\n"
     with pytest.raises(OSError, match="ours"):
         fails_with(OSError("ours"), monkeypatch)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    """As in `handpose compare | head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "labels", "check"],
+        cwd=Path(__file__).parents[2],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    _, told = command.communicate(timeout=60)
+    assert (command.returncode, told) == (128 + 13, "")
