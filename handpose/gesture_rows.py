@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 Level = Literal["coarse", "fine"]
@@ -69,9 +70,9 @@ class Parsed(NamedTuple):
     faults: list[Fault]
 
 
-def parse(text: str) -> Parsed:
-    """Rows, and the faults of encoding, header and single cells."""
-    faults = list(_encoding_faults(text))
+def parse(text: str, path: Path) -> Parsed:
+    """Rows, and the faults of encoding, header and single cells, of the file's text."""
+    faults = list(_encoding_faults(text, path))
     text = text.removeprefix("\ufeff")
     first = next((line for line in text.splitlines() if line.strip()), "")
     if not first:
@@ -80,7 +81,8 @@ def parse(text: str) -> Parsed:
     separator = next((s for s in SEPARATORS if s in first and "," not in first), ",")
     if separator != ",":
         name, mend = SEPARATORS[separator]
-        faults.append(Fault(1, f"cells are separated by {name}, not commas: sed -i '{mend}'"))
+        told = f"cells are separated by {name}, not commas: sed -i '{mend}' {path}"
+        faults.append(Fault(1, told))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         table = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
@@ -109,20 +111,20 @@ def parse(text: str) -> Parsed:
     return Parsed(rows, folders, faults)
 
 
-def _encoding_faults(text: str) -> Iterator[Fault]:
+def _encoding_faults(text: str, path: Path) -> Iterator[Fault]:
     """What spreadsheets leave in a file; it would show as a change of every line in git."""
     if text.startswith("\ufeff"):
         yield Fault(
             1,
             "starts with a byte order mark, as Excel's 'CSV UTF-8' does: "
-            "sed -i '1s/^\\xEF\\xBB\\xBF//'",
+            f"sed -i '1s/^\\xEF\\xBB\\xBF//' {path}",
         )
     if "\r" in text:
         line = text[: text.index("\r")].count("\n") + 1
         yield Fault(
             line,
             f"lines end in CRLF, as Windows writes them ({text.count(chr(13))} of them, this one "
-            "first); a line feed alone ends a line here: sed -i 's/\\r$//'",
+            f"first); a line feed alone ends a line here: sed -i 's/\\r$//' {path}",
         )
 
 

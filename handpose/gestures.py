@@ -46,7 +46,7 @@ class GestureTable:
             raise GestureTableError(
                 f"{path}: byte {error.start} is not UTF-8; save the table as CSV in UTF-8"
             ) from None
-        parsed = parse(text)
+        parsed = parse(text, path)
         faults = [*parsed.faults, *_table_faults(parsed.rows, parsed.folders)]
         if faults:
             told = "\n".join(f"  {path}:{line}: {text}" for line, text in sorted(faults))

@@ -50,8 +50,10 @@ def configure(args: argparse.Namespace) -> None:
 
 def ui(args: argparse.Namespace) -> None:
     """Run a Prefect server for this clone."""
+    from pipeline.dag import read_dag
     from pipeline.live.ui import serve
 
+    read_dag(Path.cwd())  # elsewhere nobody would find the server
     serve(Path.cwd(), args.port, lambda line: print(line, flush=True))
 
 
@@ -229,7 +231,12 @@ def parser() -> argparse.ArgumentParser:
 def _prefect(commands: Any) -> None:
     """Commands that have to do with Prefect."""
     command = commands.add_parser("ui", help="a Prefect server here, in which runs are seen")
-    command.add_argument("--port", type=int, default=4200, help="default: %(default)s")
+    command.add_argument(
+        "--port",
+        type=_from(1, 65534),  # the results are served at the next one
+        default=4200,
+        help="default: %(default)s",
+    )
     command.set_defaults(run=ui)
 
     command = commands.add_parser("run", help="one dvc repro as a Prefect flow")
@@ -242,7 +249,9 @@ def _prefect(commands: Any) -> None:
         metavar="section.key=value",
         help="repeatable",
     )
-    command.add_argument("--retries", type=int, default=0, help="of a failed run, which goes on")
+    command.add_argument(
+        "--retries", type=_from(0), default=0, help="of a failed run, which goes on"
+    )
     command.set_defaults(run=run)
 
     command = commands.add_parser("serve", help="start that flow from the UI, or on a schedule")
@@ -251,12 +260,14 @@ def _prefect(commands: Any) -> None:
     command.set_defaults(run=serve)
 
 
-def _from(lowest: int) -> Callable[[str], int]:
-    """Whole numbers from `lowest` on; else argparse says which option is wrong."""
+def _from(lowest: int, highest: int | None = None) -> Callable[[str], int]:
+    """Whole numbers from `lowest` to `highest`; else argparse says which option is wrong."""
 
     def number(text: str) -> int:
         if int(text) < lowest:
             raise argparse.ArgumentTypeError(f"{text} is less than {lowest}")
+        if highest is not None and int(text) > highest:
+            raise argparse.ArgumentTypeError(f"{text} is more than {highest}")
         return int(text)
 
     return number

@@ -23,16 +23,22 @@ def mark_of(out: Path) -> str:
     return hashlib.md5((out / "model.json").read_bytes(), usedforsecurity=False).hexdigest()
 
 
+def is_recorded(mark: Path, dvc_lock: Path = DVC_LOCK) -> bool:
+    """Whether the results of this finished checkpoint are in `dvc.lock`."""
+    if not (mark.exists() and dvc_lock.exists()):
+        return False
+    name = mark.read_text("utf-8")
+    return bool(name) and name in dvc_lock.read_text("utf-8")
+
+
 def forget_recorded(checkpoint: Checkpoint, tell: Callable[[str], None]) -> None:
     """Remove finished checkpoints whose results DVC has, and tell which others lie beside this one.
 
     That of this very run goes too if it was recorded: then somebody asked for it again, as
     `dvc repro --force` does.
     """
-    recorded = DVC_LOCK.read_text("utf-8") if DVC_LOCK.exists() else ""
     for mark in checkpoint.folder.glob(f"*/{MARK}"):
-        name = mark.read_text("utf-8")
-        if name and name in recorded:
+        if is_recorded(mark):
             mark.unlink()  # first: beside a run that is under way it would tell a lie
             shutil.rmtree(mark.parent, ignore_errors=True)
     others = {

@@ -296,6 +296,7 @@ def test_what_spreadsheets_do_to_a_table_is_told_once(
 ) -> None:
     (fault,) = told(content)
     assert fault.startswith(expected)
+    assert "sed" not in fault or fault.endswith(".csv"), "as it is to be typed"
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])

@@ -48,9 +48,13 @@ def at_revision(root: Path, rev: str) -> Kept:
         KeptError: git does not know the revision, it has no results, or they are not to be had.
     """
     commit = _git(root, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
+    commit = commit.strip() if commit else _experiment(root, rev)
     if commit is None:
-        raise KeptError(f"git knows no revision {rev!r}: `git log --oneline` lists them")
-    text = _git(root, "show", f"{rev}:./dvc.lock")
+        raise KeptError(
+            f"git knows no revision {rev!r}, nor is it an experiment: `git log --oneline` and "
+            "`dvc exp show` list them"
+        )
+    text = _git(root, "show", f"{commit}:./dvc.lock")
     if text is None:
         raise KeptError(f"{rev} has no dvc.lock, so no results were kept there; {KEEP}")
     md5s = _outs(text, f"{rev}:dvc.lock")
@@ -59,7 +63,7 @@ def at_revision(root: Path, rev: str) -> Kept:
         raise KeptError(f"dvc.lock of {rev} names no {missing[0]}: it had not been run; {KEEP}")
     from dvc.api import DVCFileSystem  # most of a second
 
-    files = DVCFileSystem(str(root), rev=rev)
+    files = DVCFileSystem(str(root), rev=commit)
 
     def read(path: str) -> pa.Table:
         try:
@@ -72,6 +76,14 @@ def at_revision(root: Path, rev: str) -> Kept:
             ) from None
 
     return Kept(rev, read(PREDICTIONS), read(LABELS), md5s)
+
+
+def _experiment(root: Path, name: str) -> str | None:
+    """The commit of DVC's experiment of this name; git itself does not look for one there."""
+    refs = _git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or ""
+    found = [line.split(" ") for line in refs.splitlines()]
+    commits = {commit for commit, ref in found if ref.rpartition("/")[2] == name}
+    return commits.pop() if len(commits) == 1 else None
 
 
 def in_workspace(root: Path) -> Kept:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from handpose.checkpoint import MARK
 from pipeline.dag import read_dag
 from pipeline.doctor.finding import Finding
 from pipeline.remote.objects import check_cache, results_of
+from stages.finished import DVC_LOCK, is_recorded
 
 
 def stages(root: Path) -> Iterator[Finding]:
@@ -75,8 +77,8 @@ def locks(root: Path) -> Iterator[Finding]:
     if stale:
         yield Finding(
             "note",
-            f"left by a command that was killed: {', '.join(sorted(stale))}; the next dvc repro "
-            "removes it by itself",
+            f"left by a command that was killed: {', '.join(sorted(stale))}; harmless. Where "
+            "nothing runs, rm .dvc/tmp/rwlock removes it",
         )
     if not running and not held and not stale:
         yield Finding("ok", "nothing is locked")
@@ -88,10 +90,15 @@ def work(root: Path) -> Iterator[Finding]:
     for path in left:
         info = path.stat()
         hours = (time.time() - info.st_mtime) / 3600
+        use = (
+            "its results are in dvc.lock, and the stage's next training removes it. Sooner"
+            if is_recorded(path.with_name(MARK), root / DVC_LOCK)
+            else "dvc repro resumes it if nothing it depends on changed. Not wanted"
+        )
         yield Finding(
             "note",
-            f"{path.relative_to(root)}: {info.st_size / 1e6:.0f} MB, {hours:.1f} h old; dvc repro "
-            f"resumes it if nothing it depends on changed. Not wanted: rm -r {path.parent}",
+            f"{path.relative_to(root)}: {info.st_size / 1e6:.0f} MB, {hours:.1f} h old; {use}: "
+            f"rm -r {path.parent}",
         )
     if not left:
         yield Finding("ok", "no checkpoint waits to be resumed")
@@ -101,7 +108,11 @@ def plots(root: Path) -> Iterator[Finding]:
     """The page template that lets `dvc plots` work without internet."""
     template = _config(root).get("plots", {}).get("html_template")
     if not template:
-        yield Finding("note", "no template: pages of dvc plots need internet to show curves")
+        yield Finding(
+            "note",
+            "no template: pages of dvc plots need internet to show "
+            "curves; python -m pipeline.offline_plots makes one",
+        )
     elif not (root / ".dvc" / template).is_file():
         yield Finding("FAIL", f"{root / '.dvc' / template} is not there; git checkout brings it")
     else:

@@ -96,6 +96,17 @@ def prefect(root: Path) -> Iterator[Finding]:
     """The client, and who listens where its server would be."""
     client = metadata.version("prefect")
     server = Server.find(root)
+    named = os.environ.get("PREFECT_API_URL")
+    if named == "":
+        yield Finding("note", f"{client}; runs are not told: PREFECT_API_URL is set to nothing")
+        return
+    if server is None and named:
+        yield Finding(
+            "note",
+            f"{client}; nobody answers at {named}, which PREFECT_API_URL names: runs are not told. "
+            "Start that server, or unset PREFECT_API_URL and start handpose ui",
+        )
+        return
     if server is None:
         yield Finding("ok", f"{client}; no server answers, port 4200 is free: handpose ui")
         return

@@ -7,6 +7,8 @@ that DVC leaves as they are, and the end of the whole.
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 import os
 import re
 import signal
@@ -17,11 +19,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated, Any
 
+import httpx
+import pydantic
 from prefect import flow
 from prefect.client.schemas.objects import State as PrefectState
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run as this_run
-from prefect.states import Completed, Crashed, Failed
+from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from handpose.errors import HandPoseError
 from pipeline.child import die_with_me
@@ -43,6 +50,11 @@ MENDABLE = "exited with 2"
 
 RETRY_S = 10.0
 
+CTRL_C_S = 10.0
+"""How long dvc, which Ctrl-C in a terminal reaches too, may take to end by itself."""
+
+STOPPED = "stopped by SIGINT"
+
 
 class FlowError(HandPoseError):
     """The flow cannot be started."""
@@ -55,7 +67,9 @@ def _name() -> str:
 
 @flow(name=FLOW, flow_run_name=_name)
 def repro(
-    targets: list[str] | None = None, overrides: list[str] | None = None, retries: int = 0
+    targets: list[str] | None = None,
+    overrides: list[str] | None = None,
+    retries: Annotated[int, pydantic.Field(ge=0)] = 0,
 ) -> PrefectState:
     """Bring results up to date by one `dvc repro`.
 
@@ -75,18 +89,27 @@ def repro(
             teller.line(line)
     except HandPoseError as error:
         return Failed(message=str(error))
-    for attempt in range(retries + 1):
-        if attempt:
-            teller.line(f"WARNING: tried again in {RETRY_S:.0f} s ({attempt} of {retries})")
-            time.sleep(RETRY_S)
-        code = _dvc_repro(root, targets or [], teller)
-        if code == 0:
-            return Completed(message=teller.summary())
-        if MENDABLE in teller.error:
-            break
+    try:
+        code = _tried(root, targets or [], retries, teller)
+    except KeyboardInterrupt:
+        return Cancelled(message=STOPPED)
+    if code == 0:
+        return Completed(message=teller.summary())
     if code < 0:
         return Crashed(message=f"dvc was killed by {signal.Signals(-code).name}")
     return Failed(message=teller.error or f"dvc ended with exit code {code}")
+
+
+def _tried(root: Path, targets: list[str], retries: int, teller: Teller) -> int:
+    """Exit code of `dvc repro`, tried again while that may help."""
+    code = _dvc_repro(root, targets, teller)
+    for attempt in range(1, retries + 1):
+        if code == 0 or MENDABLE in teller.error:
+            break
+        teller.line(f"WARNING: tried again in {RETRY_S:.0f} s ({attempt} of {retries})")
+        time.sleep(RETRY_S)
+        code = _dvc_repro(root, targets, teller)
+    return code
 
 
 def start(targets: list[str], overrides: list[str], retries: int) -> int:
@@ -101,13 +124,53 @@ def start(targets: list[str], overrides: list[str], retries: int) -> int:
         raise FlowError(f"no stage is called {', '.join(unknown)}; dvc.yaml has {', '.join(known)}")
     for line in override(overrides, Path("params.yaml")):
         print(line, flush=True)
-    state = repro(targets, overrides, retries, return_state=True)
+    state = _state_of(targets, overrides, retries)
     print(f"{state.name}: {state.message}", flush=True)
+    if state.is_cancelled():
+        return 128 + signal.SIGINT
     return 0 if state.is_completed() else 2 if MENDABLE in (state.message or "") else 1
 
 
+def _state_of(targets: list[str], overrides: list[str], retries: int) -> PrefectState:
+    """How the flow ended, whether the server heard of it or not."""
+    ended: list[PrefectState] = []
+
+    @flow(name=FLOW, flow_run_name=_name)
+    @functools.wraps(repro.fn)
+    def kept(*args: Any, **kwargs: Any) -> PrefectState:
+        ended.append(repro.fn(*args, **kwargs))
+        if not Server(os.environ["PREFECT_API_URL"]).listens():
+            logging.disable()  # of a server that is away Prefect prints pages; it is told below
+        return ended[-1]
+
+    try:
+        return kept(targets, overrides, retries, return_state=True)
+    except (httpx.HTTPError, PrefectException) as error:
+        if not ended:
+            raise FlowError(
+                f"the Prefect server went away before anything began ({error}); start it again "
+                "with `handpose ui`. Plain `dvc repro` needs none"
+            ) from None
+        print(f"prefect: the server was not told how it ended ({error})", flush=True)
+        return ended[0]
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def serve(targets: list[str], cron: str | None) -> None:
-    """Wait for runs that the UI or a schedule starts, until Ctrl-C."""
+    """Wait for runs that the UI or a schedule starts, until Ctrl-C.
+
+    Raises:
+        FlowError: `cron` is no schedule.
+    """
+    if cron is not None:
+        try:
+            CronSchedule(cron=cron)
+        except ValueError:
+            raise FlowError(
+                f'--cron {cron!r}: is no schedule; expected a line of cron, such as "0 3 * * *", '
+                "every night at three"
+            ) from None
     repro.serve(name=Path.cwd().name, cron=cron, parameters={"targets": targets})
 
 
@@ -122,7 +185,8 @@ class Teller:
 
     def line(self, text: str) -> None:
         """Hand a line of the command on, and tell what it means."""
-        print(text, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # a reader that is gone stops no run
+            print(text, flush=True)
         if text.startswith("ERROR: "):
             self.error = text.removeprefix("ERROR: ")
         if DVCS_OWN.match(text) or not self._seen:
@@ -165,9 +229,15 @@ def _dvc_repro(root: Path, targets: list[str], teller: Teller) -> int:
     """Exit code of one `dvc repro`, whose stages report to this flow run."""
     with _dvc(root, targets, teller.run.id) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            teller.line(line.rstrip("\n"))
-        return process.wait()
+        try:
+            for line in process.stdout:
+                teller.line(line.rstrip("\n"))
+            return process.wait()
+        except KeyboardInterrupt:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                for line in process.communicate(timeout=CTRL_C_S)[0].splitlines():
+                    teller.line(line)
+            raise
 
 
 @contextlib.contextmanager

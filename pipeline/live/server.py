@@ -91,6 +91,8 @@ class Server:
                 "terminal. Plain `dvc repro` needs none"
             )
         os.environ.update(QUIET | {"PREFECT_API_URL": server.api})
+        # a request to a server that went away is tried once more, not for a minute
+        os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "1")
         return server
 
     @classmethod

@@ -44,7 +44,7 @@ def serve(root: Path, port: int, tell: Callable[[str], None]) -> None:
                 f"port {port} is in use, and not by a Prefect server; choose another: "
                 f"`handpose ui --port {port + 100}`"
             )
-        tell(f"a Prefect server runs at {server.ui} already; every `dvc repro` here shows there")
+        tell(f"a Prefect server runs at {server.ui} already; {_who_shows(root, server)}")
         return
     home = (root / OWN).parent
     home.mkdir(exist_ok=True)
@@ -57,9 +57,27 @@ def serve(root: Path, port: int, tell: Callable[[str], None]) -> None:
         _wait(server, process, home / "server.log")
         with _address(root, {"api": server.api, "results": pages, "pid": os.getpid()}):
             tell(f"ready after {time.monotonic() - begun:.0f} s: {server.ui}")
-            tell("every `dvc repro` here now shows there as it runs; Ctrl-C ends the server")
+            tell(f"{_who_shows(root, server)}; Ctrl-C ends the server")
             process.wait()
             raise UiError(f"the server ended by itself; its log: {home / 'server.log'}")
+
+
+def _who_shows(root: Path, server: Server) -> str:
+    """Whether runs in this clone are told to this server."""
+    if os.environ.get("PREFECT_API_URL") == "":
+        return "no run is told to it: PREFECT_API_URL is set to nothing here"
+    found = Server.find(root)
+    if found is None or _plain(found.api) != server.api:
+        where = found.ui if found else "nowhere, since PREFECT_API_URL names a server that is away"
+        return (
+            f"but runs here are told to {where}; to have them there: "
+            f"export PREFECT_API_URL={server.api}"
+        )
+    return "every `dvc repro` here shows there as it runs"
+
+
+def _plain(api: str) -> str:
+    return api.replace("//localhost:", f"//{HOST}:")
 
 
 @contextlib.contextmanager

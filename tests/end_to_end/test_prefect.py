@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -94,15 +95,10 @@ def free_port() -> int:
         return int(place.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def site(
-    tiny_run: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    environ_of: Callable[[Path], dict[str, str]],
-) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("prefect") / "clone"
-    shutil.copytree(tiny_run, folder, symlinks=True)
-    environment = {**environ_of(folder), "PREFECT_HOME": str(folder / "no-profile")}
+@contextlib.contextmanager
+def served(folder: Path, environment: dict[str, str]) -> Iterator[Site]:
+    """`handpose ui` in this clone, whose runs are told to it."""
+    environment = {**environment, "PREFECT_HOME": str(folder / "no-profile")}
     del environment["PREFECT_API_URL"]
     port, begun = free_port(), time.monotonic()
     command = [sys.executable, "-m", "pipeline", "ui", "--port", str(port)]
@@ -116,6 +112,18 @@ def site(
     assert "stopped" in process.communicate(timeout=60)[0]
     assert not (folder / ".prefect" / "server.json").exists()
     assert not processes(folder, f"--port {port}"), "the server left a process behind"
+
+
+@pytest.fixture(scope="module")
+def site(
+    tiny_run: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    environ_of: Callable[[Path], dict[str, str]],
+) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("prefect") / "clone"
+    shutil.copytree(tiny_run, folder, symlinks=True)
+    with served(folder, environ_of(folder)) as site:
+        yield site
 
 
 def processes(folder: Path, text: str) -> list[int]:
@@ -274,6 +282,41 @@ def test_a_killed_plain_dvc_never_shows_as_completed(site: Site) -> None:
     finally:
         process.kill()
         site.run("handpose", "run", "-S", "pretrain.epochs=1", "-S", "pretrain.threads=0")
+
+
+def test_ctrl_c_shows_as_cancelled(site: Site) -> None:
+    process = site.start("handpose", "run", *LONG, start_new_session=True)
+    try:
+        in_training(site)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        told, _ = process.communicate(timeout=60)
+        assert process.returncode == 128 + signal.SIGINT, told
+        assert told.strip().endswith("Cancelled: stopped by SIGINT")
+        assert "Traceback" not in told
+        none_left(site)
+        run = site.ended()
+        assert run["state_type"] == "CANCELLED"
+        wait_for(lambda: site.tasks(run)["pretrain"]["state_type"] == "CANCELLED")
+    finally:
+        process.kill()
+        site.run("handpose", "run", "-S", "pretrain.epochs=1", "-S", "pretrain.threads=0")
+
+
+def test_a_server_that_goes_away_stops_no_run(
+    tiny_run: Path, tmp_path: Path, environ_of: Callable[[Path], dict[str, str]]
+) -> None:
+    folder = tmp_path / "clone"
+    shutil.copytree(tiny_run, folder, symlinks=True)
+    with served(folder, environ_of(folder)) as site:
+        process = site.start("handpose", "run", "-S", "evaluate.bootstrap=80")
+        assert process.stdout is not None
+        begun = next(line for line in process.stdout if "Running stage 'evaluate'" in line)
+    told = begun + process.communicate(timeout=120)[0]
+    assert process.returncode == 0, told
+    assert told.count("does not answer") >= 1
+    assert "prefect: the server was not told how it ended" in told
+    assert told.strip().endswith("Completed: 1 ran, 7 cached")
+    assert "Traceback" not in told
 
 
 def test_the_flow_is_served_on_a_schedule_and_started_from_outside(site: Site) -> None:

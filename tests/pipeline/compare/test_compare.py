@@ -156,6 +156,12 @@ def test_the_picture_has_an_arrow_per_gesture(clone: Clone) -> None:
         compare(clone.root, "HEAD", picture=out.with_suffix(".xyz"))
 
 
+def test_an_experiment_is_found_by_its_name(clone: Clone) -> None:
+    clone.run("git", "update-ref", "refs/exps/ab/cdef0123/seed-1", "HEAD")
+    text = "\n".join(compare(clone.root, "seed-1"))
+    assert text.startswith("From seed-1 to the workspace, on 60 test images")
+
+
 def test_revisions_without_results_are_told_with_the_remedy(clone: Clone) -> None:
     with pytest.raises(KeptError, match=r"git knows no revision 'nope'"):
         compare(clone.root, "nope")

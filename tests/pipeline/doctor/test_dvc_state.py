@@ -88,6 +88,13 @@ def test_checkpoints_that_wait_are_listed_with_age_and_remedy(clone: Path) -> No
     (found,) = doctor_dvc.work(clone)
     assert "3 MB, 2.0 h old" in found.text
     assert f"rm -r {path.parent}" in found.text
+    assert "dvc repro resumes it" in found.text
+    path.with_name("finished").write_text("0123abcd")
+    (found,) = doctor_dvc.work(clone)
+    assert "dvc repro resumes it" in found.text, "nothing has recorded its results"
+    (clone / "dvc.lock").write_text("outs: [{path: models/pretrain/model.json, md5: 0123abcd}]")
+    (found,) = doctor_dvc.work(clone)
+    assert "its results are in dvc.lock, and the stage's next training removes it" in found.text
 
 
 def test_a_plots_template_that_is_gone_fails(clone: Path) -> None:

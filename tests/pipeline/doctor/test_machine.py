@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.doctor import machine as doctor_machine
+from pipeline.live.server import Server
 from tests.pipeline.conftest import FakePrefect
 
 ROOT = Path(__file__).parents[3]
@@ -73,10 +74,19 @@ def test_somebody_else_on_the_port_is_a_note(mute: str, monkeypatch: pytest.Monk
     assert "is no Prefect server" in found.text
 
 
-def test_no_server_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server_is_fine_and_a_named_one_that_is_away_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     (found,) = doctor_machine.prefect(ROOT)
-    assert found.state == "ok"
+    assert (found.state, "nobody answers at http://127.0.0.1:9/api" in found.text) == ("note", True)
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    (found,) = doctor_machine.prefect(ROOT)
+    assert (found.state, "is set to nothing" in found.text) == ("note", True)
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.setattr(Server, "find", lambda _: None)
+    (found,) = doctor_machine.prefect(ROOT)
+    assert (found.state, "port 4200 is free" in found.text) == ("ok", True)
 
 
 def test_a_driver_that_torch_cannot_use_fails(

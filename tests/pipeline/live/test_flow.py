@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.dag import Stage
-from pipeline.live.flow import FlowError, Teller, start
+from pipeline.live.flow import FlowError, Teller, serve, start
 from pipeline.live.flow_run import FlowRun
 from pipeline.live.server import Server
 from pipeline.overrides import OverrideError
@@ -89,3 +89,27 @@ def test_without_a_server_the_remedy_is_told(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     assert main([command]) == 2
     assert "handpose ui" in capsys.readouterr().err
+
+
+def test_what_is_no_schedule_or_no_number_of_retries_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for cron in ("bogus", "99 3 * * *"):
+        with pytest.raises(FlowError, match=r"is no schedule; expected .*0 3 \* \* \*"):
+            serve([], cron)
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "--retries", "-1"])
+    assert stop.value.code == 2
+    assert "argument --retries: -1 is less than 0" in capsys.readouterr().err
+
+
+def test_a_reader_that_is_gone_stops_no_run(
+    prefect: Any, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", gone)
+    teller.line("Running stage 'a':")
+    assert teller.summary() == "1 ran"
+    assert prefect.logs[-1]["message"] == "Running stage 'a':"

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import json
+import shutil
 import socket
 import threading
 import urllib.error
@@ -14,6 +17,8 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.live import ui
 from pipeline.live.server import OWN
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -52,12 +57,18 @@ def test_nothing_can_be_written(pages: tuple[str, Path]) -> None:
         urllib.request.urlopen(request, timeout=5)
 
 
+def port_of(prefect: Any) -> int:
+    return int(prefect.api.split(":")[2].split("/")[0])
+
+
 def test_a_port_taken_by_something_else_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
     monkeypatch.chdir(tmp_path)
     try:
         assert main(["ui", "--port", str(server.server_port)]) == 2
@@ -73,8 +84,55 @@ def test_a_port_taken_by_something_else_is_told(
 def test_a_prefect_server_that_runs_already_is_named(
     tmp_path: Path, prefect: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ui.serve(tmp_path, int(prefect.api.split(":")[2].split("/")[0]), print)
+    ui.serve(tmp_path, port_of(prefect), print)
     assert "runs at http://127.0.0.1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("", "no run is told to it: PREFECT_API_URL is set to nothing here"),
+        ("http://127.0.0.1:9/api", "told to nowhere, since PREFECT_API_URL names a server that is"),
+        ("http://localhost:{port}/api", "every `dvc repro` here shows there"),
+    ],
+)
+def test_whether_runs_here_show_there_is_told(
+    tmp_path: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch, named: str, told: str
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", named.format(port=port_of(prefect)))
+    lines: list[str] = []
+    ui.serve(tmp_path, port_of(prefect), lines.append)
+    assert told in lines[0]
+
+
+def test_a_clone_whose_own_server_is_another_is_told(
+    tmp_path: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as other:
+        own = f"http://127.0.0.1:{other.getsockname()[1]}"
+        (tmp_path / OWN).parent.mkdir()
+        (tmp_path / OWN).write_text(json.dumps({"api": f"{own}/api"}))
+        lines: list[str] = []
+        ui.serve(tmp_path, port_of(prefect), lines.append)
+    assert f"but runs here are told to {own}; to have them there: export PREFECT_API_" in lines[0]
+
+
+def test_away_from_a_clone_there_is_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["ui"]) == 2
+    assert "run this in the folder of the clone" in capsys.readouterr().err
+    assert not (tmp_path / ".prefect").exists()
+
+
+@pytest.mark.parametrize("port", ["0", "-5", "65535", "99999"])
+def test_a_port_that_cannot_be_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["ui", "--port", port])
+    assert stop.value.code == 2
+    assert f"argument --port: {port} is " in capsys.readouterr().err
 
 
 def test_a_server_that_does_not_come_up_is_told_with_its_last_line(
