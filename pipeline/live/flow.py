@@ -19,10 +19,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import httpx
-import pydantic
 from prefect import flow
 from prefect.client.schemas.objects import State as PrefectState
 from prefect.client.schemas.schedules import CronSchedule
@@ -69,7 +68,7 @@ def _name() -> str:
 def repro(
     targets: list[str] | None = None,
     overrides: list[str] | None = None,
-    retries: Annotated[int, pydantic.Field(ge=0)] = 0,
+    retries: int = 0,
 ) -> PrefectState:
     """Bring results up to date by one `dvc repro`.
 
