@@ -11,160 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from handpose.errors import HandPoseError
-
-
-def describe(args: argparse.Namespace) -> None:
-    """Print the resolved architecture, loss weights and schedules."""
-    from pipeline.describe import description
-
-    print(description(args.params))
-
-
-def gestures(args: argparse.Namespace) -> None:
-    """Draw every gesture from two views on one sheet."""
-    from handpose.data.contact_sheet import contact_sheet
-    from handpose.hand.mano import Mano
-    from stages.params import load_params
-
-    contact_sheet(Mano.load(load_params(args.params).hand.mano), args.out)
-    print(f"wrote {args.out}")
-
-
-def labels_check(args: argparse.Namespace) -> None:
-    """Read the gesture map; every fault is told with its line and remedy."""
-    from handpose.gestures import GestureTable
-    from stages.params import load_params
-
-    print(GestureTable.read(Path(load_params(args.params).label.map)).summary())
-
-
-def configure(args: argparse.Namespace) -> None:
-    """Write a profile's values into params.yaml."""
-    from pipeline.profiles import configure as lay
-    from stages.params import load_params
-
-    changed = lay(args.profile, args.params, data_root=args.data_root, mano=args.mano)
-    load_params(args.params)
-    print("\n".join(changed) or f"{args.params} already has every value of {args.profile}")
-
-
-def ui(args: argparse.Namespace) -> None:
-    """Run a Prefect server for this clone."""
-    from pipeline.dag import read_dag
-    from pipeline.live.ui import serve
-
-    read_dag(Path.cwd())  # elsewhere nobody would find the server
-    serve(Path.cwd(), args.port, lambda line: print(line, flush=True))
-
-
-def run(args: argparse.Namespace) -> int:
-    """One `dvc repro` as a Prefect flow."""
-    from pipeline.live.server import Server
-
-    Server.need(Path.cwd())
-    from pipeline.live.flow import start  # reads the settings that `need` made
-
-    return start(args.targets, args.set, args.retries)
-
-
-def serve(args: argparse.Namespace) -> None:
-    """Let the UI, or a schedule, start that flow."""
-    from pipeline.live.server import Server
-
-    Server.need(Path.cwd())
-    from pipeline.live.flow import serve as serve_flow
-
-    serve_flow(args.targets, args.cron)
-
-
-def mano_import(args: argparse.Namespace) -> None:
-    """Read the official MANO pickles, check and repair them, and write plain files."""
-    from pipeline.mano import import_mano
-
-    print("\n".join(import_mano(args.source, args.out)))
-
-
-def data_verify(args: argparse.Namespace) -> int:
-    """Is the download whole? 2 if something is to be mended."""
-    from pipeline.data.verify import check
-    from stages.params import load_params
-
-    each = None if args.all else args.sample
-    return check(
-        load_params(args.params), args.root, each=each, say=lambda line: print(line, flush=True)
-    )
-
-
-def data_inspect(args: argparse.Namespace) -> None:
-    """Draw a batch as the network gets it, and tell how well batches are mixed."""
-    from pipeline.data.inspect import inspect
-    from stages.params import load_params
-
-    lines = inspect(
-        load_params(args.params),
-        stage=args.stage,
-        split=args.split,
-        batch=args.batch,
-        augmented=args.augmented,
-        out=args.out,
-    )
-    print("\n".join(lines))
-
-
-def data_rejects(args: argparse.Namespace) -> None:
-    """Count the annotations that are not used, and draw one of each kind."""
-    from pipeline.data.rejects import rejects
-    from stages.params import load_params
-
-    print("\n".join(rejects(load_params(args.params), args.out)))
-
-
-def remote_add(args: argparse.Namespace) -> None:
-    """Check a remote, and write it down if it works."""
-    from pipeline.remote.remote import Personal, add
-
-    for line in add(
-        args.name,
-        args.url,
-        root=Path.cwd(),
-        personal=Personal(args.user, args.keyfile, args.profile),
-        port=args.port,
-        endpoint=args.endpoint_url,
-        known_hosts=args.known_hosts,
-        default=args.default,
-    ):
-        print(line)
-
-
-def remote_check(args: argparse.Namespace) -> None:
-    """Probe a remote that is configured."""
-    from pipeline.remote.remote import check
-
-    for line in check(args.name, root=Path.cwd(), deep=args.deep):
-        print(line, flush=True)
-
-
-def doctor(args: argparse.Namespace) -> int:
-    """One line for each thing that a run needs."""
-    from pipeline.doctor.doctor import examine
-
-    return examine(Path.cwd(), cache=args.cache)
-
-
-def plan(args: argparse.Namespace) -> int:
-    """What `dvc repro` would do, and why; 2 if it would stop at a fault."""
-    from pipeline.plan.plan import plan as planned
-
-    found = planned(Path.cwd(), args.targets)
-    print("\n".join(found.lines))
-    return 2 if found.stops else 0
-
-
-def compare(args: argparse.Namespace) -> None:
-    """What moved since a git revision's results."""
-    from pipeline.compare.compare import compare as compared
-
-    print("\n".join(compared(Path.cwd(), args.rev, whole=args.all, picture=args.out)))
+from pipeline import actions as does
 
 
 def parser() -> argparse.ArgumentParser:
@@ -176,33 +23,33 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("describe", help="print networks, losses and schedules")
-    command.set_defaults(run=describe)
+    command.set_defaults(run=does.describe)
 
     command = commands.add_parser("gestures", help="draw every gesture from two views")
     command.add_argument("--out", type=Path, default=Path("results/gestures.png"))
-    command.set_defaults(run=gestures)
+    command.set_defaults(run=does.gestures)
 
     labels = commands.add_parser("labels", help="the gesture map").add_subparsers(
         required=True, metavar="ACTION"
     )
     command = labels.add_parser("check", help="check labels/gesture_map.csv")
-    command.set_defaults(run=labels_check)
+    command.set_defaults(run=does.labels_check)
 
     command = commands.add_parser("configure", help="write a profile's values into params.yaml")
     command.add_argument("--profile", required=True, help="interhand26m, demo (default) or tiny")
     command.add_argument("--data-root", type=Path, help="an InterHand2.6M download")
     command.add_argument("--mano", type=Path, help="folder with MANO_RIGHT.npz")
-    command.set_defaults(run=configure)
+    command.set_defaults(run=does.configure)
 
     command = commands.add_parser("plan", help="what dvc repro would run, and why")
     command.add_argument("targets", nargs="*", metavar="STAGE", help="default: every stage")
-    command.set_defaults(run=plan)
+    command.set_defaults(run=does.plan)
 
     command = commands.add_parser("compare", help="what moved since another revision's results")
     command.add_argument("rev", nargs="?", default="HEAD", help="default: %(default)s")
     command.add_argument("--all", action="store_true", help="every gesture, moved or not")
     command.add_argument("--out", type=Path, help="a picture too: FILE.png")
-    command.set_defaults(run=compare)
+    command.set_defaults(run=does.compare)
 
     _prefect(commands)
 
@@ -212,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     command = mano.add_parser("import", help="read the official MANO_RIGHT.pkl and MANO_LEFT.pkl")
     command.add_argument("source", type=Path, help="a pickle, or the unpacked download")
     command.add_argument("--out", type=Path, help="default: beside the pickles")
-    command.set_defaults(run=mano_import)
+    command.set_defaults(run=does.mano_import)
 
     _data(commands.add_parser("data", help="is the download whole, what does training see"))
 
@@ -224,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
         description="One line a check: ok, note, or FAIL with the remedy. Exit code 2 on a FAIL.",
     )
     command.add_argument("--cache", action="store_true", help="hash every object of DVC's cache")
-    command.set_defaults(run=doctor)
+    command.set_defaults(run=does.doctor)
     return top
 
 
@@ -237,7 +84,7 @@ def _prefect(commands: Any) -> None:
         default=4200,
         help="default: %(default)s",
     )
-    command.set_defaults(run=ui)
+    command.set_defaults(run=does.ui)
 
     command = commands.add_parser("run", help="one dvc repro as a Prefect flow")
     command.add_argument("targets", nargs="*", metavar="STAGE", help="default: all")
@@ -252,12 +99,12 @@ def _prefect(commands: Any) -> None:
     command.add_argument(
         "--retries", type=_from(0), default=0, help="of a failed run, which goes on"
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=does.run)
 
     command = commands.add_parser("serve", help="start that flow from the UI, or on a schedule")
     command.add_argument("targets", nargs="*", metavar="STAGE", help="default: all")
     command.add_argument("--cron", help='such as "0 3 * * *": every night at three')
-    command.set_defaults(run=serve)
+    command.set_defaults(run=does.serve)
 
 
 def _from(lowest: int, highest: int | None = None) -> Callable[[str], int]:
@@ -290,7 +137,7 @@ def _data(data: argparse.ArgumentParser) -> None:
         help="photos opened of every camera folder",
     )
     command.add_argument("--all", action="store_true", help="open every photo")
-    command.set_defaults(run=data_verify)
+    command.set_defaults(run=does.data_verify)
 
     command = actions.add_parser("inspect", help="draw what the loader feeds the network")
     command.add_argument("--split", default="train", help="default: %(default)s")
@@ -302,11 +149,11 @@ def _data(data: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--augmented", action=argparse.BooleanOptionalAction, default=True, help="of train"
     )
-    command.set_defaults(run=data_inspect)
+    command.set_defaults(run=does.data_inspect)
 
     command = actions.add_parser("rejects", help="draw one of each kind of unused annotation")
     command.add_argument("--out", type=Path, default=Path("work/rejects.png"))
-    command.set_defaults(run=data_rejects)
+    command.set_defaults(run=does.data_rejects)
 
 
 def _remote(remote: argparse.ArgumentParser) -> None:
@@ -322,12 +169,12 @@ def _remote(remote: argparse.ArgumentParser) -> None:
     command.add_argument("--endpoint-url", help="S3: address of a server that is not AWS")
     command.add_argument("--profile", help="S3: section of ~/.aws/credentials")
     command.add_argument("--default", action="store_true", help="dvc push and pull take this one")
-    command.set_defaults(run=remote_add)
+    command.set_defaults(run=does.remote_add)
 
     command = actions.add_parser("check", help="write, read back and delete a tiny object")
     command.add_argument("name", nargs="?", help="default: the default remote")
     command.add_argument("--deep", action="store_true", help="read and hash every object there")
-    command.set_defaults(run=remote_check)
+    command.set_defaults(run=does.remote_check)
 
 
 def main(argv: list[str] | None = None) -> int:

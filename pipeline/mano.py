@@ -109,5 +109,5 @@ def _write_both(
 
 def _write(path: Path, arrays: dict[str, NDArray[Any]]) -> str:
     with atomic_file(path) as partial, partial.open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
+        np.savez(stream, allow_pickle=False, **arrays)
     return f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)"

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from pipeline import __main__ as line
+from pipeline import actions
 
 
 def fails_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
     def run(_: argparse.Namespace) -> None:
         raise error
 
-    monkeypatch.setattr(line, "describe", run)
+    monkeypatch.setattr(actions, "describe", run)
     return line.main(["describe"])
 
 
