@@ -21,11 +21,11 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from bench.measure import cpu, medians, one_thread, peak_mb, table
+from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
+from handpose.evaluation.protocols import Prediction, Truth, score
 from handpose.hand.camera import project
 from handpose.hand.mano import Mano
-from handpose.hand.stand_in import build
-from handpose.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
-from handpose.protocols import Prediction, Truth, score
+from handpose.synthetic.stand_in import build
 
 JOINTS = 21
 CHUNK = 2048

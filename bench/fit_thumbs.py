@@ -1,4 +1,4 @@
-"""Fits the peaks of `handpose/data/gesture_poses.csv` so that what should touch touches.
+"""Fits the peaks of `handpose/synthetic/gesture_poses.csv` so that what should touch touches.
 
     python -m bench.fit_thumbs data/mano            # prints each row before and after
     python -m bench.fit_thumbs data/mano --write fist
@@ -23,7 +23,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from handpose.hand.articulation import (
+from handpose.hand.mano import Mano
+from handpose.hand.rotation import axis_angle_to_matrix
+from handpose.hand.skeleton import FROM_MANO_AND_TIPS, MANO_JOINTS, inverse
+from handpose.synthetic.articulation import (
     ANGLES,
     COLUMNS,
     DIGITS,
@@ -32,9 +35,6 @@ from handpose.hand.articulation import (
     GesturePose,
     read_gesture_poses,
 )
-from handpose.hand.mano import Mano
-from handpose.hand.rotation import axis_angle_to_matrix
-from handpose.hand.skeleton import FROM_MANO_AND_TIPS, MANO_JOINTS, inverse
 
 Array = NDArray[np.floating[Any]]
 Ids = NDArray[np.intp]
@@ -241,7 +241,7 @@ def main() -> None:
             changed[pose.gesture] = _cells(Fit(flesh, pose).angles())
             print(f"{pose.gesture}\n  {_cells(pose.angles)}\n  {changed[pose.gesture]}")
     if args.write:
-        table = Path(str(resources.files("handpose.data") / "gesture_poses.csv"))
+        table = Path(str(resources.files("handpose.synthetic") / "gesture_poses.csv"))
         rows = list(csv.DictReader(table.read_text("utf-8").splitlines()))
         lines = [COLUMNS, *((r | changed.get(r["gesture"], {})).values() for r in rows)]
         table.write_text("".join(",".join(line) + "\n" for line in lines), "utf-8")

@@ -40,10 +40,10 @@ from handpose.data import lossless
 from handpose.data.augment import Augmentation
 from handpose.data.crop import affine, square
 from handpose.data.loading import Loading
+from handpose.data.records import ClassIds
 from handpose.data.shards import Index, Shards
-from handpose.data.stored import ClassIds
 from stages.params import Shard
-from stages.tars import Task, write
+from stages.sharding.tars import Task, write
 
 VIEW = SHARD.view_px
 BATCH = 64

@@ -35,8 +35,8 @@ from bench.photos import samples, write_photos
 from handpose.data import lossless
 from handpose.data.crop import Square, affine, square
 from stages.params import Shard
-from stages.tars import Task, write
-from stages.workers import in_order
+from stages.sharding.tars import Task, write
+from stages.sharding.workers import in_order
 
 SHARD = Shard(
     box_scale=1.4,

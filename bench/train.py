@@ -38,11 +38,11 @@ from bench.photos import samples, write_photos
 from bench.shard import SHARD
 from handpose.data.loading import Loading
 from handpose.data.shards import Shards
-from handpose.fit import Objective, Recipe, Run, gradient_step
-from handpose.gesture_model import build_gesture_net
-from handpose.losses import gesture_loss
-from handpose.parallel import ALONE
+from handpose.distributed import ALONE
 from handpose.sample import GestureOutput, HandBatch
+from handpose.training.fit import Objective, Recipe, Run, gradient_step
+from handpose.training.gesture_model import build_gesture_net
+from handpose.training.losses import gesture_loss
 from stages.params import load_params
 from stages.pretrain import forward
 

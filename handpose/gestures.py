@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handpose.errors import HandPoseError
-from handpose.gesture_rows import LEVELS, OTHER_HAND, Fault, GestureRow, Level, parse
+from handpose.gesture_map import LEVELS, OTHER_HAND, Fault, GestureRow, Level, parse
 
 
 class GestureTableError(HandPoseError):

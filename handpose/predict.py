@@ -23,9 +23,9 @@ from handpose.errors import HandPoseError
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
 from handpose.nets.pose_net import PoseNet
-from handpose.pose_model import load_pose_net
 from handpose.sample import PoseOutput
-from handpose.trained import ModelRecord, read_record
+from handpose.training.model_io import ModelRecord, read_record
+from handpose.training.pose_model import load_pose_net
 
 
 class PredictError(HandPoseError):

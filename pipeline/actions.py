@@ -11,15 +11,15 @@ from pathlib import Path
 
 def describe(args: argparse.Namespace) -> None:
     """Print the resolved architecture, loss weights and schedules."""
-    from pipeline.describe import description
+    from pipeline.describe.describe import description
 
     print(description(args.params))
 
 
 def gestures(args: argparse.Namespace) -> None:
     """Draw every gesture from two views on one sheet."""
-    from handpose.data.contact_sheet import contact_sheet
     from handpose.hand.mano import Mano
+    from handpose.synthetic.gallery import contact_sheet
     from stages.params import load_params
 
     contact_sheet(Mano.load(load_params(args.params).hand.mano), args.out)
@@ -36,7 +36,7 @@ def labels_check(args: argparse.Namespace) -> None:
 
 def configure(args: argparse.Namespace) -> None:
     """Write a profile's values into params.yaml."""
-    from pipeline.profiles import configure as lay
+    from pipeline.profiles.configure import configure as lay
 
     changed = lay(args.profile, args.params, data_root=args.data_root, mano=args.mano)
     print("\n".join(changed) or f"{args.params} already has every value of {args.profile}")
@@ -73,7 +73,7 @@ def serve(args: argparse.Namespace) -> None:
 
 def mano_import(args: argparse.Namespace) -> None:
     """Read the official MANO pickles, check and repair them, and write plain files."""
-    from pipeline.mano import import_mano
+    from pipeline.mano_import.mano_import import import_mano
 
     print("\n".join(import_mano(args.source, args.out)))
 

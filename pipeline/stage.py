@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipeline.door import Door, say
+from pipeline.runner.child_stage import Door, say
 
 STAGES = Path(__file__).parent.parent / "stages"
 
@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     stage = os.environ.get("DVC_STAGE")
     if stage is None or sys.platform != "linux":  # by hand, or where no process can be watched
         return door.watch()
-    from pipeline.command import Command  # while the door is on its way
     from pipeline.live.reporter import Reporter
+    from pipeline.runner.dvc_command import Command  # while the door is on its way
 
     command = Command.above(os.getpid())
     dvc = command.open() if command else None

@@ -19,17 +19,16 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from handpose import embedding
 from handpose.data.loading import Loading
-from handpose.device import prepare_device, told
-from handpose.gesture_model import build_gesture_net, load_gesture_net
+from handpose.evaluation import embedding
+from handpose.evaluation.scores import STAGE_1, UNTRAINED, Models, Scores, score_split
 from handpose.hand.mano import Mano
-from handpose.pose_model import load_pose_net
-from handpose.rng import seed
 from handpose.sample import UNLABELLED, HandBatch
-from handpose.scores import STAGE_1, UNTRAINED, Models, Scores, score_split
-from handpose.trained import ModelRecord, read_record
-from stages import figures, report, summary
+from handpose.training.device import prepare_device, told
+from handpose.training.gesture_model import build_gesture_net, load_gesture_net
+from handpose.training.model_io import ModelRecord, read_record
+from handpose.training.pose_model import load_pose_net
+from handpose.training.seeding import seed
 from stages.artifacts import (
     Progress,
     atomic_file,
@@ -39,18 +38,19 @@ from stages.artifacts import (
     write_json,
     write_manifest,
 )
-from stages.evaluation_data import Data, hands
-from stages.findings import Encoder, Evaluation, Run, Split
-from stages.params import Evaluate, Params, load_params
-from stages.places import LABELS, SYNTHETIC, is_at
-from stages.summary import FULL, RUNS, Intervals, Part
-from stages.tables import (
+from stages.evaluation import figures, report, summary
+from stages.evaluation.data import Data, hands
+from stages.evaluation.findings import Encoder, Evaluation, Run, Split
+from stages.evaluation.summary import FULL, RUNS, Intervals, Part
+from stages.evaluation.tables import (
     headline_json,
     metrics_json,
     write_predictions,
     write_rows,
     write_tables,
 )
+from stages.params import Evaluate, Params, load_params
+from stages.paths import LABELS, SYNTHETIC, is_at
 
 STAGE_1_MODEL = Path("models/pretrain")
 STAGE_2_MODELS = {run: Path("models/pose") / run for run in RUNS}

@@ -18,20 +18,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from handpose.data.camera_frame import RestWrist, seen, take
-from handpose.data.hand_join import read_split
-from handpose.data.hand_rows import HandRows
-from handpose.data.hand_view import UNKNOWN, Reject
-from handpose.data.interhand import OFFICIAL_SPLITS, annotation_file, official_splits
 from handpose.errors import HandPoseError
 from handpose.hand.mano import Mano
+from handpose.interhand.annotations import OFFICIAL_SPLITS, annotation_file, official_splits
+from handpose.interhand.camera_frame import RestWrist, seen, take
+from handpose.interhand.hand_annotation import UNKNOWN, Reject
+from handpose.interhand.hand_rows import HandRows
+from handpose.interhand.join import read_split
 from stages.artifacts import Progress, atomic_file, digest, run_door, write_json, write_manifest
-from stages.histogram import Histogram
+from stages.ingestion.histogram import Histogram
+from stages.ingestion.photo_check import check_photos
+from stages.ingestion.rejects import in_order, reasons, rejects_table, told, two_hands_table
+from stages.ingestion.samples import SamplesFile, samples_table, split_of, write_table
+from stages.ingestion.selection import select
 from stages.params import LABELLED_SPLITS, SPLITS, Ingest, load_params
-from stages.photo_check import check_photos
-from stages.rejects import in_order, reasons, rejects_table, told, two_hands_table
-from stages.samples import SamplesFile, samples_table, split_of, write_table
-from stages.selection import select
 
 OUT = Path("data/ingest")
 REJECTS = OUT / "rejects.parquet"

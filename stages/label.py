@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from handpose.errors import HandPoseError
-from handpose.gesture_rows import LEVELS, OTHER_HAND
+from handpose.gesture_map import LEVELS, OTHER_HAND
 from handpose.gestures import GestureTable
 from stages.artifacts import atomic_file, run_door, write_manifest
 from stages.params import LABELLED_SPLITS, SPLITS, load_params
-from stages.places import LABELS, MEMBERSHIP, SAMPLES
+from stages.paths import LABELS, MEMBERSHIP, SAMPLES
 
 OUT = Path("data/labels")
 

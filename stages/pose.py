@@ -19,29 +19,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from handpose.checkpoint import Checkpoint
-from handpose.curve import Row
-from handpose.device import prepare_device, told
+from handpose.distributed import ALONE, Ranks, joined
 from handpose.errors import HandPoseError
-from handpose.fit import fit
-from handpose.forward import outputs
-from handpose.gesture_model import GESTURE_KEYS, build_gesture_net, load_gesture_net
+from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix
-from handpose.losses import Count, pose_loss
-from handpose.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
 from handpose.nets.gesture_net import GestureNet
-from handpose.parallel import ALONE, Ranks, joined
-from handpose.pose_model import build_pose_net
-from handpose.rng import seed
 from handpose.sample import HandBatch, PoseOutput
-from handpose.trained import ModelRecord, read_record
+from handpose.training.checkpoint import Checkpoint
+from handpose.training.device import prepare_device, told
+from handpose.training.fit import fit
+from handpose.training.forward import outputs
+from handpose.training.gesture_model import GESTURE_KEYS, build_gesture_net, load_gesture_net
+from handpose.training.history import Row
+from handpose.training.losses import Count, pose_loss
+from handpose.training.model_io import ModelRecord, read_record
+from handpose.training.pose_model import build_pose_net
+from handpose.training.seeding import seed
 from stages.artifacts import digest, run_door
-from stages.finished import forget_recorded, mark_of
+from stages.fitting.checkpoint_gc import forget_recorded, mark_of
+from stages.fitting.launch import in_processes
+from stages.fitting.training import WORK, TrainingData, loading_on, teller, write_results
 from stages.params import Params, load_params
-from stages.places import LABELS
-from stages.processes import in_processes
-from stages.training import WORK, TrainingData, loading_on, teller, write_results
+from stages.paths import LABELS
 
 STAGE_1 = Path("models/pretrain")
 OUT = Path("models/pose")

@@ -16,22 +16,21 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from handpose.checkpoint import Checkpoint
-from handpose.curve import Row
-from handpose.device import prepare_device, told
-from handpose.fit import fit
-from handpose.forward import outputs
-from handpose.gesture_model import GESTURE_KEYS, build_gesture_net
-from handpose.losses import gesture_loss
-from handpose.parallel import ALONE, Ranks, joined
-from handpose.rng import seed
+from handpose.distributed import ALONE, Ranks, joined
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
-from handpose.schedules import fine_weight
+from handpose.training.checkpoint import Checkpoint
+from handpose.training.device import prepare_device, told
+from handpose.training.fit import fit
+from handpose.training.forward import outputs
+from handpose.training.gesture_model import GESTURE_KEYS, build_gesture_net
+from handpose.training.history import Row
+from handpose.training.losses import gesture_loss
+from handpose.training.schedules import fine_weight
+from handpose.training.seeding import seed
 from stages.artifacts import run_door
-from stages.finished import forget_recorded, mark_of
-from stages.params import Params, Pretrain, load_params
-from stages.processes import in_processes
-from stages.training import (
+from stages.fitting.checkpoint_gc import forget_recorded, mark_of
+from stages.fitting.launch import in_processes
+from stages.fitting.training import (
     WORK,
     TrainingData,
     TrainingDataError,
@@ -39,6 +38,7 @@ from stages.training import (
     teller,
     write_results,
 )
+from stages.params import Params, Pretrain, load_params
 
 OUT = Path("models/pretrain")
 

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from handpose.data.records import FIELDS, ORIGIN
 from handpose.data.shards import Index, ShardError, Tar
-from handpose.data.stored import FIELDS, ORIGIN
 from stages.artifacts import (
     Progress,
     atomic_file,
@@ -31,9 +31,9 @@ from stages.artifacts import (
     write_manifest,
 )
 from stages.params import SPLITS, Shard, load_params
-from stages.places import MEMBERSHIP, SAMPLES, SHARDS
-from stages.tars import Reject, Task, check_library, write
-from stages.workers import in_order
+from stages.paths import MEMBERSHIP, SAMPLES, SHARDS
+from stages.sharding.tars import Reject, Task, check_library, write
+from stages.sharding.workers import in_order
 
 SAMPLES_PER_WORKER = 5000
 """A process takes as long to start (it imports torch) as to cut this many crops."""

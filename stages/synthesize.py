@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 import cv2
 import torch
 
-from handpose.data.film import Studio
-from handpose.data.interhand import official_splits
-from handpose.data.interhand_writer import Instant, InterHandWriter, write_skeleton
-from handpose.data.synthetic import Capture, Recipe, Take, plan
-from handpose.hand.articulation import read_gesture_poses
 from handpose.hand.mano import Mano
-from handpose.hand.stand_in import write_stand_in
+from handpose.interhand.annotations import official_splits
+from handpose.synthetic.articulation import read_gesture_poses
+from handpose.synthetic.plan import Capture, Recipe, Take, plan
+from handpose.synthetic.sequence import Studio
+from handpose.synthetic.stand_in import write_stand_in
+from handpose.synthetic.writer import Instant, InterHandWriter, write_skeleton
 from stages.artifacts import (
     Progress,
     atomic_folder,
@@ -37,8 +37,8 @@ from stages.artifacts import (
     write_manifest,
 )
 from stages.params import Params, load_params
-from stages.places import STAND_IN, SYNTHETIC, is_at
-from stages.workers import in_order
+from stages.paths import STAND_IN, SYNTHETIC, is_at
+from stages.sharding.workers import in_order
 
 MANIFEST = Path("data/synthesize_manifest.json")
 
@@ -121,7 +121,7 @@ def _studio(recipe: Recipe, mano: Path) -> Studio:
 
 def _description(recipe: Recipe, mano: Path) -> dict[str, Any]:
     """What the data set says of itself."""
-    poses = resources.files("handpose.data") / "gesture_poses.csv"
+    poses = resources.files("handpose.synthetic") / "gesture_poses.csv"
     with resources.as_file(poses) as path:
         return {
             "what": WHAT,

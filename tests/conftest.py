@@ -35,7 +35,7 @@ def signals_of_a_terminal() -> None:
 @pytest.fixture(scope="session")
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the stand-in's MANO_RIGHT.npz and MANO_LEFT.npz."""
-    from handpose.hand.stand_in import write_stand_in
+    from handpose.synthetic.stand_in import write_stand_in
 
     folder = tmp_path_factory.mktemp("stand_in")
     write_stand_in(folder)

@@ -19,15 +19,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handpose.checkpoint import Checkpoint, CheckpointError
-from handpose.fit import Fitted, Objective, Recipe, fit
+from handpose.distributed import Group, Ranks, joined
 from handpose.hand.rotation import axis_angle_to_matrix
-from handpose.losses import gesture_loss, pose_loss
 from handpose.nets.backbone import Backbone
 from handpose.nets.gesture_net import GestureNet
-from handpose.parallel import Group, Ranks, joined
-from handpose.rng import seed
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
+from handpose.training.checkpoint import Checkpoint, CheckpointError
+from handpose.training.fit import Fitted, Objective, Recipe, fit
+from handpose.training.losses import gesture_loss, pose_loss
+from handpose.training.seeding import seed
 from tests.toy_batch import toy_batch
 
 EPOCHS, STEPS, BATCH = 2, 4, 5  # which two processes share unevenly

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from handpose.gesture_model import GESTURE_KEYS
+from handpose.training.gesture_model import GESTURE_KEYS
 from pipeline.imports import ROOT, closure, code_deps, imported, is_code
 from pipeline.stage import doors
 
@@ -56,7 +56,7 @@ def test_pipeline_runs_stages_through_dvc_and_never_imports_a_door() -> None:
 
 
 def test_nets_and_losses_meet_in_sample_only() -> None:
-    losses = Path("handpose/losses.py")
+    losses = Path("handpose/training/losses.py")
     nets = {file for file in MODULES if file.parts[:2] == ("handpose", "nets")}
     assert not closure(losses) & nets
     assert all(losses not in closure(file) for file in nets)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from handpose.gesture_rows import COLUMNS, LEVELS, OTHER_HAND, GestureRow, Level
+from handpose.gesture_map import COLUMNS, LEVELS, OTHER_HAND, GestureRow, Level
 from handpose.gestures import GestureTable, GestureTableError
 
 MAP = Path(__file__).parents[1] / "labels" / "gesture_map.csv"

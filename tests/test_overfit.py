@@ -9,12 +9,12 @@ from torch import Tensor
 
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix
-from handpose.losses import pose_loss
 from handpose.nets.backbone import Backbone
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch
-from handpose.schedules import one_cycle
+from handpose.training.losses import pose_loss
+from handpose.training.schedules import one_cycle
 from stages.params import load_params
 
 STEPS = 100

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from handpose.gesture_model import build_gesture_net
 from handpose.hand.mano import Mano
-from handpose.pose_model import build_pose_net
 from handpose.predict import PredictError, Predictor
-from handpose.trained import ModelRecord, save_model
+from handpose.training.gesture_model import build_gesture_net
+from handpose.training.model_io import ModelRecord, save_model
+from handpose.training.pose_model import build_pose_net
 from stages.params import load_params
 
 PX = 64

@@ -6,9 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from handpose.data.camera_frame import NO_FIT, HandsInCamera, HandsInWorld, RestWrist, seen, take
-from handpose.data.hand_view import Reject, View
-from handpose.data.interhand import FLAGS, Camera, Fit, Instant
+from handpose.interhand.annotations import FLAGS, Camera, Fit, Instant
+from handpose.interhand.camera_frame import (
+    NO_FIT,
+    HandsInCamera,
+    HandsInWorld,
+    RestWrist,
+    seen,
+    take,
+)
+from handpose.interhand.hand_annotation import Reject, View
 
 
 def into_camera(

@@ -17,8 +17,8 @@ from typing import TypeVar
 
 import torch
 
+from handpose.data.preprocess import View
 from handpose.data.tar import Stored
-from handpose.data.view import View
 from handpose.sample import HandBatch
 
 Task = TypeVar("Task")

@@ -21,11 +21,11 @@ import webdataset as wds
 from handpose.data import tar
 from handpose.data.augment import Augmentation
 from handpose.data.loading import HERE, Loading
-from handpose.data.stored import ClassIds, encode_labels
+from handpose.data.preprocess import View
+from handpose.data.records import ClassIds, encode_labels
 from handpose.data.tar import Stored
-from handpose.data.view import View
+from handpose.distributed import ALONE, Ranks
 from handpose.errors import HandPoseError
-from handpose.parallel import ALONE, Ranks
 from handpose.sample import HandBatch
 
 SHUFFLE_BUFFER = 10_000

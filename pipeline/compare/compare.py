@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from handpose.data.tiles import require_png
-from handpose.statistics import Estimate
-from pipeline.compare.kept import (
+from handpose.evaluation.statistics import Estimate
+from handpose.evaluation.tiles import require_png
+from pipeline.compare.paired import ACCURACIES, ERRORS, SCRATCH, Change, Pairs
+from pipeline.compare.snapshot import (
     KEEP,
     LABELS,
     PREDICTIONS,
@@ -20,7 +21,6 @@ from pipeline.compare.kept import (
     at_revision,
     in_workspace,
 )
-from pipeline.compare.paired import ACCURACIES, ERRORS, SCRATCH, Change, Pairs
 from stages.params import load_params
 
 METRICS = Path("results/metrics.json")
@@ -57,7 +57,7 @@ def compare(root: Path, rev: str, *, whole: bool = False, picture: Path | None =
         lines += [*_headline(pairs), "", *_protocols(root)]
         lines += [*_gestures(pairs, set(moved), whole), "", *_limits(pairs)]
         if picture is not None:
-            from pipeline.compare.arrows import arrows  # matplotlib takes a while
+            from pipeline.compare.arrow_plot import arrows  # matplotlib takes a while
 
             picture.parent.mkdir(parents=True, exist_ok=True)
             arrows(pairs, before.name, after.name).savefig(picture)

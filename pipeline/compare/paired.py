@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from handpose import statistics
-from handpose.statistics import Comparison
+from handpose.evaluation import statistics
+from handpose.evaluation.statistics import Comparison
 
 IDENTITY = ("subject", "capture", "seq_name", "camera", "frame", "is_left")
 """What makes a sample the same one; its id is a place in a list, which may have changed."""

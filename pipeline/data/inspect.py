@@ -15,19 +15,19 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from handpose import draw
 from handpose.data.augment import Augmentation
-from handpose.data.mixing import mixing
+from handpose.data.records import read_labels
 from handpose.data.shards import Shards
-from handpose.data.stored import read_labels
-from handpose.data.tiles import Tile, draw_page
 from handpose.errors import HandPoseError
+from handpose.evaluation import draw
+from handpose.evaluation.tiles import Tile, draw_page
 from handpose.hand.camera import project
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import WRIST
 from handpose.sample import HandBatch
+from pipeline.data.mixing import mixing
 from stages.params import Params
-from stages.places import LABELS, MEMBERSHIP, SAMPLES, SHARDS
+from stages.paths import LABELS, MEMBERSHIP, SAMPLES, SHARDS
 
 BATCHES = 20
 """Batches whose mixing is measured; the first one is drawn."""

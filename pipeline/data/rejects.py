@@ -18,10 +18,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from handpose.data.interhand import OFFICIAL_SPLITS
 from handpose.data.photo import END_OF_IMAGE
-from handpose.data.tiles import Tile, draw_page
 from handpose.errors import HandPoseError
+from handpose.evaluation.tiles import Tile, draw_page
+from handpose.interhand.annotations import OFFICIAL_SPLITS
 from stages.params import Params
 
 REJECTS = Path("data/ingest/rejects.parquet")

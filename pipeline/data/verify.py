@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from handpose.data.check_annotations import Asked
-from handpose.data.check_photos import Step
-from handpose.data.verify import verify
 from handpose.gestures import GestureTable
+from handpose.interhand.verify.check_annotations import Asked
+from handpose.interhand.verify.check_photos import Step
+from handpose.interhand.verify.verify import verify
 from stages.artifacts import Progress
 from stages.params import Params
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.dag import read_dag
 from pipeline.doctor.finding import Finding
-from pipeline.owners import is_stand_in, is_synthetic, stage_of
+from pipeline.licence_guard import is_stand_in, is_synthetic, stage_of
 from stages.params import load_params
 
 MANO_FILES = ("mano_right.npz", "mano_left.npz", "mano_right.pkl", "mano_left.pkl")

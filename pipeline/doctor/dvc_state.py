@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from handpose.checkpoint import MARK
+from handpose.training.checkpoint import MARK
 from pipeline.dag import read_dag
 from pipeline.doctor.finding import Finding
 from pipeline.remote.objects import check_cache, results_of
-from stages.finished import DVC_LOCK, is_recorded
+from stages.fitting.checkpoint_gc import DVC_LOCK, is_recorded
 
 
 def stages(root: Path) -> Iterator[Finding]:

@@ -30,14 +30,14 @@ from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from handpose.errors import HandPoseError
-from pipeline.child import die_with_me
-from pipeline.command import Command
 from pipeline.dag import read_dag
 from pipeline.live import watcher
 from pipeline.live.flow_run import FLOW, FlowRun, State
 from pipeline.live.reporter import ATTACH
 from pipeline.live.server import Server, ServerError
-from pipeline.overrides import override
+from pipeline.profiles.overrides import override
+from pipeline.runner.child import die_with_me
+from pipeline.runner.dvc_command import Command
 
 UNCHANGED = re.compile(r"Stage '([^']+)' didn't change, skipping")
 RESTORED = re.compile(r"Stage '([^']+)' is cached - skipping run, checking out outputs")

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.command import Command
 from pipeline.dag import DagError, read_dag
 from pipeline.live.flow_run import FlowRun, State
 from pipeline.live.server import Server, ServerError
+from pipeline.runner.dvc_command import Command
 
 ATTACH = "HANDPOSE_FLOW_RUN"
 """Environment variable in which `handpose run` names the flow run that its stages belong to."""
@@ -31,7 +31,7 @@ PATIENCE_S = 5.0
 MOST_LINES = 5000  # that wait while the server is away; the oldest go first
 
 PROGRESS = re.compile(r"(\d+)/(\d+)[^,/]*, ([^,]*/s), (\d+) s left")
-"""In a door's lines, as `stages.artifacts.Progress` and `handpose.fit.Pace` write them."""
+"""In a door's lines, as `stages.artifacts.Progress` and `handpose.training.fit.Pace` write them."""
 
 SHOWN = {
     "results/summary.txt": "markdown",

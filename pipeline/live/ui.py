@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from handpose.errors import HandPoseError
-from pipeline.child import die_with_me
 from pipeline.live.server import OWN, QUIET, Server
+from pipeline.runner.child import die_with_me
 
 HOST = "127.0.0.1"
 READY_S = 120.0

@@ -18,10 +18,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.command import Command
 from pipeline.dag import read_dag
 from pipeline.live.flow_run import FINAL, FlowRun, Kind, State
 from pipeline.live.server import Server, ServerError
+from pipeline.runner.dvc_command import Command
 
 WORST: tuple[Kind, ...] = ("FAILED", "CRASHED", "CANCELLED")
 """Of the stages' states, the first of these that is met is that of the run."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from handpose.errors import HandPoseError
 from pipeline.plan.dvc_stage import Change, Version
 from pipeline.plan.forecast import Fate, Forecast, forecast
-from pipeline.plan.past import changed_lines
+from pipeline.plan.git_diff import changed_lines
 
 SIGNS = {Fate.UNCHANGED: "=", Fate.RESTORED: "<", Fate.RUNS: ">", Fate.STOPS: "!"}
 MOST_CHANGES = 6

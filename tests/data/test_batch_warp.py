@@ -13,9 +13,9 @@ from torch import Tensor
 
 from handpose.data.augment import Augmentation, render
 from handpose.data.batch_warp import sample_images, stack_images, to_source
-from handpose.data.stored import FIELDS, ORIGIN, ClassIds, encode_labels
+from handpose.data.preprocess import View
+from handpose.data.records import FIELDS, ORIGIN, ClassIds, encode_labels
 from handpose.data.tar import Stored
-from handpose.data.view import View
 
 STORED, OUT = 86, 64
 

@@ -15,14 +15,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from handpose.data import stored as stored_sample
-from handpose.data import view
+from handpose.data import preprocess
+from handpose.data import records as stored_sample
 from handpose.data.augment import Augmentation
 from handpose.data.loading import Loading
+from handpose.data.preprocess import ViewError
+from handpose.data.records import VIEW as PLACE
+from handpose.data.records import ClassIds, encode_labels
 from handpose.data.shards import Index, ShardError, Shards, write_tar
-from handpose.data.stored import VIEW as PLACE
-from handpose.data.stored import ClassIds, encode_labels
-from handpose.data.view import ViewError
 from handpose.sample import UNLABELLED, HandBatch
 
 STORED, VIEW, OUT = 20, 14, 14
@@ -189,7 +189,7 @@ def test_resuming_gives_the_batches_of_an_unbroken_epoch(
         return original(jpeg, label, classes)
 
     original = stored_sample.decode
-    monkeypatch.setattr(view, "decode", counting)
+    monkeypatch.setattr(preprocess, "decode", counting)
     rest = list(read(folder, "train", epoch=3, seed=5, augmentation=EVERYTHING, skip=4))
     assert len(rest) == len(whole) - 4
     for one, other in zip(rest, whole[4:], strict=True):

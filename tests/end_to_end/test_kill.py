@@ -45,8 +45,8 @@ class Kill(NamedTuple):
         if self.place == "saving by dvc":
             return Place("bin/dvc", "dvc.stage:Stage.commit", 1, stage)
         call, count, text = {
-            "a step": ("handpose.fit:gradient_step", self.step - begin, ""),
-            "validation": ("handpose.fit:Run.end_epoch", 1, ""),
+            "a step": ("handpose.training.fit:gradient_step", self.step - begin, ""),
+            "validation": ("handpose.training.fit:Run.end_epoch", 1, ""),
             "saving a checkpoint": ("os:replace", 1, "checkpoint.pt"),
             "writing model.json": ("os:replace", 1, "model.json"),
             "writing curves.csv": ("os:replace", 1, "curves.csv"),
@@ -164,7 +164,8 @@ def test_one_process_at_a_time_and_each_state_for_its_own_parameters_and_labels(
     def killed_before(step: int) -> str:
         """Of a run that began anew, and was asked to stop."""
         started = lab.start(
-            "dvc repro pretrain", Place(DOOR["pretrain"], "handpose.fit:gradient_step", step)
+            "dvc repro pretrain",
+            Place(DOOR["pretrain"], "handpose.training.fit:gradient_step", step),
         )
         pid = started.wait_held()
         if step == 5:
@@ -219,7 +220,7 @@ def test_half_written_data_are_never_taken_for_whole(
 
 def test_workers_do_not_outlive_their_door(lab: Lab) -> None:
     lab.configure(synthesize={"seed": 1, "workers": 2})
-    place = Place("stages.synthesize", "handpose.data.interhand_writer:InterHandWriter.add", 5)
+    place = Place("stages.synthesize", "handpose.synthetic.writer:InterHandWriter.add", 5)
     started = lab.start("dvc repro synthesize", place)
     started.wait_held()
     assert sum("spawn_main" in line for line in started.processes().values()) == 2

@@ -17,7 +17,7 @@ from tests.end_to_end.lab import Lab, Place
 pytestmark = pytest.mark.end_to_end
 
 PAGE = Path(__file__).parents[2] / "docs" / "trouble.md"
-TRAINING = Place("stages.pretrain", "handpose.fit:gradient_step", 5)
+TRAINING = Place("stages.pretrain", "handpose.training.fit:gradient_step", 5)
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix
-from handpose.losses import pose_loss
 from handpose.nets.backbone import Backbone
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch, PoseOutput
+from handpose.training.losses import pose_loss
 from stages.params import LossWeights
 
 MakePoseNet = Callable[..., PoseNet]

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from distributed import LocalCluster
 
+from handpose.data.records import FIELDS, ORIGIN
 from handpose.data.shards import Index, Tar, write_tar
-from handpose.data.stored import FIELDS, ORIGIN
 from stages.artifacts import write_json
 from tests.stages.small_dataset import Dataset
 from tests.stages.small_dataset import set_params as set_ingest_params

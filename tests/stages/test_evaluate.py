@@ -13,18 +13,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from handpose.checkpoint import CheckpointError
+from handpose.data.records import read_labels
 from handpose.data.shards import Shards
-from handpose.data.stored import read_labels
-from handpose.gesture_model import build_gesture_net
+from handpose.evaluation.protocols import ProtocolError
 from handpose.hand.mano import Mano
-from handpose.pose_model import build_pose_net
-from handpose.protocols import ProtocolError
-from handpose.rng import seed
-from handpose.trained import ModelRecord, save_model
+from handpose.training.checkpoint import CheckpointError
+from handpose.training.gesture_model import build_gesture_net
+from handpose.training.model_io import ModelRecord, save_model
+from handpose.training.pose_model import build_pose_net
+from handpose.training.seeding import seed
 from stages import evaluate
 from stages.artifacts import digest, run_door
-from stages.evaluation_data import Data, EvaluateError
+from stages.evaluation.data import Data, EvaluateError
 from stages.params import load_params
 
 Setter = Callable[..., None]

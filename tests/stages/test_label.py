@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from handpose.data.stored import ClassIds, read_labels
+from handpose.data.records import ClassIds, read_labels
 from stages import label
 from stages.artifacts import digest, run_door
-from stages.places import SAMPLES
+from stages.paths import SAMPLES
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("labels.parquet", "membership.txt", "coverage.csv")

@@ -14,13 +14,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from handpose.checkpoint import Checkpoint
-from handpose.gesture_model import load_gesture_net
 from handpose.hand.mano import Mano
 from handpose.nets.pose_net import PoseNet
-from handpose.pose_model import build_pose_net, load_pose_net
 from handpose.sample import HandBatch, PoseOutput
-from handpose.trained import read_record
+from handpose.training.checkpoint import Checkpoint
+from handpose.training.gesture_model import load_gesture_net
+from handpose.training.model_io import read_record
+from handpose.training.pose_model import build_pose_net, load_pose_net
 from stages import pose, pretrain
 from stages.artifacts import run_door
 from stages.pose import validate

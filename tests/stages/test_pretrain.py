@@ -14,16 +14,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handpose.checkpoint import Checkpoint
-from handpose.gesture_model import load_gesture_net
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
-from handpose.trained import read_record
-from stages import pretrain, training
+from handpose.training.checkpoint import Checkpoint
+from handpose.training.gesture_model import load_gesture_net
+from handpose.training.model_io import read_record
+from stages import pretrain
 from stages.artifacts import digest, run_door
+from stages.fitting import training
+from stages.fitting.training import TrainingDataError
 from stages.params import load_params
-from stages.places import LABELS
+from stages.paths import LABELS
 from stages.pretrain import constant_answers, validate
-from stages.training import TrainingDataError
 
 OUT = Path("models/pretrain")
 

@@ -18,11 +18,11 @@ import yaml
 from numpy.typing import NDArray
 
 from handpose.data import lossless
+from handpose.data.records import ClassIds
 from handpose.data.shards import ShardError, Shards
-from handpose.data.stored import ClassIds
 from stages import shard
 from stages.artifacts import digest, run_door
-from stages.places import MEMBERSHIP, SAMPLES, SHARDS
+from stages.paths import MEMBERSHIP, SAMPLES, SHARDS
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ("train",) * 14 + ("validation",) * 3 + ("test",) * 3 + ("official_val",)

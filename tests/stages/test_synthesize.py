@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from handpose.data.interhand import FILES
+from handpose.interhand.annotations import FILES
 from stages import synthesize as door
 from stages.artifacts import run_door
 from stages.params import Params, load_params
-from stages.places import SYNTHETIC, is_at
+from stages.paths import SYNTHETIC, is_at
 from stages.synthesize import main, synthesize
 
 ROOT = Path(__file__).parents[2]

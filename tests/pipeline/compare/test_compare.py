@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from dvc.repo import Repo
 
-from handpose.data.tiles import PageError
+from handpose.evaluation.tiles import PageError
 from pipeline.compare.compare import compare
-from pipeline.compare.kept import LABELS, PREDICTIONS, SAMPLES, KeptError
+from pipeline.compare.snapshot import LABELS, PREDICTIONS, SAMPLES, KeptError
 from tests.pipeline.made_up import evaluation
 
 ROOT = Path(__file__).parents[3]

@@ -49,7 +49,7 @@ def test_other_splits_come_as_they_are_stored(params: Params, tmp_path: Path, sp
 
 
 def test_mirrored_samples_are_framed(params: Params, tmp_path: Path) -> None:
-    from handpose import draw
+    from handpose.evaluation import draw
 
     def orange(flip: float) -> bool:
         augment = params.pose.augment.model_copy(update={"flip": flip})

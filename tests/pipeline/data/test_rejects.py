@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from handpose.data import camera_frame, hand_view, photo
+from handpose.data import photo
+from handpose.interhand import camera_frame, hand_annotation
 from pipeline.__main__ import main
 from pipeline.data.rejects import (
     COLUMNS,
@@ -20,7 +21,8 @@ from pipeline.data.rejects import (
     RejectsError,
     rejects,
 )
-from stages import ingest, photo_check, shard
+from stages import ingest, shard
+from stages.ingestion import photo_check
 from stages.params import Params, load_params
 
 
@@ -60,7 +62,7 @@ def test_what_could_not_be_cut_is_told_too(own: Path, tmp_path: Path) -> None:
 
 
 def test_every_reason_that_is_given_has_a_meaning() -> None:
-    (told,) = re.findall(r"Reasons told here: ([^.]*)\.", hand_view.__doc__ or "")
+    (told,) = re.findall(r"Reasons told here: ([^.]*)\.", hand_annotation.__doc__ or "")
     reasons = set(re.split(r",\s+", told))
     for module in (camera_frame, photo, photo_check):
         text = Path(str(module.__file__)).read_text("utf-8")

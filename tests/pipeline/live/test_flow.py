@@ -13,7 +13,7 @@ from pipeline.dag import Stage
 from pipeline.live.flow import FlowError, Teller, serve, start
 from pipeline.live.flow_run import FlowRun
 from pipeline.live.server import Server
-from pipeline.overrides import OverrideError
+from pipeline.profiles.overrides import OverrideError
 
 ROOT = Path(__file__).parents[3]
 DAG = {

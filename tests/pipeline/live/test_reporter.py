@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.command import Command
 from pipeline.live import reporter as module
 from pipeline.live import watcher
 from pipeline.live.reporter import ATTACH, PROGRESS, Reporter, ended
+from pipeline.runner.dvc_command import Command
 
 DVC = """
 stages:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.command import Command
 from pipeline.dag import Stage
 from pipeline.live import watcher
 from pipeline.live.flow_run import FlowRun, State
 from pipeline.live.server import Server
+from pipeline.runner.dvc_command import Command
 
 
 @pytest.mark.parametrize(

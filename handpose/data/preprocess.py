@@ -1,0 +1,91 @@
+"""How stored samples become what the network sees: decoded, given their classes, moved, batched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from handpose.data.augment import Augmentation, Move, render, unwarped
+from handpose.data.batch_warp import UnwarpedBatch, stack_images, to_source
+from handpose.data.buffers import Buffers
+from handpose.data.crop import averaged
+from handpose.data.records import NO_CLASS, ClassIds, decode, view_of
+from handpose.data.tar import Stored
+from handpose.errors import HandPoseError
+from handpose.sample import HandBatch, HandSample, collate
+
+
+class ViewError(HandPoseError):
+    """A stored sample does not fit the labels."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The same for every sample of a pass over the data."""
+
+    image_px: int  # side of the images that come out
+    view_px: int  # side of the network's view in pixels of a stored crop
+    labels: Mapping[str, ClassIds]
+    canonical: bool  # every left hand is mirrored to a right one
+    augmentation: Augmentation | None
+    seeds: tuple[int, int]  # seed and epoch
+    buffers: Buffers = field(default_factory=Buffers)
+
+    def batch(self, raws: list[Stored]) -> HandBatch:
+        """A batch of these samples, in their order."""
+        samples = []
+        images = self.buffers.take(len(raws), 3, self.image_px, self.image_px)
+        for raw, planes in zip(raws, images, strict=True):
+            stored, move, options = self._parts(raw)
+            sample, A = unwarped(move, stored, **options)
+            render(stored.image, A, move.gain, planes)
+            samples.append(sample)
+        return collate(samples, images)
+
+    def unwarped_batch(self, raws: list[Stored]) -> UnwarpedBatch:
+        """The same with the stored images as they are, for a device that warps them at once."""
+        samples, images, matrices, gains = [], [], [], []
+        for raw in raws:
+            stored, move, options = self._parts(raw)
+            sample, A = unwarped(move, stored, **options)
+            image, A = averaged(sample.image, A)
+            samples.append(sample)
+            images.append(image)
+            matrices.append(A)
+            gains.append(move.gain)
+        stack = stack_images(images)
+        return UnwarpedBatch(
+            batch=collate(samples, np.empty((len(raws), 3, 0, 0), np.uint8)),
+            images=stack,
+            to_source=to_source(torch.from_numpy(np.stack(matrices)), stack.shape, self.image_px),
+            gain=torch.tensor(gains, dtype=torch.float32),
+            out_px=self.image_px,
+        )
+
+    def _parts(self, raw: Stored) -> tuple[HandSample, Move, dict[str, Any]]:
+        """A stored sample, decoded, how it is to be moved, and what else `apply` must know."""
+        label = json.loads(raw.json)
+        ids = self._classes(label)
+        stored = decode(raw.jpg, label, ids)
+        move, twin = Move(), (ids.twin_coarse, ids.twin_fine)
+        if self.augmentation is not None:
+            # seeded by the sample, so that neither a resume nor another thread changes the draw
+            move = self.augmentation.draw(np.random.default_rng((*self.seeds, stored.sample_id)))
+        if self.canonical:
+            move, twin = move._replace(mirrored=stored.is_left), (ids.coarse, ids.fine)
+        view = view_of(label, stored.image.shape[0], self.view_px)
+        return stored, move, {"view": view, "out_px": self.image_px, "twin": twin}
+
+    def _classes(self, label: Mapping[str, Any]) -> ClassIds:
+        folder = label["seq_name"]
+        if folder not in self.labels and label["kind"] == "gesture":
+            raise ViewError(
+                f"gesture folder {folder!r} (sample {label['sample_id']}) is in the shards but has "
+                "no class in the labels; run `dvc repro` so that both come from the same map"
+            )
+        return self.labels.get(folder, NO_CLASS)

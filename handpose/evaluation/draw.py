@@ -1,0 +1,181 @@
+"""Hands drawn over photos: a lit, translucent mesh, or the 21 joints as a skeleton.
+
+Images are (S, S, 3) uint8 RGB with pixel centres at whole numbers; what is drawn on is `zoom` times
+as large, so that a small crop can be looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from handpose.hand.camera import project
+from handpose.hand.skeleton import PARENTS
+from handpose.render.raster import rasterize
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.floating[Any]]
+Colour = tuple[int, int, int]
+
+TRUTH: Colour = (0, 158, 115)
+MODEL: Colour = (86, 140, 230)
+CONTROL: Colour = (230, 145, 20)
+"""Green, blue and orange that colour-blind eyes tell apart (after Okabe and Ito)."""
+
+LIGHT = np.array([-0.35, -0.45, -0.82])
+"""Direction to the light: from behind the camera, upper left."""
+INSIDE = 0.4
+"""Brightness of the mesh's inside."""
+SUPERSAMPLING = 2
+PLAIN = 244
+"""Grey of the ground that side views stand on."""
+BITS = 4
+"""Fractional bits of cv2's drawing coordinates."""
+
+
+def enlarge(image: Image, zoom: int) -> Image:
+    """The image `zoom` times as large, smooth."""
+    size = (image.shape[1] * zoom, image.shape[0] * zoom)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def enlarge_points(uv: Floats, zoom: int) -> Floats:
+    """Where pixels (..., 2) of an image lie in the enlarged one."""
+    return (uv + 0.5) * zoom - 0.5
+
+
+def enlarge_camera(K: Floats, zoom: int) -> Floats:
+    """K (3, 3) of the enlarged image."""
+    return np.array([[zoom, 0, (zoom - 1) / 2], [0, zoom, (zoom - 1) / 2], [0, 0, 1]]) @ K
+
+
+def draw_mesh(
+    image: Image,
+    vertices: Floats,
+    faces: NDArray[np.int64],
+    K: Floats,
+    *,
+    colour: Colour,
+    is_left: bool = False,
+    opacity: float = 0.75,
+) -> Image:
+    """The image with a mesh over it, lit from behind the camera's shoulder.
+
+    Args:
+        image: (H, W, 3).
+        vertices: (V, 3) m, camera, as seen; a mesh not wholly in front of the camera is not drawn.
+        faces: (F, 3) of a right hand.
+        K: (3, 3) px of this image.
+        colour: of the mesh in full light.
+        is_left: the mesh is a mirrored one, its faces run the other way round.
+        opacity: of the mesh, 1 hides the photo.
+    """
+    if (vertices[:, 2] <= 0).any():
+        return image.copy()
+    height, width = image.shape[:2]
+    faces = faces[:, ::-1] if is_left else faces
+    uv = enlarge_points(project(vertices, K), SUPERSAMPLING).astype(np.float32)
+    depth = vertices[:, 2].astype(np.float32)
+    grid = (width * SUPERSAMPLING, height * SUPERSAMPLING)
+
+    layer = np.zeros((grid[1] * grid[0], 4), np.float32)  # colour and coverage
+    inside = rasterize(uv, depth, faces, grid, back=True)  # seen through the open wrist
+    layer[inside.sample] = np.append(np.multiply(colour, INSIDE), 1)
+    outside = rasterize(uv, depth, faces, grid)
+    normals = _vertex_normals(vertices, faces)[faces[outside.face]]  # (P, 3, 3)
+    shade = _shade((normals * outside.weights[..., None]).sum(1))
+    layer[outside.sample, :3] = np.minimum(shade[:, None] * colour, 255)
+    layer[outside.sample, 3] = 1
+
+    s = SUPERSAMPLING
+    layer = layer.reshape(height, s, width, s, 4).mean((1, 3))  # (H, W, 4)
+    blended = image * (1 - opacity * layer[..., 3:]) + opacity * layer[..., :3]
+    return np.asarray(blended.round(), np.uint8)
+
+
+def draw_outline(
+    image: Image, vertices: Floats, faces: NDArray[np.int64], K: Floats, *, colour: Colour
+) -> Image:
+    """The image with the outline of a mesh over it; what `draw_mesh` takes, either hand's faces."""
+    if (vertices[:, 2] <= 0).any():
+        return image.copy()
+    height, width = image.shape[:2]
+    uv = project(vertices, K).astype(np.float32)
+    covered = np.zeros(height * width, np.uint8)
+    for back in (False, True):
+        found = rasterize(uv, vertices[:, 2].astype(np.float32), faces, (width, height), back=back)
+        covered[found.sample] = 1
+    shape = covered.reshape(height, width)
+    contours, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    canvas = image.copy()
+    thick = max(1, height // 160)
+    cv2.drawContours(canvas, contours, -1, (255, 255, 255), thick + 2, cv2.LINE_AA)
+    cv2.drawContours(canvas, contours, -1, colour, thick, cv2.LINE_AA)
+    return canvas
+
+
+def _shade(normal: Floats) -> Floats:
+    """Light on a surface: normals (P, 3) of any length -> (P,)."""
+    unit = normal / (np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9)
+    shade: Floats = 0.45 + 0.6 * np.maximum(unit @ LIGHT, 0)
+    return shade
+
+
+def _vertex_normals(vertices: Floats, faces: NDArray[np.int64]) -> Floats:
+    """Unit normals outward, (V, 3)."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    normals = np.zeros_like(vertices)
+    for k in range(3):
+        np.add.at(normals, faces[:, k], np.cross(b - a, c - a))
+    unit: Floats = normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12)
+    return unit
+
+
+def draw_skeleton(
+    image: Image, uv: Floats, *, colour: Colour, valid: NDArray[np.bool_] | None = None
+) -> Image:
+    """The image with bones and joints over it: uv (21, 2) px of this image, valid (21,)."""
+    canvas = image.copy()
+    shown = np.asarray(np.isfinite(uv).all(1))
+    if valid is not None:
+        shown = shown & valid
+    far = 4 * max(image.shape)  # joints far outside would overflow cv2's fixed point
+    places = np.rint(np.clip(np.nan_to_num(uv), -far, far) * 2**BITS).astype(int).tolist()
+    thick = max(1, image.shape[0] // 110)
+    for rim, tone in ((2, (255, 255, 255)), (0, colour)):
+        for joint, parent in enumerate(PARENTS):
+            if parent >= 0 and shown[joint] and shown[parent]:
+                ends = places[parent], places[joint]
+                cv2.line(canvas, *ends, tone, thick + rim, cv2.LINE_AA, BITS)
+        for joint in np.flatnonzero(shown).tolist():
+            radius = round((1.4 * thick + rim / 2) * 2**BITS)
+            cv2.circle(canvas, places[joint], radius, tone, -1, cv2.LINE_AA, BITS)
+    return canvas
+
+
+def side_camera(joints: Floats, side: int) -> tuple[Floats, Floats, Floats]:
+    """A far camera that sees a hand from its own right side, in the middle of a square image.
+
+    Args:
+        joints: (21, 3) m, camera, as seen; what to look at.
+        side: of the image, px.
+
+    Returns:
+        R (3, 3) and t (3,) that take camera points there (R x + t), and K (3, 3).
+    """
+    turn = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    middle = (joints.min(0) + joints.max(0)) / 2
+    distance = 1.5
+    extent = 1.35 * (joints.max(0) - joints.min(0))[1:].max()
+    focal = side * distance / max(extent, 0.05)
+    centre = (side - 1) / 2
+    K = np.array([[focal, 0, centre], [0, focal, centre], [0, 0, 1]])
+    return turn, np.array([0, 0, distance]) - turn @ middle, K
+
+
+def plain(side: int) -> Image:
+    """An empty square image."""
+    return np.full((side, side, 3), PLAIN, np.uint8)

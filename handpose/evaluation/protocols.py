@@ -1,0 +1,228 @@
+"""The protocols under which a predicted hand is scored, and one hand scored under all of them.
+
+Each column has its own root, alignment and truth; they are told here, once, for every table. Two
+truths exist: the annotated joints (`joint_3d`), and the MANO fit with its mesh. On real data they
+lie about 5 mm apart. Frames without a fit have no number in the fit's columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from handpose.errors import HandPoseError
+from handpose.evaluation import metrics
+from handpose.evaluation.f_score import f_scores
+from handpose.hand.camera import back_project, project
+from handpose.hand.mano import Mano
+from handpose.hand.skeleton import WRIST
+from handpose.sample import HandBatch, PoseOutput
+
+F_THRESHOLDS_MM = (5.0, 15.0)
+
+
+class ProtocolError(HandPoseError):
+    """A prediction cannot be scored."""
+
+
+class Column(NamedTuple):
+    """One number per sample and how it is made."""
+
+    key: str
+    name: str
+    unit: str
+    protocol: str
+    better: str = "lower"
+
+
+COLUMNS = (
+    Column(
+        "wrist_mpjpe_mm",
+        "MPJPE, wrist-relative",
+        "mm",
+        "(b) wrists together, no scaling or turning; annotated joints; valid ones of 20",
+    ),
+    Column(
+        "wrist_fit_mpjpe_mm",
+        "MPJPE to the fit",
+        "mm",
+        "(c) wrists together, no scaling or turning; joints of the MANO fit; 20 joints",
+    ),
+    Column(
+        "wrist_fit_mpvpe_mm",
+        "MPVPE to the fit",
+        "mm",
+        "(c) wrists together, no scaling or turning; mesh of the MANO fit; 778 vertices",
+    ),
+    Column(
+        "pa_mpjpe_mm",
+        "PA-MPJPE",
+        "mm",
+        "(d) moved, turned and scaled to lie best; joints of the MANO fit; 21 joints",
+    ),
+    Column(
+        "pa_mpvpe_mm",
+        "PA-MPVPE",
+        "mm",
+        "(d) moved, turned and scaled to lie best; mesh of the MANO fit; 778 vertices",
+    ),
+    Column(
+        "table2_mpjpe_mm",
+        "MPJPE, Table 2 corrected",
+        "mm",
+        "(a) middle MCPs together, scaled to the true wrist-MCP bone; joints regressed from mesh "
+        "and the fit; plain mean over 20 joints and samples",
+    ),
+    Column(
+        "table2_mpvpe_mm",
+        "MPVPE, Table 2",
+        "mm",
+        "(a) the same alignment; 778 vertices, plain mean over samples",
+    ),
+    Column("f5", "F@5 mm", "", "(d) share of the mesh within 5 mm after PA", "higher"),
+    Column("f15", "F@15 mm", "", "(d) share of the mesh within 15 mm after PA", "higher"),
+    Column(
+        "uv_px",
+        "2D error",
+        "px",
+        "volume's joints in the image; annotated joints, valid ones of 21; pixels of the crop",
+    ),
+    Column(
+        "volume_mpjpe_mm",
+        "MPJPE of the volume",
+        "mm",
+        "(b) but the volume's joints, their depths less the wrist's own, placed by the true depth "
+        "of the wrist",
+    ),
+)
+"""All columns that are means over samples. Two more are not: `PUBLISHED`, and the AUC of PCK."""
+
+PUBLISHED = Column(
+    "table2_published_mpjpe_mm",
+    "MPJPE, Table 2 as published",
+    "mm",
+    "(a) as EANet's evaluator averages: mean over samples in each of 42 joint slots, mean over "
+    "slots, the root's zero among them; frames without a fit left out",
+)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a batch, as seen by the camera."""
+
+    joints: Tensor  # (B, 21, 3) m, camera; 0 where not valid
+    valid: Tensor  # (B, 21) bool
+    uv: Tensor  # (B, 21, 2) px; NaN where not valid
+    K: Tensor  # (B, 3, 3) px
+    fit_joints: Tensor  # (B, 21, 3) m, of the MANO fit, wrist at 0; NaN without one
+    fit_vertices: Tensor  # (B, 778, 3) m, likewise
+
+    @classmethod
+    def of(cls, batch: HandBatch, mano: Mano) -> Truth:
+        """The truth of this batch; a missing fit becomes NaN, so that no zeros are scored."""
+        fit = mano.hand(batch.global_orient, batch.hand_pose, batch.betas, batch.is_left)
+        has = batch.has_mano[:, None, None]
+        valid = batch.joint_valid
+        in_front = torch.where(valid[..., None], batch.joints_cam, 1.0)  # no division by 0
+        uv = project(in_front, batch.K)
+        return cls(
+            joints=batch.joints_cam,
+            valid=valid,
+            uv=torch.where(valid[..., None], uv, torch.nan),
+            K=batch.K,
+            fit_joints=torch.where(has, fit.joints, torch.nan),
+            fit_vertices=torch.where(has, fit.vertices, torch.nan),
+        )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is predicted of a batch, as seen by the camera, about any origin."""
+
+    joints: Tensor  # (B, 21, 3) m
+    vertices: Tensor | None = None  # (B, 778, 3) m, same origin; None when there is no mesh
+    uv: Tensor | None = None  # (B, 21, 2) px of the crop
+    depth_rel: Tensor | None = None  # (B, 21) m, of the volume
+
+    @classmethod
+    def of(cls, output: PoseOutput) -> Prediction:
+        """The network's."""
+        return cls(output.joints, output.vertices, output.uv, output.depth_rel)
+
+
+def score(prediction: Prediction, truth: Truth, mano: Mano) -> dict[str, Tensor]:
+    """One hand under every protocol it can be scored under.
+
+    Returns:
+        (B,) for each key of `COLUMNS` (without a mesh, or without a volume, their keys are
+        missing), NaN where a sample has no such truth; and (B, 21) for averages that are not means
+        of samples: `joint_errors_mm`, `pa_joint_errors_mm` and `table2_joint_errors_mm`.
+
+    Raises:
+        ProtocolError: the prediction is not finite; NaN would pass for "no truth".
+    """
+    for name, tensor in vars(prediction).items():
+        if tensor is not None and not torch.isfinite(tensor).all():
+            raise ProtocolError(
+                f"predicted {name} are not finite in {int((~tensor.isfinite()).sum())} places: the "
+                "model diverged or its weights are damaged; train it again"
+            )
+    return {
+        **_to_annotation(prediction, truth),
+        **_to_fit(prediction, truth, mano),
+        **({} if prediction.vertices is None else _mesh(prediction.vertices, truth, mano)),
+        **({} if prediction.uv is None else _volume(prediction, truth)),
+    }
+
+
+def _to_annotation(prediction: Prediction, truth: Truth) -> dict[str, Tensor]:
+    errors = metrics.wrist_errors_mm(prediction.joints, truth.joints, truth.valid)  # (B, 21)
+    return {"joint_errors_mm": errors, "wrist_mpjpe_mm": errors.nanmean(-1)}
+
+
+def _to_fit(prediction: Prediction, truth: Truth, mano: Mano) -> dict[str, Tensor]:
+    joints, fit = prediction.joints, truth.fit_joints
+    everywhere = torch.ones_like(truth.valid)
+    pa_errors = metrics.pa_errors_mm(joints, fit)  # (B, 21)
+    # joints without a mesh cannot be regressed with other fingertips: they stand for themselves
+    table2 = joints
+    if prediction.vertices is not None:
+        table2 = mano.joints_from(prediction.vertices, "intaghand")
+    table2_fit = mano.joints_from(truth.fit_vertices, "intaghand")
+    return {
+        "wrist_fit_mpjpe_mm": metrics.wrist_mpjpe_mm(joints, fit, everywhere),
+        "pa_joint_errors_mm": pa_errors,
+        "pa_mpjpe_mm": pa_errors.mean(-1),
+        "table2_mpjpe_mm": metrics.table2_mpjpe_mm(table2, table2_fit),
+        "table2_joint_errors_mm": metrics.table2_errors_mm(table2, table2_fit),
+    }
+
+
+def _mesh(vertices: Tensor, truth: Truth, mano: Mano) -> dict[str, Tensor]:
+    fit = truth.fit_vertices
+    table2, table2_fit = (mano.joints_from(mesh, "intaghand") for mesh in (vertices, fit))
+    wrist, fit_wrist = table2[:, WRIST], table2_fit[:, WRIST]
+    aligned = metrics.procrustes_align(vertices, fit)
+    shares = f_scores(aligned, fit, F_THRESHOLDS_MM)  # (B, 2)
+    return {
+        "wrist_fit_mpvpe_mm": metrics.wrist_mpvpe_mm(vertices, fit, wrist, fit_wrist),
+        "pa_mpvpe_mm": metrics.distances_mm(aligned, fit).mean(-1),
+        "table2_mpvpe_mm": metrics.table2_mpvpe_mm(vertices, fit, table2, table2_fit),
+        "f5": shares[:, 0],
+        "f15": shares[:, 1],
+    }
+
+
+def _volume(prediction: Prediction, truth: Truth) -> dict[str, Tensor]:
+    uv, depth_rel = prediction.uv, prediction.depth_rel
+    if uv is None or depth_rel is None:
+        return {}
+    depth = depth_rel - depth_rel[:, [WRIST]] + truth.joints[:, [WRIST], 2]  # (B, 21)
+    placed = back_project(uv, depth, truth.K)  # (B, 21, 3)
+    return {
+        "uv_px": metrics.uv_error_px(uv, truth.uv, truth.valid),
+        "volume_mpjpe_mm": metrics.wrist_mpjpe_mm(placed, truth.joints, truth.valid),
+    }

@@ -1,0 +1,156 @@
+"""Every sample of a split, scored: what each model and each baseline says, held against the truth.
+
+It runs over the batches once and keeps numbers and joints, no images and no meshes, so that a split
+of half a million samples fits into memory.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from handpose.evaluation.baselines import TrainingMeans
+from handpose.evaluation.protocols import Prediction, Truth, score
+from handpose.hand.mano import Mano
+from handpose.hand.skeleton import WRIST
+from handpose.nets.gesture_net import GestureNet
+from handpose.nets.pose_net import PoseNet
+from handpose.sample import HandBatch
+
+Key = tuple[str, ...]
+Named = tuple[Key, Tensor]
+
+MEAN_JOINTS = "mean_joints"
+MEAN_POSE = "mean_pose"
+STAGE_1 = "stage_1"
+UNTRAINED = "untrained"
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is evaluated; all networks on one device, in evaluation mode."""
+
+    gesture: GestureNet  # Stage 1
+    untrained: GestureNet  # the same as it was before Stage 1
+    pose: Mapping[str, PoseNet]  # Stage 2's runs by name
+    means: TrainingMeans
+    mano: Mano
+
+
+@dataclass(frozen=True)
+class Scores:
+    """N samples of a split in their order; every array begins with N."""
+
+    sample_id: NDArray[Any]
+    has_mano: NDArray[Any]
+    joint_valid: NDArray[Any]  # (N, 21) which joints are annotated
+    classes: dict[str, NDArray[Any]]  # coarse, fine: the truth, or UNLABELLED
+    said: dict[str, dict[str, NDArray[Any]]]  # by network, coarse and fine: what it takes it for
+    pose: dict[str, dict[str, NDArray[Any]]]  # by run or baseline, the keys of `protocols.score`
+    joints: dict[str, NDArray[Any]]  # by run, (N, 21, 3) m, wrist at 0, as the network saw the hand
+    features: dict[str, NDArray[Any]]  # of Stage 1 and untrained, (n, C) of `feature_rows`
+    feature_rows: NDArray[Any]  # (n,) which samples these are
+
+    def __len__(self) -> int:
+        """Number of samples, N."""
+        return len(self.sample_id)
+
+
+@torch.no_grad()
+def score_split(batches: Iterable[HandBatch], models: Models, *, features_every: int = 0) -> Scores:
+    """The scores of all these samples.
+
+    Args:
+        batches: of the split, each sample once, on the CPU.
+        models: what is evaluated.
+        features_every: keep the features of every so many-th sample; 0 keeps none.
+
+    Raises:
+        ProtocolError: a network predicts numbers that are not finite.
+    """
+    device = next(models.gesture.parameters()).device
+    parts: defaultdict[Key, list[Tensor]] = defaultdict(list)
+    first = 0
+    for batch in batches:
+        batch = batch.to(device)
+        number = first + torch.arange(len(batch), device=device)  # of each sample in the split
+        kept = number[number % features_every == 0] if features_every else number[:0]
+        for said in (
+            _truth(batch),
+            _gestures(batch, kept - first, models),
+            _poses(batch, models),
+            [(("feature_rows",), kept)],
+        ):
+            for key, values in said:
+                parts[key].append(values.cpu())
+        first += len(batch)
+    return _gathered({key: torch.cat(values).numpy() for key, values in parts.items()})
+
+
+def _truth(batch: HandBatch) -> Iterator[Named]:
+    yield ("sample_id",), batch.sample_id
+    yield ("has_mano",), batch.has_mano
+    yield ("joint_valid",), batch.joint_valid
+    yield ("classes", "coarse"), batch.coarse
+    yield ("classes", "fine"), batch.fine
+
+
+def _gestures(batch: HandBatch, rows: Tensor, models: Models) -> Iterator[Named]:
+    """What Stage 1 takes the gestures for; of these rows the features, and those before Stage 1."""
+    output = models.gesture(batch.image)
+    yield ("said", STAGE_1, "coarse"), output.coarse_logits.argmax(-1)
+    yield ("said", STAGE_1, "fine"), output.fine_logits.argmax(-1)
+    if len(rows):
+        yield ("features", STAGE_1), output.features[rows]
+        yield ("features", UNTRAINED), models.untrained(batch.image[rows]).features
+
+
+def _poses(batch: HandBatch, models: Models) -> Iterator[Named]:
+    """The poses of every run and baseline, scored, and what Stage 2's own heads say."""
+    truth = Truth.of(batch, models.mano)
+    for run, net in models.pose.items():
+        output = net(batch.image, batch.is_left)
+        yield ("said", run, "coarse"), output.coarse_logits.argmax(-1)
+        yield ("said", run, "fine"), output.fine_logits.argmax(-1)
+        yield ("joints", run), output.joints - output.joints[:, [WRIST]]
+        for key, values in score(Prediction.of(output), truth, models.mano).items():
+            yield ("pose", run, key), values
+
+    same = Prediction(models.means.mean_joints(batch.is_left))
+    for key, values in score(same, truth, models.mano).items():
+        yield ("pose", MEAN_JOINTS, key), values
+
+    posed = models.means.mean_pose(batch.global_orient, batch.is_left, models.mano)
+    for key, values in score(Prediction(posed.joints, posed.vertices), truth, models.mano).items():
+        has = batch.has_mano.view(-1, *[1] * (values.ndim - 1))
+        # without a fit there is no true root, hence no such baseline
+        yield ("pose", MEAN_POSE, key), torch.where(has, values, torch.nan)
+
+
+def _gathered(columns: dict[Key, NDArray[Any]]) -> Scores:
+    """The columns in their places."""
+
+    def under(*first: str) -> dict[str, NDArray[Any]]:
+        """Columns whose key is `first` and one more word, by that word."""
+        size = len(first)
+        return {k[size]: v for k, v in columns.items() if k[:size] == first and len(k) == size + 1}
+
+    said = dict.fromkeys(key[1] for key in columns if key[0] == "said")
+    pose = dict.fromkeys(key[1] for key in columns if key[0] == "pose")
+    return Scores(
+        sample_id=columns[("sample_id",)],
+        has_mano=columns[("has_mano",)],
+        joint_valid=columns[("joint_valid",)],
+        classes=under("classes"),
+        said={name: under("said", name) for name in said},
+        pose={name: under("pose", name) for name in pose},
+        joints=under("joints"),
+        features=under("features"),
+        feature_rows=columns[("feature_rows",)],
+    )

@@ -1,0 +1,140 @@
+"""Views taken from the world into their cameras: joints, boxes and MANO parameters, exactly.
+
+Reasons for a reject told here: nan_in_joints, too_few_joints, behind_camera, empty_box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from handpose.hand.camera import project, root_to_camera, world_to_camera
+from handpose.hand.mirror import mirror_axis_angle, mirror_points
+from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from handpose.hand.skeleton import FROM_INTERHAND
+from handpose.interhand.annotations import Camera, Fit, FloatArray, Instant
+
+BoolArray = NDArray[np.bool_]
+
+NEAR_M = 0.01
+"""A hand nearer to the camera's plane than this is no photo of a hand."""
+
+NO_FIT = Fit(np.zeros(3), np.zeros(45), np.zeros(10), np.zeros(3))
+
+
+class HandsInWorld(NamedTuple):
+    """N hands before their cameras; camera, joints and fit with a first axis of N."""
+
+    camera: Camera
+    instant: Instant  # joints (N, 21, 3) m and joint_valid (N, 21) of that very hand
+    visible: BoolArray  # (N, 42) in InterHand2.6M's order
+    size: NDArray[np.int64]  # (N, 2) width and height of the photo, px
+    is_left: BoolArray  # (N,)
+    has_mano: BoolArray  # (N,)
+    fit: Fit  # anything finite where there is none
+
+
+class HandsInCamera(NamedTuple):
+    """N hands as their cameras see them; MANO parameters in the right-hand frame (`sample.py`)."""
+
+    bbox: FloatArray  # (N, 4) x, y, w, h px: tight box of the valid joints, inside the photo
+    K: FloatArray  # (N, 3, 3) px of the photo
+    joints_cam: FloatArray  # (N, 21, 3) m; 0 where not valid
+    joint_valid: BoolArray  # (N, 21): known in 3D, and valid in this view
+    has_mano: BoolArray  # (N,); without a fit the following are 0
+    global_orient: FloatArray  # (N, 3) axis-angle
+    hand_pose: FloatArray  # (N, 45) axis-angle relative to hands_mean
+    betas: FloatArray  # (N, 10)
+    transl: FloatArray  # (N, 3) m: mesh in the camera = mirror(mano(parameters)) + transl
+
+
+class RestWrist:
+    """The wrist of the rest pose for any shape: linear in betas, so eleven shapes tell them all."""
+
+    def __init__(self, rest_wrist: Callable[[Tensor], Tensor]) -> None:
+        """`rest_wrist` is that of a `Mano`: betas (B, 10) -> (B, 3) m."""
+        wrists = rest_wrist(torch.cat([torch.zeros(1, 10), torch.eye(10)])).double()  # (11, 3)
+        self._mean, self._slope = wrists[0], wrists[1:] - wrists[0]
+
+    def __call__(self, betas: Tensor) -> Tensor:
+        """Right-hand wrists: betas (N, 10) float64 -> (N, 3) m."""
+        return self._mean + betas @ self._slope
+
+
+class Fault(NamedTuple):
+    """Why one hand cannot be used."""
+
+    place: int
+    reason: str
+    detail: str
+
+
+def seen(
+    hands: HandsInWorld, rest_wrist: RestWrist, *, min_valid_joints: int
+) -> tuple[HandsInCamera, list[Fault]]:
+    """Hands as their cameras see them, and which of them cannot be used, in their order."""
+    joints, valid = _joints(hands)  # (N, 21, 3) m, camera; (N, 21)
+    finite, ahead = np.isfinite(joints).all(-1), joints[..., 2] >= NEAR_M
+    # what has no image is put somewhere harmless, and masked
+    shown = (valid & finite & ahead)[..., None]
+    bbox = _box(
+        project(np.where(shown, joints, [0.0, 0.0, 1.0]), hands.camera.K), valid, hands.size
+    )
+
+    faults: dict[int, Fault] = {}
+    for reason, bad, detail in (
+        ("nan_in_joints", (valid & ~finite).any(1), "a valid joint is not a number"),
+        ("too_few_joints", valid.sum(1) < min_valid_joints, f"fewer than {min_valid_joints} valid"),
+        ("behind_camera", (valid & finite & ~ahead).any(1), "a valid joint is not before the lens"),
+        ("empty_box", (bbox[:, 2:] <= 0).any(1), "the valid joints span no area inside the photo"),
+    ):
+        for i in np.flatnonzero(bad).tolist():
+            faults.setdefault(i, Fault(i, reason, detail))
+    in_camera = HandsInCamera(
+        bbox,
+        hands.camera.K,
+        np.where(valid[..., None], joints, 0.0),
+        valid,
+        hands.has_mano,
+        *(np.where(hands.has_mano[:, None], part, 0.0) for part in _mano(hands, rest_wrist)),
+    )
+    return in_camera, [faults[i] for i in sorted(faults)]
+
+
+def take(hands: HandsInCamera, kept: Sequence[int] | NDArray[Any]) -> HandsInCamera:
+    """Some of the hands."""
+    return HandsInCamera(**{name: field[kept] for name, field in hands._asdict().items()})
+
+
+def _joints(hands: HandsInWorld) -> tuple[FloatArray, BoolArray]:
+    """Joints in the camera (N, 21, 3) m, and which of them are valid there (N, 21)."""
+    flags = hands.visible.reshape(-1, 2, 21)
+    visible = flags[np.arange(len(flags)), hands.is_left.astype(int)]  # (N, 21)
+    joints = world_to_camera(hands.instant.joints, hands.camera.R, hands.camera.C)
+    return joints, hands.instant.joint_valid & visible[:, FROM_INTERHAND]
+
+
+def _box(uv: FloatArray, valid: BoolArray, size: NDArray[np.int64]) -> FloatArray:
+    """Tight box x, y, w, h (N, 4) px of valid pixels uv (N, 21, 2), cut to photos of `size`."""
+    last = size - 1  # pixel centres lie at whole numbers
+    low = np.where(valid[..., None], uv, np.inf).min(1).clip(0, last)  # (N, 2)
+    high = np.where(valid[..., None], uv, -np.inf).max(1).clip(0, last)
+    return np.concatenate([low, high - low], 1)
+
+
+def _mano(hands: HandsInWorld, rest_wrist: RestWrist) -> list[FloatArray]:
+    """The last four fields of `HandsInCamera`; anything where there is no fit."""
+    root, pose, betas, transl = (torch.from_numpy(part) for part in hands.fit)
+    is_left = torch.from_numpy(hands.is_left)
+    R, C = torch.from_numpy(hands.camera.R), torch.from_numpy(hands.camera.C)
+
+    wrist = mirror_points(rest_wrist(betas)[:, None], is_left)[:, 0]  # (N, 3) of this very hand
+    turn, transl = root_to_camera(axis_angle_to_matrix(root), transl, wrist, R, C)
+    root = mirror_axis_angle(matrix_to_axis_angle(turn), is_left)  # (N, 3)
+    pose = mirror_axis_angle(pose.view(-1, 15, 3), is_left).flatten(1)  # (N, 45)
+    return [part.numpy() for part in (root, pose, betas, transl)]

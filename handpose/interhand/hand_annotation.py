@@ -1,0 +1,163 @@
+"""Views: one hand of one annotation as one camera sees it, or the reason why it is not used.
+
+Reasons told here: malformed, duplicate_annotation_id, duplicate_image_id, dangling_image_id,
+two_hands, hand_type_not_valid, hand_contradicts_folder, no_camera, nan_in_camera, no_joint_3d,
+nan_in_mano. `camera_frame.py` adds those that need geometry. A missing MANO fit is no reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+from handpose.gesture_map import HAND_OF_NUMBER
+from handpose.interhand.annotations import (
+    HANDS,
+    Annotations,
+    Camera,
+    Fit,
+    Instant,
+    Json,
+    RecordError,
+)
+
+Kind = Literal["gesture", "rom", "two_hands"]
+
+UNKNOWN = -1
+"""Stands for a whole number that an unusable annotation does not tell."""
+
+
+class Origin(NamedTuple):
+    """Where an annotation comes from; of an unusable one parts may be UNKNOWN or ''."""
+
+    annotation_id: int
+    official_split: str
+    capture: int
+    subject: int
+    seq_name: str
+    camera: str
+    frame: int
+    file_name: str  # below images/<official split>/
+    hand_type: str  # right, left, interacting
+
+
+class View(NamedTuple):
+    """One hand as one camera sees it."""
+
+    origin: Origin
+    kind: Kind
+    width: int  # px of the photo
+    height: int
+    is_left: bool
+    visible: bytes  # 42 flags 0 or 1 in InterHand2.6M's order: valid in this very view
+    camera: Camera
+    instant: Instant
+    fit: Fit | None
+
+
+class Reject(NamedTuple):
+    """An annotation that is not used, and why."""
+
+    origin: Origin
+    reason: str
+    detail: str
+
+
+def folder_kind(seq_name: str) -> Kind:
+    """What a sequence folder shows: a gesture of one hand, free motion, or two hands.
+
+    Annotations of one hand are used from any folder, as in the official single-hand subset; only
+    gesture folders carry a label. A name that is not known counts as a gesture, so that the
+    gesture map is asked about it.
+    """
+    if seq_name.lower().startswith("rom"):  # ROM07_RT_... and ROM07_Rt_... both exist
+        return "rom"
+    return "two_hands" if re.match(r"0[23]\d\d_", seq_name) else "gesture"
+
+
+def folder_hand(seq_name: str) -> str | None:
+    """The hand that a gesture folder's number tells, if any."""
+    return HAND_OF_NUMBER.get(seq_name[:2]) if folder_kind(seq_name) == "gesture" else None
+
+
+def views(annotations: Annotations) -> Iterator[View | Reject]:
+    """Every annotation of the split in its order, as a view of one hand or as a reject."""
+    seen: set[int] = set()
+    for hand in annotations.hands:
+        origin = _origin(annotations.split, hand, {})
+        try:
+            image = annotations.image(hand.get("image_id"))
+            origin = _origin(annotations.split, hand, image)
+            yield _view(annotations, origin, hand, image, seen)
+        except RecordError as error:
+            yield Reject(origin, error.reason, error.detail)
+
+
+def _view(
+    annotations: Annotations, origin: Origin, hand: Json, image: Json, seen: set[int]
+) -> View:
+    """The view of one annotation; `seen` are the ids before it, and its own after this."""
+    width, height = whole(image.get("width")), whole(image.get("height"))
+    visible = hand.get("joint_valid")
+    lacking = [name for name, part in origin._asdict().items() if part in (UNKNOWN, "")]
+    lacking += [name for name, part in (("width", width), ("height", height)) if part < 1]
+    if not isinstance(visible, bytes) or len(visible) != 42:
+        lacking.append("joint_valid (42 flags)")
+        visible = b""
+    if lacking:
+        raise RecordError("malformed", f"missing or not of its type: {', '.join(lacking)}")
+    if origin.annotation_id in seen:
+        raise RecordError("duplicate_annotation_id", "an annotation before it has the same id")
+    seen.add(origin.annotation_id)
+    _check_hand(origin, hand.get("hand_type_valid"))
+    return View(
+        origin=origin,
+        kind=folder_kind(origin.seq_name),
+        width=width,
+        height=height,
+        is_left=origin.hand_type == "left",
+        visible=visible,
+        camera=annotations.camera(origin.capture, origin.camera),
+        instant=annotations.instant(origin.capture, origin.frame),
+        fit=annotations.fit(origin.capture, origin.frame, origin.hand_type),
+    )
+
+
+def _check_hand(origin: Origin, valid: Any) -> None:
+    """Only annotations of one hand, and of the hand that a gesture folder's number tells."""
+    hand = origin.hand_type
+    if hand == "interacting":
+        raise RecordError("two_hands", "")
+    if hand not in HANDS:
+        raise RecordError("malformed", f"hand_type is {hand!r}, expected right or left")
+    if valid != 1:
+        raise RecordError("hand_type_not_valid", f"hand_type_valid is {valid!r}")
+    told = folder_hand(origin.seq_name)
+    if told not in (None, hand):
+        raise RecordError(
+            "hand_contradicts_folder", f"a {hand} hand in {origin.seq_name}, a {told}-hand folder"
+        )
+
+
+def _origin(split: str, hand: Json, image: Json) -> Origin:
+    return Origin(
+        annotation_id=whole(hand.get("id")),
+        official_split=split,
+        capture=whole(image.get("capture")),
+        subject=whole(image.get("subject")),
+        seq_name=str(image.get("seq_name", "")),
+        camera=str(image.get("camera", "")),
+        frame=whole(image.get("frame_idx")),
+        file_name=str(image.get("file_name", "")),
+        hand_type=str(hand.get("hand_type", "")),
+    )
+
+
+def whole(value: Any) -> int:
+    """A whole number from 0 up, written as such or as digits; UNKNOWN for anything else."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):  # null, text, NaN, infinity
+        return UNKNOWN
+    return number if number >= 0 and number == float(value) else UNKNOWN

@@ -1,0 +1,264 @@
+"""Annotations joined with their image, camera, moment and fit, a million at a time.
+
+What is beyond doubt is settled here, column by column: a usable hand, or two hands. All others, be
+they odd in form or in value, go one by one through `hand_view.py`, which knows every reason for a
+reject. To doubt too much costs time, never a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from handpose.interhand.annotations import (
+    HANDS,
+    Annotations,
+    Camera,
+    Fit,
+    Instant,
+    Json,
+    RecordError,
+    annotation_file,
+    read_cameras,
+)
+from handpose.interhand.camera_frame import NO_FIT
+from handpose.interhand.data_columns import Columns, DataColumns, read_data
+from handpose.interhand.frame_columns import (
+    CAPTURES,
+    FRAMES,
+    IntArray,
+    Moments,
+    code,
+    read_fits,
+    read_instants,
+)
+from handpose.interhand.hand_annotation import Reject, View, folder_hand, views, whole
+from handpose.interhand.hand_rows import ORIGIN, ROW, HandRows, joined, of_views, of_words
+
+BoolArray = NDArray[np.bool_]
+
+NO_IMAGE, NO_ID = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+"""Stand for what an odd annotation refers to, and for the id of an odd record: never the same."""
+
+
+class Split(NamedTuple):
+    """Every annotation of one official split."""
+
+    rows: HandRows  # usable so far, in the order of samples
+    two_hands: pa.Table  # as ORIGIN
+    rejects: list[Reject]  # all others that are not used
+
+
+class Sources(NamedTuple):
+    """What is joined."""
+
+    split: str
+    data: DataColumns
+    cameras: dict[int, Any]  # as in the file
+    instants: Moments[Instant]
+    fits: Moments[Fit]
+
+
+def read_split(root: Path, split: str) -> Split:
+    """The annotations of this split, joined.
+
+    Raises:
+        DatasetError: a file is not JSON (with the place), or not built as it should be.
+    """
+    return join(
+        Sources(
+            split,
+            read_data(annotation_file(root, split, "data")),
+            read_cameras(root, split),
+            read_instants(annotation_file(root, split, "joint_3d")),
+            read_fits(annotation_file(root, split, "MANO_NeuralAnnot")),
+        )
+    )
+
+
+def join(sources: Sources) -> Split:
+    """Every annotation as a row or as a reject."""
+    images, hands = sources.data
+    image_at = _image_places(images, hands)
+    sound = (image_at >= 0) & (_numbers(hands, "id", NO_ID) >= 0) & _unique(hands)
+    sound[sound] = _sound_images(images)[image_at[sound]]
+    two_hands = sound & of_words(hands.table["hand_type"], lambda hand: hand == "interacting")
+    one_hand = sound & of_words(hands.table["hand_type"], lambda hand: hand in HANDS)
+    one_hand &= _numbers(hands, "hand_type_valid", 0) == 1
+
+    rows, usable = _rows(sources, _table(sources.data, one_hand, image_at))
+    one_hand[one_hand] = usable
+    found = _one_by_one(sources, np.flatnonzero(~(one_hand | two_hands)))
+    late = [item for item in found if isinstance(item, View)]
+    if late:
+        rows = joined(rows, of_views(sources.split, late))
+    return Split(
+        rows.in_order(),
+        _table(sources.data, two_hands, image_at).select(list(ORIGIN)),
+        [item for item in found if isinstance(item, Reject)],
+    )
+
+
+# --- what is beyond doubt ------------------------------------------------------------------------
+
+
+def _numbers(columns: Columns, name: str, missing: int) -> IntArray:
+    return np.asarray(columns.table[name].fill_null(missing).to_numpy())
+
+
+def _image_places(images: Columns, hands: Columns) -> IntArray:
+    """The place of each annotation's image (N,); -1 where there is none, several, or doubt."""
+    ids, wanted = _numbers(images, "id", NO_ID), _numbers(hands, "image_id", NO_IMAGE)
+    if not len(ids):
+        return np.full(len(wanted), -1)
+    if np.array_equal(ids, wanted) and (np.diff(ids) > 0).all():
+        places = np.arange(len(ids))  # as in the public files: no need to search
+    else:
+        order = np.argsort(ids, kind="stable")
+        first, end = (np.searchsorted(ids, wanted, side, order) for side in ("left", "right"))
+        places = np.where(end - first == 1, order[first.clip(max=len(ids) - 1)], -1)
+    # an odd image may yet have an ordinary id
+    places[(wanted < 0) | np.isin(wanted, _ids(images.odd.values(), "id"))] = -1
+    return places
+
+
+def _ids(records: Iterable[Json], key: str) -> IntArray:
+    """Every whole number that these records may mean: 7.0 finds 7, in a dictionary too."""
+    numbers = []
+    for record in records:
+        with suppress(TypeError, ValueError, OverflowError):  # null, text, NaN, infinity
+            numbers.append(int(record.get(key, "none")))
+    return np.array([number for number in numbers if NO_ID < number < NO_IMAGE], np.int64)
+
+
+def _unique(hands: Columns) -> BoolArray:
+    """Whether no other annotation may have the same id (N,)."""
+    ids = _numbers(hands, "id", NO_ID)
+    if not hands.odd and (np.diff(ids) > 0).all():
+        return np.ones(len(ids), np.bool_)
+    _, place, times = np.unique(ids, return_inverse=True, return_counts=True)
+    alone: BoolArray = times[place] == 1
+    return alone & ~np.isin(ids, _ids(hands.odd.values(), "id"))
+
+
+def _sound_images(images: Columns) -> BoolArray:
+    """Whether each image tells all there is to know (N,)."""
+    sound = np.ones(images.table.num_rows, np.bool_)
+    for name, low, high in (
+        ("width", 1, NO_IMAGE),
+        ("height", 1, NO_IMAGE),
+        ("capture", 0, CAPTURES),
+        ("subject", 0, NO_IMAGE),
+        ("frame_idx", 0, FRAMES),
+    ):
+        numbers = _numbers(images, name, NO_ID)
+        sound &= (numbers >= low) & (numbers < high)
+    for name in ("seq_name", "camera"):
+        sound &= of_words(images.table[name], bool)
+    named = pc.not_equal(images.table["file_name"], "").fill_null(False)
+    sound &= named.to_numpy()
+    return sound
+
+
+def _table(data: DataColumns, chosen: BoolArray, image_at: IntArray) -> pa.Table:
+    """The chosen annotations (N,) as ROW, without the places."""
+    hands = data.hands.table.filter(pa.array(chosen))
+    images = data.images.table.take(pa.array(image_at[chosen]))
+    named = {name: images[name] for name in images.column_names} | {
+        "annotation_id": hands["id"],
+        "frame": images["frame_idx"],
+        "hand_type": hands["hand_type"],
+        "visible": hands["joint_valid"],
+    }
+    return pa.table({name: named[name] for name in ROW.names if not name.endswith("_at")})
+
+
+def _rows(sources: Sources, table: pa.Table) -> tuple[HandRows, BoolArray]:
+    """Those of the annotations that are usable, and which of them these are (N,)."""
+    capture, frame = table["capture"].to_numpy(), table["frame"].to_numpy()
+    is_left = of_words(table["hand_type"], lambda hand: hand == HANDS[1])
+    keys = code(capture, frame, is_left)
+    cameras, camera_at = _cameras(sources, capture, table["camera"])
+    instant_at = sources.instants.find(code(capture, frame, 0))
+    fit_at = sources.fits.find(keys)
+    refused = np.array([code(*key) for key in sources.fits.odd if key[1] < FRAMES], np.int64)
+    told = of_words(table["seq_name"], lambda name: folder_hand(name) or "")
+    hand = of_words(table["hand_type"], str)
+    usable = (camera_at >= 0) & (instant_at >= 0) & ~np.isin(keys, refused)
+    usable &= (told == "") | (told == hand)
+    for name, places in (("camera_at", camera_at), ("instant_at", instant_at), ("fit_at", fit_at)):
+        table = table.append_column(name, pa.array(places, pa.int64()))
+    fits = zip(sources.fits.columns, NO_FIT, strict=True)
+    rows = HandRows(
+        sources.split,
+        table.filter(pa.array(usable)).cast(ROW),
+        cameras,
+        sources.instants.columns,
+        Fit(*(np.concatenate([part, none[None]]) for part, none in fits)),
+    )
+    return rows, usable
+
+
+def _cameras(
+    sources: Sources, capture: IntArray, names: pa.ChunkedArray
+) -> tuple[Camera, IntArray]:
+    """The cameras of these captures and names, and the place of each row's (N,); -1 for none."""
+    column = names.combine_chunks()
+    texts = column.dictionary.to_pylist()
+    pairs, pair_at = np.unique(
+        capture * max(len(texts), 1) + np.asarray(column.indices), return_inverse=True
+    )
+    known = _annotations(sources, [], [])
+    cameras, places = [Camera(np.zeros((3, 3)), np.zeros((3, 3)), np.zeros(3))], []
+    for pair in pairs.tolist():
+        try:
+            cameras.append(known.camera(pair // len(texts), texts[pair % len(texts)]))
+            places.append(len(cameras) - 1)
+        except RecordError:
+            places.append(-1)
+    stacked = Camera(*map(np.stack, zip(*cameras, strict=True)))
+    return stacked, np.array(places, np.int64)[pair_at]
+
+
+# --- one by one ----------------------------------------------------------------------------------
+
+
+def _one_by_one(sources: Sources, chosen: IntArray) -> list[View | Reject]:
+    """The chosen annotations, by number, as `hand_view.views` sees them."""
+    hands = _records(sources.data.hands, chosen)
+    wanted = _ids(hands, "image_id")
+    ids = _numbers(sources.data.images, "id", NO_ID)
+    asked = np.isin(ids, wanted)
+    asked[list(sources.data.images.odd)] = True
+    images = _records(sources.data.images, np.flatnonzero(asked))
+    return list(views(_annotations(sources, images, hands)))
+
+
+def _records(columns: Columns, chosen: IntArray) -> list[Json]:
+    """The chosen records as in the file."""
+    plain = columns.table.take(pa.array(chosen)).to_pylist()
+    return [
+        columns.odd.get(number, record)
+        for number, record in zip(chosen.tolist(), plain, strict=True)
+    ]
+
+
+def _annotations(sources: Sources, images: list[Json], hands: list[Json]) -> Annotations:
+    """These annotations and images as if the files held no others."""
+    joints: dict[int, dict[int, Any]] = {}
+    fits: dict[int, dict[int, Any]] = {}
+    for image in images:
+        capture, frame = whole(image.get("capture")), whole(image.get("frame_idx"))
+        joints.setdefault(capture, {})[frame] = sources.instants.get((capture, frame, 0))
+        fits.setdefault(capture, {})[frame] = {
+            name: sources.fits.get((capture, frame, hand)) for hand, name in enumerate(HANDS)
+        }
+    data = {"images": images, "annotations": hands}
+    return Annotations(sources.split, data, cameras=sources.cameras, joints=joints, fits=fits)

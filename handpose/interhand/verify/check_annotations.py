@@ -1,0 +1,206 @@
+"""What a split's annotation files say, held against each other and against the official counts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from handpose.interhand.annotations import HANDS, annotation_file, read_cameras
+from handpose.interhand.data_columns import DataColumns, read_data
+from handpose.interhand.frame_columns import code, read_fits, read_instants
+from handpose.interhand.hand_annotation import folder_kind
+from handpose.interhand.verify.releases import CAPTURES, GREY, PHOTO_SIZES, Counts, Version, version
+
+CALIBRATION = ("campos", "camrot", "focal", "princpt")
+
+MOST = 0.5
+"""Of the moments: if more lack joints or a fit, the file is not this split's."""
+
+ANNOTATIONS = "unpack the annotations of v1.0 again"
+
+State = Literal["ok", "note", "FAIL"]
+Told = Iterator[tuple[State, str]]
+"""Findings in words; a FAIL's text tells the remedy."""
+
+
+class Asked(NamedTuple):
+    """What the parameters ask of official train."""
+
+    held_out: Mapping[str, Collection[int]]  # subjects, by the parameter that names them
+    known_folders: Collection[str]  # gesture folders that have a class, or are dropped on purpose
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split as its `data` file has it."""
+
+    root: Path
+    name: str
+    data: DataColumns
+
+    @classmethod
+    def read(cls, root: Path, name: str) -> Split:
+        """The split of this name.
+
+        Raises:
+            DatasetError: the file is not JSON, or not built as it should be.
+        """
+        return cls(root, name, read_data(annotation_file(root, name, "data")))
+
+    @property
+    def images(self) -> pa.Table:
+        """The images whose record is as it should be; columns as `data_columns.IMAGE`."""
+        table = self.data.images.table
+        return table.filter(pc.is_valid(table["id"]))
+
+    @property
+    def counts(self) -> Counts:
+        """Annotations by how many hands they are of."""
+        kinds = self.data.hands.table["hand_type"].value_counts().to_pylist()
+        count = {kind["values"]: kind["counts"] for kind in kinds}
+        return Counts(sum(count.get(hand, 0) for hand in HANDS), count.get("interacting", 0))
+
+
+def check_annotations(split: Split) -> Told:
+    """Counts, records, captures, photo sizes, cameras, joints and fits.
+
+    Raises:
+        DatasetError: a file is not JSON, or not built as it should be.
+    """
+    found = version(split.name, split.counts)
+    yield from _told(found)
+    yield from _records(split.data)
+    yield from _captures(split, found)
+    yield from _sizes(split.images)
+    yield from _cameras(split)
+    yield from _moments(split)
+
+
+def _told(found: Version) -> Told:
+    if found.kind == "incomplete":
+        yield "FAIL", f"{found.text}; {ANNOTATIONS}"
+    else:
+        yield "ok" if found.kind in ("5 fps", "30 fps") else "note", found.text
+
+
+def _records(data: DataColumns) -> Told:
+    if len(data.images.table) != len(data.hands.table):
+        told = f"{len(data.images.table):,} images, {len(data.hands.table):,} annotations"
+        yield "note", f"{told}: the real ones are as many"
+    for what, odd in (("images", data.images.odd), ("annotations", data.hands.odd)):
+        if odd:
+            told = f"{len(odd):,} {what} lack something or have something of a wrong type"
+            first = f"the first is number {min(odd)} of the list, from 0"
+            yield "note", f"{told}; {first}. ingest rejects them with reasons"
+
+
+def _captures(split: Split, found: Version) -> Told:
+    images = split.images
+    captures = set(pc.unique(images["capture"]).to_pylist())
+    gone = sorted(set(range(CAPTURES[split.name])) - captures)
+    if gone and found.kind in ("5 fps", "30 fps", "incomplete"):
+        yield "FAIL", f"no image of {some([f'Capture{n}' for n in gone])}; {ANNOTATIONS}"
+    visits = images.group_by(["subject", "capture"]).aggregate([])
+    times = visits["subject"].value_counts().to_pylist()
+    again = sum(entry["counts"] > 1 for entry in times)
+    kinds = [folder_kind(name) for name in pc.unique(images["seq_name"]).to_pylist()]
+    yield (
+        "ok",
+        f"captures: {len(captures)}, people: {len(times)} ({again} came more than once), folders: "
+        f"{kinds.count('gesture')} gesture, {kinds.count('rom')} ROM, "
+        f"{kinds.count('two_hands')} two-hand",
+    )
+
+
+def _sizes(images: pa.Table) -> Told:
+    sizes = images.group_by(["width", "height"]).aggregate([([], "count_all")])
+    rows = list(zip(*(sizes[name].to_pylist() for name in sizes.column_names), strict=True))
+    landscape = sum(n for width, height, n in rows if width > height)
+    portrait = sum(n for width, height, n in rows if width < height)
+    square = len(images) - landscape - portrait
+    told = f"{landscape:,} landscape and {portrait:,} portrait photos"
+    told += f", {square:,} square" if square else ""
+    others = sorted(f"{w}x{h}" for w, h, _ in rows if (w, h) not in PHOTO_SIZES)
+    if others:
+        told += f"; sizes besides InterHand2.6M's 512x334 and 334x512 px: {some(others)}"
+    yield "note" if others else "ok", told
+
+
+def _cameras(split: Split) -> Told:
+    calibrated = read_cameras(split.root, split.name)
+    table = split.images.group_by(["capture", "camera"]).aggregate([([], "count_all")])
+    columns = (table[name].to_pylist() for name in ("capture", "camera", "count_all"))
+    cameras = sorted(zip(*columns, strict=True))
+    missing = [
+        f"camera {name} of Capture{capture} ({photos:,} photos)"
+        for capture, name, photos in cameras
+        if not _is_calibrated(calibrated.get(capture), name)
+    ]
+    if missing:
+        yield "FAIL", f"not in the camera file: {some(missing)}; {ANNOTATIONS}"
+    grey = [photos for _, name, photos in cameras if name.startswith(GREY)]
+    yield (
+        "ok",
+        f"{len(cameras)} cameras over all captures; {len(grey)} are grey ({GREY}0xxx), with "
+        f"{sum(grey):,} photos",
+    )
+
+
+def _is_calibrated(capture: Any, camera: str) -> bool:
+    return isinstance(capture, dict) and all(camera in capture.get(k, ()) for k in CALIBRATION)
+
+
+def _moments(split: Split) -> Told:
+    """Joints and fits of every annotated moment."""
+    moments = split.images.group_by(["capture", "frame_idx"]).aggregate([])
+    capture, frame = (moments[name].to_numpy() for name in ("capture", "frame_idx"))
+    instants = read_instants(annotation_file(split.root, split.name, "joint_3d"))
+    without = int((instants.find(code(capture, frame, 0)) < 0).sum())
+    if without:
+        yield (
+            "FAIL" if without > MOST * len(moments) else "note",
+            f"{without:,} of {len(moments):,} moments have no joints in the joint_3d file, and "
+            f"ingest rejects their photos; if they are many, {ANNOTATIONS}",
+        )
+    fits = read_fits(annotation_file(split.root, split.name, "MANO_NeuralAnnot"))
+    has_fit = np.zeros(len(moments), np.bool_)
+    for hand in range(len(HANDS)):
+        has_fit |= fits.find(code(capture, frame, hand)) >= 0
+    share = 1 - has_fit.mean() if len(moments) else 0.0
+    told = f"{len(moments):,} moments, {share:.1%} of them without a MANO fit"
+    if share > MOST:
+        remedy = f"without fits the second stage learns no shape; {ANNOTATIONS}"
+        yield "FAIL", f"{told} in the MANO_NeuralAnnot file; {remedy}"
+    else:
+        yield "ok", told
+
+
+def check_asked(split: Split, asked: Asked) -> Told:
+    """Whether official train has the held-out people, and only gesture folders that are known."""
+    subjects = set(pc.unique(split.images["subject"]).to_pylist())
+    for parameter, held_out in asked.held_out.items():
+        unknown = sorted(set(held_out) - subjects)
+        if unknown:
+            told = f"{parameter} names {unknown}, who are not in official train"
+            yield "FAIL", f"{told}; people there: {sorted(subjects)}"
+    folders = pc.unique(split.images["seq_name"]).to_pylist()
+    strange = sorted(
+        name
+        for name in folders
+        if folder_kind(name) == "gesture" and name not in asked.known_folders
+    )
+    if strange:
+        told = f"gesture folders that the gesture map does not list: {some(strange)}"
+        yield "FAIL", f"{told}; give each a row (labels/README.md), drop to leave it out"
+
+
+def some(names: list[str], most: int = 4) -> str:
+    """The first of many names."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

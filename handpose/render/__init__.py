@@ -1,0 +1,1 @@
+"""Pictures of a triangle mesh: rasteriser, surfaces, shadows. Imports no other package."""

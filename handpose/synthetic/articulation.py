@@ -1,0 +1,198 @@
+"""Hand poses as a person thinks of them: flexion, abduction and opposition in degrees.
+
+A gesture is a row of `gesture_poses.csv`. Its angles turn about hinge axes computed from the
+rest skeleton, so the same row drives the stand-in and the real MANO, and a left hand by mirroring.
+
+Signs: flexion bends towards the palm; abduction leads away from the middle finger (the middle
+finger's own: towards the index); the thumb's `oppose` turns it about the hand's long axis to below
+the palm, `spread` leads away from the index in the plane of the palm, `twist` turns its pad from
+the fingers to where the palm looks. The wrist turns an upright hand that shows its palm: `pitch`
+bends it towards the palm, `roll` turns it about the forearm with the palm to the side of the
+thumb, `yaw` then lays it over to the side of the little finger, thumb up.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from handpose.errors import HandPoseError
+from handpose.hand.skeleton import MANO_JOINTS
+
+Array = NDArray[np.floating[Any]]
+
+DIGITS = {
+    "index": ("MCP", "PIP", "DIP", "abduction"),
+    "middle": ("MCP", "PIP", "DIP", "abduction"),
+    "ring": ("MCP", "PIP", "DIP", "abduction"),
+    "pinky": ("MCP", "PIP", "DIP", "abduction"),
+    "thumb": ("oppose", "spread", "twist", "MCP", "IP"),
+}
+"""Columns of the table and the angles each holds, in this order, separated by slashes."""
+
+ANGLES = tuple(f"{digit}.{angle}" for digit, angles in DIGITS.items() for angle in angles)
+"""Names of the 21 angles of a pose."""
+
+WRIST_ANGLES = ("pitch", "yaw", "roll")
+MOTIONS = ("hold", "rise", "wave", "rock", "tap", "open", "close")
+COLUMNS = ("gesture", "right_folder", "left_folder", *DIGITS, "wrist", "motion", "touches")
+
+THUMB_ROLL = np.radians(55)
+"""How far the thumb's pad is turned from the palm's direction towards the fingers."""
+
+
+class GesturePoseError(HandPoseError):
+    """The table of gesture poses cannot be read."""
+
+
+@dataclass(frozen=True)
+class GesturePose:
+    """The peak of one gesture."""
+
+    gesture: str
+    right_folder: str  # InterHand2.6M's folder, '' where that hand has none
+    left_folder: str
+    angles: Array  # (21,) degrees, order of ANGLES
+    wrist: Array  # (3,) degrees, order of WRIST_ANGLES
+    motion: str  # one of MOTIONS
+    touches: tuple[tuple[str, str], ...]  # pairs of MANO joints whose segments meet at the peak
+
+
+class Articulation:
+    """Hinge axes of one skeleton, and poses from angles about them."""
+
+    def __init__(self, joints_rest: Array) -> None:
+        """From MANO's 16 rest joints of a right hand, (16, 3) m."""
+        at = {name: joints_rest[i] for i, name in enumerate(MANO_JOINTS)}
+        distal = _unit(at["middle_1"] - at["wrist"])
+        radial = at["index_1"] - at["pinky_1"]
+        radial = _unit(radial - (radial @ distal) * distal)
+        palmar = np.cross(radial, distal)  # out of the palm of a right hand
+        self._oppose = np.cross(radial, palmar)  # turns radial towards palmar
+        self._spread = np.cross(distal, radial)  # turns distal towards radial
+        self._twist = _unit(at["thumb_2"] - at["thumb_1"])
+        self._hinges: dict[str, list[Array]] = {}  # flexion axes of each digit's three bones
+        for digit in DIGITS:
+            pad = palmar
+            if digit == "thumb":
+                pad = np.cos(THUMB_ROLL) * palmar - np.sin(THUMB_ROLL) * radial
+            first, second, third = (at[f"{digit}_{k}"] for k in (1, 2, 3))
+            bones = (second - first, third - second, third - second)  # MANO has no joint at the tip
+            self._hinges[digit] = [_unit(np.cross(bone, pad)) for bone in bones]
+        towards = {"index": radial, "middle": radial, "ring": -radial, "pinky": -radial}
+        self._abduct = {digit: np.cross(distal, side) for digit, side in towards.items()}
+
+    def pose(self, angles: Array) -> Array:
+        """Axis-angle of MANO's 15 joints, flat hand = 0: angles (..., 21) deg -> (..., 15, 3) rad.
+
+        It is absolute: subtract `hands_mean` for InterHand2.6M's convention.
+        """
+        radians = np.radians(angles).reshape(-1, len(ANGLES))  # (N, 21)
+        value = dict(zip(ANGLES, radians.T, strict=True))
+        turns: dict[str, Rotation] = {}
+        for digit, names in DIGITS.items():
+            first, second, third = self._hinges[digit]
+            a, b, c, *more = (value[f"{digit}.{name}"] for name in names)
+            if digit == "thumb":
+                mcp, ip = more
+                saddle = _turn(self._oppose, a) * _turn(self._spread, b) * _turn(self._twist, c)
+                bends = (saddle, _turn(second, mcp), _turn(third, ip))
+            else:
+                (abduction,) = more
+                # abduction moves along with flexion: only so can the tips of bent fingers meet
+                knuckle = _turn(first, a) * _turn(self._abduct[digit], abduction)
+                bends = (knuckle, _turn(second, b), _turn(third, c))
+            turns |= {f"{digit}_{k}": bend for k, bend in enumerate(bends, start=1)}
+        pose = np.stack([turns[name].as_rotvec() for name in MANO_JOINTS[1:]], axis=1)
+        return pose.reshape(*angles.shape[:-1], 15, 3)
+
+
+def read_gesture_poses(path: Path | None = None) -> tuple[GesturePose, ...]:
+    """The gestures of a table, by default of `handpose/synthetic/gesture_poses.csv`.
+
+    Raises:
+        GesturePoseError: a cell is not what its column holds; line and column are named.
+    """
+    source = path or resources.files("handpose.synthetic") / "gesture_poses.csv"
+    lines = csv.reader(source.read_text("utf-8").splitlines())
+    header = tuple(next(lines, ()))
+    if header != COLUMNS:
+        raise GesturePoseError(
+            f"{source.name}:1: columns are {','.join(header)}; expected {','.join(COLUMNS)}"
+        )
+    poses = [_row(cells, f"{source.name}:{line}") for line, cells in enumerate(lines, start=2)]
+    for column in ("gesture", "right_folder", "left_folder"):
+        first: dict[str, int] = {}
+        for line, pose in enumerate(poses, start=2):
+            name = getattr(pose, column)
+            if name and first.setdefault(name, line) != line:
+                raise GesturePoseError(
+                    f"{source.name}:{line}: column {column} repeats {name!r} of line {first[name]}"
+                )
+    return tuple(poses)
+
+
+def _row(cells: list[str], where: str) -> GesturePose:
+    """One gesture; `where` is its file and line."""
+    if len(cells) != len(COLUMNS):
+        raise GesturePoseError(
+            f"{where}: {len(cells)} cells, expected {len(COLUMNS)}: {','.join(COLUMNS)}"
+        )
+    row: dict[str, Any] = {}
+    for column, cell in zip(COLUMNS, cells, strict=True):
+        try:
+            row[column] = _value(column, cell)
+        except ValueError as error:
+            raise GesturePoseError(
+                f"{where}: column {column} holds {cell!r}, expected {error}"
+            ) from None
+    if not row["right_folder"] and not row["left_folder"]:
+        raise GesturePoseError(f"{where}: right_folder and left_folder are both empty; name one")
+    angles = np.concatenate([row.pop(digit) for digit in DIGITS])  # (21,)
+    return GesturePose(angles=angles, **row)
+
+
+def _value(column: str, cell: str) -> Any:
+    """What a cell means; a ValueError says what was expected."""
+    if column in DIGITS:
+        return _numbers(cell, DIGITS[column])
+    if column == "wrist":
+        return _numbers(cell, WRIST_ANGLES)
+    if column == "touches":
+        pairs = [tuple(pair.split("+")) for pair in cell.split()]
+        if not all(len(pair) == 2 and set(pair) <= set(MANO_JOINTS) for pair in pairs):
+            raise ValueError("pairs of MANO's joints such as thumb_3+index_3, between spaces")
+        return tuple(pairs)
+    if column == "motion" and cell not in MOTIONS:
+        raise ValueError(f"one of {', '.join(MOTIONS)}")
+    if column == "gesture" and not cell:
+        raise ValueError("a name")
+    return cell
+
+
+def _numbers(cell: str, names: tuple[str, ...]) -> Array:
+    """The degrees of a cell such as 80/96/56/-4."""
+    numbers = [float(text) for text in cell.split("/")] if _NUMBERS.fullmatch(cell) else []
+    if len(numbers) != len(names):
+        raise ValueError(f"{len(names)} numbers {'/'.join(names)}")
+    return np.array(numbers)
+
+
+_NUMBERS = re.compile(r"-?\d+(\.\d+)?(/-?\d+(\.\d+)?)*")
+
+
+def _turn(axis: Array, angle: Array) -> Rotation:
+    """Rotations about one axis (3,) by angles (N,) rad."""
+    return Rotation.from_rotvec(angle[:, None] * axis)
+
+
+def _unit(vector: Array) -> Array:
+    return vector / np.linalg.norm(vector)

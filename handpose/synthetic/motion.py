@@ -1,0 +1,133 @@
+"""How a synthetic hand moves: from rest to the peak of a gesture and back, or freely.
+
+Angles are those of `hand/articulation.py` in degrees. T is the number of instants; `phase` runs
+from 0 at the beginning of a sequence to 1 at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handpose.synthetic.articulation import ANGLES, DIGITS, GesturePose
+
+Array = NDArray[np.floating[Any]]
+
+RISE = 0.25
+"""Share of a sequence in which the gesture is formed, and again in which it is left."""
+ONSET_JITTER = 0.03
+"""Standard deviation of a digit's own start, as a share of the sequence."""
+SWAY = 0.05
+"""A held gesture breathes by this share of its amplitude."""
+TREMOR_SHARE = 0.5
+"""Share of the jitter's variance that changes with every instant; the rest is the person's way."""
+DIP_COUPLING = 0.6
+"""A finger's last joint follows its middle one by this much."""
+LOOSE = {"abduction": 0.4, "oppose": 0.5, "spread": 0.5, "twist": 0.0}
+"""How much of the jitter goes to angles other than MCP and PIP."""
+PLACE_M = 0.012
+WRIST_DEG = 6.0
+
+CYCLES = {"wave": 6.0, "rock": 4.0, "tap": 5.0, "open": 3.0, "close": 3.0}
+WRIST_SWING_DEG = {"wave": (0.0, 22.0, 0.0), "rock": (16.0, 0.0, 0.0)}
+"""Swing of pitch, yaw and roll."""
+RELEASE = {"tap": 0.35, "open": 0.3, "close": 0.4}
+"""Share of the amplitude that is let go and taken up again."""
+
+WRIST_ROM_DEG = (55.0, 28.0, 60.0)
+ROM_KEYS = 6
+
+
+class Motion(NamedTuple):
+    """One hand over the instants of a sequence."""
+
+    angles: Array  # (T, 21) degrees
+    wrist: Array  # (T, 3) degrees: pitch, yaw, roll of an upright hand that shows its palm
+    place: Array  # (T, 3) m, centre of the hand in the rig's frame
+
+
+def gesture_motion(
+    rng: np.random.Generator,
+    phase: Array,
+    rest: GesturePose,
+    peak: GesturePose,
+    jitter_deg: float,
+) -> Motion:
+    """Rest, peak, rest: 25, 50 and 25 % of the sequence, every digit with its own onset.
+
+    Args:
+        rng: of the sequence.
+        phase: (T,) 0..1.
+        rest: the relaxed hand.
+        peak: the gesture.
+        jitter_deg: standard deviation of MCP and PIP angles.
+    """
+    cycle = np.sin(2 * np.pi * CYCLES.get(peak.motion, 1.0) * phase + rng.uniform(0, 2 * np.pi))
+    release = RELEASE.get(peak.motion, SWAY if peak.motion == "rise" else 0.0)
+    held = 1 - release * (0.5 + 0.5 * cycle)  # (T,)
+    onsets = rng.normal(0, ONSET_JITTER, len(DIGITS))
+    amount = np.stack([_envelope(phase + onset) * held for onset in onsets], 1)  # (T, 5)
+    digit = [list(DIGITS).index(name.split(".")[0]) for name in ANGLES]
+    angles = rest.angles + amount[:, digit] * (peak.angles - rest.angles)  # (T, 21)
+    swing = np.outer(cycle, WRIST_SWING_DEG.get(peak.motion, (0, 0, 0)))  # (T, 3)
+    wrist = _envelope(phase)[:, None] * (peak.wrist + swing)
+    return _perturbed(rng, Motion(angles, wrist, np.zeros((len(phase), 3))), jitter_deg)
+
+
+def free_motion(
+    rng: np.random.Generator,
+    phase: Array,
+    poses: Sequence[GesturePose],
+    jitter_deg: float,
+    turns_wrist: bool,
+) -> Motion:
+    """A range of motion: smoothly through random poses, or mostly the wrist about its axes."""
+    keys = rng.choice(len(poses), ROM_KEYS + 1)
+    strength = rng.uniform(0.2, 0.5) if turns_wrist else rng.uniform(0.6, 1.0)
+    peaks = np.stack([poses[k].angles for k in keys])  # (keys, 21)
+    position = np.clip(phase, 0, 1) * ROM_KEYS
+    before = np.minimum(position.astype(int), ROM_KEYS - 1)
+    share = _smooth(position - before)[:, None]
+    angles = strength * ((1 - share) * peaks[before] + share * peaks[before + 1])
+    cycles = rng.uniform(1, 3, 3)
+    swing = np.sin(2 * np.pi * (phase[:, None] * cycles + rng.uniform(0, 1, 3)))  # (T, 3)
+    wrist = swing * np.array(WRIST_ROM_DEG) * (1.0 if turns_wrist else 0.3)
+    return _perturbed(rng, Motion(angles, wrist, np.zeros((len(phase), 3))), jitter_deg)
+
+
+def _perturbed(rng: np.random.Generator, motion: Motion, jitter_deg: float) -> Motion:
+    """Nobody repeats a gesture exactly: jitter of the person, and of every instant."""
+    count = len(motion.angles)
+    noise = _jitter(rng, count, len(ANGLES)) * jitter_deg  # (T, 21)
+    by_name = dict(zip(ANGLES, noise.T, strict=True))
+    for name in ANGLES:
+        digit, angle = name.split(".")
+        by_name[name] *= LOOSE.get(angle, 1.0)
+        if angle in ("DIP", "IP"):
+            leader = f"{digit}.{'PIP' if angle == 'DIP' else 'MCP'}"
+            by_name[name] = DIP_COUPLING * by_name[leader] + 0.3 * by_name[name]
+    return Motion(
+        motion.angles + np.stack([by_name[name] for name in ANGLES], 1),
+        motion.wrist + _jitter(rng, count, 3) * WRIST_DEG * (1, 1, 2),
+        motion.place + _jitter(rng, count, 3) * PLACE_M,
+    )
+
+
+def _jitter(rng: np.random.Generator, count: int, columns: int) -> Array:
+    """Unit normal noise, a part of it the same at every instant: (count, columns)."""
+    steady = rng.normal(0, np.sqrt(1 - TREMOR_SHARE), columns)
+    return steady + rng.normal(0, np.sqrt(TREMOR_SHARE), (count, columns))
+
+
+def _envelope(phase: Array) -> Array:
+    """0 at both ends, 1 in the middle: (T,)."""
+    return _smooth(np.minimum(phase, 1 - phase) / RISE)
+
+
+def _smooth(x: Array) -> Array:
+    """0 below 0, 1 above 1, without a corner between."""
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)

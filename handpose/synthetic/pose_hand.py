@@ -1,0 +1,126 @@
+"""Poses the hand model in the world: what a camera will see, and the parameters that say so.
+
+The rig's frame has x right, y up, z to the front, where an upright hand shows its palm. A left
+hand performs the mirror image of what a right one would; its parameters are those of its own MANO.
+T is the number of instants.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from handpose.hand.mano import Mano
+from handpose.hand.skeleton import FROM_MANO_AND_TIPS, JOINTS, inverse
+from handpose.synthetic.articulation import Articulation
+from handpose.synthetic.motion import Motion
+
+Array = NDArray[np.floating[Any]]
+
+MIRROR = np.array([-1.0, 1.0, 1.0])
+
+
+class PosedHand(NamedTuple):
+    """One hand at T instants, in the world."""
+
+    is_left: bool
+    vertices: Array  # (T, 778, 3) m
+    joints: Array  # (T, 21, 3) m, order of hand/skeleton.py
+    elbow: Array  # (T, 3) unit, the way the forearm goes
+    pose: Array  # (T, 48) axis-angle of the hand's own MANO, relative to hands_mean
+    shape: Array  # (10,)
+    trans: Array  # (T, 3) m
+
+
+class Actor:
+    """One hand model, ready to be posed."""
+
+    def __init__(self, mano: Mano) -> None:
+        """Finds the axes of the model in its rest pose."""
+        self._mano = mano
+        with torch.no_grad():
+            flat = torch.eye(3).expand(1, 15, 3, 3)
+            rest = mano(torch.eye(3)[None], flat, torch.zeros(1, 10))
+        self.rest_vertices: Array = rest.vertices[0].numpy()  # (778, 3) m
+        self.rest_joints: Array = rest.joints[0].numpy()  # (21, 3) m
+        self._upright = _upright(self.rest_joints)
+        self._articulation = Articulation(self.rest_joints[inverse(FROM_MANO_AND_TIPS)][:16])
+
+    def perform(
+        self, motion: Motion, betas: Array, is_left: bool, to_world: Array, origin: Array
+    ) -> PosedHand:
+        """The hand going through a motion.
+
+        Args:
+            motion: in the rig's frame, as of a right hand.
+            betas: (10,).
+            is_left: perform its mirror image with a left hand.
+            to_world: (3, 3) rig -> world.
+            origin: (3,) m, the rig's origin in the world.
+        """
+        count = len(motion.angles)
+        relative = self._articulation.pose(motion.angles) - self._mano.hands_mean.numpy().reshape(
+            15, 3
+        )
+        vertices, joints, wrist = self._bend(relative, betas)
+        mirror = MIRROR if is_left else np.ones(3)
+        world = to_world * mirror  # (3, 3) rig, mirrored for a left hand, -> world
+        root = _wrist_rotation(motion.wrist) @ self._upright  # (T, 3, 3) MANO -> rig
+        middle = joints.mean(1, keepdims=True)  # (T, 1, 3)
+
+        def placed(points: Array) -> Array:
+            rig = (points - middle) @ root.swapaxes(1, 2) + motion.place[:, None]  # (T, N, 3)
+            return np.asarray(rig @ world.T + origin)
+
+        # MANO turns about its rest wrist J0: x = root (v - J0) + J0 + trans
+        at_wrist = placed(np.broadcast_to(wrist, (count, 1, 3)))[:, 0]
+        own_root = Rotation.from_matrix(world @ root * mirror).as_rotvec()  # (T, 3)
+        own_pose = (relative * (mirror[0] * mirror)).reshape(count, 45)
+        return PosedHand(
+            is_left=is_left,
+            vertices=placed(vertices),
+            joints=placed(joints),
+            elbow=_elbow(motion.wrist) @ world.T,
+            pose=np.concatenate([own_root, own_pose], 1),
+            shape=betas,
+            trans=at_wrist - mirror * wrist,
+        )
+
+    def _bend(self, relative: Array, betas: Array) -> tuple[Array, Array, Array]:
+        """Vertices (T, 778, 3), joints (T, 21, 3), rest wrist (3,) of a right hand, root at 0."""
+        pose = torch.tensor(relative, dtype=torch.float32).flatten(1)  # (T, 45)
+        shape = torch.tensor(betas, dtype=torch.float32).expand(len(pose), 10)
+        root = torch.eye(3).expand(len(pose), 3, 3)
+        with torch.no_grad():
+            posed = self._mano(root, self._mano.rotations(pose), shape)
+            wrist = self._mano.rest_wrist(shape[:1])[0]
+        vertices, joints, wrist = (part.numpy().astype(np.float64) for part in (*posed, wrist))
+        return vertices, joints, wrist
+
+
+def _upright(joints: Array) -> Array:
+    """(3, 3) MANO's rest frame -> rig: fingers up, palm to the front; joints (21, 3)."""
+    at = dict(zip(JOINTS, np.asarray(joints, np.float64), strict=True))
+    distal = at["middle_1"] - at["wrist"]
+    distal /= np.linalg.norm(distal)
+    radial = at["index_1"] - at["pinky_1"]
+    radial -= (radial @ distal) * distal
+    radial /= np.linalg.norm(radial)
+    return np.stack([radial, distal, np.cross(radial, distal)])
+
+
+def _wrist_rotation(wrist: Array) -> Array:
+    """Pitch about x, then roll about the forearm, then yaw in the plane: (T, 3) -> (T, 3, 3)."""
+    pitch, yaw, roll = wrist.T
+    turns = Rotation.from_euler("ZYX", np.stack([yaw, roll, pitch], 1), degrees=True)
+    return np.asarray(turns.as_matrix())
+
+
+def _elbow(wrist: Array) -> Array:
+    """Direction of the forearm, which follows the hand's yaw but not its pitch: (T, 3)."""
+    yaw = np.radians(wrist[:, 1])
+    return np.stack([np.sin(yaw), -np.cos(yaw), np.zeros_like(yaw)], 1)

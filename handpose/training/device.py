@@ -1,0 +1,65 @@
+"""The device that networks run on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from handpose.distributed import launched, place
+from handpose.errors import HandPoseError
+
+NVIDIA = Path("/proc/driver/nvidia/version")
+"""There when the kernel drives an NVIDIA GPU, whether torch can use it or not."""
+
+
+class DeviceError(HandPoseError):
+    """The device that is asked for is not there."""
+
+
+def prepare_device(device: str, threads: int) -> torch.device:
+    """The device to run on: 'auto' takes a GPU where there is one; `threads` 0 is torch's choice.
+
+    Several processes on one machine take a GPU each.
+
+    Raises:
+        DeviceError: a GPU is asked for and there is none, or there are fewer than processes.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    found = torch.cuda.is_available()
+    if device == "cuda" and not found:
+        raise DeviceError("device is cuda, but torch finds no GPU here; set device to auto or cpu")
+    torch.backends.cudnn.benchmark = True  # every batch has the same shape
+    if not found or device == "cpu":
+        return torch.device("cpu")
+    if not launched():
+        return torch.device("cuda")
+    number, processes = place()
+    require_gpus(processes)
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
+
+
+def require_gpus(processes: int) -> None:
+    """Raises DeviceError where several processes would have to share a GPU."""
+    if processes > torch.cuda.device_count():
+        raise DeviceError(
+            f"{processes} processes on this machine, but it has {torch.cuda.device_count()} GPUs; "
+            "set processes to that, or device to cpu"
+        )
+
+
+def told(device: torch.device, asked: str) -> str:
+    """What it is, in words; and when a GPU was to be used if there is one, and torch cannot."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    words = f"the CPU, {threads} thread{'s' if threads > 1 else ''}"
+    if asked == "auto" and NVIDIA.exists():
+        built = torch.version.cuda or "no CUDA"
+        words += (
+            f". Careful: there is an NVIDIA driver, but torch {torch.__version__} (built for "
+            f"{built}) finds no GPU; `nvidia-smi` tells what the driver supports"
+        )
+    return words

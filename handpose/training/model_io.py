@@ -1,0 +1,108 @@
+"""A trained model on disk: the weights, and the record of how to build the network they fit.
+
+`model.safetensors` holds what was trained and nothing of MANO; `model.json` is a `ModelRecord`. No
+`params.yaml` is needed to use them: see `gesture_model.py` and `pose_model.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import nn
+
+from handpose.training.checkpoint import CheckpointError, differences, write_durably
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What `model.json` tells."""
+
+    stage: str  # pretrain or pose
+    net: dict[str, Any]  # keys of params.yaml's net section
+    coarse: list[str]  # names of the coarse classes by id
+    fine: list[str]
+    hands: list[str]  # right or left, of each coarse class
+    handedness: str  # handed or canonical: left images are mirrored before the net sees them
+    labels_digest: str  # SHA-256 of the labels it was trained on
+    params_digest: str  # SHA-256 of all that decided its training
+    seconds: dict[str, float]  # of training, by stage
+    best_epoch: int
+    weights_sha256: str = ""  # of model.safetensors; `save_model` fills it in
+
+    def require(self, folder: Path, **expected: Any) -> None:
+        """Refuse the model where its record is not as expected.
+
+        Args:
+            folder: where it lies, for the message.
+            **expected: fields of the record; a mapping is compared in the keys it has.
+
+        Raises:
+            CheckpointError: it names all that differs.
+        """
+        found = dataclasses.asdict(self)
+        for name, value in expected.items():
+            if isinstance(value, Mapping):
+                found[name] = {key: found[name].get(key) for key in value}
+        if wrong := differences(expected, {name: found[name] for name in expected}):
+            raise CheckpointError(
+                f"{folder}: this model was trained with other settings: {'; '.join(wrong)}. Train "
+                f"it again with `dvc repro {self.stage}`, or go back to the settings it has"
+            )
+
+
+def save_model(folder: Path, model: nn.Module, record: ModelRecord) -> None:
+    """Write weights and record; `model.json` comes last and tells the weights' SHA-256."""
+    weights = safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    )
+    record = dataclasses.replace(record, weights_sha256=hashlib.sha256(weights).hexdigest())
+    text = json.dumps(dataclasses.asdict(record), indent=2) + "\n"
+    write_durably(folder / "model.safetensors", weights)
+    write_durably(folder / "model.json", text.encode())
+
+
+def read_record(folder: Path) -> ModelRecord:
+    """The record of the model in this folder.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be read.
+    """
+    path = folder / "model.json"
+    try:
+        return ModelRecord(**json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path}: not found; no trained model is here. Run `dvc repro`, which trains it"
+        ) from None
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: is no record of a trained model: {error}") from None
+
+
+def load_weights(folder: Path, model: nn.Module) -> None:
+    """Fill the network with the weights in this folder.
+
+    Raises:
+        CheckpointError: they are missing, are not those of model.json, or do not fit.
+    """
+    path = folder / "model.safetensors"
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: not found, but model.json is there") from None
+    if hashlib.sha256(data).hexdigest() != read_record(folder).weights_sha256:
+        raise CheckpointError(
+            f"{path}: is not the file that model.json tells of (another SHA-256); fetch both again "
+            "with `dvc checkout --force`, or train again"
+        )
+    try:
+        model.load_state_dict(safetensors.torch.load(data))
+    except (RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: does not fit the network of model.json: {error}") from None

@@ -1,0 +1,1 @@
+"""`handpose describe`: every layer with shape and size, loss weights, schedules."""

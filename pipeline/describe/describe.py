@@ -1,0 +1,100 @@
+"""`handpose describe`: the resolved networks, their losses and schedules, as one text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from handpose.gesture_map import LEVELS
+from handpose.gestures import GestureTable
+from handpose.hand.mano import Mano
+from handpose.synthetic.stand_in import build
+from handpose.training.gesture_model import build_gesture_net
+from handpose.training.pose_model import build_pose_net
+from handpose.training.schedules import fine_weight, lr_factor
+from pipeline.describe.layers import describe
+from stages.params import Fit, Params, load_params
+from stages.paths import STAND_IN, is_at
+
+STEPS_SHOWN = 100
+"""An epoch is taken to have this many steps when the learning rate is told."""
+
+
+def description(path: Path) -> str:
+    """What `params.yaml` resolves to: every layer with shape and size, loss weights, schedules.
+
+    Raises:
+        HandPoseError: the parameters, the gesture map or the hand model cannot be used.
+    """
+    params = load_params(path)
+    return "\n".join([*_networks(params), *_losses(params), *_schedules(params)])
+
+
+def _networks(params: Params) -> Iterator[str]:
+    """Both stages' networks, run once on a grey image."""
+    net = params.net.model_dump() | {"weights": ""}  # the shapes need no download
+    table = GestureTable.read(Path(params.label.map))
+    canonical = params.label.handedness == "canonical"
+    coarse, fine = (
+        len(set(table.class_ids(level, canonical=canonical).values())) for level in LEVELS
+    )
+    gesture_net = build_gesture_net(net, coarse_classes=coarse, fine_classes=fine)
+    image = torch.full((1, 3, params.net.image_px, params.net.image_px), 128, dtype=torch.uint8)
+    yield f"Stage 1: {params.net.backbone}, {coarse} coarse and {fine} fine classes"
+    yield describe(gesture_net, image)
+    mano = _mano(Path(params.hand.mano))
+    pose_net = build_pose_net(net, gesture_net=gesture_net, mano=mano)
+    yield f"\nStage 2: on top of Stage 1, {params.net.fusion}-attention fusion"
+    yield describe(pose_net, image, torch.tensor([False]))
+
+
+def _mano(folder: Path) -> Mano:
+    """The hand model of this folder; before the first run the stand-in, built on the spot."""
+    if is_at(folder, STAND_IN) and not folder.exists():
+        return Mano(build())
+    return Mano.load(folder)
+
+
+def _losses(params: Params) -> Iterator[str]:
+    yield "\nStage 1 loss: coarse cross-entropy + lambda * fine cross-entropy"
+    yield "Stage 2 loss, weighted sum of:"
+    yield from (f"  {name:<20} {weight:g}" for name, weight in params.pose.weights)
+
+
+def _schedules(params: Params) -> Iterator[str]:
+    """Learning rate and lambda at the middle of every epoch (of ten of them in a long run)."""
+    for name, section in (("Stage 1", params.pretrain), ("Stage 2", params.pose)):
+        yield (
+            f"\n{name}: {section.epochs} epochs, batch {section.batch}, AdamW, "
+            f"{section.schedule}, {section.precision}, best by {section.best}"
+        )
+        shown = sorted({round(i * (section.epochs - 1) / 9) for i in range(10)})
+        yield "  epoch  " + "".join(f"{epoch + 1:>9}" for epoch in shown)
+        yield "  lr     " + "".join(f"{_lr(section, epoch):>9.1e}" for epoch in shown)
+        if section is params.pretrain:
+            yield "  lambda " + "".join(f"{_lambda(params, epoch):>9.2f}" for epoch in shown)
+
+
+def _lr(section: Fit, epoch: int) -> float:
+    """Learning rate in the middle of an epoch, counted from 0."""
+    step = round((epoch + 0.5) * STEPS_SHOWN)
+    return section.lr * lr_factor(
+        section.schedule,
+        step,
+        epochs=section.epochs,
+        steps_per_epoch=STEPS_SHOWN,
+        milestones=section.milestones,
+    )
+
+
+def _lambda(params: Params, epoch: int) -> float:
+    section = params.pretrain
+    return fine_weight(
+        epoch,
+        start=section.fine_weight_start,
+        step=section.fine_weight_step,
+        every=section.fine_weight_every_epochs,
+        maximum=section.fine_weight_max,
+    )

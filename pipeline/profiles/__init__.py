@@ -1,0 +1,1 @@
+"""`handpose configure`: profiles of `params.yaml`, and overrides of single keys."""

@@ -1,0 +1,185 @@
+"""`handpose configure`: write a profile's values into `params.yaml`, comments kept."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from handpose.errors import HandPoseError
+from pipeline.licence_guard import git_takes, is_stand_in, is_synthetic, stage_of
+from stages.artifacts import atomic_file
+from stages.params import ParamsError, load_params
+
+PROFILES = Path(__file__).parent
+DEFAULT = "demo"
+PLACES = ("data", "hand")
+"""Sections that tell where things are; only a profile that names them changes them."""
+
+
+class ProfileError(HandPoseError):
+    """No such profile, or it does not fit `params.yaml`."""
+
+
+def configure(
+    profile: str,
+    path: Path = Path("params.yaml"),
+    *,
+    data_root: Path | None = None,
+    mano: Path | None = None,
+) -> list[str]:
+    """Lay a profile over `params.yaml`; returns one line per value that changed.
+
+    A profile is a whole: what it does not name, but another one or a person with the real data may
+    have changed, becomes as in `demo.yaml`. So it does not matter what was there before; thinning
+    (`ingest.cameras_per_instant` and its like) and `processes` are set after it.
+
+    Args:
+        profile: name of a file in `pipeline/profiles`.
+        path: the file to change.
+        data_root: InterHand2.6M download for `data.root`, with `images/` and `annotations/`.
+        mano: folder with `MANO_RIGHT.npz` for `hand.mano`.
+
+    Raises:
+        HandPoseError: the profile is not known, names a key that `params.yaml` lacks, or
+            contradicts what it leaves as it is; the file cannot be read or written; or a folder
+            does not hold what it should, or lies where git would commit it or a stage replace it.
+    """
+    places = _places(data_root, mano)
+    source = PROFILES / f"{profile}.yaml"
+    if not source.is_file():
+        known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.yaml")))
+        raise ProfileError(f"no profile is called {profile!r}; there are: {known}")
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 100
+    params = _read(path, yaml)
+    default = yaml.load(PROFILES / f"{DEFAULT}.yaml")
+    values = {section: content for section, content in default.items() if section not in PLACES}
+    for layer in (yaml.load(source), places):
+        values = _merged(values, layer)
+    changed = _overlay(params, values, "", source)
+    try:
+        with atomic_file(path) as partial:
+            yaml.dump(params, partial)
+            _check_whole(partial, path, profile)
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be written ({error.strerror}); mend that") from None
+    return changed
+
+
+def _check_whole(made: Path, path: Path, profile: str) -> None:
+    """Refuse parameters that no command would accept, before they take the old ones' place."""
+    try:
+        load_params(made)
+    except ParamsError as error:
+        told = str(error).replace(str(made), f"{path} with profile {profile}")
+        raise ProfileError(f"{told}\nIt was left as it is") from None
+
+
+def _read(path: Path, yaml: YAML) -> Any:
+    """The file, with its comments; what is wrong with it is told as every stage tells it."""
+    try:
+        params = yaml.load(path)
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        with contextlib.suppress(OSError):
+            load_params(path)
+        raise ProfileError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(params, dict):
+        load_params(path)
+    return params
+
+
+def _places(data_root: Path | None, mano: Path | None) -> dict[str, dict[str, str]]:
+    """The two folders as keys of `params.yaml`, looked into first."""
+    places: dict[str, dict[str, str]] = {}
+    try:
+        if data_root is not None:
+            _check_data(data_root)
+            places["data"] = {"root": str(data_root)}
+        if mano is not None:
+            _check_mano(mano)
+            places["hand"] = {"mano": str(mano)}
+    except OSError as error:
+        raise ProfileError(
+            f"{error.filename}: cannot be looked into ({error.strerror}); name a folder that you "
+            "may read"
+        ) from None
+    return places
+
+
+def _check_data(root: Path) -> None:
+    """Refuse what is no download, and one that git would commit."""
+    parts = [root / name for name in ("images", "annotations")]
+    if missing := [part.name for part in parts if not part.is_dir()]:
+        raise ProfileError(
+            f"{root}: has no folder {' and no folder '.join(missing)}; expected an "
+            "InterHand2.6M v1.0 download, with images/ and annotations/ side by side"
+        )
+    if any(git_takes(part) for part in parts):
+        raise ProfileError(
+            f"{root}: lies in a git repository that does not ignore it, and InterHand2.6M may not "
+            "be published; move it out of the repository, or in this clone to data/InterHand2.6M, "
+            "which git ignores and no stage writes"
+        )
+    if not is_synthetic(root) and (stage := stage_of(root)):
+        raise ProfileError(
+            f"{root}: belongs to what stage {stage} makes, and `dvc repro` would replace what lies "
+            "there without asking; move it out, for example to data/InterHand2.6M, which no stage "
+            "writes"
+        )
+
+
+def _check_mano(folder: Path) -> None:
+    """Refuse a folder without the plain file that the stages read."""
+    if not folder.is_dir():
+        raise ProfileError(f"{folder}: is no folder; expected one with a MANO_RIGHT.npz")
+    if not (folder / "MANO_RIGHT.npz").is_file():
+        raise ProfileError(
+            f"{folder}: has no MANO_RIGHT.npz; `handpose mano import {folder}` makes it from the "
+            "official MANO_RIGHT.pkl"
+        )
+    if not is_stand_in(folder / "MANO_RIGHT.npz") and (stage := stage_of(folder)):
+        raise ProfileError(
+            f"{folder}: belongs to what stage {stage} makes: `dvc repro` would replace what lies "
+            "there, and `dvc push` would publish it, which MANO's licence forbids; move it out of "
+            "the clone"
+        )
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of both, section by section; the second one's values where both have one."""
+    both = {key: _merged(under[key], over[key]) for key in over if _are_sections(under, over, key)}
+    return {**under, **over, **both}
+
+
+def _are_sections(under: Mapping[str, Any], over: Mapping[str, Any], key: str) -> bool:
+    return isinstance(under.get(key), dict) and isinstance(over[key], dict)
+
+
+def _overlay(params: Any, values: Any, prefix: str, source: Path) -> list[str]:
+    """Copy `values` into `params` in place, section by section."""
+    changed = []
+    for key, value in values.items():
+        dotted = f"{prefix}{key}"
+        if key not in params:
+            raise ProfileError(f"{source}: {dotted} is no key of params.yaml")
+        if isinstance(value, dict) and not isinstance(params[key], dict):
+            raise ProfileError(
+                f"{dotted} in params.yaml: expected keys and values, found {params[key]!r}; "
+                "`git diff params.yaml` shows what changed"
+            )
+        if isinstance(value, dict):
+            changed += _overlay(params[key], value, f"{dotted}.", source)
+        elif params[key] != value:
+            changed.append(f"{dotted}: {_plain(params[key])} -> {_plain(value)}")
+            params[key] = value
+    return changed
+
+
+def _plain(value: Any) -> str:
+    return str(list(value)) if isinstance(value, list) else str(value)

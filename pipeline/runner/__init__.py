@@ -1,0 +1,1 @@
+"""How a stage is started: as a child process that ends with DVC."""

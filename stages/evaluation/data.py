@@ -1,0 +1,175 @@
+"""What is evaluated on: held-out samples, where they come from, and the training averages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from handpose.data.loading import HERE, Loading
+from handpose.data.records import ClassIds, names_by_id, read_labels
+from handpose.data.shards import Shards
+from handpose.errors import HandPoseError
+from handpose.evaluation.baselines import TrainingMeans
+from handpose.hand.mano import Mano
+from handpose.sample import UNLABELLED, HandBatch
+from stages.evaluation.summary import Classes
+from stages.paths import LABELS, MEMBERSHIP, SAMPLES, SHARDS
+
+SPLITS = ("test", "official_val", "official_test")
+ORIGIN = ("split", "subject", "capture", "seq_name", "kind", "camera", "frame", "is_left")
+FITTED = ("joints_cam", "joint_valid", "is_left", "hand_pose", "betas", "has_mano")
+NO_GESTURE = "no gesture"
+
+
+class EvaluateError(HandPoseError):
+    """There is nothing to evaluate."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The held-out samples and what is known of them."""
+
+    origins: pa.Table  # of samples.parquet, by sample_id
+    shards: Shards
+    labels: Mapping[str, ClassIds]  # by gesture folder
+    classes: Classes
+    unseen: int  # coarse classes of the test without a training sample
+    image_px: int
+    canonical: bool
+    batch: int
+    loading: Loading
+
+    @classmethod
+    def open(cls, *, image_px: int, canonical: bool, batch: int, loading: Loading = HERE) -> Data:
+        """The data in their usual places, with batches of the networks' images made by `loading`.
+
+        Raises:
+            EvaluateError: a file is missing, or the test split has no labelled sample.
+            ShardError: the shards are missing or damaged.
+        """
+        for path, stage in ((SAMPLES, "ingest"), (LABELS, "label"), (MEMBERSHIP, "label")):
+            if not path.is_file():
+                raise EvaluateError(f"{path}: not found; run `dvc repro {stage}` first")
+        labels = read_labels(LABELS)
+        origins = pq.read_table(SAMPLES, columns=["sample_id", *ORIGIN]).sort_by("sample_id")
+        folder, split = column(origins, "seq_name"), column(origins, "split")
+        labelled = np.isin(folder, list(labels))
+        trained, tested = (
+            [labels[name] for name in folder[labelled & (split == s)]] for s in ("train", "test")
+        )
+        data = cls(
+            origins=origins,
+            shards=Shards.open(SHARDS),
+            labels=labels,
+            classes=_classes(LABELS, trained),
+            unseen=len({ids.coarse for ids in tested} - {ids.coarse for ids in trained}),
+            image_px=image_px,
+            canonical=canonical,
+            batch=batch,
+            loading=loading,
+        )
+        data._check_labelled(Counter(split[labelled].tolist()))
+        return data
+
+    def _check_labelled(self, counts: Mapping[str, int]) -> None:
+        images = self.shards.index.count("test")
+        if not images or not counts.get("test"):
+            raise EvaluateError(
+                f"the test split has {images} images in {SHARDS} and {counts.get('test', 0)} with "
+                f"a gesture in {SAMPLES} (labelled images per split: {dict(counts)}); an "
+                "evaluation without any would mean nothing. Let ingest.test_subjects in "
+                "params.yaml name subjects of the official train split: data/ingest/folders.csv "
+                "and split.json tell which there are"
+            )
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those of `SPLITS` that hold samples."""
+        return tuple(split for split in SPLITS if self.shards.index.count(split))
+
+    def batches(self, split: str) -> Iterator[HandBatch]:
+        """The samples of a split in their order, as they are."""
+        return self._read(split, batch=self.batch, loading=self.loading)
+
+    def one(self, split: str, position: int) -> HandBatch:
+        """The sample at this position of a split alone."""
+        return next(self._read(split, batch=1, skip=position))
+
+    def _read(
+        self, split: str, *, batch: int, skip: int = 0, loading: Loading = HERE
+    ) -> Iterator[HandBatch]:
+        return self.shards.batches(
+            split,
+            batch=batch,
+            image_px=self.image_px,
+            labels=self.labels,
+            canonical=self.canonical,
+            skip=skip,
+            loading=loading,
+        )
+
+    def origin(self, sample_id: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Where these samples come from: a column per name of `ORIGIN`."""
+        place = np.searchsorted(self.origins["sample_id"].to_numpy(), sample_id)
+        rows = self.origins.take(place)
+        return {name: column(rows, name) for name in ORIGIN}
+
+    def training_means(self, mano: Mano) -> TrainingMeans:
+        """The averages of the samples that training saw."""
+        rows = pq.read_table(
+            SAMPLES, columns=["seq_name", *FITTED], filters=[("split", "=", "train")]
+        )
+        members = pa.array(MEMBERSHIP.read_text("utf-8").splitlines(), pa.string())
+        rows = rows.filter(pc.is_in(rows["seq_name"], members))
+        columns = {name: torch.from_numpy(np.array(column(rows, name))) for name in FITTED}
+        joints, valid = columns.pop("joints_cam").view(-1, 21, 3), columns.pop("joint_valid")
+        return TrainingMeans.of(joints=joints, valid=valid, **columns, mano=mano)
+
+    def gesture_names(self, coarse: NDArray[Any]) -> NDArray[np.str_]:
+        """Names of coarse ids (N,); both hands' classes of a gesture have the same."""
+        names = [NO_GESTURE if k == UNLABELLED else self.classes.coarse[k] for k in coarse.tolist()]
+        return np.array(names, np.str_)
+
+
+def column(table: pa.Table, name: str) -> NDArray[Any]:
+    """A column as (N,), or (N, K) where it holds lists of K."""
+    values = table[name].combine_chunks()
+    if pa.types.is_nested(values.type):
+        flat: NDArray[Any] = values.flatten().to_numpy(zero_copy_only=False)
+        return flat.reshape(len(values), -1)
+    if pa.types.is_string(values.type):
+        return np.array(values.to_pylist(), np.str_)
+    return np.asarray(values.to_numpy(zero_copy_only=False))
+
+
+def hands(origin: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
+    """Right or left, of the photos."""
+    return np.where(origin["is_left"], "left", "right")
+
+
+def _classes(path: Path, trained: Sequence[ClassIds]) -> Classes:
+    """Names by id from labels.parquet, and the most frequent ids of the training samples."""
+    table = pq.read_table(path).to_pydict()
+
+    def majority(ids: list[int]) -> int:
+        return Counter(sorted(ids)).most_common(1)[0][0] if ids else 0
+
+    return Classes(
+        coarse=names_by_id(table["coarse_id"], table["coarse"]),
+        fine=names_by_id(table["fine_id"], table["fine"]),
+        hands=names_by_id(table["coarse_id"], table["hand"]),
+        majority={
+            "coarse": majority([ids.coarse for ids in trained]),
+            "fine": majority([ids.fine for ids in trained]),
+        },
+    )

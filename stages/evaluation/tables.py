@@ -1,0 +1,109 @@
+"""The numbers of an evaluation as files for programs: JSON, tables, predictions."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from handpose.evaluation.protocols import COLUMNS, PUBLISHED
+from handpose.evaluation.scores import STAGE_1, Scores
+from handpose.hand.mirror import mirror_points
+from stages.artifacts import atomic_file
+from stages.evaluation.data import Data
+from stages.evaluation.findings import Evaluation
+from stages.evaluation.summary import FULL, MAJORITY, SCRATCH, Estimates, plain
+
+
+def metrics_json(e: Evaluation) -> dict[str, Any]:
+    """All numbers, each with interval, samples and subjects; what a protocol is, once."""
+    content = {
+        "protocols": {c.key: c.protocol for c in (*COLUMNS, PUBLISHED)},
+        "gesture": e.gesture,
+        "pose": {name: split.pose for name, split in e.splits.items()},
+        "pretrained_minus_scratch": e.comparisons,
+        "features": {**e.encoders, "purity_by_chance": e.purity_by_chance},
+        "training": {
+            run: {"seconds": found.seconds, "total_s": found.total_s, "steps": found.steps}
+            for run, found in e.runs.items()
+        },
+        "without_fit": {name: split.without_fit for name, split in e.splits.items()},
+    }
+    found: dict[str, Any] = plain(content)
+    return found
+
+
+def headline_json(e: Evaluation) -> dict[str, Any]:
+    """The dozen numbers of the test split that `dvc metrics diff` tells; metrics.json has all."""
+    stage_1, majority = e.gesture[STAGE_1], e.gesture[MAJORITY]
+    accuracies = [f"{level}_accuracy" for level in ("coarse", "fine")]
+    errors = {"mpjpe_mm": "wrist_mpjpe_mm", "pa_mpjpe_mm": "pa_mpjpe_mm"}
+    content = {
+        "images": e.test.samples,
+        "people": len(e.test.subjects),
+        "images_with_a_gesture": stage_1["coarse_accuracy"].samples,
+        "stage_1": {key: stage_1[key].value for key in accuracies},
+        "most_frequent_class": {key: majority[key].value for key in accuracies},
+        "full_model": {name: e.test.pose[FULL][key].value for name, key in errors.items()},
+        "without_pretraining": {
+            name: e.test.pose[SCRATCH][key].value for name, key in errors.items()
+        },
+    }
+    found: dict[str, Any] = plain(content)
+    return found
+
+
+def write_tables(folder: Path, e: Evaluation) -> None:
+    """One CSV per split and per breakdown: a row per number."""
+    for name, split in e.splits.items():
+        write_rows(folder / f"pose_{name}.csv", _estimate_rows("model", split.pose))
+    write_rows(folder / "gesture.csv", _estimate_rows("heads", e.gesture))
+    for name, parts in e.parts.items():
+        by_part = {part.name: part.estimates for part in parts}
+        write_rows(folder / f"per_{name}.csv", _estimate_rows(name, by_part))
+
+
+def _estimate_rows(name: str, found: Mapping[str, Estimates]) -> Iterator[dict[str, Any]]:
+    for one, estimates in found.items():
+        for metric, estimate in estimates.items():
+            yield {name: one, "metric": metric, **plain(estimate)}
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Rows with the same keys as CSV; None becomes an empty cell."""
+    rows = list(rows)
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_predictions(path: Path, scored: Mapping[str, Scores], data: Data) -> None:
+    """One row per evaluated sample: whose it is, what was predicted, every error.
+
+    Joints are in metres about the wrist, in camera axes, as in the photo.
+    """
+    tables = [_predictions(scores, data) for scores in scored.values()]
+    with atomic_file(path) as partial:
+        pq.write_table(pa.concat_tables(tables), partial)
+
+
+def _predictions(scores: Scores, data: Data) -> pa.Table:
+    origin = data.origin(scores.sample_id)
+    mirrored = torch.from_numpy(origin["is_left"].astype(bool) & data.canonical)
+    columns: dict[str, Any] = {"sample_id": scores.sample_id, **origin}
+    columns["has_mano"] = scores.has_mano
+    columns |= scores.classes
+    for network, said in scores.said.items():
+        columns |= {f"{network}_{level}": ids for level, ids in said.items()}
+    for model, found in scores.pose.items():
+        columns |= {f"{model}_{key}": v for key, v in found.items() if v.ndim == 1}
+    for run, joints in scores.joints.items():
+        seen = mirror_points(torch.from_numpy(joints), mirrored).numpy()
+        columns[f"{run}_joints"] = pa.FixedSizeListArray.from_arrays(seen.ravel(), 63)
+    return pa.table(columns)

@@ -1,0 +1,1 @@
+"""Parts of both training stages: their data, their processes, what they leave behind."""

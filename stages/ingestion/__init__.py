@@ -1,0 +1,1 @@
+"""Parts of the stage `ingest`: samples, rejects, counts, selection."""

@@ -1,0 +1,98 @@
+"""What is counted while samples pass by: folders.csv and split.json."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from handpose.interhand.hand_annotation import folder_kind
+from stages.artifacts import atomic_file
+from stages.params import SPLITS
+
+COUNTED = ("seq_name", "split", "hand_type")
+
+COLUMNS = [
+    *("seq_name", "split", "kind", "subject", "official_split"),
+    *("file_name", "is_left", "has_mano"),
+]
+"""Of samples.parquet: what is looked at here."""
+
+
+class Members:
+    """The samples of one split."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.samples = 0
+        self.of_gesture_folders = 0
+        self.without_mano_fit = 0
+        self.subjects: set[int] = set()
+        self._photos = hashlib.sha256()
+
+    def add(self, table: pa.Table) -> None:
+        """Count samples, in the order of their `sample_id`."""
+        self.samples += len(table)
+        self.of_gesture_folders += table["kind"].to_pylist().count("gesture")
+        self.without_mano_fit += table["has_mano"].to_pylist().count(False)
+        self.subjects |= set(table["subject"].unique().to_pylist())
+        photos = zip(*(table[n].to_pylist() for n in ("official_split", "file_name")), strict=True)
+        self._photos.update("".join(f"{official}/{name}\n" for official, name in photos).encode())
+
+    def told(self) -> dict[str, Any]:
+        """Subjects and counts, and a hash of the list of photos.
+
+        The hash is SHA-256 of one line `<official split>/<file name>` a sample.
+        """
+        return {
+            "subjects": sorted(self.subjects),
+            "samples": self.samples,
+            "of_gesture_folders": self.of_gesture_folders,
+            "photos_sha256": self._photos.hexdigest(),
+        }
+
+
+class Histogram:
+    """Samples and rejects by folder, split and hand."""
+
+    def __init__(self) -> None:
+        """Nothing is counted yet."""
+        self.members = {split: Members() for split in SPLITS}
+        self._used: Counter[tuple[str, ...]] = Counter()
+        self._unused: Counter[tuple[str, ...]] = Counter()
+
+    def add_samples(self, table: pa.Table) -> None:
+        """Count rows of samples.parquet, in their order."""
+        table = table.select(COLUMNS)  # a row is 600 bytes, and these are 100 of them
+        for split in table["split"].unique().to_pylist():
+            self.members[split].add(table.filter(pa.compute.equal(table["split"], split)))
+        hand = pa.compute.if_else(table["is_left"], "left", "right")
+        self._used.update(_keys(table.append_column("hand_type", hand)))
+
+    def add_rejects(self, table: pa.Table) -> None:
+        """Count rows of rejects.parquet that have their split as a further column."""
+        self._unused.update(_keys(table))
+
+    def write(self, path: Path) -> None:
+        """folders.csv: how many annotations of each folder, split and hand are used or not."""
+        used, unused = self._used, self._unused
+        with (
+            atomic_file(path) as partial,
+            partial.open("w", encoding="utf-8", newline="") as stream,
+        ):
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(("folder", "kind", "split", "hand", "samples", "rejects"))
+            for key in sorted(used | unused):
+                writer.writerow((key[0], folder_kind(key[0]), *key[1:], used[key], unused[key]))
+
+
+def _keys(table: pa.Table) -> dict[tuple[str, ...], int]:
+    counts = table.group_by(list(COUNTED)).aggregate([([], "count_all")])
+    keys: Iterable[list[str | None]] = (counts[name].to_pylist() for name in COUNTED)
+    named = (tuple(part or "" for part in key) for key in zip(*keys, strict=True))
+    return dict(zip(named, counts["count_all"].to_pylist(), strict=True))

@@ -1,0 +1,124 @@
+"""samples.parquet: a row a sample, written while the next ones are being read."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from handpose.interhand.camera_frame import HandsInCamera
+from handpose.interhand.hand_rows import HandRows
+from stages.artifacts import atomic_file
+from stages.params import Ingest
+
+ROWS_PER_GROUP = 1 << 16
+"""Rows that are written at a time: 40 MB. A smaller table is one group, however it was made."""
+
+ORIGIN = (
+    "annotation_id",
+    "official_split",
+    "capture",
+    "subject",
+    "seq_name",
+    "camera",
+    "frame",
+    "file_name",
+)
+
+
+def split_of(
+    official_split: str, subjects: NDArray[np.int64], ingest: Ingest
+) -> NDArray[np.object_]:
+    """Our split of annotations (N,): official train is divided by subject, others stay whole."""
+    if official_split != "train":
+        return np.full(len(subjects), f"official_{official_split}", object)
+    splits = np.full(len(subjects), "train", object)
+    splits[np.isin(subjects, ingest.validation_subjects)] = "validation"
+    splits[np.isin(subjects, ingest.test_subjects)] = "test"
+    return splits
+
+
+def samples_table(rows: HandRows, hands: HandsInCamera, splits: NDArray[np.object_]) -> pa.Table:
+    """Rows of samples.parquet but for `sample_id`; float32, vectors as lists of fixed length."""
+    columns: dict[str, Any] = {}
+    official = pa.repeat(pa.scalar(rows.official_split), len(rows))
+    columns |= {name: official if name == "official_split" else rows.plain(name) for name in ORIGIN}
+    columns["split"] = pa.array(splits, pa.string())
+    columns["kind"] = pa.array(rows.kinds(), pa.string())
+    columns |= {name: rows.plain(name) for name in ("width", "height")}
+    columns["is_left"] = rows.is_left()
+    columns |= {name: _column(field) for name, field in hands._asdict().items()}
+    return pa.table(columns)
+
+
+def _column(field: NDArray[Any]) -> pa.Array:
+    """A column of scalars (N,), or of flat lists (N, ...)."""
+    flat = pa.array(field.ravel(), pa.bool_() if field.dtype == np.bool_ else pa.float32())
+    if field.ndim == 1:
+        return flat
+    return pa.FixedSizeListArray.from_arrays(flat, int(np.prod(field.shape[1:])))
+
+
+class SamplesFile:
+    """samples.parquet in the making; use it as a context manager, and not without a sample.
+
+    The same rows give the same bytes, in whatever parts they come.
+    """
+
+    def __init__(self, path: Path, metadata: dict[str, str]) -> None:
+        """`metadata` is kept beside the schema."""
+        self.count = 0
+        self._path, self._metadata = path, metadata
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._pool = ThreadPoolExecutor(1)  # pyarrow compresses without holding the GIL
+        self._written: Future[None] | None = None
+
+    def __enter__(self) -> SamplesFile:
+        """Nothing is opened before the first row."""
+        return self
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows; they are numbered here."""
+        numbers = pa.array(np.arange(self.count, self.count + len(table)))
+        self._waiting.append(table.add_column(0, "sample_id", numbers))
+        self.count += len(table)
+        while sum(map(len, self._waiting)) >= ROWS_PER_GROUP:
+            whole = pa.concat_tables(self._waiting)
+            self._hand_over(whole.slice(0, ROWS_PER_GROUP))
+            self._waiting = [whole.slice(ROWS_PER_GROUP)]
+
+    def _hand_over(self, table: pa.Table) -> None:
+        """Have a group written beside what follows, after the one before it."""
+        if self._written is not None:
+            self._written.result()
+        self._written = self._pool.submit(self._write_group, table)
+
+    def _write_group(self, table: pa.Table) -> None:
+        table = table.combine_chunks().replace_schema_metadata(self._metadata)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+        self._writer.write_table(table)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType) -> None:
+        """Write what waits, unless there was an exception, and close."""
+        rest = [table for table in self._waiting if len(table)]
+        with self._pool:
+            if kind is None and rest:
+                self._hand_over(pa.concat_tables(rest))
+        if kind is None and self._written is not None:
+            self._written.result()  # a full disk is told here
+        if self._writer is not None:
+            self._writer.close()
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a parquet file atomically; the same rows give the same bytes."""
+    with atomic_file(path) as partial:
+        pq.write_table(table, partial, compression="zstd")

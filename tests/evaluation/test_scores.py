@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from handpose.evaluation.baselines import TrainingMeans
+from handpose.evaluation.scores import (
+    MEAN_JOINTS,
+    MEAN_POSE,
+    STAGE_1,
+    UNTRAINED,
+    Models,
+    Scores,
+    score_split,
+)
+from handpose.hand.mano import Mano
+from handpose.sample import GestureOutput, HandBatch, PoseOutput
+
+
+class Guess(nn.Module):
+    """Stands for a gesture net: features are the image's mean colours, logits come from them."""
+
+    def __init__(self, bias: float) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.tensor(bias))
+
+    def forward(self, image: Tensor) -> GestureOutput:
+        features = image.float().mean((2, 3)) + self.bias  # (B, 3)
+        return GestureOutput(features.repeat(1, 2), features.repeat(1, 3), features)
+
+
+class Pose(nn.Module):
+    """Stands for a pose net: the hand at rest, wherever, with the volume in the crop's middle."""
+
+    def __init__(self, mano: Mano) -> None:
+        super().__init__()
+        self.mano = mano
+
+    def forward(self, image: Tensor, is_left: Tensor) -> PoseOutput:
+        n = len(image)
+        hand = self.mano.hand(torch.zeros(n, 3), torch.zeros(n, 45), torch.zeros(n, 10), is_left)
+        logits = image.float().mean((1, 2, 3))[:, None] * torch.linspace(-1, 1, 9)
+        return PoseOutput(
+            uv=torch.full((n, 21, 2), image.shape[-1] / 2),
+            depth_rel=torch.zeros(n, 21),
+            rot6d=torch.zeros(n, 16, 6),
+            rotmat=torch.zeros(n, 16, 3, 3),
+            betas=torch.zeros(n, 10),
+            joints=hand.joints + 0.3,
+            vertices=hand.vertices + 0.3,
+            coarse_logits=logits[:, :6],
+            fine_logits=logits,
+            gates=torch.zeros(2),
+        )
+
+
+@pytest.fixture
+def models(mano: Mano) -> Models:
+    means = TrainingMeans(torch.randn(21, 3) * 0.05, torch.eye(3).repeat(15, 1, 1), torch.zeros(10))
+    nets: dict[str, Any] = {
+        "gesture": Guess(0.0),
+        "untrained": Guess(5.0),
+        "pose": {"pretrained": Pose(mano), "scratch": Pose(mano)},
+    }
+    return Models(**nets, means=means, mano=mano)
+
+
+@pytest.fixture
+def batch(make_batch: Callable[..., HandBatch]) -> HandBatch:
+    return make_batch(7)
+
+
+def in_parts(batch: HandBatch, size: int) -> list[HandBatch]:
+    fields = [f.name for f in dataclasses.fields(batch)]
+    return [
+        HandBatch(**{name: getattr(batch, name)[start : start + size] for name in fields})
+        for start in range(0, len(batch), size)
+    ]
+
+
+def flat(scores: Scores) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+
+    def add(name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                add(f"{name} {key}", item)
+        else:
+            found[name] = value
+
+    for field in dataclasses.fields(scores):
+        add(field.name, getattr(scores, field.name))
+    return found
+
+
+def test_the_size_of_the_batches_changes_nothing(batch: HandBatch, models: Models) -> None:
+    one = flat(score_split([batch], models, features_every=2))
+    many = flat(score_split(in_parts(batch, 3), models, features_every=2))
+    assert one.keys() == many.keys()
+    for name, array in one.items():
+        np.testing.assert_allclose(many[name], array, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_every_model_and_baseline_is_scored_on_every_sample(
+    batch: HandBatch, models: Models
+) -> None:
+    scores = score_split([batch], models)
+    assert set(scores.pose) == {"pretrained", "scratch", MEAN_JOINTS, MEAN_POSE}
+    assert set(scores.said) == {STAGE_1, "pretrained", "scratch"}
+    assert len(scores) == 7
+    for found in scores.pose.values():
+        assert all(len(array) == 7 for array in found.values())
+        assert np.isfinite(found["wrist_mpjpe_mm"]).all()
+    np.testing.assert_array_equal(scores.classes["coarse"], batch.coarse)
+    assert scores.joints["scratch"].shape == (7, 21, 3)
+    assert np.abs(scores.joints["scratch"][:, 0]).max() < 1e-6, "about the wrist"
+
+
+def test_features_are_kept_of_every_so_many_th_sample(batch: HandBatch, models: Models) -> None:
+    scores = score_split(in_parts(batch, 2), models, features_every=3)
+    np.testing.assert_array_equal(scores.feature_rows, [0, 3, 6])
+    expected = batch.image[[0, 3, 6]].float().mean((2, 3)).numpy()
+    np.testing.assert_allclose(scores.features[STAGE_1], expected, rtol=1e-5)
+    np.testing.assert_allclose(scores.features[UNTRAINED], expected + 5, rtol=1e-5)
+    assert len(score_split([batch], models).feature_rows) == 0
+
+
+def test_the_mean_pose_needs_a_true_root_hence_a_fit(batch: HandBatch, models: Models) -> None:
+    has = torch.tensor([True, False, True, True, True, True, True])
+    scores = score_split([dataclasses.replace(batch, has_mano=has)], models)
+    found = scores.pose[MEAN_POSE]
+    for key, array in found.items():
+        assert np.isnan(array[1]).all(), key
+    assert np.isfinite(scores.pose[MEAN_JOINTS]["wrist_mpjpe_mm"]).all()
+
+
+def test_the_mean_pose_of_the_truth_itself_is_perfect(
+    make_batch: Callable[..., HandBatch], models: Models, mano: Mano
+) -> None:
+    batch = make_batch(2)
+    batch.hand_pose[1], batch.betas[1] = batch.hand_pose[0], batch.betas[0]
+    means = TrainingMeans(
+        models.means.joints, mano.rotations(batch.hand_pose[:1])[0], batch.betas[0]
+    )
+    scores = score_split([batch], dataclasses.replace(models, means=means))
+    assert scores.pose[MEAN_POSE]["wrist_fit_mpvpe_mm"].max() < 1e-2

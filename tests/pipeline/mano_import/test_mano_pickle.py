@@ -1,0 +1,215 @@
+"""Look-alikes of the official pickles, written as Python 2 with chumpy and scipy wrote them."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from handpose.hand.mano import SHAPES, ManoError
+from pipeline.mano_import.mano_pickle import read_pickle, repaired_left
+
+OLD = {
+    "numpy._core.multiarray": "numpy.core.multiarray",
+    "builtins": "__builtin__",
+    "copyreg": "copy_reg",
+}
+
+
+class Ch:
+    """Stands for chumpy.ch.Ch while a file is written."""
+
+    module, name = "chumpy.ch", "Ch"
+
+    def __init__(self, **state: Any) -> None:
+        self.__dict__ |= state
+
+
+class Select(Ch):
+    module, name = "chumpy.reordering", "Select"
+
+
+class Sparse(Ch):
+    module, name = "scipy.sparse.csc", "csc_matrix"
+
+
+InPython: Any = pickle._Pickler  # the one whose single steps can be replaced
+
+
+class Python2(InPython):  # type: ignore[misc]
+    """Writes byte strings and names as Python 2 did."""
+
+    dispatch = InPython.dispatch.copy()
+
+    def save_string(self, text: str | bytes) -> None:
+        data = text.encode("latin1") if isinstance(text, str) else text
+        self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)
+        self.memoize(text)
+
+    def save_global(self, item: Any, name: str | None = None) -> None:
+        module = getattr(item, "module", OLD.get(item.__module__, item.__module__))
+        name = item.name if hasattr(item, "module") else name or item.__qualname__
+        self.write(pickle.GLOBAL + f"{module}\n{name}\n".encode())
+        self.memoize(item)
+
+    dispatch[str] = dispatch[bytes] = save_string
+    dispatch[type] = save_global
+    dispatch[type(len)] = dispatch[type(lambda: 0)] = save_global
+
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(stand_in: Path, tmp_path: Path) -> Write:
+    """Writes a hand's pickle, with arrays of the stand-in but for those given."""
+
+    def write(side: str = "RIGHT", protocol: int = 2, leave: str = "", **other: Any) -> Path:
+        m: dict[str, NDArray[Any]] = dict(np.load(stand_in / f"MANO_{side}.npz"))
+        m = {key: m[key] for key in SHAPES}
+        twenty = np.concatenate([m["shapedirs"], np.ones((778, 3, 10))], 2)  # (778, 3, 20)
+        ten = np.arange(twenty.size).reshape(twenty.shape)[:, :, :10]
+        rows, columns = np.nonzero(m["J_regressor"])
+        order = np.lexsort((rows, columns))
+        content: dict[str, Any] = {
+            **m,
+            "kintree_table": m["kintree_table"].astype(np.int64) % 2**32,
+            "shapedirs": Select(
+                a=Ch(x=twenty, _dirty_vars={"x"}),
+                idxs=ten.ravel(),
+                preferred_shape=(778, 3, 10),
+            ),
+            "J_regressor": Sparse(
+                data=m["J_regressor"][rows, columns][order],
+                indices=rows[order].astype(np.int32),
+                indptr=np.searchsorted(columns[order], np.arange(779)).astype(np.int32),
+                _shape=(16, 778),
+                maxprint=50,
+            ),
+            "bs_style": "lbs",
+            **other,
+        }
+        content.pop(leave, None)
+        path = tmp_path / f"MANO_{side}.pkl"
+        with path.open("wb") as stream:
+            Python2(stream, protocol).dump(content)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("protocol", [1, 2])
+def test_an_official_file_gives_the_arrays_it_was_made_of(
+    write: Write, stand_in: Path, protocol: int
+) -> None:
+    path = write(protocol=protocol)
+    assert b"chumpy.reordering" in path.read_bytes()
+    assert b"numpy.core.multiarray" in path.read_bytes()
+    expected = np.load(stand_in / "MANO_RIGHT.npz")
+    for key, array in read_pickle(path).items():
+        if key != "kintree_table":
+            np.testing.assert_array_equal(array, expected[key], err_msg=key)
+
+
+class Hostile:
+    """A pickle that runs code when it is read by pickle.load."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        import os
+
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_hostile_file_is_refused_by_name_and_nothing_of_it_runs(
+    write: Write, tmp_path: Path
+) -> None:
+    path = write(v_template=Hostile(tmp_path / "owned"))
+    with pytest.raises(ManoError, match=r"posix.mkdir, which MANO's own files do not; nothing"):
+        read_pickle(path)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_the_same_file_would_run_code_under_pickle_itself(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Hostile(tmp_path / "owned")))
+    assert (tmp_path / "owned").is_dir()
+
+
+@pytest.mark.parametrize("module", ["os", "subprocess", "chumpy.ch_ops", "numpy.testing"])
+def test_every_other_name_is_refused(tmp_path: Path, module: str) -> None:
+    path = tmp_path / "MANO_RIGHT.pkl"
+    path.write_bytes(b"\x80\x02c" + module.encode() + b"\nsystem\n.")
+    with pytest.raises(ManoError, match=f"asks for {module}.system"):
+        read_pickle(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"leave": "posedirs"}, "'posedirs' is missing"),
+        ({"v_template": np.zeros((6890, 3))}, r"v_template has shape \(6890, 3\)"),
+        ({"hands_mean": np.full(45, np.nan)}, "hands_mean holds something that is no number"),
+        ({"f": np.zeros((1538, 3), np.int64)}, "f does not use the vertices"),
+        ({"weights": np.zeros((778, 16))}, "rows of weights do not sum to 1"),
+        ({"kintree_table": np.zeros((2, 16), np.int64)}, "kintree_table has the parents"),
+    ],
+)
+def test_what_is_no_mano_hand_is_told(write: Write, change: dict[str, Any], told: str) -> None:
+    with pytest.raises(ManoError, match=told):
+        read_pickle(write(**change))
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a pickle", None])
+def test_a_damaged_file_is_told(write: Write, tmp_path: Path, damage: bytes | None) -> None:
+    path = write()
+    path.write_bytes(path.read_bytes()[:5000] if damage is None else damage)
+    with pytest.raises(ManoError, match="cannot be read"):
+        read_pickle(path)
+    with pytest.raises(ManoError, match="not found"):
+        read_pickle(tmp_path / "none.pkl")
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_arrays_that_python_3_saved_again_are_read(
+    stand_in: Path, tmp_path: Path, protocol: int
+) -> None:
+    path = tmp_path / "MANO_RIGHT.pkl"
+    with np.load(stand_in / "MANO_RIGHT.npz") as file:
+        content = {key: np.asarray(file[key]) for key in SHAPES}
+    path.write_bytes(pickle.dumps(content, protocol))
+    np.testing.assert_array_equal(read_pickle(path)["v_template"], content["v_template"])
+
+
+def test_bytes_come_in_no_other_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "MANO_RIGHT.pkl"
+    path.write_bytes(b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00hex\x86R.")
+    with pytest.raises(ManoError, match="bytes are written as latin1, not as hex"):
+        read_pickle(path)
+
+
+def test_a_file_of_somebody_else_is_told(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write()
+
+    def refuse(*_: object) -> None:  # as root one may read all
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ManoError, match="you may not read it; mend its permission"):
+        read_pickle(path)
+
+
+def test_the_fault_of_the_left_file_is_found_and_repaired(write: Write, stand_in: Path) -> None:
+    right, left = read_pickle(write()), read_pickle(write("LEFT"))
+    assert repaired_left(left, right) is None, "the stand-in's left hand is sound"
+    faulty = {**left, "shapedirs": right["shapedirs"]}
+    repaired = repaired_left(faulty, right)
+    assert repaired is not None
+    np.testing.assert_allclose(repaired["shapedirs"], left["shapedirs"], atol=1e-12)

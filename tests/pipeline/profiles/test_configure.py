@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.profiles.configure import PROFILES, ProfileError, configure
+from stages.params import ParamsError, load_params
+
+ROOT = Path(__file__).parents[3]
+
+
+def download(folder: Path) -> Path:
+    """An empty InterHand2.6M."""
+    for name in ("images", "annotations"):
+        (folder / name).mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("profile", sorted(p.stem for p in PROFILES.glob("*.yaml")))
+def test_every_profile_gives_valid_parameters_and_keeps_comments(
+    tmp_path: Path, profile: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    changed = configure(profile, path)
+    assert changed or profile == "demo"
+    load_params(path)
+    comments = [line.count("#") for line in (ROOT / "params.yaml").read_text("utf-8").splitlines()]
+    assert sum(line.count("#") for line in path.read_text("utf-8").splitlines()) == sum(comments)
+    assert configure(profile, path) == []
+
+
+@pytest.mark.parametrize("profile", sorted(p.stem for p in PROFILES.glob("*.yaml")))
+def test_demo_undoes_every_profile(tmp_path: Path, stand_in: Path, profile: str) -> None:
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    root = download(tmp_path / "download")
+    configure(profile, path, data_root=root, mano=stand_in)
+    params = load_params(path)
+    assert (str(params.data.root), str(params.hand.mano)) == (str(root), str(stand_in))
+    configure("demo", path)
+    assert load_params(path) == load_params(ROOT / "params.yaml")
+    assert configure("demo", path) == []
+
+
+def test_demo_undoes_what_the_docs_tell_to_set() -> None:
+    pages = (ROOT / "docs" / f"{page}.md" for page in ("interhand", "many-gpus"))
+    docs = "".join(page.read_text("utf-8") for page in pages)
+    told = set(re.findall(r"\b((?:ingest|shard|pretrain|pose)\.[a-z_]+): ", docs))
+    told |= {f"{stage}.{key}" for stage in ("pretrain", "pose") for key in ("processes", "batch")}
+    assert {"ingest.check_images", "shard.scheduler"} <= told
+    demo = YAML().load(PROFILES / "demo.yaml")
+    params = YAML().load(ROOT / "params.yaml")
+    for section, key in (name.split(".") for name in sorted(told)):
+        assert demo[section][key] == params[section][key], f"{section}.{key}"
+
+
+@pytest.mark.parametrize("before", sorted(p.stem for p in PROFILES.glob("*.yaml")))
+@pytest.mark.parametrize("profile", sorted(p.stem for p in PROFILES.glob("*.yaml")))
+def test_it_does_not_matter_which_profile_was_there(
+    tmp_path: Path, profile: str, before: str
+) -> None:
+    direct, path = tmp_path / "direct.yaml", tmp_path / "params.yaml"
+    for copy in (direct, path):
+        shutil.copy(ROOT / "params.yaml", copy)
+    configure(before, path)
+    configure(profile, path)
+    configure(profile, direct)
+    assert path.read_text("utf-8") == direct.read_text("utf-8")
+
+
+def test_where_the_data_are_is_kept_by_the_profile_for_real_data(
+    tmp_path: Path, stand_in: Path
+) -> None:
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    configure("interhand26m", path, data_root=download(tmp_path / "data"), mano=stand_in)
+    assert configure("interhand26m", path) == []
+    assert any("data.root" in line for line in configure("tiny", path)), "its hands are synthetic"
+
+
+def test_folders_are_looked_into(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    with pytest.raises(ProfileError, match="has no folder images and no folder annotations"):
+        configure("interhand26m", path, data_root=tmp_path)
+    with pytest.raises(ProfileError, match="handpose mano import"):
+        configure("interhand26m", path, mano=tmp_path)
+    with pytest.raises(ProfileError, match="none: is no folder; expected one with a MANO_RIGHT"):
+        configure("interhand26m", path, mano=tmp_path / "none")
+    with pytest.raises(ProfileError, match=r"images: cannot be looked into \(File name too long\)"):
+        configure("interhand26m", path, data_root=tmp_path / ("x" * 300))
+    assert path.read_text("utf-8") == (ROOT / "params.yaml").read_text("utf-8")
+
+
+def test_unknown_profile_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match=r"'papre'; there are: .*interhand26m"):
+        configure("papre", tmp_path / "params.yaml")
+
+
+def test_a_data_set_that_git_would_commit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "init", "-q", str(clone)], check=True)
+    shutil.copy(ROOT / ".gitignore", clone)
+    with pytest.raises(ProfileError, match=r"to data/InterHand2.6M, which git ignores"):
+        configure("interhand26m", path, data_root=download(clone / "ih2"))
+    configure("interhand26m", path, data_root=download(clone / "data" / "InterHand2.6M"))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "not found; run from the folder that holds params.yaml"),
+        (b"a: [1", "is not readable YAML"),
+        (b"\xff", "is not readable YAML"),
+        (b"", r"\(whole file\): Input should be a valid dictionary"),
+    ],
+)
+def test_parameters_that_cannot_be_read_are_told_as_the_stages_tell_it(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ParamsError, match=told):
+        configure("demo", path)
+
+
+def test_what_a_profile_contradicts_is_told_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text("utf-8")
+    for old, new in (
+        ("handedness: handed", "handedness: canonical"),
+        ("side_input: true", "side_input: false"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    text = re.sub(r"flip: [0-9.]+", "flip: 0.0", text)
+    path.write_text(text, "utf-8")
+    load_params(path)
+    told = r"params\.yaml with profile interhand26m.*(.|\n)*flip is 0\.5(.|\n)*left as it is"
+    with pytest.raises(ProfileError, match=told):
+        configure("interhand26m", path)
+    assert path.read_text("utf-8") == text
+    assert [p.name for p in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def clone(folder: Path) -> Path:
+    """Enough of one to tell what its stages make."""
+    (folder / "pipeline").mkdir(parents=True)
+    for name in ("params.yaml", "dvc.yaml", "pipeline/stage.py"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def test_a_download_where_a_stage_writes_is_refused(tmp_path: Path) -> None:
+    here = clone(tmp_path)
+    path = here / "params.yaml"
+    for place in ("data/synthetic", "data/synthetic/InterHand2.6M"):
+        root = download(here / place)
+        with pytest.raises(ProfileError, match="what stage synthesize makes, and `dvc repro`"):
+            configure("interhand26m", path, data_root=root)
+    (here / "data/synthetic/annotations/synthetic.json").touch()
+    configure("interhand26m", path, data_root=here / "data/synthetic")  # drawn, so drawn again
+
+
+def test_a_hand_where_a_stage_writes_is_refused(tmp_path: Path, stand_in: Path) -> None:
+    here = clone(tmp_path)
+    path, place = here / "params.yaml", here / "data" / "stand_in"
+    shutil.copytree(stand_in, place)
+    configure("interhand26m", path, mano=place)
+    with np.load(place / "MANO_RIGHT.npz") as arrays:
+        kept = {name: arrays[name] for name in arrays.files if name != "model_name"}
+    np.savez(place / "MANO_RIGHT.npz", **kept)
+    with pytest.raises(ProfileError, match="`dvc push` would publish it"):
+        configure("interhand26m", path, mano=place)
+
+
+def test_parameters_that_only_keeping_comments_cannot_read_are_told(tmp_path: Path) -> None:
+    path, committed = tmp_path / "params.yaml", (ROOT / "params.yaml").read_text("utf-8")
+    path.write_text(committed + "hand: {mano: twice}\n", "utf-8")
+    with pytest.raises(ProfileError, match=r"cannot be read: (.|\n)*found duplicate key"):
+        configure("demo", path)
+    path.write_text(re.sub(r"hand:\n.*\n", "hand: 3\n", committed, count=1), "utf-8")
+    with pytest.raises(ProfileError, match=r"hand in params.yaml: expected keys .* found 3"):
+        configure("demo", path)

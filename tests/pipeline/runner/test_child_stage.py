@@ -1,0 +1,117 @@
+"""Real processes: the runner, a door with code of the test, and a process that plays DVC."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def runner(code: str, folder: Path) -> list[str]:
+    """A command that runs `stage.main(["door"])` on a door with this code."""
+    (folder / "stages").mkdir()
+    (folder / "stages" / "__init__.py").touch()
+    (folder / "stages" / "door.py").write_text(code + "\n# __main__\n")
+    script = (
+        "import sys; from pathlib import Path; from pipeline import stage;"
+        f"stage.STAGES = Path({str(folder / 'stages')!r}); sys.exit(stage.main(['door']))"
+    )
+    return [sys.executable, "-c", script]
+
+
+@pytest.mark.parametrize("code", [0, 2, 5])
+def test_the_runner_ends_as_the_door_does(tmp_path: Path, code: int) -> None:
+    command = runner(f"import sys; sys.exit({code})", tmp_path)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    assert subprocess.run(command, cwd=tmp_path, env=env).returncode == code
+
+
+def test_lines_of_the_door_are_handed_on(tmp_path: Path) -> None:
+    code = "import sys; print('out'); print('oops', file=sys.stderr); print('no end', end='')"
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        runner(code, tmp_path), cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("out\nno end", "oops\n")
+
+
+def test_a_grandchild_that_lives_on_keeps_nobody_waiting(tmp_path: Path) -> None:
+    code = "import subprocess; subprocess.Popen(['sleep', '30'])"
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    begun = time.monotonic()
+    assert subprocess.run(runner(code, tmp_path), cwd=tmp_path, env=env).returncode == 0
+    assert time.monotonic() - begun < 20
+
+
+STOPPABLE = (
+    "import os, signal, sys, time, pathlib\n"
+    "def stop(*_):\n"
+    "    pathlib.Path('stopped').touch()\n"
+    "    sys.exit(7)\n"
+    "signal.signal(signal.SIGTERM, stop)\n"
+    "pathlib.Path('ready').write_text(str(os.getppid()))\n"
+    "time.sleep(60)"
+)
+
+
+def wait_for(file: Path) -> str:
+    deadline = time.monotonic() + 30
+    while not (file.exists() and (file.name == "stopped" or file.read_text())):
+        assert time.monotonic() < deadline, f"{file.name} did not come"
+        time.sleep(0.02)
+    return file.read_text()
+
+
+def test_sigterm_to_the_runner_reaches_the_door(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    process = subprocess.Popen(runner(STOPPABLE, tmp_path), cwd=tmp_path, env=env)
+    wait_for(tmp_path / "ready")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 7
+    assert (tmp_path / "stopped").exists()
+
+
+def test_kill_9_of_the_runner_stops_the_door(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    process = subprocess.Popen(runner(STOPPABLE, tmp_path), cwd=tmp_path, env=env)
+    wait_for(tmp_path / "ready")
+    process.kill()
+    wait_for(tmp_path / "stopped")
+    process.wait()
+
+
+def test_a_stage_whose_dvc_is_gone_already_stops(tmp_path: Path) -> None:
+    """The mark is there, but no process without it up to the first one: DVC died meanwhile."""
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}", "DVC_STAGE": "door"}
+    words = runner(STOPPABLE, tmp_path)
+    words[2] = "from pipeline import command; command.Command.above = lambda pid: None;" + words[2]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode in (7, 128 + signal.SIGTERM)
+    assert "dvc was stopped" in done.stdout
+
+
+def test_kill_9_of_dvc_stops_the_door(tmp_path: Path) -> None:
+    """A process plays DVC: it starts a shell that carries DVC's mark and runs the runner."""
+    command = shlex.join(runner(STOPPABLE, tmp_path)) + "; true"  # so that the shell stays
+    dvc = (
+        "import os, subprocess, sys; subprocess.run(['sh', '-c', sys.argv[1]],"
+        " env={**os.environ, 'DVC_STAGE': 'door'})"
+    )
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}", "PREFECT_API_URL": ""}
+    process = subprocess.Popen([sys.executable, "-c", dvc, command], cwd=tmp_path, env=env)
+    runner_pid = int(wait_for(tmp_path / "ready"))
+    process.kill()
+    wait_for(tmp_path / "stopped")
+    process.wait()
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{runner_pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{runner_pid}").exists()

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from handpose.evaluation.protocols import COLUMNS, PUBLISHED
+from handpose.evaluation.statistics import Comparison, Estimate
+from stages.evaluation import findings, report
+from stages.evaluation.findings import Encoder, Evaluation, Run, Split
+from stages.evaluation.summary import COMPARED, Part
+
+NAN = float("nan")
+
+
+def number(value: float, spread: float = 1.0) -> Estimate:
+    return Estimate(value, value - spread, value + spread, 100, 4)
+
+
+def comparison(low: float, high: float) -> Comparison:
+    """By person it lies 0.5 mm higher than by image."""
+    middle = (low + high) / 2 if low == low else -6.0  # one subject: a difference, no interval
+    by_person = Estimate(middle, low, high, 100, 4)
+    return Comparison(number(middle - 0.5, 0.1), by_person, 0.25, 0.125, 4 if middle < 0 else 0)
+
+
+def evaluation(**changes: Any) -> Evaluation:
+    """An evaluation with plain numbers: 30 mm full, 36 scratch, 26 mean pose, 60 mean joints."""
+    errors = {"pretrained": 30.0, "scratch": 36.0, "mean_pose": 26.0, "mean_joints": 60.0}
+    keys = [column.key for column in (*COLUMNS, PUBLISHED)]
+    pose = {
+        model: {key: number(error) for key in (*keys, "pck_auc", "pa_pck_auc")}
+        for model, error in errors.items()
+    }
+    accuracy = {
+        "stage_1": 0.43,
+        "pretrained": 0.3,
+        "scratch": 0.1,
+        "majority": 0.07,
+        "chance": 0.02,
+    }
+    gesture = {
+        name: {key: number(value, 0.01) for key in ("coarse_accuracy", "fine_accuracy")}
+        for name, value in accuracy.items()
+    }
+    parts = {"hand": [Part("left", {"pretrained_wrist_mpjpe_mm": number(31.0)})]}
+    whole = Evaluation(
+        splits={"test": Split(100, [9, 10, 11, 12], 3, pose)},
+        gesture=gesture,
+        comparisons={key: comparison(-7.0, -5.0) for key in COMPARED},
+        runs={
+            "pretrained": Run({"pretrain": 80.0, "pose": 100.0}, 810, [0.02, -0.01]),
+            "scratch": Run({"pose": 90.0}, 810, [0.01, 0.01]),
+        },
+        encoders={"stage_1": Encoder(number(0.4), 0.05), "untrained": Encoder(number(0.1), -0.2)},
+        purity_by_chance=0.03,
+        parts=parts,
+        unseen=0,
+        handedness="handed",
+        synthetic=True,
+    )
+    return dataclasses.replace(whole, **changes)
+
+
+def all_compared(one: Comparison) -> dict[str, Comparison]:
+    return dict.fromkeys(COMPARED, one)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-7.0, -5.0, "the error is lower, beyond what subjects differ by"),
+        (1.0, 3.0, "the error is higher, beyond what subjects differ by"),
+        (-7.0, 0.5, "these subjects cannot tell the two apart"),
+        (NAN, NAN, "these subjects cannot tell the two apart"),
+    ],
+)
+def test_the_verdict_follows_the_interval(low: float, high: float, words: str) -> None:
+    e = evaluation(comparisons=all_compared(comparison(low, high)))
+    assert words in findings.pretraining(e)[0]
+
+
+def test_each_interval_stands_beside_its_own_number() -> None:
+    told = findings.pretraining(evaluation())[2]
+    assert "-6.5 mm on 100 images (95 % by bootstrap of the subjects -6.6 to -6.4" in told
+    assert "Counting each of 4 subjects once it is -6.0 mm, 95 % -7.0 to -5.0 (Student)" in told
+
+
+def test_a_run_that_shares_no_sample_has_no_verdict() -> None:
+    nothing = Comparison(Estimate(NAN, NAN, NAN, 0, 0), Estimate(NAN, NAN, NAN, 0, 0), NAN, 1.0, 0)
+    told = findings.pretraining(evaluation(comparisons=all_compared(nothing)))
+    assert told == ["The two runs share no scored sample: nothing can be said of pretraining."]
+
+
+def test_both_training_times_stand_beside_both_errors() -> None:
+    told = findings.pretraining(evaluation())[1]
+    assert "30.0 mm with pretraining, after 80 s + 100 s = 180 s of training" in told
+    assert "36.0 mm without, after 90 s" in told
+    assert any("2.0 times the training time" in limit for limit in findings.limits(evaluation()))
+
+
+def test_runs_of_unequal_length_are_not_called_equal() -> None:
+    runs = {**evaluation().runs, "scratch": Run({"pose": 180.0}, 1431, [])}
+    told = findings.pretraining(evaluation(runs=runs))[0]
+    assert "810 against 1,431 Stage 2 steps" in told
+
+
+def test_what_the_few_subjects_allow_is_told() -> None:
+    told = " ".join(findings.pretraining(evaluation()))
+    assert "4 subjects can reach 0.125 at best" in told
+    assert "lower for 4 of 4" in told
+
+
+@pytest.mark.parametrize(
+    ("full", "words"), [(30.0, "50 % below the mean training joints"), (66.0, "10 % above")]
+)
+def test_baselines_are_told_in_the_direction_of_the_numbers(full: float, words: str) -> None:
+    test = evaluation().test
+    pose = {**test.pose, "pretrained": test.pose["pretrained"] | {"wrist_mpjpe_mm": number(full)}}
+    e = evaluation(splits={"test": dataclasses.replace(test, pose=pose)})
+    assert words in findings.baselines(e)[0]
+
+
+@pytest.mark.parametrize(("kept", "words"), [(0.3, "13.0 points lost"), (0.5, "7.0 points gained")])
+def test_what_stage_2_leaves_of_the_gestures_is_told(kept: float, words: str) -> None:
+    gesture = {**evaluation().gesture, "pretrained": {"coarse_accuracy": number(kept, 0.01)}}
+    assert words in findings.gestures(evaluation(gesture=gesture))[1]
+
+
+def test_limits_know_what_kind_of_images_and_gestures_there_were() -> None:
+    drawn, photos = (" ".join(findings.limits(evaluation(synthetic=s))) for s in (True, False))
+    assert "drawn by one program" in drawn
+    assert "drawn by one program" not in photos
+    assert "every one was trained on" in drawn
+    assert "but for 2 of them" in " ".join(findings.limits(evaluation(unseen=2)))
+
+
+def test_gates_are_told_and_their_absence_too() -> None:
+    assert "0.020 for coarse and -0.010 for fine" in " ".join(findings.limits(evaluation()))
+    runs = {**evaluation().runs, "pretrained": Run({"pose": 1.0}, 810, [])}
+    assert "switched off" in " ".join(findings.limits(evaluation(runs=runs)))
+
+
+def test_the_summary_is_a_table_that_fits_a_terminal() -> None:
+    text = report.summary(evaluation())
+    assert max(map(len, text.splitlines())) <= 100
+    for words in ("full model", "without pretraining", "80 s + 100 s = 180 s", "mean training"):
+        assert words in text
+    assert "30.0 [29.0, 31.0]" in text
+    assert "results/report.html" in text
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (number(30.123), "30.12 [29.12, 31.12]"),
+        (Estimate(3.0, NAN, NAN, 5, 1), "3.00"),
+        (Estimate(NAN, NAN, NAN, 0, 0), "-"),
+        (None, "-"),
+    ],
+)
+def test_a_number_is_told_with_its_interval_if_there_is_one(
+    estimate: Estimate | None, text: str
+) -> None:
+    assert report.told(estimate, 2) == text
+
+
+def test_the_report_escapes_what_it_is_given_and_needs_no_network() -> None:
+    parts = {"hand": [Part("<script>", {"pretrained_wrist_mpjpe_mm": number(31.0)})]}
+    html = report.html(evaluation(parts=parts), {})
+    assert "&lt;script&gt;" in html
+    assert "<script" not in html
+    assert "http" not in html
+
+
+def test_every_protocol_has_a_row_and_an_explanation() -> None:
+    html = report.html(evaluation(), {})
+    rows = [row[0] for row in report.pose_table(evaluation(), "test").rows]
+    for column in (*COLUMNS, PUBLISHED):
+        assert any(row.startswith(column.name) for row in rows)
+        assert f"<dt>{column.name}" in html

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from handpose.evaluation.protocols import COLUMNS, PUBLISHED
+from handpose.evaluation.scores import STAGE_1, Scores
+from handpose.hand.skeleton import JOINTS
+from handpose.sample import UNLABELLED
+from stages.evaluation import summary
+from stages.evaluation.summary import CHANCE, FULL, MAJORITY, MODELS, SCRATCH, Classes, Intervals
+
+N = 40
+LEFT = np.arange(N) % 5 == 0
+HOW = Intervals(resamples=200, seed=0)
+CLASSES = Classes(
+    coarse=["fist", "gun", "fist", "gun"],
+    fine=["fist", "gun", "fist", "gun"],
+    hands=["right", "right", "left", "left"],
+    majority={"coarse": 1, "fine": 2},
+)
+
+
+@pytest.fixture
+def subjects() -> np.ndarray:
+    return np.arange(N) % 4 + 9
+
+
+@pytest.fixture
+def scores() -> Scores:
+    """Forty samples: a tenth without annotated wrist, the last ten without a gesture."""
+    rng = np.random.default_rng(0)
+    truth = np.where(np.arange(N) < 30, rng.integers(0, 4, N), UNLABELLED)
+
+    def pose(size: float) -> dict[str, np.ndarray]:
+        joints = size * rng.random((N, 21))
+        joints[::10] = np.nan
+        known = np.arange(N) % 10 > 0
+        found = {c.key: np.where(known, size * rng.random(N), np.nan) for c in COLUMNS}
+        return {
+            **found,
+            "joint_errors_mm": joints,
+            "pa_joint_errors_mm": joints / 2,
+            "table2_joint_errors_mm": joints / 3,
+        }
+
+    said = {
+        name: {k: rng.integers(0, 4, N) for k in ("coarse", "fine")} for name in (STAGE_1, FULL)
+    }
+    return Scores(
+        sample_id=np.arange(N),
+        has_mano=np.ones(N, bool),
+        joint_valid=np.ones((N, 21), bool),
+        classes={"coarse": truth, "fine": truth},
+        said=said,
+        pose={model: pose(size) for model, size in zip(MODELS, (20, 30, 25, 60), strict=True)},
+        joints={},
+        features={},
+        feature_rows=np.arange(0),
+    )
+
+
+def test_every_protocol_of_every_model_has_a_number(scores: Scores, subjects: np.ndarray) -> None:
+    found = summary.pose_estimates(scores, subjects, LEFT, HOW)
+    assert list(found) == list(MODELS)
+    for model, estimates in found.items():
+        assert set(estimates) == {c.key for c in COLUMNS} | {PUBLISHED.key, "pck_auc", "pa_pck_auc"}
+        for key, estimate in estimates.items():
+            assert (estimate.samples, estimate.subjects) == (36, 4), key
+            assert estimate.low <= estimate.value <= estimate.high
+        value = np.nanmean(scores.pose[model]["wrist_mpjpe_mm"])
+        assert estimates["wrist_mpjpe_mm"].value == pytest.approx(value)
+        errors = scores.pose[model]["table2_joint_errors_mm"]
+        slots = [np.nanmean(errors[hand], 0) for hand in (LEFT, ~LEFT)]  # (21,) each
+        assert estimates[PUBLISHED.key].value == pytest.approx(np.mean(slots))
+    assert found[FULL]["pa_pck_auc"].value > found[FULL]["pck_auc"].value
+
+
+def test_a_model_without_a_mesh_has_no_mesh_numbers(scores: Scores, subjects: np.ndarray) -> None:
+    del scores.pose["mean_joints"]["pa_mpvpe_mm"]
+    found = summary.pose_estimates(scores, subjects, LEFT, HOW)
+    assert "pa_mpvpe_mm" not in found["mean_joints"]
+    assert "pa_mpvpe_mm" in found["mean_pose"]
+
+
+def test_accuracy_counts_labelled_samples_only(scores: Scores, subjects: np.ndarray) -> None:
+    found = summary.gesture_estimates(scores, subjects, CLASSES, HOW)
+    truth, said = scores.classes["coarse"][:30], scores.said[STAGE_1]["coarse"][:30]
+    accuracy = found[STAGE_1]["coarse_accuracy"]
+    assert accuracy.value == pytest.approx((truth == said).mean())
+    assert accuracy.samples == 30
+    assert found[MAJORITY]["coarse_accuracy"].value == pytest.approx((truth == 1).mean())
+    assert found[MAJORITY]["fine_accuracy"].value == pytest.approx((truth == 2).mean())
+    assert found[CHANCE]["coarse_accuracy"].value == 0.25
+    same = found[STAGE_1]["coarse_accuracy_ignoring_hand"]
+    assert same.value == pytest.approx((truth % 2 == said % 2).mean())
+    assert same.samples == 30
+
+
+def test_classes_of_one_hand_have_no_hand_to_ignore(scores: Scores, subjects: np.ndarray) -> None:
+    found = summary.gesture_estimates(scores, subjects, CLASSES._replace(hands=["right"] * 4), HOW)
+    assert "coarse_accuracy_ignoring_hand" not in found[STAGE_1]
+
+
+def test_parts_of_a_split_add_up_to_it(scores: Scores, subjects: np.ndarray) -> None:
+    groups = np.where(np.arange(N) % 3 == 0, "left", "right")
+    parts = summary.parts(scores, groups, subjects, HOW)
+    assert [part.name for part in parts] == ["left", "right"]
+    key = "pretrained_wrist_mpjpe_mm"
+    whole = summary.pose_estimates(scores, subjects, LEFT, HOW)[FULL]["wrist_mpjpe_mm"]
+    counts = [part.estimates[key].samples for part in parts]
+    total = sum(part.estimates[key].value * n for part, n in zip(parts, counts, strict=True))
+    assert sum(counts) == whole.samples
+    assert total / whole.samples == pytest.approx(whole.value)
+
+
+def test_every_joint_but_the_wrist_has_a_wrist_relative_error(
+    scores: Scores, subjects: np.ndarray
+) -> None:
+    parts = summary.joint_parts(scores, subjects, HOW)
+    assert [part.name for part in parts] == list(JOINTS)
+    assert "pretrained_wrist_mpjpe_mm" not in parts[0].estimates
+    found = parts[8].estimates["scratch_wrist_mpjpe_mm"].value
+    assert found == pytest.approx(np.nanmean(scores.pose[SCRATCH]["joint_errors_mm"][:, 8]))
+
+
+def test_comparisons_go_from_scratch_to_the_full_model(
+    scores: Scores, subjects: np.ndarray
+) -> None:
+    found = summary.comparisons(scores, subjects, HOW)["wrist_mpjpe_mm"]
+    full, scratch = (scores.pose[run]["wrist_mpjpe_mm"] for run in (FULL, SCRATCH))
+    assert found.difference.value == pytest.approx(np.nanmean(full - scratch))
+    assert found.difference.value < 0
+
+
+def test_plain_values_are_strict_json(scores: Scores, subjects: np.ndarray) -> None:
+    nothing = HOW.mean(np.full(N, np.nan), subjects)
+    found = summary.plain({"a": nothing, "b": {1: 2.0}, "c": "text"})
+    assert json.loads(json.dumps(found, allow_nan=False))["a"]["value"] is None
+    assert found["b"] == {"1": 2.0}

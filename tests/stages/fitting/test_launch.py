@@ -1,0 +1,153 @@
+"""Training doors in two processes: started as DVC does, stopped, killed, refused."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from handpose.training.gesture_model import load_gesture_net
+from stages import pretrain
+from stages.artifacts import run_door
+from stages.fitting.launch import SHUTDOWN_S, gpus, in_processes
+from stages.fitting.training import TrainingData
+from stages.params import load_params
+
+ROOT = Path(__file__).parents[3]
+
+
+def start(*door: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", *door],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def keeper_of(work: Path) -> int:
+    """The process that keeps the checkpoint, once there is one."""
+    patience = time.monotonic() + 60
+    while not list(work.glob("*/checkpoint.pt")):
+        assert time.monotonic() < patience, f"no checkpoint in {work}"
+        time.sleep(0.05)
+    return int((work / "lock").read_text())
+
+
+def is_there(process: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, 0)
+        return True
+    return False
+
+
+def wait_for_another(checkpoint: Path) -> None:
+    """A later checkpoint in the place of this one."""
+    before, deadline = checkpoint.stat().st_mtime_ns, time.monotonic() + 60
+    while checkpoint.stat().st_mtime_ns == before:
+        assert time.monotonic() < deadline, "it does not train"
+        time.sleep(0.02)
+
+
+def test_two_processes_leave_what_one_does(
+    trainable: Path, set_params: Callable[..., None]
+) -> None:
+    set_params(pretrain={"processes": 2})
+    door = start("stages.pretrain")
+    told, _ = door.communicate(timeout=100)
+    assert door.returncode == 0, told
+    assert told.count("pretrain: epoch 2/2") == 1, "the first speaks for all"
+    out = Path("models/pretrain")
+    with (out / "curves.csv").open() as stream:
+        assert [row["step"] for row in csv.DictReader(stream)] == ["1", "2", "3", "4", "5", "6"]
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["samples"] == {"validation": 6}, "each once"
+    assert metrics["majority"] == {"coarse": 2 / 6, "fine": 2 / 6}
+    assert len(list(Path("work/pretrain").glob("*/finished"))) == 1
+
+    params = load_params()
+    data = TrainingData.open(params.pretrain, image_px=64, handedness="handed")
+    net, weight = load_gesture_net(out), params.pretrain.fine_weight_max
+    again = pretrain.validate(net, data.validation(), weight, bf16=False)
+    assert again == pytest.approx(metrics["validation"]), "what is kept is what was validated"
+
+
+def test_stopped_it_goes_on_and_killed_it_ends_with_a_plain_message(
+    trainable: Path, set_params: Callable[..., None]
+) -> None:
+    set_params(pose={"processes": 2, "epochs": 500, "checkpoint_every_s": 0})
+    work = Path("work/pose-scratch")
+    door = start("stages.pose", "scratch")
+    first = keeper_of(work)
+    door.terminate()
+    told, _ = door.communicate(timeout=60)
+    assert door.returncode == 128 + signal.SIGTERM, told
+    assert told.count("stopped by SIGTERM; run again to go on") == 1
+    assert not is_there(first)
+    (saved,) = work.glob("*/checkpoint.pt")
+    step = torch.load(saved, weights_only=True)["state"]["step"]
+
+    door = start("stages.pose", "scratch")
+    assert door.stdout is not None
+    line = next(line for line in door.stdout if "goes on" in line)
+    assert f"goes on after step {step}/1500" in line
+    wait_for_another(saved)  # both are at work: while they meet, one may wait for SHUTDOWN_S
+    os.kill(keeper_of(work), signal.SIGKILL)
+    told, _ = door.communicate(timeout=SHUTDOWN_S + 30)
+    assert door.returncode == 2, told
+    assert "process 0 of 2 was ended by SIGKILL" in told
+    assert "Run again to go on from the last checkpoint" in told
+    assert "Traceback" not in told
+
+
+def test_a_batch_that_is_too_small_to_share_is_refused_before_anything_starts(
+    trainable: Path, set_params: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_params(pretrain={"processes": 5})
+    assert run_door(lambda: in_processes("pretrain", pretrain.main), "pretrain") == 2
+    told = capsys.readouterr().err
+    assert "a batch of 4 samples cannot be shared by 5 processes" in told
+    assert "set batch (of all together) in params.yaml to 5 or more" in told
+
+
+def test_a_gpu_that_is_not_there_is_told_once(
+    trainable: Path,
+    set_params: Callable[..., None],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    set_params(pretrain={"processes": 2, "batch": 4, "device": "cuda"})
+    assert run_door(lambda: in_processes("pretrain", pretrain.main), "pretrain") == 2
+    assert capfd.readouterr().err.count("torch finds no GPU here") == 1
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_one_process_is_this_one(
+    trainable: Path, set_params: Callable[..., None], processes: int
+) -> None:
+    set_params(pretrain={"processes": processes, "device": "cpu"})
+    opened: list[int] = []
+    in_processes("pretrain", lambda: opened.append(os.getpid()))
+    assert opened == [os.getpid()]
+
+
+def test_zero_is_a_process_for_each_gpu(
+    trainable: Path, monkeypatch: pytest.MonkeyPatch, set_params: Callable[..., None]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    set_params(pretrain={"device": "auto"})
+    assert gpus(load_params().pretrain) == 8
+    set_params(pretrain={"device": "cpu"})
+    assert gpus(load_params().pretrain) == 1

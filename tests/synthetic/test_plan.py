@@ -1,0 +1,149 @@
+"""The plan of the data set: counts, captures, folders, frames and faults."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+
+from handpose.synthetic.articulation import read_gesture_poses
+from handpose.synthetic.plan import FAULTS, Capture, Recipe, Take, plan
+
+POSES = read_gesture_poses()
+
+
+def recipe(**changes: object) -> Recipe:
+    default = Recipe(
+        seed=0,
+        frames=5670,
+        main_subjects=8,
+        short_subjects=5,
+        cameras_per_instant=1,
+        image_px=(200, 160),
+        supersampling=1,
+        jpeg_quality=90,
+        pose_jitter_deg=4.5,
+        back_cameras=1 / 3,
+    )
+    return Recipe(**{**vars(default), **changes})
+
+
+def takes_of(recipe: Recipe) -> list[Take]:
+    return [take for _, takes in plan(recipe, POSES) for take in takes]
+
+
+DEFAULT = list(plan(recipe(), POSES))
+TAKES = [take for _, takes in DEFAULT for take in takes]
+GESTURES = [take for take in TAKES if take.gesture is not None]
+
+
+def test_the_default_has_six_frames_per_folder_of_a_main_subject_and_three_of_the_others() -> None:
+    images = Counter[tuple[int, str]]()
+    for take in GESTURES:
+        images[take.capture.subject, take.seq_name] += take.images
+    assert sum(images.values()) == 5670
+    assert len({folder for _, folder in images}) == 90
+    assert {count for (subject, _), count in images.items() if subject < 8} == {6}
+    assert {count for (subject, _), count in images.items() if subject >= 8} == {3}
+
+
+@pytest.mark.parametrize(
+    ("frames", "cameras", "main", "short"),
+    [(540, 1, 2, 2), (1000, 3, 3, 0), (777, 2, 1, 4), (30_000, 4, 8, 5)],
+)
+def test_any_number_of_frames_is_met_exactly(
+    frames: int, cameras: int, main: int, short: int
+) -> None:
+    one = recipe(
+        frames=frames, cameras_per_instant=cameras, main_subjects=main, short_subjects=short
+    )
+    takes = takes_of(one)
+    assert sum(take.images for take in takes if take.gesture is not None) == frames
+    views = [len(moment.cameras) for take in takes for moment in take.moments]
+    assert max(views) <= cameras
+    assert np.mean(np.array(views) == cameras) > 0.3
+
+
+def test_gesture_folders_are_those_of_the_table_with_their_hands() -> None:
+    expected = {(pose.right_folder, "right", pose.gesture) for pose in POSES}
+    expected |= {(pose.left_folder, "left", pose.gesture) for pose in POSES}
+    expected = {row for row in expected if row[0]}
+    assert len(expected) == 90
+    found = {(t.seq_name, t.hand_type, t.gesture.gesture) for t in GESTURES if t.gesture}
+    assert found == expected
+
+
+def test_only_train_has_gestures_and_every_split_has_rom_and_two_hands() -> None:
+    assert {take.capture.split for take in GESTURES} == {"train"}
+    for split, numbers in (("train", 18), ("val", 1), ("test", 2)):
+        captures = [capture for capture, _ in DEFAULT if capture.split == split]
+        assert [capture.number for capture in captures] == list(range(numbers))
+        free = [t for t in TAKES if t.capture.split == split and t.gesture is None]
+        assert {t.hand_type for t in free} == {"right", "left", "interacting"}
+    names = {take.seq_name for take in TAKES if take.gesture is None}
+    assert {"ROM07_Rt_Finger_Occlusions", "ROM07_RT_Finger_Occlusions"} <= names
+    assert any(name.startswith("02") for name in names)
+
+
+def test_some_subjects_come_twice_and_look_the_same_before_other_cameras() -> None:
+    captures: dict[int, list[Capture]] = defaultdict(list)
+    for capture, _ in DEFAULT:
+        if capture.split == "train":
+            captures[capture.subject].append(capture)
+    assert Counter(len(visits) for visits in captures.values()) == {1: 8, 2: 5}
+    for first, second in (visits for visits in captures.values() if len(visits) == 2):
+        np.testing.assert_array_equal(first.betas, second.betas)
+        assert first.skin.melanin == second.skin.melanin
+        assert np.abs(first.rig.origin - second.rig.origin).max() > 0.01
+    assert any(visits[0].number != subject for subject, visits in captures.items())
+
+
+def test_no_two_subjects_are_alike_and_none_is_in_two_splits() -> None:
+    people = {(c.split, c.subject): (*c.betas, c.skin.melanin) for c, _ in DEFAULT}
+    rows = np.array(list(people.values()))
+    apart = np.abs(rows[:, None] - rows[None]).max(-1) + np.eye(len(rows))
+    assert apart.min() > 0.1
+
+
+def test_frame_numbers_never_meet_within_a_capture_and_are_short_and_long() -> None:
+    numbers = []
+    for _, takes in DEFAULT:
+        frames = [moment.frame for take in takes for moment in take.moments]
+        assert len(set(frames)) == len(frames)
+        assert frames == sorted(frames)
+        numbers += frames
+    assert min(numbers) < 1000
+    assert max(numbers) > 10_000
+
+
+def test_instants_are_spread_over_the_whole_sequence() -> None:
+    phases = np.array([moment.phase for take in GESTURES for moment in take.moments])
+    assert phases.min() >= 0
+    assert phases.max() < 1
+    assert np.histogram(phases, 10, (0, 1))[0] == pytest.approx(len(phases) / 10, rel=0.25)
+    whole = [take for take in GESTURES if len(take.moments) == 6]
+    for take in whole:
+        assert np.diff([moment.phase for moment in take.moments]) == pytest.approx(1 / 6)
+
+
+@pytest.mark.parametrize("frames", [540, 5670])
+def test_every_fault_occurs_for_one_hand_and_few_instants_have_one(frames: int) -> None:
+    small = recipe(frames=frames, main_subjects=2, short_subjects=2)
+    single = [t for t in takes_of(small) if t.hand_type != "interacting"]
+    faults = Counter(moment.fault for take in single for moment in take.moments)
+    assert set(FAULTS.values()) <= set(faults)
+    assert faults[""] / faults.total() > 0.9
+
+
+def test_the_plan_depends_on_the_recipe_alone_and_every_seed_has_its_own() -> None:
+    one, again, other = (
+        takes_of(recipe(frames=180, main_subjects=1, short_subjects=1, seed=seed))
+        for seed in (5, 5, 6)
+    )
+    assert [take.moments for take in one] == [take.moments for take in again]
+    assert [take.moments for take in one] != [take.moments for take in other]
+    assert one[0].capture.skin.melanin != other[0].capture.skin.melanin
+    np.testing.assert_array_equal(
+        one[0].capture.rig.cameras[0].centre, again[0].capture.rig.cameras[0].centre
+    )

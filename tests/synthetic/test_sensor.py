@@ -1,0 +1,79 @@
+"""The camera: exposure, tone, noise and grey."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from handpose.render.render import Rendering
+from handpose.synthetic.sensor import TONE_CURVE, Sensor, photograph, sample_sensor
+
+WHITE = np.random.default_rng(0).standard_normal(1 << 16, np.float32)
+BLACK = np.zeros((40, 50, 3), np.float32)
+
+
+def patch(light: float | tuple[float, float, float]) -> Rendering:
+    """A square of this light in the middle of the frame."""
+    coverage = np.zeros((40, 50), np.float32)
+    coverage[10:30, 15:35] = 1
+    colour = np.broadcast_to(np.array(light, np.float32), 3)
+    return Rendering(coverage[..., None] * colour, coverage, 1 / (coverage + 1e-9))
+
+
+def photo(
+    rendering: Rendering, sensor: Sensor, background: NDArray[np.float32] = BLACK
+) -> NDArray[np.uint8]:
+    return photograph(rendering, background, sensor, WHITE, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("light", [0.01, 0.2, 1.0, 5.0, 40.0])
+def test_no_hand_is_over_exposed_or_black(light: float) -> None:
+    for seed in range(10):
+        sensor = sample_sensor(np.random.default_rng(seed), is_grey=False)
+        hand = photo(patch(light), sensor)[12:28, 17:33]
+        assert np.mean(hand >= 254) < 0.01
+        assert hand.mean() > 25
+
+
+def test_brighter_stays_brighter() -> None:
+    sensor = sample_sensor(np.random.default_rng(0), is_grey=False)
+    dark, light = (photo(patch(value), sensor)[12:28, 17:33].mean() for value in (0.05, 0.5))
+    assert dark < light
+
+
+def test_grey_cameras_give_one_channel() -> None:
+    sensor = sample_sensor(np.random.default_rng(0), is_grey=True)
+    assert photo(patch((0.5, 0.2, 0.1)), sensor).shape == (40, 50)
+    colour = photo(patch((0.5, 0.2, 0.1)), sensor._replace(is_grey=False))[12:28, 17:33]
+    assert colour.shape[-1] == 3
+    assert colour[..., 0].mean() > colour[..., 1].mean() > colour[..., 2].mean()
+
+
+def test_background_is_seen_where_the_hand_is_not() -> None:
+    sensor = sample_sensor(np.random.default_rng(0), is_grey=False)._replace(noise=0.0)
+    room = np.full_like(BLACK, 0.2)
+    seen = photo(patch(0.4), sensor, room)
+    assert abs(int(seen[0, 0, 0]) - int(TONE_CURVE[round(0.2 * 4095)])) <= 1
+    np.testing.assert_array_equal(seen[20, 25], photo(patch(0.4), sensor, BLACK)[20, 25])
+
+
+def test_noise_is_as_strong_as_the_sensor_says() -> None:
+    sensor = sample_sensor(np.random.default_rng(0), is_grey=False)
+    room = np.full_like(BLACK, 0.2)
+    spread = [photo(patch(0.4), sensor._replace(noise=n), room)[:8].std() for n in (0, 0.01, 0.03)]
+    assert spread[0] < 0.5 < spread[1] < spread[2]
+
+
+def test_a_frame_larger_than_the_pool_of_noise_is_filled() -> None:
+    room = np.full((300, 400, 3), 0.3, np.float32)
+    nothing = Rendering(np.zeros_like(room), room[..., 0] * 0, room[..., 0] + np.inf)
+    sensor = sample_sensor(np.random.default_rng(0), is_grey=False)
+    assert photo(nothing, sensor, room).std(axis=(0, 1)).min() > 0.5
+
+
+def test_tone_curve_is_srgb() -> None:
+    assert TONE_CURVE[0] == 0
+    assert TONE_CURVE[-1] == 255
+    assert abs(int(TONE_CURVE[round(0.2140 * 4095)]) - 128) <= 1  # sRGB's middle grey
+    assert (np.diff(TONE_CURVE.astype(int)) >= 0).all()

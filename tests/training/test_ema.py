@@ -1,0 +1,42 @@
+"""The moving average of a toy's weights, and what of a model has none."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from handpose.training.ema import averaged
+
+
+def test_the_average_follows_its_law() -> None:
+    """Weights and batch statistics: the first values, then decay x average + (1 - decay) x new."""
+    decay = 0.7
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    average = averaged(model, decay)
+    expected: dict[str, torch.Tensor] = {}
+    for _ in range(4):
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                value.copy_(torch.randn_like(value))
+                before = expected.get(name, value)
+                expected[name] = decay * before + (1 - decay) * value
+        average.update_parameters(model)
+    found = average.module.state_dict()
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name])
+    assert len(expected) == 6
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.95, 0.9999])
+def test_whole_numbers_have_no_average(decay: float) -> None:
+    """A hand's tree of joints, of which a mean that is rounded down would make another."""
+    model, tree = nn.Linear(1, 1), torch.arange(104)
+    model.register_buffer("tree", tree.clone())
+    average = averaged(model, decay)
+    for _ in range(20):
+        average.update_parameters(model)
+    assert torch.equal(average.module.get_buffer("tree"), tree)
+    model.get_buffer("tree").add_(1)  # a count, say: the average has the newest
+    average.update_parameters(model)
+    assert torch.equal(average.module.get_buffer("tree"), tree + 1)

@@ -1,0 +1,391 @@
+"""The training loop on a toy: a few weights, a few steps, every way to be interrupted."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from handpose.sample import HandBatch
+from handpose.training.checkpoint import Checkpoint
+from handpose.training.fit import Fitted, Recipe, fit
+from handpose.training.history import FitError, Row
+from handpose.training.seeding import seed
+from tests.toy_batch import toy_batch
+
+IDENTITY = {"run": "toy"}
+EPOCHS, STEPS, SIZE = 3, 4, 3
+RECIPE = Recipe(
+    epochs=EPOCHS,
+    steps_per_epoch=STEPS,
+    lr=lambda step: 0.01 / (1 + step),
+    weight_decay=0.1,
+    clip_norm=1.0,
+    best="error",
+    checkpoint_every_s=0,
+)
+
+
+def toy() -> nn.Module:
+    """All that has a state of its own: batch statistics, dropout's random numbers, a gate."""
+    seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Dropout(), nn.Linear(16, 2)
+    )
+
+
+def toy_batches(epoch: int, skip: int) -> Iterator[HandBatch]:
+    for step in range(skip, STEPS):
+        yield toy_batch(100 * epoch + step, SIZE)
+
+
+def forward(model: nn.Module, batch: HandBatch) -> Tensor:
+    output: Tensor = model(batch.image.float() / 255)
+    return output
+
+
+def toy_terms(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+    truth = batch.joints_cam[:, 0, :2]
+    return {"near": (output - truth).abs().mean(), "far": (epoch + 1) * output.square().mean()}
+
+
+def toy_validate(model: nn.Module) -> Row:
+    model.eval()
+    with torch.no_grad():
+        return {
+            "error": toy_terms(forward(model, toy_batch(-1, SIZE)), toy_batch(-1, SIZE), 0)[
+                "near"
+            ].item()
+        }
+
+
+def train(
+    folder: Path,
+    recipe: Recipe = RECIPE,
+    *,
+    model: nn.Module | None = None,
+    batches: Callable[[int, int], Iterator[HandBatch]] = toy_batches,
+    loss_terms: Callable[[Tensor, HandBatch, int], dict[str, Tensor]] = toy_terms,
+    validate: Callable[[nn.Module], Row] = toy_validate,
+    tell: Callable[[str], None] = print,
+) -> tuple[dict[str, Tensor], Fitted]:
+    """Weights and result of a toy run whose checkpoints are in `folder`."""
+    model = model or toy()
+    with Checkpoint(folder, IDENTITY) as checkpoint:
+        fitted = fit(
+            model,
+            batches=batches,
+            forward=forward,
+            loss_terms=loss_terms,
+            validate=validate,
+            recipe=recipe,
+            checkpoint=checkpoint,
+            tell=tell,
+        )
+    return model.state_dict(), fitted
+
+
+def assert_same(
+    ours: tuple[dict[str, Tensor], Fitted], theirs: tuple[dict[str, Tensor], Fitted]
+) -> None:
+    """The same weights, curve and best epoch, bit for bit."""
+    assert_equal(ours[0], theirs[0])
+    assert replace(ours[1], seconds=0) == replace(theirs[1], seconds=0)
+
+
+def assert_equal(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert torch.equal(ours[name], theirs[name]), name
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], Fitted]:
+    """What an uninterrupted run ends with."""
+    return train(tmp_path_factory.mktemp("whole"))
+
+
+class Killed(BaseException):
+    """Nothing in the loop may catch it, like the end of a process."""
+
+
+def killed_at(step: int) -> Callable[[int, int], Iterator[HandBatch]]:
+    """Batches that end the run when it asks for the one after `step`."""
+
+    def batches(epoch: int, skip: int) -> Iterator[HandBatch]:
+        for number, batch in enumerate(toy_batches(epoch, skip), start=epoch * STEPS + skip):
+            if number == step:
+                raise Killed
+            yield batch
+
+    return batches
+
+
+@pytest.mark.parametrize("every_s", [0.0, math.inf], ids=["each_step", "each_epoch"])
+@pytest.mark.parametrize("step", [0, 1, 3, 4, 5, 7, 8, 11])
+def test_a_run_killed_at_any_step_ends_with_the_same_weights(
+    tmp_path: Path, whole: tuple[dict[str, Tensor], Fitted], step: int, every_s: float
+) -> None:
+    recipe = replace(RECIPE, checkpoint_every_s=every_s)
+    with pytest.raises(Killed):
+        train(tmp_path, recipe, batches=killed_at(step))
+    torch.rand(7)  # whatever else the process did with its random numbers
+    assert_same(train(tmp_path, recipe), whole)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("save", [1, 4, 5, 6, 15])
+def test_a_run_killed_beside_a_checkpoint_ends_with_the_same_weights(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: tuple[dict[str, Tensor], Fitted],
+    save: int,
+    when: str,
+) -> None:
+    saves, replace_file = 0, os.replace
+
+    def dying_replace(source: Path, target: Path) -> None:
+        nonlocal saves
+        saves += 1
+        if saves == save and when == "before":
+            raise Killed
+        replace_file(source, target)
+        if saves == save:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(os, "replace", dying_replace)
+        train(tmp_path)
+    assert_same(train(tmp_path), whole)
+
+
+def test_an_interrupted_validation_is_done_on_resumption(
+    tmp_path: Path, whole: tuple[dict[str, Tensor], Fitted]
+) -> None:
+    def killed(model: nn.Module) -> Row:
+        raise Killed
+
+    with pytest.raises(Killed):
+        train(tmp_path, validate=killed)
+    assert_same(train(tmp_path), whole)
+
+
+def test_a_killed_run_with_averaged_weights_ends_with_the_same(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, ema=0.5)
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", recipe, batches=killed_at(6))
+    assert_same(train(tmp_path / "killed", recipe), train(tmp_path / "whole", recipe))
+
+
+def test_a_finished_run_only_hands_its_result_out_again(tmp_path: Path) -> None:
+    result = train(tmp_path)
+    told: list[str] = []
+    again = train(tmp_path, batches=killed_at(0), tell=told.append)
+    assert_same(again, result)
+    assert again[1].seconds == result[1].seconds > 0, "all of model.json is as it was"
+    assert "its results are written anew" in told[0]
+
+
+def test_seconds_count_over_resumptions(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(tmp_path, batches=killed_at(6))
+    with Checkpoint(tmp_path, IDENTITY) as checkpoint:
+        state = checkpoint.load()
+    assert state is not None
+    assert train(tmp_path)[1].seconds > state["seconds"] > 0
+
+
+def test_sigterm_saves_the_step_in_work_and_ends_the_process(
+    tmp_path: Path, whole: tuple[dict[str, Tensor], Fitted]
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.test_fit", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    assert len(list(islice((line for line in lines if line.startswith("batch")), 6))) == 6
+    process.terminate()
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, rest
+    told: list[str] = []
+    assert_same(train(tmp_path, tell=told.append), whole)
+    assert told[0].startswith("goes on after step 6/12")
+
+
+@pytest.mark.parametrize("step", [1, 6])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_the_first_loss_that_is_no_number_stops_the_run_by_its_name(
+    tmp_path: Path, step: int, value: float
+) -> None:
+    taken = 0
+
+    def terms(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+        nonlocal taken
+        taken += 1
+        good = toy_terms(output, batch, epoch)
+        return good | {"far": good["far"] * (value if taken == step else 1)}
+
+    with pytest.raises(FitError, match=rf"^step {step} .*: far is (nan|inf)\. Lower lr"):
+        train(tmp_path, loss_terms=terms)
+    assert taken == step
+    assert (len(list(tmp_path.glob("*/checkpoint.pt"))) == 1) == (step > 1)
+    train(tmp_path)  # and the checkpoint of the step before is sound
+
+
+def test_a_gradient_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    def terms(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+        return {"root": (output - output).square().sum().sqrt()}  # 0, and its slope is 0 / 0
+
+    with pytest.raises(FitError, match=r"step 1 .*gradient_norm is nan"):
+        train(tmp_path, loss_terms=terms)
+
+
+def test_a_metric_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(FitError, match=r"validation after epoch 1: .*error.*nan"):
+        train(tmp_path, validate=lambda model: {"error": math.nan})
+
+
+def test_an_epoch_of_another_length_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FitError, match="epoch 1 had 4 batches instead of 5"):
+        train(tmp_path, replace(RECIPE, steps_per_epoch=5))
+
+
+@pytest.mark.parametrize(("maximise", "best"), [(False, 2), (True, 1)])
+def test_the_weights_of_the_best_epoch_are_kept(tmp_path: Path, maximise: bool, best: int) -> None:
+    errors, seen = iter([0.9, 0.2, 0.5]), []
+
+    def validate(model: nn.Module) -> Row:
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return {"error": next(errors), "other": 0.0}
+
+    weights, fitted = train(tmp_path, replace(RECIPE, maximise=maximise), validate=validate)
+    assert fitted.best_epoch == best
+    assert fitted.metrics == {"error": 0.2 if best == 2 else 0.9, "other": 0.0}
+    assert_equal(weights, seen[best - 1])
+
+
+def test_averaged_weights_follow_their_law_and_are_what_is_validated(tmp_path: Path) -> None:
+    model, decay = toy(), 0.7
+    expected: dict[str, Tensor] = {}
+    seen: list[dict[str, Tensor]] = []
+
+    def average() -> None:
+        for name, parameter in model.named_parameters():
+            value = parameter.detach().clone()
+            expected[name] = decay * expected.get(name, value) + (1 - decay) * value
+
+    def batches(epoch: int, skip: int) -> Iterator[HandBatch]:
+        for batch in toy_batches(epoch, skip):
+            yield batch
+            average()  # asked for the next batch: the step is done
+
+    def validate(average: nn.Module) -> Row:
+        seen.append({name: value.clone() for name, value in average.named_parameters()})
+        return toy_validate(average)
+
+    recipe = replace(RECIPE, ema=decay, epochs=1)
+    weights, _ = train(tmp_path, recipe, model=model, batches=batches, validate=validate)
+    for name in expected:
+        torch.testing.assert_close(seen[0][name], expected[name])
+        assert torch.equal(weights[name], seen[0][name])
+
+
+def test_the_curve_holds_every_step_once_as_means(tmp_path: Path) -> None:
+    losses: list[float] = []
+    steps = 110  # two steps a row, and an epoch's end
+
+    def batches(epoch: int, skip: int) -> Iterator[HandBatch]:
+        return (toy_batch(number, SIZE) for number in range(steps))
+
+    def terms(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+        term = output.square().mean()
+        losses.append(term.item())
+        return {"near": term, "far": 2 * term}
+
+    recipe = replace(RECIPE, epochs=2, steps_per_epoch=steps, checkpoint_every_s=math.inf)
+    _, fitted = train(tmp_path, recipe, batches=batches, loss_terms=terms)
+    rows = fitted.rows
+    assert [row["step"] for row in rows] == list(range(2, 2 * steps + 1, 2))
+    for row in rows:
+        step = int(row["step"])
+        assert row["near"] == pytest.approx(sum(losses[step - 2 : step]) / 2)
+        assert row["loss"] == pytest.approx(3 * row["near"])
+        assert row["epoch"] == (step - 1) // steps + 1
+        assert row["lr"] == recipe.lr(step - 1)
+    ends = [row["step"] for row in rows if "validation_error" in row]
+    assert ends == [steps, 2 * steps]
+
+
+def test_the_gradient_is_clipped_and_its_norm_told_as_it_was(tmp_path: Path) -> None:
+    norms = []
+
+    def note(optimiser: torch.optim.Optimizer, *_: object) -> None:
+        grads = [p.grad for group in optimiser.param_groups for p in group["params"]]
+        norms.append(torch.stack([g.norm() for g in grads]).norm().item())
+
+    hook = register_optimizer_step_pre_hook(note)
+    _, fitted = train(tmp_path, replace(RECIPE, clip_norm=0.01))
+    hook.remove()
+    assert max(norms) <= 0.0101
+    assert min(row["gradient_norm"] for row in fitted.rows) > 0.02
+
+
+def test_matrices_decay_but_biases_norms_and_gates_do_not(tmp_path: Path) -> None:
+    def nothing(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+        return {"nothing": 0 * output.sum()}
+
+    before = {name: p.detach().clone() for name, p in toy().named_parameters()}
+    recipe = replace(RECIPE, epochs=1, lr=lambda step: 0.5, weight_decay=0.1)
+    weights, _ = train(tmp_path, recipe, loss_terms=nothing)
+    for name, value in before.items():
+        factor = (1 - 0.5 * 0.1) ** STEPS if value.dim() > 1 else 1.0
+        torch.testing.assert_close(weights[name], factor * value)
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_bf16_is_for_the_forward_pass_alone(tmp_path: Path, bf16: bool) -> None:
+    def terms(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+        assert output.dtype == (torch.bfloat16 if bf16 else torch.float32)
+        assert not torch.is_autocast_enabled("cpu")
+        return toy_terms(output.float(), batch, epoch)
+
+    weights, _ = train(tmp_path, replace(RECIPE, bf16=bf16, epochs=1), loss_terms=terms)
+    assert all(value.dtype != torch.bfloat16 for value in weights.values())
+
+
+def test_progress_tells_rate_and_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handpose.training.fit.TELL_EVERY_S", 0.0)
+    lines: list[str] = []
+    train(tmp_path, tell=lines.append)
+    assert re.fullmatch(
+        r"epoch 2/3, step 5/12, \d+ images/s, \d+ s left, loss \d\.\d+", lines[5]
+    ), lines
+
+
+def slow_batches(epoch: int, skip: int) -> Iterator[HandBatch]:
+    """Slow enough for a signal to find the run at work."""
+    for batch in toy_batches(epoch, skip):
+        print("batch", flush=True)
+        time.sleep(0.2)
+        yield batch
+
+
+if __name__ == "__main__":  # a training process for the test above
+    torch.set_num_threads(1)
+    train(Path(sys.argv[1]), batches=slow_batches)

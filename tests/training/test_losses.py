@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from handpose.hand.camera import project
+from handpose.hand.mano import Mano
+from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
+from handpose.hand.skeleton import MANO_PARENTS
+from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
+from handpose.training.losses import bone_discontinuity, gesture_loss, pose_loss
+from stages.params import LossWeights
+
+DEPTH_RANGE_M = 0.2
+SIDE = 64
+TERMS = tuple(LossWeights.model_fields)
+
+
+@pytest.fixture
+def batch(make_batch: Callable[..., HandBatch]) -> HandBatch:
+    return make_batch(4, side=SIDE)
+
+
+@pytest.fixture
+def rotations(batch: HandBatch, mano: Mano) -> Tensor:
+    root = axis_angle_to_matrix(batch.global_orient)[:, None]
+    return torch.cat([root, mano.rotations(batch.hand_pose)], dim=1)  # (B, 16, 3, 3)
+
+
+@pytest.fixture
+def truth(batch: HandBatch, rotations: Tensor, mano: Mano) -> PoseOutput:
+    """What a perfect net would say."""
+    hand = mano.hand(batch.global_orient, batch.hand_pose, batch.betas, batch.is_left)
+    return PoseOutput(
+        uv=project(batch.joints_cam, batch.K),
+        depth_rel=batch.joints_cam[..., 2] - batch.joints_cam[:, :1, 2],
+        rot6d=matrix_to_rot6d(rotations),
+        rotmat=rotations,
+        betas=batch.betas,
+        joints=hand.joints,
+        vertices=hand.vertices,
+        coarse_logits=1e4 * F.one_hot(batch.coarse, 6).float(),
+        fine_logits=1e4 * F.one_hot(batch.fine, 9).float(),
+        gates=torch.zeros(2),
+    )
+
+
+def terms(
+    output: PoseOutput, batch: HandBatch, rotations: Tensor, **weights: float
+) -> dict[str, Tensor]:
+    return pose_loss(
+        output,
+        batch,
+        rotations,
+        weights=dict.fromkeys(TERMS, 1.0) | weights,
+        depth_range_m=DEPTH_RANGE_M,
+    )
+
+
+def changed(output: PoseOutput, **fields: Tensor) -> PoseOutput:
+    return dataclasses.replace(output, **fields)
+
+
+def test_truth_has_no_loss_but_the_bone_prior(
+    truth: PoseOutput, batch: HandBatch, rotations: Tensor
+) -> None:
+    losses = terms(truth, batch, rotations)
+    assert set(losses) == set(TERMS)
+    assert losses.pop("bone") > 0.01
+    assert all(loss < 1e-5 for loss in losses.values()), losses
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("rot6d", {"rotation", "root"}),
+        ("rotmat", {"bone"}),
+        ("betas", {"betas"}),
+        ("uv", {"joints_volume", "uvd", "reprojection_volume"}),
+        ("depth_rel", {"joints_volume", "uvd"}),
+        ("joints", {"joints_mano", "reprojection_mano"}),
+        ("vertices", set()),
+        ("coarse_logits", {"gesture"}),
+        ("fine_logits", {"gesture"}),
+    ],
+)
+def test_each_field_answers_to_its_own_terms(
+    field: str, expected: set[str], truth: PoseOutput, batch: HandBatch, rotations: Tensor
+) -> None:
+    value: Tensor = getattr(truth, field)
+    wrong = changed(truth, **{field: 1.5 * value.roll(1, dims=0)})
+    before, after = terms(truth, batch, rotations), terms(wrong, batch, rotations)
+    assert {name for name in TERMS if abs(after[name] - before[name]) > 1e-4} == expected
+
+
+def test_sizes_are_metres_pixels_and_depth_ranges(
+    truth: PoseOutput, batch: HandBatch, rotations: Tensor
+) -> None:
+    """Every joint wrong by so much in one coordinate: the mean over coordinates is known."""
+    aside = changed(truth, joints=truth.joints + torch.tensor([0.003, 0, 0]))
+    assert terms(aside, batch, rotations)["joints_mano"] == pytest.approx(0.001, rel=1e-3)
+
+    right = changed(truth, uv=truth.uv + torch.tensor([1.0, 0]))
+    losses = terms(right, batch, rotations)
+    assert losses["reprojection_volume"] == pytest.approx(2 / (SIDE - 1) / 2, rel=1e-3)
+    assert losses["uvd"] == pytest.approx(2 / (SIDE - 1) / 3, rel=1e-3)
+    metres = (batch.joints_cam[..., 2] / batch.K[0, 0, 0]).mean() / 3  # of one pixel, at its depth
+    assert losses["joints_volume"] == pytest.approx(metres.item(), rel=1e-3)
+
+    behind = changed(truth, depth_rel=truth.depth_rel + 0.03)
+    assert terms(behind, batch, rotations)["uvd"] == pytest.approx(
+        0.03 / DEPTH_RANGE_M / 3, rel=1e-3
+    )
+
+
+def test_weights_multiply_their_term_alone(
+    truth: PoseOutput, batch: HandBatch, rotations: Tensor
+) -> None:
+    wrong = changed(truth, betas=truth.betas + 1, joints=truth.joints + 0.01)
+    plain, heavy = terms(wrong, batch, rotations), terms(wrong, batch, rotations, betas=3.0)
+    assert heavy.pop("betas") == pytest.approx(3 * plain.pop("betas").item())
+    assert all(heavy[name] == plain[name] for name in plain)
+
+
+def random_output(n: int) -> PoseOutput:
+    shapes: dict[str, tuple[int, ...]] = {
+        "uv": (n, 21, 2),
+        "depth_rel": (n, 21),
+        "rot6d": (n, 16, 6),
+        "rotmat": (n, 16, 3, 3),
+        "betas": (n, 10),
+        "joints": (n, 21, 3),
+        "vertices": (n, 778, 3),
+        "coarse_logits": (n, 6),
+        "fine_logits": (n, 9),
+        "gates": (2,),
+    }
+    return PoseOutput(**{k: torch.randn(*s, requires_grad=True) for k, s in shapes.items()})
+
+
+def without_annotation(batch: HandBatch, which: slice) -> HandBatch:
+    """These samples as ingest leaves them when nothing is known: zeros and masks."""
+    emptied: dict[str, Any] = {
+        "joints_cam": 0.0,
+        "joint_valid": False,
+        "has_mano": False,
+        "global_orient": 0.0,
+        "hand_pose": 0.0,
+        "betas": 0.0,
+        "coarse": UNLABELLED,
+        "fine": UNLABELLED,
+    }
+    fields = {name: getattr(batch, name).clone() for name in emptied}
+    for name, value in emptied.items():
+        fields[name][which] = value
+    return dataclasses.replace(batch, **fields)
+
+
+def test_nothing_annotated_is_no_loss_and_no_gradient(batch: HandBatch, rotations: Tensor) -> None:
+    output = random_output(4)
+    losses = terms(output, without_annotation(batch, slice(None)), rotations)
+    bone = losses.pop("bone")
+    assert all(loss == 0 for loss in losses.values()), losses
+    torch.stack([*losses.values(), bone]).sum().backward()  # type: ignore[no-untyped-call]
+    for field in dataclasses.fields(PoseOutput):
+        grad = getattr(output, field.name).grad
+        if field.name == "rotmat":
+            assert grad.isfinite().all()
+        else:
+            assert grad is None or not grad.any(), field.name
+
+
+def test_sample_without_annotation_does_not_count(batch: HandBatch, rotations: Tensor) -> None:
+    """Two known and two unknown samples are worth as much as the two known alone."""
+    output = random_output(4)
+    half = {f.name: getattr(batch, f.name)[:2] for f in dataclasses.fields(HandBatch)}
+    known = {f.name: getattr(output, f.name)[:2] for f in dataclasses.fields(PoseOutput)}
+    mixed = terms(output, without_annotation(batch, slice(2, 4)), rotations)
+    alone = terms(PoseOutput(**known), HandBatch(**half), rotations[:2])
+    for name in set(TERMS) - {"bone"}:  # bone needs no annotation
+        torch.testing.assert_close(mixed[name], alone[name])
+
+
+def test_joints_are_masked_one_by_one_and_all_with_the_wrist(
+    truth: PoseOutput, batch: HandBatch, rotations: Tensor
+) -> None:
+    joint_valid = batch.joint_valid.clone()
+    joint_valid[:, 7] = False
+    uv, joints = truth.uv.clone(), truth.joints.clone()
+    uv[:, 7], joints[:, 7] = 1e3, 1e3
+    wrong = changed(truth, uv=uv, joints=joints)
+    one = terms(wrong, dataclasses.replace(batch, joint_valid=joint_valid), rotations)
+    one.pop("bone")
+    assert all(loss < 1e-5 for loss in one.values()), one
+
+    joint_valid[:, 0] = False  # without its wrist a hand is known in the picture only
+    no_wrist = terms(
+        changed(truth, uv=truth.uv + 1),
+        dataclasses.replace(batch, joint_valid=joint_valid),
+        rotations,
+    )
+    assert no_wrist["reprojection_volume"] > 0
+    for name in ("joints_volume", "joints_mano", "uvd", "reprojection_mano"):
+        assert no_wrist[name] == 0, name
+
+
+def test_hand_behind_the_camera_is_finite(
+    truth: PoseOutput, batch: HandBatch, rotations: Tensor
+) -> None:
+    joints = (truth.joints - torch.tensor([0, 0, 5.0])).requires_grad_()
+    loss = terms(changed(truth, joints=joints), batch, rotations)["reprojection_mano"]
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.isfinite() and joints.grad is not None and joints.grad.isfinite().all()
+
+
+def test_bones_that_turn_alike_are_continuous() -> None:
+    finger = axis_angle_to_matrix(torch.randn(2, 5, 1, 3)).expand(2, 5, 3, 3, 3).flatten(1, 2)
+    root = axis_angle_to_matrix(torch.randn(2, 1, 3))
+    assert bone_discontinuity(torch.cat([root, finger], dim=1)) == 0
+
+
+def test_bone_discontinuity_goes_along_manos_tree() -> None:
+    rotmat = axis_angle_to_matrix(torch.randn(3, 16, 3))
+    pairs = [(child, parent) for child, parent in enumerate(MANO_PARENTS) if parent > 0]
+    rot6d = matrix_to_rot6d(rotmat)
+    expected = torch.stack([(rot6d[:, a] - rot6d[:, b]).abs().mean() for a, b in pairs]).mean()
+    assert len(pairs) == 10
+    torch.testing.assert_close(bone_discontinuity(rotmat), expected)
+
+
+def test_bone_discontinuity_is_that_of_the_jump() -> None:
+    rotmat = torch.eye(3).repeat(1, 16, 1, 1)
+    rotmat[:, 3] = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))  # the last joint of the index finger
+    # one of 10 pairs differs, by 2 in two of six numbers
+    assert bone_discontinuity(rotmat) == pytest.approx(2 * 2 / 6 / 10)
+
+
+def test_gesture_loss_weighs_the_fine_classes(batch: HandBatch) -> None:
+    output = GestureOutput(torch.zeros(4, 6), torch.zeros(4, 9), torch.zeros(4, 1))
+    losses = gesture_loss(output, batch, fine_weight=0.25)
+    assert losses["coarse"] == pytest.approx(torch.tensor(6.0).log().item())
+    assert losses["fine"] == pytest.approx(0.25 * torch.tensor(9.0).log().item())
+
+
+def test_gesture_loss_leaves_unlabelled_samples_out(batch: HandBatch) -> None:
+    logits = torch.randn(4, 6), torch.randn(4, 9)
+    mixed = gesture_loss(
+        GestureOutput(*logits, torch.zeros(4, 1)),
+        without_annotation(batch, slice(1, None)),
+        fine_weight=1.0,
+    )
+    assert mixed["coarse"] == pytest.approx(F.cross_entropy(logits[0][:1], batch.coarse[:1]).item())
+    assert mixed["fine"] == pytest.approx(F.cross_entropy(logits[1][:1], batch.fine[:1]).item())
