@@ -42,8 +42,8 @@ from handpose.data.crop import affine, square
 from handpose.data.loading import Loading
 from handpose.data.records import ClassIds
 from handpose.data.shards import Index, Shards
-from stages.params import Shard
-from stages.sharding.tars import Task, write
+from stages.params import ShardParams
+from stages.sharding.tars import TarTask, write
 
 VIEW = SHARD.view_px
 BATCH = 64
@@ -52,11 +52,11 @@ AUGMENTATION = Augmentation(rotation_deg=30, scale=0.25, shift=0.05, colour=0.2,
 LABELS = {"0003_fake_gun": ClassIds(1, 2, 28, 37)}
 
 
-def write_shards(work: Path, rows: pa.Table, shard: Shard) -> Shards:
+def write_shards(work: Path, rows: pa.Table, shard: ShardParams) -> Shards:
     """Shards of these samples: one split, one tar."""
     folder = work / shard.lossless
     (folder / "tars").mkdir(parents=True)
-    written = write(Task(folder / "tars" / "train-000000.tar", rows, work / "images", shard))
+    written = write(TarTask(folder / "tars" / "train-000000.tar", rows, work / "images", shard))
     index = Index(shard.stored_px, shard.view_px, {"train": (written.tar,)})
     (folder / "index.json").write_text(json.dumps(index.to_json()), "utf-8")
     return Shards.open(folder)

@@ -34,11 +34,11 @@ from bench.measure import cpu, medians, one_thread, peak_mb, table
 from bench.photos import samples, write_photos
 from handpose.data import lossless
 from handpose.data.crop import Square, affine, square
-from stages.params import Shard
-from stages.sharding.tars import Task, write
+from stages.params import ShardParams
+from stages.sharding.tars import TarTask, write
 from stages.sharding.workers import in_order
 
-SHARD = Shard(
+SHARD = ShardParams(
     box_scale=1.4,
     view_px=256,
     stored_px=342,
@@ -108,7 +108,7 @@ def straightforward(folder: Path, images: Path, rows: list[dict[str, Any]]) -> i
 def ours(folder: Path, images: Path, rows: pa.Table, mode: str) -> int:
     """The stage's own, one tar."""
     shard = SHARD.model_copy(update={"lossless": mode})
-    written = write(Task(folder / f"{mode}.tar", rows, images, shard))
+    written = write(TarTask(folder / f"{mode}.tar", rows, images, shard))
     assert written.tar.samples == rows.num_rows
     return written.tar.samples
 
@@ -133,25 +133,27 @@ def waited_for_a_core() -> float:
     return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
 
 
-def codec_alone(task: Task) -> int:
+def codec_alone(task: TarTask) -> int:
     """What `write` cannot do without, and nothing else."""
     rows = task.rows.to_pylist()
     contents = [(task.images / "train" / row["file_name"]).read_bytes() for row in rows]
     return codec(contents, rows, resampled=True)
 
 
-def write_tar(task: Task) -> int:
+def write_tar(task: TarTask) -> int:
     return write(task).tar.samples
 
 
-def timed(function: Callable[[Task], int], task: Task) -> Timed:
+def timed(function: Callable[[TarTask], int], task: TarTask) -> Timed:
     one_thread()
     start, waited = time.monotonic(), waited_for_a_core()
     count = function(task)
     return Timed(start, time.monotonic(), waited_for_a_core() - waited, count)
 
 
-def rates(function: Callable[[Task], int], tasks: list[Task], workers: int) -> tuple[float, float]:
+def rates(
+    function: Callable[[TarTask], int], tasks: list[TarTask], workers: int
+) -> tuple[float, float]:
     """Samples a second while every process is at work, and if none ever waited for a core.
 
     Their start, once a run, is left out.
@@ -203,7 +205,7 @@ def scale(work: Path, rounds: int) -> None:
     for _ in range(rounds):  # they take turns
         for name, (function, mode) in ways.items():
             shard = SHARD.model_copy(update={"lossless": mode})
-            tasks = [Task(work / f"{n:06d}.tar", rows, images, shard) for n in range(24)]
+            tasks = [TarTask(work / f"{n:06d}.tar", rows, images, shard) for n in range(24)]
             found[name].append([*rates(function, tasks[:12], 1), *rates(function, tasks, 2)])
     for name, runs in found.items():
         one, one_alone, two, two_alone = np.median(runs, axis=0)

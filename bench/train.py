@@ -38,9 +38,9 @@ from bench.photos import samples, write_photos
 from bench.shard import SHARD
 from handpose.data.loading import Loading
 from handpose.data.shards import Shards
-from handpose.distributed import ALONE
+from handpose.distributed import SINGLE_PROCESS
 from handpose.sample import GestureOutput, HandBatch
-from handpose.training.fit import Objective, Recipe, Run, gradient_step
+from handpose.training.fit import FitSettings, Objective, TrainingState, gradient_step
 from handpose.training.gesture_model import build_gesture_net
 from handpose.training.losses import gesture_loss
 from stages.params import load_params
@@ -72,12 +72,12 @@ class Setup:
         keys = load_params().net.model_dump() | {"backbone": self.backbone, "image_px": self.px}
         return build_gesture_net(keys, **CLASSES).to(self.device)
 
-    def run(self, bf16: bool | None = None) -> Run:
+    def run(self, bf16: bool | None = None) -> TrainingState:
         """A training run that has not begun."""
         bf16 = self.bf16 if bf16 is None else bf16
-        recipe = Recipe(1, 10**9, lambda _: 1e-4, 0.02, clip_norm=5.0, bf16=bf16)
+        recipe = FitSettings(1, 10**9, lambda _: 1e-4, 0.02, clip_norm=5.0, bf16=bf16)
         net = self.net()
-        return Run(net, recipe, Objective(net, forward, loss_terms, bf16), ALONE)
+        return TrainingState(net, recipe, Objective(net, forward, loss_terms, bf16), SINGLE_PROCESS)
 
 
 def shards_of(work: Path, setup: Setup) -> Shards:
@@ -114,7 +114,7 @@ def loss_terms(output: GestureOutput, batch: HandBatch, _: int = 0) -> dict[str,
     return gesture_loss(output, batch, fine_weight=0.5)
 
 
-def by_hand(run: Run, batch: HandBatch, steps: int) -> int:
+def by_hand(run: TrainingState, batch: HandBatch, steps: int) -> int:
     """No more than a gradient step needs."""
     for _ in range(steps):
         with torch.autocast(run.device.type, torch.bfloat16, enabled=run.recipe.bf16):
@@ -127,7 +127,7 @@ def by_hand(run: Run, batch: HandBatch, steps: int) -> int:
     return _waited_for(run, steps * len(batch))
 
 
-def fit_steps(run: Run, batches: Iterator[HandBatch], steps: int) -> int:
+def fit_steps(run: TrainingState, batches: Iterator[HandBatch], steps: int) -> int:
     """As the training loop takes them."""
     images = 0
     for _ in range(steps):
@@ -137,7 +137,7 @@ def fit_steps(run: Run, batches: Iterator[HandBatch], steps: int) -> int:
     return _waited_for(run, images)
 
 
-def _waited_for(run: Run, images: int) -> int:
+def _waited_for(run: TrainingState, images: int) -> int:
     if run.device.type == "cuda":
         torch.cuda.synchronize()
     return images

@@ -3,7 +3,8 @@
 All of them read the same global batches in the same order and decode their own slice of each, so
 that several processes take the steps of one. What a loss divides by is counted over the whole batch
 (`count`), and the gradients are averaged by torch's DistributedDataParallel. torchrun starts them
-(`stages/fitting/launch.py`); without it there is one, `ALONE`, for which every method does nothing.
+(`stages/fitting/launch.py`); without it there is one, `SINGLE_PROCESS`, for which every method does
+nothing.
 """
 
 from __future__ import annotations
@@ -29,26 +30,26 @@ from handpose.errors import HandPoseError
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(minutes=10)
+TIMEOUT = timedelta(minutes=10)
 """How long a process waits for the others before it gives them up."""
 
-LAST_S = 60.0
+REPORT_GRACE_S = 60.0
 """Seconds that a process which lost the others leaves torchrun to report why, and to end it."""
 
 
-class RanksError(HandPoseError):
+class DistributedError(HandPoseError):
     """The processes of a training cannot work together."""
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """One process alone; `Group` is what several have in place of it."""
+class Distributed:
+    """One process alone; `DistributedGroup` is what several have in place of it."""
 
     rank: int = 0
     world: int = 1  # number of processes
 
     @property
-    def first(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether this process tells, saves and writes."""
         return self.rank == 0
 
@@ -57,7 +58,7 @@ class Ranks:
         begin, end = (len(batch) * r // self.world for r in (self.rank, self.rank + 1))
         return batch[begin:end]
 
-    def turns(self, batches: Iterable[T]) -> Iterator[T]:
+    def round_robin(self, batches: Iterable[T]) -> Iterator[T]:
         """Whole batches, dealt out in turn."""
         return islice(batches, self.rank, None, self.world)
 
@@ -69,16 +70,16 @@ class Ranks:
         """Each term's mean over the processes, to be told."""
         return terms
 
-    def most(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """The greatest of every process's numbers."""
         return number
 
-    def first_does(self, function: Callable[[], T]) -> T:
+    def run_on_rank_zero(self, function: Callable[[], T]) -> T:
         """What the function gives the first process; an error of the user's is everybody's."""
         return function()
 
     def gather(self, results: list[T]) -> list[T]:
-        """Every process's results of the batches that `turns` gave it, in the batches' order."""
+        """The results of all processes, in the order in which `round_robin` dealt the batches."""
         return results
 
     def replicate(self, model: nn.Module) -> nn.Module:
@@ -88,18 +89,18 @@ class Ranks:
         """
         return model
 
-    def agree(self, model: nn.Module) -> None:
+    def broadcast_state(self, model: nn.Module) -> None:
         """Give every process the first one's weights and batch statistics."""
 
-    def draw(self, seed: int, step: int) -> None:
+    def seed_step(self, seed: int, step: int) -> None:
         """Give each process random numbers of its own for this step (dropout)."""
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Distributed()
 
 
 @dataclass(frozen=True)
-class Group(Ranks):
+class DistributedGroup(Distributed):
     """Several processes that torch.distributed has joined."""
 
     control: dist.ProcessGroup | None = dataclasses.field(default=None, repr=False)
@@ -117,16 +118,16 @@ class Group(Ranks):
         dist.all_reduce(values)
         return dict(zip(terms, values / self.world, strict=True))
 
-    def most(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """Every process waits here for the slowest."""
         found = torch.tensor(int(number))  # a bool is a number too
         dist.all_reduce(found, dist.ReduceOp.MAX, group=self.control)
         return int(found)
 
-    def first_does(self, function: Callable[[], T]) -> T:
+    def run_on_rank_zero(self, function: Callable[[], T]) -> T:
         """Its result is sent to the others, so that these need not read the same disk."""
         done: list[Any] = [None]
-        if self.first:
+        if self.is_rank_zero:
             try:
                 done = [function()]
             except HandPoseError as error:
@@ -148,26 +149,26 @@ class Group(Ranks):
         """DistributedDataParallel; on GPUs, batch statistics are those of the whole batch."""
         device = next(model.parameters()).device
         if device.type == "cuda":
-            share_batch_statistics(model)
+            synchronize_batch_norms(model)
         return nn.parallel.DistributedDataParallel(
             model,
             device_ids=[device] if device.type == "cuda" else None,
-            forward_sync_buffers=False,  # training looks at none of them; see `agree`
+            forward_sync_buffers=False,  # training looks at none of them; see `broadcast_state`
             static_graph=True,  # finds the weights without a gradient, and leaves them without
         )
 
-    def agree(self, model: nn.Module) -> None:
+    def broadcast_state(self, model: nn.Module) -> None:
         """Weights are the same already; on a CPU batch statistics are of the process's slices."""
         for value in model.state_dict().values():
             dist.broadcast(value, src=0)
 
-    def draw(self, seed: int, step: int) -> None:
+    def seed_step(self, seed: int, step: int) -> None:
         """A function of seed, step and rank: a resumed run draws the same."""
         words = np.random.SeedSequence((seed, step, self.rank)).generate_state(2)
         torch.manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
 
-def share_batch_statistics(model: nn.Module) -> None:
+def synchronize_batch_norms(model: nn.Module) -> None:
     """Make the batch norms that are trained synchronous, in place; frozen ones stay as they are."""
     synchronous: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
     for parent in list(model.modules()):
@@ -176,39 +177,41 @@ def share_batch_statistics(model: nn.Module) -> None:
                 setattr(parent, name, synchronous(child))
 
 
-def launched() -> bool:
+def is_torchrun() -> bool:
     """Whether torchrun started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def place() -> tuple[int, int]:
+def local_rank() -> tuple[int, int]:
     """Number of this process among those on this machine, and how many those are."""
     return int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 @contextlib.contextmanager
-def joined(device: torch.device) -> Iterator[Ranks]:
-    """The processes that torchrun started, joined while the context lasts; else `ALONE`.
+def process_group(device: torch.device) -> Iterator[Distributed]:
+    """The processes that torchrun started, joined while the context lasts; else `SINGLE_PROCESS`.
 
     Raises:
         RanksError: another process ended, and torchrun has not ended this one in a minute.
     """
-    if not launched():
-        yield ALONE
+    if not is_torchrun():
+        yield SINGLE_PROCESS
         return
     end_with_parent()
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    control: Any = dist.new_group(backend="gloo", timeout=PATIENCE)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    control: Any = dist.new_group(backend="gloo", timeout=TIMEOUT)
     try:
-        yield Group(dist.get_rank(), dist.get_world_size(), control)
+        yield DistributedGroup(dist.get_rank(), dist.get_world_size(), control)
     except SystemExit:  # a stop, after which all of them leave at the same step
         dist.destroy_process_group()
         raise
     except RuntimeError as error:
         if not _is_loss(error):
             raise
-        time.sleep(LAST_S)  # whoever ended first is to be reported first
-        raise RanksError("the other processes of this training are gone; see above why") from error
+        time.sleep(REPORT_GRACE_S)  # whoever ended first is to be reported first
+        raise DistributedError(
+            "the other processes of this training are gone; see above why"
+        ) from error
     else:
         dist.destroy_process_group()
 

@@ -27,7 +27,7 @@ SEPARATORS = {";": ("semicolons", "s/;/,/g"), "\t": ("tabs", "s/\\t/,/g")}
 """What spreadsheets write instead of commas: its name, and the sed expression that mends it."""
 
 
-class Fault(NamedTuple):
+class RowFault(NamedTuple):
     """One thing to mend in the file."""
 
     line: int
@@ -67,7 +67,7 @@ class Parsed(NamedTuple):
 
     rows: list[GestureRow]
     folders: set[str]  # of every row, also of those that could not be read
-    faults: list[Fault]
+    faults: list[RowFault]
 
 
 def parse(text: str, path: Path) -> Parsed:
@@ -76,25 +76,25 @@ def parse(text: str, path: Path) -> Parsed:
     text = text.removeprefix("\ufeff")
     first = next((line for line in text.splitlines() if line.strip()), "")
     if not first:
-        faults.append(Fault(1, f"the file is empty; its first line is {','.join(COLUMNS)}"))
+        faults.append(RowFault(1, f"the file is empty; its first line is {','.join(COLUMNS)}"))
         return Parsed([], set(), faults)
     separator = next((s for s in SEPARATORS if s in first and "," not in first), ",")
     if separator != ",":
         name, mend = SEPARATORS[separator]
         told = f"cells are separated by {name}, not commas: sed -i '{mend}' {path}"
-        faults.append(Fault(1, told))
+        faults.append(RowFault(1, told))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         table = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
     except csv.Error as error:
-        faults.append(Fault(reader.line_num, f"is not CSV ({error}); look at its quotes"))
+        faults.append(RowFault(reader.line_num, f"is not CSV ({error}); look at its quotes"))
         return Parsed([], set(), faults)
     (_, header), *body = table
     header_faults = list(_header_faults(header))
     if header_faults:  # what the cells mean is not known
         return Parsed([], set(), faults + header_faults)
     if not body:
-        faults.append(Fault(1, "there is no row below the header"))
+        faults.append(RowFault(1, "there is no row below the header"))
     rows: list[GestureRow] = []
     folders: set[str] = set()
     for line, cells in body:
@@ -111,79 +111,79 @@ def parse(text: str, path: Path) -> Parsed:
     return Parsed(rows, folders, faults)
 
 
-def _encoding_faults(text: str, path: Path) -> Iterator[Fault]:
+def _encoding_faults(text: str, path: Path) -> Iterator[RowFault]:
     """What spreadsheets leave in a file; it would show as a change of every line in git."""
     if text.startswith("\ufeff"):
-        yield Fault(
+        yield RowFault(
             1,
             "starts with a byte order mark, as Excel's 'CSV UTF-8' does: "
             f"sed -i '1s/^\\xEF\\xBB\\xBF//' {path}",
         )
     if "\r" in text:
         line = text[: text.index("\r")].count("\n") + 1
-        yield Fault(
+        yield RowFault(
             line,
             f"lines end in CRLF, as Windows writes them ({text.count(chr(13))} of them, this one "
             f"first); a line feed alone ends a line here: sed -i 's/\\r$//' {path}",
         )
 
 
-def _header_faults(header: list[str]) -> Iterator[Fault]:
+def _header_faults(header: list[str]) -> Iterator[RowFault]:
     for name in dict.fromkeys(header):
         if name not in COLUMNS:
             near = difflib.get_close_matches(name, COLUMNS, n=1)
             hint = f"did you mean {near[0]}?" if near else "remove it"
-            yield Fault(1, f"column {name!r} is not known; {hint}")
+            yield RowFault(1, f"column {name!r} is not known; {hint}")
         elif header.count(name) > 1:
-            yield Fault(1, f"column {name!r} is there {header.count(name)} times; keep one")
+            yield RowFault(1, f"column {name!r} is there {header.count(name)} times; keep one")
     for name in COLUMNS:
         if name not in header:
-            yield Fault(1, f"column {name!r} is missing; the header is {','.join(COLUMNS)}")
+            yield RowFault(1, f"column {name!r} is missing; the header is {','.join(COLUMNS)}")
 
 
-def _shape_fault(line: int, cells: list[str], header: list[str]) -> Fault:
+def _shape_fault(line: int, cells: list[str], header: list[str]) -> RowFault:
     if not any(cells):
-        return Fault(line, "has empty cells only; delete the line")
-    return Fault(
+        return RowFault(line, "has empty cells only; delete the line")
+    return RowFault(
         line,
         f"has {len(cells)} cell{'s' * (len(cells) != 1)}, the header has {len(header)}; cells "
         "are separated by commas, and names hold none",
     )
 
 
-def _cell_faults(line: int, cell: dict[str, str]) -> Iterator[Fault]:
+def _cell_faults(line: int, cell: dict[str, str]) -> Iterator[RowFault]:
     """What is wrong within one row."""
     for name in COLUMNS:
         if not cell[name]:
-            yield Fault(
+            yield RowFault(
                 line,
                 f"{name} is empty; to leave the folder out write {DROP} as coarse and as fine",
             )
     if DROP not in (cell["coarse"], cell["fine"]):
         for name in ("coarse_id", "fine_id"):
             if cell[name] and not _is_id(cell[name]):
-                yield Fault(line, f"{name} is {cell[name]!r}, not a whole number from 0 up")
+                yield RowFault(line, f"{name} is {cell[name]!r}, not a whole number from 0 up")
     elif cell["coarse"] != cell["fine"]:
-        yield Fault(line, f"coarse and fine must both be {DROP} to leave the folder out")
+        yield RowFault(line, f"coarse and fine must both be {DROP} to leave the folder out")
     yield from _name_faults(line, cell["folder"], cell["hand"], cell["gesture"])
 
 
-def _name_faults(line: int, folder: str, hand: str, gesture: str) -> Iterator[Fault]:
+def _name_faults(line: int, folder: str, hand: str, gesture: str) -> Iterator[RowFault]:
     """Folder, hand and gesture must tell the same story."""
     number, _, name = folder.partition("_")
     number_hand = _hand_of(folder)
     if folder and not number_hand:
-        yield Fault(
+        yield RowFault(
             line,
             f"folder {folder!r} is no single-hand gesture folder: these are called 00xx_NAME "
             "(right) or 01xx_NAME (left)",
         )
     if hand and hand not in OTHER_HAND:
-        yield Fault(line, f"hand is {hand!r}; write right or left")
+        yield RowFault(line, f"hand is {hand!r}; write right or left")
     elif hand and number_hand and hand != number_hand:
-        yield Fault(line, f"hand is {hand}, but folder {number} shows a {number_hand} hand")
+        yield RowFault(line, f"hand is {hand}, but folder {number} shows a {number_hand} hand")
     if gesture and number_hand and gesture != name:
-        yield Fault(
+        yield RowFault(
             line, f"gesture is {gesture!r}; the folder's name without its number is {name!r}"
         )
 

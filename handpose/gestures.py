@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handpose.errors import HandPoseError
-from handpose.gesture_map import LEVELS, OTHER_HAND, Fault, GestureRow, Level, parse
+from handpose.gesture_map import LEVELS, OTHER_HAND, GestureRow, Level, RowFault, parse
 
 
 class GestureTableError(HandPoseError):
@@ -86,13 +86,15 @@ class GestureTable:
         )
 
 
-def _table_faults(rows: list[GestureRow], folders: set[str]) -> Iterator[Fault]:
+def _table_faults(rows: list[GestureRow], folders: set[str]) -> Iterator[RowFault]:
     """Contradictions between rows; `folders` are also those of rows that could not be read."""
     known: dict[str, GestureRow] = {}
     for row in rows:
         first = known.setdefault(row.folder, row)
         if first is not row:
-            yield Fault(row.line, f"folder {row.folder} is already on line {first.line}; keep one")
+            yield RowFault(
+                row.line, f"folder {row.folder} is already on line {first.line}; keep one"
+            )
     kept = [row for row in known.values() if not row.dropped]
     for level in LEVELS:
         yield from _class_faults(kept, level)
@@ -102,7 +104,7 @@ def _table_faults(rows: list[GestureRow], folders: set[str]) -> Iterator[Fault]:
             yield from _twin_faults(row, known)
 
 
-def _class_faults(rows: Iterable[GestureRow], level: Level) -> Iterator[Fault]:
+def _class_faults(rows: Iterable[GestureRow], level: Level) -> Iterator[RowFault]:
     """An id and a name belong to each other, and a class to one hand."""
     by_id: dict[int, GestureRow] = {}
     by_name: dict[tuple[str, str], GestureRow] = {}
@@ -111,53 +113,53 @@ def _class_faults(rows: Iterable[GestureRow], level: Level) -> Iterator[Fault]:
         same_id = by_id.setdefault(number, row)
         same_name = by_name.setdefault((row.hand, name), row)
         if same_id.hand != row.hand:
-            yield Fault(
+            yield RowFault(
                 row.line,
                 f"{level}_id {number} is of a {row.hand} hand here but of a {same_id.hand} hand on "
                 f"line {same_id.line}; each hand has ids of its own",
             )
         elif same_id.name(level) != name:
-            yield Fault(
+            yield RowFault(
                 row.line,
                 f"{level}_id {number} is called {name!r} here but {same_id.name(level)!r} on line "
                 f"{same_id.line}; one id has one name",
             )
         elif same_name.id(level) != number:
-            yield Fault(
+            yield RowFault(
                 row.line,
                 f"{level} {name!r} of the {row.hand} hand has id {number} here but "
                 f"{same_name.id(level)} on line {same_name.line}; one name has one id on a hand",
             )
 
 
-def _parent_faults(rows: Iterable[GestureRow]) -> Iterator[Fault]:
+def _parent_faults(rows: Iterable[GestureRow]) -> Iterator[RowFault]:
     """A fine class lies inside one coarse class."""
     parent: dict[int, GestureRow] = {}
     for row in rows:
         first = parent.setdefault(row.fine_id, row)
         if first.coarse_id != row.coarse_id:
-            yield Fault(
+            yield RowFault(
                 row.line,
                 f"fine_id {row.fine_id} belongs to coarse_id {row.coarse_id} here but to "
                 f"{first.coarse_id} on line {first.line}; a fine class has one coarse parent",
             )
 
 
-def _twin_faults(row: GestureRow, known: dict[str, GestureRow]) -> Iterator[Fault]:
+def _twin_faults(row: GestureRow, known: dict[str, GestureRow]) -> Iterator[RowFault]:
     """The twin exists, is of the other hand, points back, and has classes of the same names."""
     twin = known.get(row.twin)
     if twin is None:
         near = _nearest(row.twin, (r.folder for r in known.values() if r.hand != row.hand))
         hint = f"did you mean {near}?" if near else "add its row"
-        yield Fault(row.line, f"twin {row.twin} has no row in this table; {hint}")
+        yield RowFault(row.line, f"twin {row.twin} has no row in this table; {hint}")
     elif twin.hand == row.hand:
-        yield Fault(
+        yield RowFault(
             row.line,
             f"twin {row.twin} is a {twin.hand} hand too; name the {OTHER_HAND[row.hand]} one",
         )
     elif twin.twin != row.folder:
         if twin.twin in known:  # otherwise the fault is told on the twin's line
-            yield Fault(
+            yield RowFault(
                 row.line,
                 f"twin {row.twin} has {twin.twin} as its twin (line {twin.line}); twins name each "
                 "other",
@@ -168,12 +170,12 @@ def _twin_faults(row: GestureRow, known: dict[str, GestureRow]) -> Iterator[Faul
 
 def _mirror_faults(
     row: GestureRow, twin: GestureRow, rows: Iterable[GestureRow]
-) -> Iterator[Fault]:
+) -> Iterator[RowFault]:
     """Both hands have the same classes, since a mirrored image takes the class of its twin."""
     there = {(r.name("coarse"), r.name("fine")) for r in rows if r.hand == twin.hand}
     if twin.dropped:
         if (row.coarse, row.fine) not in there:
-            yield Fault(
+            yield RowFault(
                 row.line,
                 f"{row.fine!r} has no {twin.hand} hand left since {twin.folder} is dropped (line "
                 f"{twin.line}); drop this folder too, or neither",
@@ -181,7 +183,7 @@ def _mirror_faults(
     elif row.hand == "right":  # told once a pair
         for level in LEVELS:
             if row.name(level) != twin.name(level):
-                yield Fault(
+                yield RowFault(
                     row.line,
                     f"{level} is {row.name(level)!r}, but its twin {twin.folder} (line "
                     f"{twin.line}) has {twin.name(level)!r}; a gesture has classes of the same "

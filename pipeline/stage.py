@@ -11,12 +11,12 @@ import os
 import sys
 from pathlib import Path
 
-from pipeline.runner.child_stage import Door, say
+from pipeline.runner.child_stage import StageProcess, say
 
 STAGES = Path(__file__).parent.parent / "stages"
 
 
-def doors() -> list[str]:
+def stage_names() -> list[str]:
     """Names of the doors: the modules in `stages/` that can be run."""
     runnable = (path for path in STAGES.glob("*.py") if "__main__" in path.read_text("utf-8"))
     return sorted(path.stem for path in runnable)
@@ -25,11 +25,11 @@ def doors() -> list[str]:
 def main(argv: list[str] | None = None) -> int:
     """Run a door and return its exit code, 128 + its number for a signal."""
     args = sys.argv[1:] if argv is None else argv
-    if not args or args[0] not in doors():
+    if not args or args[0] not in stage_names():
         found = repr(args[0]) if args else "nothing"
-        print(f"stage: expected one of {', '.join(doors())}; found {found}", file=sys.stderr)
+        print(f"stage: expected one of {', '.join(stage_names())}; found {found}", file=sys.stderr)
         return 2
-    door = Door([sys.executable, "-m", f"stages.{args[0]}", *args[1:]])
+    door = StageProcess([sys.executable, "-m", f"stages.{args[0]}", *args[1:]])
     stage = os.environ.get("DVC_STAGE")
     if stage is None or sys.platform != "linux":  # by hand, or where no process can be watched
         return door.watch()

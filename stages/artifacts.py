@@ -20,7 +20,7 @@ from handpose.errors import HandPoseError
 T = TypeVar("T")
 
 
-def run_door(main: Callable[[], None], name: str) -> int:
+def run_stage(main: Callable[[], None], name: str) -> int:
     """Exit code of a door: 0, or 2 with a plain message for what the user can mend.
 
     A full disk or a refused permission is the user's to mend too, and Ctrl-C is the user's wish

@@ -34,14 +34,14 @@ from stages.artifacts import (
     atomic_file,
     atomic_folder,
     digest,
-    run_door,
+    run_stage,
     write_json,
     write_manifest,
 )
 from stages.evaluation import figures, report, summary
-from stages.evaluation.data import Data, hands
-from stages.evaluation.findings import Encoder, Evaluation, Run, Split
-from stages.evaluation.summary import FULL, RUNS, Intervals, Part
+from stages.evaluation.data import EvaluationData, hands
+from stages.evaluation.findings import Encoder, Evaluation, ModelRun, SplitResult
+from stages.evaluation.summary import FULL, RUNS, Intervals, Subgroup
 from stages.evaluation.tables import (
     headline_json,
     metrics_json,
@@ -49,8 +49,8 @@ from stages.evaluation.tables import (
     write_rows,
     write_tables,
 )
-from stages.params import Evaluate, Params, load_params
-from stages.paths import LABELS, SYNTHETIC, is_at
+from stages.params import EvaluateParams, Params, load_params
+from stages.paths import LABELS, SYNTHETIC, is_same_path
 
 STAGE_1_MODEL = Path("models/pretrain")
 STAGE_2_MODELS = {run: Path("models/pose") / run for run in RUNS}
@@ -64,7 +64,7 @@ def main() -> None:
     settings = params.evaluate
     device = prepare_device(settings.device, threads=0)
     records = {folder: read_record(folder) for folder in (STAGE_1_MODEL, *STAGE_2_MODELS.values())}
-    data = Data.open(
+    data = EvaluationData.open(
         image_px=records[STAGE_1_MODEL].net["image_px"],
         canonical=params.label.handedness == "canonical",
         batch=settings.batch,
@@ -114,7 +114,7 @@ def check_models(records: Mapping[Path, ModelRecord], params: Params) -> None:
 
 def load_models(
     records: Mapping[Path, ModelRecord],
-    data: Data,
+    data: EvaluationData,
     mano: Mano,
     untrained_seed: int,
     device: torch.device,
@@ -145,7 +145,7 @@ def load_models(
 # --- numbers -------------------------------------------------------------------------------------
 
 
-def score(split: str, data: Data, models: Models, settings: Evaluate) -> Scores:
+def score(split: str, data: EvaluationData, models: Models, settings: EvaluateParams) -> Scores:
     """All samples of a split, with a line of progress now and then."""
     count = data.shards.index.count(split)
     every = -(-count // settings.tsne_samples) if split == "test" else 0
@@ -161,7 +161,7 @@ def score(split: str, data: Data, models: Models, settings: Evaluate) -> Scores:
 
 def sum_up(
     scored: Mapping[str, Scores],
-    data: Data,
+    data: EvaluationData,
     models: Models,
     records: Mapping[Path, ModelRecord],
     params: Params,
@@ -187,14 +187,14 @@ def sum_up(
         parts=_parts(test, origin, data, how),
         unseen=data.unseen,
         handedness=params.label.handedness,
-        synthetic=is_at(params.data.root, SYNTHETIC),
+        synthetic=is_same_path(params.data.root, SYNTHETIC),
     )
 
 
-def _split(scores: Scores, data: Data, how: Intervals) -> Split:
+def _split(scores: Scores, data: EvaluationData, how: Intervals) -> SplitResult:
     origin = data.origin(scores.sample_id)
     subjects, is_left = origin["subject"], origin["is_left"].astype(bool)
-    return Split(
+    return SplitResult(
         samples=len(scores),
         subjects=np.unique(subjects).tolist(),
         without_fit=int((~scores.has_mano).sum()),
@@ -202,9 +202,9 @@ def _split(scores: Scores, data: Data, how: Intervals) -> Split:
     )
 
 
-def _run(run: str, record: ModelRecord, models: Models) -> Run:
+def _run(run: str, record: ModelRecord, models: Models) -> ModelRun:
     tokens = models.pose[run].gesture_tokens
-    return Run(
+    return ModelRun(
         seconds=record.seconds,
         steps=figures.last_step(STAGE_2_MODELS[run] / "curves.csv"),
         gates=[] if tokens is None else tokens.gates.tolist(),
@@ -225,8 +225,8 @@ def _encoder(
 
 
 def _parts(
-    scores: Scores, origin: Mapping[str, NDArray[Any]], data: Data, how: Intervals
-) -> dict[str, list[Part]]:
+    scores: Scores, origin: Mapping[str, NDArray[Any]], data: EvaluationData, how: Intervals
+) -> dict[str, list[Subgroup]]:
     """The breakdowns of the test, by what they are by."""
     subjects = origin["subject"]
     groups = {
@@ -245,7 +245,7 @@ def _parts(
 
 
 def write_charts(
-    test: Scores, data: Data, models: Models, e: Evaluation, settings: Evaluate
+    test: Scores, data: EvaluationData, models: Models, e: Evaluation, settings: EvaluateParams
 ) -> dict[str, Path]:
     """plots/ and pictures/; returns the PNG files by name."""
     how = Intervals(settings.bootstrap, settings.seed)
@@ -283,7 +283,11 @@ def write_charts(
 
 
 def _sheets(
-    test: Scores, origin: Mapping[str, NDArray[Any]], data: Data, models: Models, count: int
+    test: Scores,
+    origin: Mapping[str, NDArray[Any]],
+    data: EvaluationData,
+    models: Models,
+    count: int,
 ) -> dict[str, Figure]:
     """Overlays of the best, the middle and the worst samples of the full model."""
     device = next(models.gesture.parameters()).device
@@ -315,4 +319,4 @@ def _sheets(
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(main, "evaluate"))
+    sys.exit(run_stage(main, "evaluate"))

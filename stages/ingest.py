@@ -21,17 +21,17 @@ import pyarrow.compute as pc
 from handpose.errors import HandPoseError
 from handpose.hand.mano import Mano
 from handpose.interhand.annotations import OFFICIAL_SPLITS, annotation_file, official_splits
-from handpose.interhand.camera_frame import RestWrist, seen, take
+from handpose.interhand.camera_frame import RestWrist, take, to_camera_frame
 from handpose.interhand.hand_annotation import UNKNOWN, Reject
 from handpose.interhand.hand_rows import HandRows
 from handpose.interhand.join import read_split
-from stages.artifacts import Progress, atomic_file, digest, run_door, write_json, write_manifest
+from stages.artifacts import Progress, atomic_file, digest, run_stage, write_json, write_manifest
 from stages.ingestion.histogram import Histogram
 from stages.ingestion.photo_check import check_photos
 from stages.ingestion.rejects import in_order, reasons, rejects_table, told, two_hands_table
 from stages.ingestion.samples import SamplesFile, samples_table, split_of, write_table
 from stages.ingestion.selection import select
-from stages.params import LABELLED_SPLITS, SPLITS, Ingest, load_params
+from stages.params import LABELLED_SPLITS, SPLITS, IngestParams, load_params
 
 OUT = Path("data/ingest")
 REJECTS = OUT / "rejects.parquet"
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def read(
-    root: Path, split: str, rest_wrist: RestWrist, ingest: Ingest, left_out: Counter[str]
+    root: Path, split: str, rest_wrist: RestWrist, ingest: IngestParams, left_out: Counter[str]
 ) -> Iterator[tuple[pa.Table | None, pa.Table]]:
     """One official split, some annotations at a time: samples, if any, and rejects.
 
@@ -130,10 +130,12 @@ def parts(rows: HandRows) -> Iterator[HandRows]:
 
 
 def into_table(
-    rows: HandRows, rest_wrist: RestWrist, ingest: Ingest
+    rows: HandRows, rest_wrist: RestWrist, ingest: IngestParams
 ) -> tuple[pa.Table, list[Reject]]:
     """The rows that can be used, at least one given, as rows of samples.parquet; and the others."""
-    hands, faults = seen(rows.in_world(), rest_wrist, min_valid_joints=ingest.min_valid_joints)
+    hands, faults = to_camera_frame(
+        rows.in_world(), rest_wrist, min_valid_joints=ingest.min_valid_joints
+    )
     kept = np.setdiff1d(np.arange(len(rows)), [fault.place for fault in faults])
     rejects = [Reject(rows.origin(row), reason, detail) for row, reason, detail in faults]
     good = rows.take(kept) if faults else rows
@@ -141,7 +143,7 @@ def into_table(
     return samples_table(good, take(hands, kept) if faults else hands, splits), rejects
 
 
-def with_splits(rejects: pa.Table, ingest: Ingest) -> pa.Table:
+def with_splits(rejects: pa.Table, ingest: IngestParams) -> pa.Table:
     """Rejects with their split as a further column."""
     splits = np.empty(len(rejects), object)
     official = rejects["official_split"].to_numpy()
@@ -151,7 +153,7 @@ def with_splits(rejects: pa.Table, ingest: Ingest) -> pa.Table:
     return rejects.append_column("split", pa.array(splits, pa.string()))
 
 
-def check_subjects(there: set[int], ingest: Ingest) -> None:
+def check_subjects(there: set[int], ingest: IngestParams) -> None:
     """IngestError when a held-out subject does not exist: mistyped, they would be trained on."""
     unknown = [
         f"ingest.{key} names {sorted(set(held_out) - there)}"
@@ -168,7 +170,7 @@ def check_subjects(there: set[int], ingest: Ingest) -> None:
         )
 
 
-def check_labelled(histogram: Histogram, rejects: pa.Table, ingest: Ingest) -> None:
+def check_labelled(histogram: Histogram, rejects: pa.Table, ingest: IngestParams) -> None:
     """IngestError when train, validation or test has no sample of a gesture folder."""
     for split in LABELLED_SPLITS:
         if histogram.members[split].of_gesture_folders == 0:
@@ -192,4 +194,4 @@ def check_fits(histogram: Histogram, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(main, "ingest"))
+    sys.exit(run_stage(main, "ingest"))

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from handpose.errors import HandPoseError
 from handpose.gesture_map import LEVELS, OTHER_HAND
 from handpose.gestures import GestureTable
-from stages.artifacts import atomic_file, run_door, write_manifest
+from stages.artifacts import atomic_file, run_stage, write_manifest
 from stages.params import LABELLED_SPLITS, SPLITS, load_params
 from stages.paths import LABELS, MEMBERSHIP, SAMPLES
 
@@ -142,4 +142,4 @@ def write_coverage(path: Path, table: GestureTable, gestures: Counts) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(main, "label"))
+    sys.exit(run_stage(main, "label"))

@@ -32,19 +32,19 @@ class Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
 
-class Hand(Section):
+class HandParams(Section):
     """Which hand model."""
 
     mano: str  # folder with MANO_RIGHT.npz; in data/stand_in `synthesize` makes a stand-in
 
 
-class Data(Section):
+class DataParams(Section):
     """Where the data set is."""
 
     root: str  # folder with images/ and annotations/ in InterHand2.6M's layout
 
 
-class Synthesize(Section):
+class SynthesizeParams(Section):
     """The synthetic InterHand2.6M; made only while data.root is data/synthetic."""
 
     seed: NonNegativeInt
@@ -67,7 +67,7 @@ LABELLED_SPLITS = SPLITS[:3]
 """Official train alone has gesture folders; each of its parts must hold some."""
 
 
-class Ingest(Section):
+class IngestParams(Section):
     """Which annotations are kept, and who is held out."""
 
     validation_subjects: tuple[int, ...]  # of official train: choose the best checkpoint
@@ -81,7 +81,7 @@ class Ingest(Section):
     )
 
     @pydantic.model_validator(mode="after")
-    def _disjoint(self) -> Ingest:
+    def _disjoint(self) -> IngestParams:
         both = sorted(set(self.validation_subjects) & set(self.test_subjects))
         if both:
             raise ValueError(
@@ -91,7 +91,7 @@ class Ingest(Section):
         return self
 
 
-class Label(Section):
+class LabelParams(Section):
     """The gesture map and the handedness of its classes."""
 
     map: str  # the curated table, edited by hand
@@ -100,7 +100,7 @@ class Label(Section):
     # canonical: left images mirrored to right, one class per gesture
 
 
-class Shard(Section):
+class ShardParams(Section):
     """The crops that training reads."""
 
     box_scale: PositiveFloat  # side of the network's square view / longer side of the joint box
@@ -117,7 +117,7 @@ class Shard(Section):
     scheduler: str = ""  # of a Dask cluster (tcp://host:8786) that cuts in place of processes here
 
     @pydantic.model_validator(mode="after")
-    def _centred(self) -> Shard:
+    def _centred(self) -> ShardParams:
         border = self.stored_px - self.view_px
         if border < 0 or border % 2:
             raise ValueError(
@@ -127,7 +127,7 @@ class Shard(Section):
         return self
 
 
-class Net(Section):
+class NetParams(Section):
     """The networks; shared by both training stages."""
 
     backbone: str  # a timm HRNet
@@ -154,7 +154,7 @@ class Net(Section):
     side_input: bool  # tell the pose net which hand it sees
 
     @pydantic.model_validator(mode="after")
-    def _divisible(self) -> Net:
+    def _divisible(self) -> NetParams:
         if self.dim % (2 * self.heads):
             raise ValueError(
                 f"net.dim {self.dim} must be a multiple of 2 x net.heads (2 x {self.heads})"
@@ -162,7 +162,7 @@ class Net(Section):
         return self
 
 
-class Augment(Section):
+class AugmentParams(Section):
     """What training does to a crop; image, intrinsics, joints, MANO and label move together."""
 
     rotation_deg: NonNegativeFloat  # in-plane, uniform +-
@@ -172,7 +172,7 @@ class Augment(Section):
     flip: Probability  # mirror the image and swap the class with its twin
 
 
-class Fit(Section):
+class TrainParams(Section):
     """One training run; the loop is the same for both stages."""
 
     seed: NonNegativeInt
@@ -189,10 +189,10 @@ class Fit(Section):
     threads: NonNegativeInt  # of torch on the CPU; 0: every core, or what OMP_NUM_THREADS says
     processes: NonNegativeInt = 1  # on this machine, sharing each batch; 0: one for each GPU
     checkpoint_every_s: NonNegativeFloat  # seconds between checkpoints; 0 is after every step
-    augment: Augment
+    augment: AugmentParams
 
 
-class Pretrain(Fit):
+class PretrainParams(TrainParams):
     """Stage 1: gesture classification."""
 
     best: Literal["coarse_accuracy", "fine_accuracy", "loss"]  # validation metric that picks
@@ -217,14 +217,14 @@ class LossWeights(Section):
     gesture: NonNegativeFloat  # keeps the Stage 1 heads alive in Stage 2
 
 
-class Pose(Fit):
+class PoseParams(TrainParams):
     """Stage 2: gesture-guided pose."""
 
     best: Literal["mpjpe_mm", "pa_annotated_mpjpe_mm", "loss"]
     weights: LossWeights
 
 
-class Evaluate(Section):
+class EvaluateParams(Section):
     """Evaluation and its report."""
 
     device: Device
@@ -238,16 +238,16 @@ class Evaluate(Section):
 class Params(Section):
     """The whole of `params.yaml`."""
 
-    hand: Hand
-    data: Data
-    synthesize: Synthesize
-    ingest: Ingest
-    label: Label
-    shard: Shard
-    net: Net
-    pretrain: Pretrain
-    pose: Pose
-    evaluate: Evaluate
+    hand: HandParams
+    data: DataParams
+    synthesize: SynthesizeParams
+    ingest: IngestParams
+    label: LabelParams
+    shard: ShardParams
+    net: NetParams
+    pretrain: PretrainParams
+    pose: PoseParams
+    evaluate: EvaluateParams
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Params:

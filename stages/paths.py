@@ -19,6 +19,6 @@ MEMBERSHIP = Path("data/labels/membership.txt")
 SHARDS = Path("data/shard")
 
 
-def is_at(named: str | Path, place: Path) -> bool:
+def is_same_path(named: str | Path, place: Path) -> bool:
     """Whether a parameter names this folder, however it is written."""
     return Path(named).resolve() == place.resolve()

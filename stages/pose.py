@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from handpose.distributed import ALONE, Ranks, joined
+from handpose.distributed import SINGLE_PROCESS, Distributed, process_group
 from handpose.errors import HandPoseError
 from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
 from handpose.hand.mano import Mano
@@ -36,7 +36,7 @@ from handpose.training.losses import Count, pose_loss
 from handpose.training.model_io import ModelRecord, read_record
 from handpose.training.pose_model import build_pose_net
 from handpose.training.seeding import seed
-from stages.artifacts import digest, run_door
+from stages.artifacts import digest, run_stage
 from stages.fitting.checkpoint_gc import forget_recorded, mark_of
 from stages.fitting.launch import in_processes
 from stages.fitting.training import WORK, TrainingData, loading_on, teller, write_results
@@ -58,23 +58,25 @@ def main(argv: list[str] | None = None) -> None:
     run = chosen_run(sys.argv[1:] if argv is None else argv)
     params = load_params()
     device = prepare_device(params.pose.device, params.pose.threads)
-    with joined(device) as ranks:
-        train(run, params, device, ranks, started)
+    with process_group(device) as distributed:
+        train(run, params, device, distributed, started)
 
 
-def train(run: str, params: Params, device: torch.device, ranks: Ranks, started: float) -> None:
+def train(
+    run: str, params: Params, device: torch.device, distributed: Distributed, started: float
+) -> None:
     """The same on this device, as one of these processes."""
     settings, keys = params.pose, params.net.model_dump()
     data = TrainingData.open(
         settings,
         image_px=params.net.image_px,
         handedness=params.label.handedness,
-        ranks=ranks,
+        distributed=distributed,
         loading=loading_on(device),
     )
     mano = Mano.load(params.hand.mano)
 
-    tell = teller(f"pose {run}", ranks)
+    tell = teller(f"pose {run}", distributed)
     tell(f"trains on {told(device, settings.device)}, {settings.precision}")
     seed(settings.seed)
     gesture_net, stage_1 = first_stage(run, data, keys)
@@ -90,21 +92,23 @@ def train(run: str, params: Params, device: torch.device, ranks: Ranks, started:
         mano=digest(Path(params.hand.mano) / "MANO_RIGHT.npz"),
         stage_1=stage_1.weights_sha256 if stage_1 else "",
     )
-    with Checkpoint(WORK / f"pose-{run}", identity, keeper=ranks.first) as checkpoint:
-        if ranks.first:
+    with Checkpoint(WORK / f"pose-{run}", identity, keeper=distributed.is_rank_zero) as checkpoint:
+        if distributed.is_rank_zero:
             forget_recorded(checkpoint, tell)
         fitted = fit(
             net,
             batches=data.train,
             forward=forward,
-            loss_terms=lambda output, batch, _: terms(output, batch, count=ranks.count),
-            validate=lambda model: validate(model, data.validation(), terms, data.bf16, ranks),
+            loss_terms=lambda output, batch, _: terms(output, batch, count=distributed.count),
+            validate=lambda model: validate(
+                model, data.validation(), terms, data.bf16, distributed
+            ),
             recipe=data.recipe(best=settings.best, maximise=False),
             checkpoint=checkpoint,
             tell=tell,
-            ranks=ranks,
+            distributed=distributed,
         )
-        if not ranks.first:
+        if not distributed.is_rank_zero:
             return
         record = data.record("pose", keys, fitted, checkpoint)
         if stage_1:
@@ -165,7 +169,7 @@ def loss_terms(
     mano: Mano,
     weights: Mapping[str, float],
     depth_range_m: float,
-    count: Count = ALONE.count,
+    count: Count = SINGLE_PROCESS.count,
 ) -> dict[str, Tensor]:
     """The weighted terms of Stage 2's loss."""
     root = axis_angle_to_matrix(batch.global_orient)[:, None]  # (B, 1, 3, 3)
@@ -180,7 +184,7 @@ def validate(
     batches: Iterable[HandBatch],
     terms: Callable[[PoseOutput, HandBatch], dict[str, Tensor]],
     bf16: bool,
-    ranks: Ranks = ALONE,
+    distributed: Distributed = SINGLE_PROCESS,
 ) -> Row:
     """Mean loss, and wrist-relative MPJPE and PA-MPJPE against the annotated joints.
 
@@ -193,7 +197,7 @@ def validate(
         truth = (batch.joints_cam, batch.joint_valid)
         errors = (metric(output.joints, *truth) for metric in (wrist_mpjpe_mm, pa_mpjpe_mm))
         found.append(tuple(x.cpu() for x in (loss.expand(len(batch)), *errors)))
-    losses, errors_mm, aligned_mm = map(torch.cat, zip(*ranks.gather(found), strict=True))
+    losses, errors_mm, aligned_mm = map(torch.cat, zip(*distributed.gather(found), strict=True))
     return {
         "loss": losses.mean().item(),
         "mpjpe_mm": errors_mm.nanmean().item(),
@@ -202,4 +206,4 @@ def validate(
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(partial(in_processes, "pose", main), "pose"))
+    sys.exit(run_stage(partial(in_processes, "pose", main), "pose"))

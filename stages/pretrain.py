@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from handpose.distributed import ALONE, Ranks, joined
+from handpose.distributed import SINGLE_PROCESS, Distributed, process_group
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.checkpoint import Checkpoint
 from handpose.training.device import prepare_device, told
@@ -27,7 +27,7 @@ from handpose.training.history import Row
 from handpose.training.losses import gesture_loss
 from handpose.training.schedules import fine_weight
 from handpose.training.seeding import seed
-from stages.artifacts import run_door
+from stages.artifacts import run_stage
 from stages.fitting.checkpoint_gc import forget_recorded, mark_of
 from stages.fitting.launch import in_processes
 from stages.fitting.training import (
@@ -38,7 +38,7 @@ from stages.fitting.training import (
     teller,
     write_results,
 )
-from stages.params import Params, Pretrain, load_params
+from stages.params import Params, PretrainParams, load_params
 
 OUT = Path("models/pretrain")
 
@@ -48,49 +48,49 @@ def main() -> None:
     started = time.monotonic()
     params = load_params()
     device = prepare_device(params.pretrain.device, params.pretrain.threads)
-    with joined(device) as ranks:
-        train(params, device, ranks, started)
+    with process_group(device) as distributed:
+        train(params, device, distributed, started)
 
 
-def train(params: Params, device: torch.device, ranks: Ranks, started: float) -> None:
+def train(params: Params, device: torch.device, distributed: Distributed, started: float) -> None:
     """The same on this device, as one of these processes."""
     settings, keys = params.pretrain, params.net.model_dump(include=set(GESTURE_KEYS))
     data = TrainingData.open(
         settings,
         image_px=params.net.image_px,
         handedness=params.label.handedness,
-        ranks=ranks,
+        distributed=distributed,
         loading=loading_on(device),
     )
     coarse, fine = len(data.coarse), len(data.fine)
     baselines = constant_answers(
-        data.validation(), coarse_classes=coarse, fine_classes=fine, ranks=ranks
+        data.validation(), coarse_classes=coarse, fine_classes=fine, distributed=distributed
     )
 
-    tell = teller("pretrain", ranks)
+    tell = teller("pretrain", distributed)
     tell(f"trains on {told(device, settings.device)}, {settings.precision}")
     seed(settings.seed)
     net = build_gesture_net(keys, coarse_classes=coarse, fine_classes=fine).to(device)
     identity = data.identity(keys)
-    with Checkpoint(WORK / "pretrain", identity, keeper=ranks.first) as checkpoint:
-        if ranks.first:
+    with Checkpoint(WORK / "pretrain", identity, keeper=distributed.is_rank_zero) as checkpoint:
+        if distributed.is_rank_zero:
             forget_recorded(checkpoint, tell)
         fitted = fit(
             net,
             batches=data.train,
             forward=forward,
             loss_terms=lambda output, batch, epoch: gesture_loss(
-                output, batch, fine_weight=lambda_of(settings, epoch), count=ranks.count
+                output, batch, fine_weight=lambda_of(settings, epoch), count=distributed.count
             ),
             validate=lambda model: validate(
-                model, data.validation(), settings.fine_weight_max, data.bf16, ranks
+                model, data.validation(), settings.fine_weight_max, data.bf16, distributed
             ),
             recipe=data.recipe(best=settings.best, maximise=settings.best != "loss"),
             checkpoint=checkpoint,
             tell=tell,
-            ranks=ranks,
+            distributed=distributed,
         )
-        if not ranks.first:
+        if not distributed.is_rank_zero:
             return
         record = data.record("pretrain", keys, fitted, checkpoint)
         write_results(
@@ -105,7 +105,7 @@ def forward(net: nn.Module, batch: HandBatch) -> GestureOutput:
     return output
 
 
-def lambda_of(settings: Pretrain, epoch: int) -> float:
+def lambda_of(settings: PretrainParams, epoch: int) -> float:
     """The fine loss's weight in this epoch."""
     return fine_weight(
         epoch,
@@ -121,7 +121,7 @@ def validate(
     batches: Iterable[HandBatch],
     fine_weight_max: float,
     bf16: bool,
-    ranks: Ranks = ALONE,
+    distributed: Distributed = SINGLE_PROCESS,
 ) -> Row:
     """Accuracies and loss over the labelled samples, of all processes' batches together.
 
@@ -138,7 +138,7 @@ def validate(
             "samples": labelled.sum(),
         }
         rows.append({name: value.double().cpu() for name, value in sums.items()})
-    rows = ranks.gather(rows)
+    rows = distributed.gather(rows)
     totals = {name: sum(row[name].item() for row in rows) for name in rows[0]}
     samples = totals.pop("samples")
     return {name: total / samples for name, total in totals.items()}
@@ -149,14 +149,14 @@ def constant_answers(
     *,
     coarse_classes: int,
     fine_classes: int,
-    ranks: Ranks = ALONE,
+    distributed: Distributed = SINGLE_PROCESS,
 ) -> dict[str, dict[str, float]]:
     """What looking at no image gives: accuracy of a guess, and of the commonest class for all.
 
     Raises:
         TrainingDataError: no sample carries a gesture.
     """
-    classes = ranks.gather([(batch.coarse.cpu(), batch.fine.cpu()) for batch in batches])
+    classes = distributed.gather([(batch.coarse.cpu(), batch.fine.cpu()) for batch in batches])
     coarse, fine = (torch.cat(ids) for ids in zip(*classes, strict=True))
     labelled = int((coarse != UNLABELLED).sum())
     if not labelled:
@@ -176,4 +176,4 @@ def constant_answers(
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(partial(in_processes, "pretrain", main), "pretrain"))
+    sys.exit(run_stage(partial(in_processes, "pretrain", main), "pretrain"))

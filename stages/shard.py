@@ -26,13 +26,13 @@ from stages.artifacts import (
     Progress,
     atomic_file,
     atomic_folder,
-    run_door,
+    run_stage,
     write_json,
     write_manifest,
 )
-from stages.params import SPLITS, Shard, load_params
+from stages.params import SPLITS, ShardParams, load_params
 from stages.paths import MEMBERSHIP, SAMPLES, SHARDS
-from stages.sharding.tars import Reject, Task, check_library, write
+from stages.sharding.tars import TarTask, UncutSample, check_library, write
 from stages.sharding.workers import in_order
 
 SAMPLES_PER_WORKER = 5000
@@ -95,7 +95,7 @@ def read_members(samples: Path, membership: Path) -> pa.Table:
     return table.sort_by("sample_id")
 
 
-def plan(samples: pa.Table, folder: Path, images: Path, shard: Shard) -> Iterator[Task]:
+def plan(samples: pa.Table, folder: Path, images: Path, shard: ShardParams) -> Iterator[TarTask]:
     """The tars to write: train in one random order for good, the other splits by sample_id."""
     split_of = np.asarray(samples["split"])
     for split in SPLITS:
@@ -104,14 +104,14 @@ def plan(samples: pa.Table, folder: Path, images: Path, shard: Shard) -> Iterato
             rows = np.random.default_rng(shard.seed).permutation(rows)
         for number, start in enumerate(range(0, len(rows), shard.samples_per_tar)):
             part = samples.take(rows[start : start + shard.samples_per_tar])
-            yield Task(folder / f"{split}-{number:06d}.tar", part, images, shard)
+            yield TarTask(folder / f"{split}-{number:06d}.tar", part, images, shard)
 
 
-def write_rejects(path: Path, rejects: list[Reject]) -> None:
+def write_rejects(path: Path, rejects: list[UncutSample]) -> None:
     """The table of what could not be cut; its header alone when all is well."""
     with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(Reject._fields)
+        writer.writerow(UncutSample._fields)
         writer.writerows(rejects)
 
 
@@ -126,4 +126,4 @@ def keep_filled(folder: Path, tars: list[Tar]) -> dict[str, tuple[Tar, ...]]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(main, "shard"))
+    sys.exit(run_stage(main, "shard"))

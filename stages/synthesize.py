@@ -24,20 +24,20 @@ import torch
 from handpose.hand.mano import Mano
 from handpose.interhand.annotations import official_splits
 from handpose.synthetic.articulation import read_gesture_poses
-from handpose.synthetic.plan import Capture, Recipe, Take, plan
+from handpose.synthetic.plan import Capture, DatasetSpec, Take, plan
 from handpose.synthetic.sequence import Studio
 from handpose.synthetic.stand_in import write_stand_in
-from handpose.synthetic.writer import Instant, InterHandWriter, write_skeleton
+from handpose.synthetic.writer import FrameRecord, InterHandWriter, write_skeleton
 from stages.artifacts import (
     Progress,
     atomic_folder,
     digest,
-    run_door,
+    run_stage,
     write_json,
     write_manifest,
 )
 from stages.params import Params, load_params
-from stages.paths import STAND_IN, SYNTHETIC, is_at
+from stages.paths import STAND_IN, SYNTHETIC, is_same_path
 from stages.sharding.workers import in_order
 
 MANIFEST = Path("data/synthesize_manifest.json")
@@ -45,10 +45,10 @@ MANIFEST = Path("data/synthesize_manifest.json")
 WHAT = "synthetic hands in InterHand2.6M's layout, made by handpose; this is not InterHand2.6M"
 
 
-class Task(NamedTuple):
+class SequenceTask(NamedTuple):
     """One take to be filmed, and all a worker needs for it."""
 
-    recipe: Recipe
+    recipe: DatasetSpec
     mano: Path
     take: Take
     images: Path
@@ -59,7 +59,10 @@ def main() -> None:
     started = time.monotonic()
     params = load_params()
     counts: dict[str, Any] = {}
-    own_hand, own_data = is_at(params.hand.mano, STAND_IN), is_at(params.data.root, SYNTHETIC)
+    own_hand, own_data = (
+        is_same_path(params.hand.mano, STAND_IN),
+        is_same_path(params.data.root, SYNTHETIC),
+    )
     if not own_data:
         official_splits(Path(params.data.root))  # before what is there is emptied
     if not own_hand:
@@ -80,11 +83,13 @@ def main() -> None:
 def synthesize(params: Params, root: Path) -> dict[str, int]:
     """Write the data set to `root` and return the number of images of each split."""
     settings = params.synthesize.model_dump(exclude={"workers"})
-    recipe, mano = Recipe(**settings), Path(params.hand.mano)
+    recipe, mano = DatasetSpec(**settings), Path(params.hand.mano)
     captures = list(plan(recipe, read_gesture_poses()))
     annotations = root / "annotations"
     total = sum(take.images for _, takes in captures for take in takes)
-    tasks = (Task(recipe, mano, take, root / "images") for _, takes in captures for take in takes)
+    tasks = (
+        SequenceTask(recipe, mano, take, root / "images") for _, takes in captures for take in takes
+    )
     filmed = in_order(film, tasks, params.synthesize.workers or os.cpu_count() or 1)
     images: Counter[str] = Counter()
     progress: Progress | None = None  # its clock starts when the workers do
@@ -106,20 +111,20 @@ def synthesize(params: Params, root: Path) -> dict[str, int]:
     return dict(images)
 
 
-def film(task: Task) -> list[Instant]:
+def film(task: SequenceTask) -> list[FrameRecord]:
     """One take, filmed in this process."""
     return _studio(task.recipe, task.mano).film(task.take, task.images)
 
 
 @cache
-def _studio(recipe: Recipe, mano: Path) -> Studio:
+def _studio(recipe: DatasetSpec, mano: Path) -> Studio:
     """The studio of this process, for all its takes; its bytes must not depend on threads."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     return Studio(recipe, Mano.load(mano), read_gesture_poses())
 
 
-def _description(recipe: Recipe, mano: Path) -> dict[str, Any]:
+def _description(recipe: DatasetSpec, mano: Path) -> dict[str, Any]:
     """What the data set says of itself."""
     poses = resources.files("handpose.synthetic") / "gesture_poses.csv"
     with resources.as_file(poses) as path:
@@ -152,4 +157,4 @@ def _told(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(run_door(main, "synthesize"))
+    sys.exit(run_stage(main, "synthesize"))

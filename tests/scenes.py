@@ -19,19 +19,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handpose.distributed import Group, Ranks, joined
+from handpose.distributed import Distributed, DistributedGroup, process_group
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.nets.backbone import Backbone
 from handpose.nets.gesture_net import GestureNet
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
 from handpose.training.checkpoint import Checkpoint, CheckpointError
-from handpose.training.fit import Fitted, Objective, Recipe, fit
+from handpose.training.fit import FitSettings, Fitted, Objective, fit
 from handpose.training.losses import gesture_loss, pose_loss
 from handpose.training.seeding import seed
 from tests.toy_batch import toy_batch
 
 EPOCHS, STEPS, BATCH = 2, 4, 5  # which two processes share unevenly
-RECIPE = Recipe(
+RECIPE = FitSettings(
     epochs=EPOCHS,
     steps_per_epoch=STEPS,
     lr=lambda step: 0.02 / (1 + step),
@@ -76,15 +76,15 @@ def samples(number: int) -> HandBatch:
     return toy_batch(number, BATCH, classes)
 
 
-def sliced(ranks: Ranks, batch: HandBatch) -> HandBatch:
-    rows = ranks.slice(list(range(len(batch))))
+def sliced(distributed: Distributed, batch: HandBatch) -> HandBatch:
+    rows = distributed.slice(list(range(len(batch))))
     fields = dataclasses.fields(batch)
     return HandBatch(**{f.name: getattr(batch, f.name)[rows] for f in fields})
 
 
 def train(
     folder: Path,
-    ranks: Ranks,
+    distributed: Distributed,
     *,
     rough: bool = False,
     stop_at: int = -1,
@@ -95,9 +95,9 @@ def train(
 
     def batches(epoch: int, skip: int) -> Iterator[HandBatch]:
         for step in range(epoch * STEPS + skip, (epoch + 1) * STEPS):
-            if step == stop_at and ranks.rank == ranks.world - 1:
+            if step == stop_at and distributed.rank == distributed.world - 1:
                 os.kill(os.getpid(), signal.SIGTERM)
-            yield sliced(ranks, samples(step))
+            yield sliced(distributed, samples(step))
 
     def validate(net: nn.Module) -> dict[str, float]:
         net.eval()
@@ -105,7 +105,7 @@ def train(
         with torch.no_grad():
             return {"error": gesture_loss(net(batch.image), batch, fine_weight=1)["coarse"].item()}
 
-    keeper = ranks.first
+    keeper = distributed.is_rank_zero
     with Checkpoint(folder, {"run": "toy"}, keeper=keeper) as checkpoint:
         try:
             fitted = fit(
@@ -113,13 +113,13 @@ def train(
                 batches=batches,
                 forward=lambda net, batch: net(batch.image),
                 loss_terms=lambda output, batch, _: gesture_loss(
-                    output, batch, fine_weight=0.5, count=ranks.count
+                    output, batch, fine_weight=0.5, count=distributed.count
                 ),
                 validate=validate,
                 recipe=RECIPE,
                 checkpoint=checkpoint,
                 tell=told,
-                ranks=ranks,
+                distributed=distributed,
             )
         except SystemExit as end:
             assert isinstance(end.code, int)
@@ -127,14 +127,14 @@ def train(
     return model.state_dict(), dataclasses.replace(fitted, seconds=0)
 
 
-def true_batch(ranks: Ranks) -> HandBatch:
+def true_batch(distributed: Distributed) -> HandBatch:
     """Five hands of which the two slices know unequally much."""
     with (Path(os.environ["SCENES"]) / "batch.pickle").open("rb") as stream:
         batch: HandBatch = pickle.load(stream)
-    return sliced(ranks, batch)
+    return sliced(distributed, batch)
 
 
-def slope(ranks: Ranks, folder: Path) -> dict[str, Any]:
+def slope(distributed: Distributed, folder: Path) -> dict[str, Any]:
     """Gradients of both stages' true networks and losses, in the second step as in all later."""
     from handpose.hand.mano import Mano
     from handpose.nets.pose_net import PoseNet
@@ -143,17 +143,17 @@ def slope(ranks: Ranks, folder: Path) -> dict[str, Any]:
     mano = Mano.load(Path(os.environ["SCENES"]) / "mano")
     backbone = Backbone(name="hrnet_w18_small")
     gesture = GestureNet(backbone=backbone, coarse_classes=6, fine_classes=9, gesture_levels=(32,))
-    batch = true_batch(ranks)
+    batch = true_batch(distributed)
     root = axis_angle_to_matrix(batch.global_orient)[:, None]
     rotations = torch.cat([root, mano.rotations(batch.hand_pose)], 1)
 
     def stage_1(output: GestureOutput, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
-        return gesture_loss(output, batch, fine_weight=0.5, count=ranks.count)
+        return gesture_loss(output, batch, fine_weight=0.5, count=distributed.count)
 
     def stage_2(output: PoseOutput, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
         weights = dict.fromkeys(TERMS, 1.0)
         return pose_loss(
-            output, batch, rotations, weights=weights, depth_range_m=0.2, count=ranks.count
+            output, batch, rotations, weights=weights, depth_range_m=0.2, count=distributed.count
         )
 
     pose = PoseNet(
@@ -170,66 +170,71 @@ def slope(ranks: Ranks, folder: Path) -> dict[str, Any]:
     }
     for name, net in parts.items():
         net.eval()  # batch statistics of a slice are not those of the batch
-        replica = ranks.replicate(net)
+        replica = distributed.replicate(net)
         for _ in range(2):
             net.zero_grad()
             terms = replica(batch, 0)
             torch.autograd.backward(torch.stack(list(terms.values())).sum())
         found[name] = {
-            "terms": {key: term.item() for key, term in ranks.mean(terms).items()},
+            "terms": {key: term.item() for key, term in distributed.mean(terms).items()},
             "slopes": {key: p.grad for key, p in net.named_parameters()},
         }
     return found
 
 
-def talk(ranks: Ranks, folder: Path) -> dict[str, Any]:
+def talk(distributed: Distributed, folder: Path) -> dict[str, Any]:
     """What they say to each other; an error of the first one is everybody's."""
 
     def wrong() -> None:
         raise CheckpointError("of the first")
 
     with pytest.raises(CheckpointError, match="of the first"):
-        ranks.first_does(wrong)
+        distributed.run_on_rank_zero(wrong)
     net = nn.Linear(2, 2)
-    nn.init.constant_(net.weight, ranks.rank + 1.0)
-    ranks.agree(net)
+    nn.init.constant_(net.weight, distributed.rank + 1.0)
+    distributed.broadcast_state(net)
     return {
-        "most": ranks.most(ranks.rank),
-        "first": ranks.first_does(lambda: ranks.rank),
-        "gathered": [ranks.gather(list(ranks.turns(range(n)))) for n in range(6)],
-        "count": [ranks.count(torch.zeros(3)).item(), ranks.count(torch.ones(3)).item()],
+        "most": distributed.all_reduce_max(distributed.rank),
+        "first": distributed.run_on_rank_zero(lambda: distributed.rank),
+        "gathered": [distributed.gather(list(distributed.round_robin(range(n)))) for n in range(6)],
+        "count": [
+            distributed.count(torch.zeros(3)).item(),
+            distributed.count(torch.ones(3)).item(),
+        ],
         "agreed": net.weight[0, 0].item(),
-        "drawn": _drawn(ranks),
+        "drawn": _drawn(distributed),
     }
 
 
-def _drawn(ranks: Ranks) -> list[float]:
+def _drawn(distributed: Distributed) -> list[float]:
     drawn = []
     for step in (0, 1, 0):
-        ranks.draw(7, step)
+        distributed.seed_step(7, step)
         drawn.append(torch.rand(()).item())
     return drawn
 
 
-SCENES: dict[str, Callable[[Ranks, Path], Any]] = {
+SCENES: dict[str, Callable[[Distributed, Path], Any]] = {
     "talk": talk,
     "slope": slope,
-    "whole": lambda ranks, folder: train(folder / "whole", ranks),
-    "goes_on": lambda ranks, folder: train(folder / "from_one", ranks),
-    "stopped": lambda ranks, folder: train(folder / "from_two", ranks, stop_at=5),
-    "rough": lambda ranks, folder: train(folder / "rough", ranks, rough=True),
-    "rough_stopped": lambda ranks, folder: train(folder / "ro", ranks, rough=True, stop_at=2),
-    "rough_goes_on": lambda ranks, folder: train(folder / "ro", ranks, rough=True),
+    "whole": lambda distributed, folder: train(folder / "whole", distributed),
+    "goes_on": lambda distributed, folder: train(folder / "from_one", distributed),
+    "stopped": lambda distributed, folder: train(folder / "from_two", distributed, stop_at=5),
+    "rough": lambda distributed, folder: train(folder / "rough", distributed, rough=True),
+    "rough_stopped": lambda distributed, folder: train(
+        folder / "ro", distributed, rough=True, stop_at=2
+    ),
+    "rough_goes_on": lambda distributed, folder: train(folder / "ro", distributed, rough=True),
 }
 
 
 def main(folder: Path) -> None:
     """One of the processes of the fixture."""
     torch.set_num_threads(1)
-    with joined(torch.device("cpu")) as ranks:
-        assert isinstance(ranks, Group)
-        results = {name: scene(ranks, folder) for name, scene in SCENES.items()}
-        torch.save(results, folder / f"{ranks.rank}.pt")
+    with process_group(torch.device("cpu")) as distributed:
+        assert isinstance(distributed, DistributedGroup)
+        results = {name: scene(distributed, folder) for name, scene in SCENES.items()}
+        torch.save(results, folder / f"{distributed.rank}.pt")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import yaml
 
 from handpose.training.gesture_model import GESTURE_KEYS
 from pipeline.imports import ROOT, closure, code_deps, imported, is_code
-from pipeline.stage import doors
+from pipeline.stage import stage_names
 
 MODULES = sorted(
     path.relative_to(ROOT)
@@ -43,13 +43,13 @@ def test_arrows_point_one_way(file: Path) -> None:
 
 
 def test_no_stage_imports_another() -> None:
-    files = {Path("stages") / f"{door}.py" for door in doors()}
+    files = {Path("stages") / f"{door}.py" for door in stage_names()}
     for file in files:
         assert not (closure(file) & files) - {file}
 
 
 def test_pipeline_runs_stages_through_dvc_and_never_imports_a_door() -> None:
-    files = {Path("stages") / f"{door}.py" for door in doors()}
+    files = {Path("stages") / f"{door}.py" for door in stage_names()}
     for file in MODULES:
         if file.parts[0] == "pipeline":
             assert not imported(file) & files

@@ -25,7 +25,7 @@ import pytest
 import torch
 from torch import nn
 
-from handpose.distributed import ALONE, Ranks, share_batch_statistics
+from handpose.distributed import SINGLE_PROCESS, Distributed, synchronize_batch_norms
 from handpose.nets.backbone import Backbone
 from handpose.sample import UNLABELLED, HandBatch
 from handpose.training.checkpoint import Checkpoint
@@ -87,7 +87,7 @@ def folder(
         batch, has_mano=fits, joint_valid=valid, coarse=classes, fine=classes
     )
     (folder / "batch.pickle").write_bytes(pickle.dumps(batch))
-    assert train(folder / "from_one", ALONE, stop_at=5) == 128 + signal.SIGTERM
+    assert train(folder / "from_one", SINGLE_PROCESS, stop_at=5) == 128 + signal.SIGTERM
     return folder
 
 
@@ -103,7 +103,7 @@ def played(folder: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Weights, Fitted]:
     """What one process ends with."""
-    result = train(tmp_path_factory.mktemp("one"), ALONE)
+    result = train(tmp_path_factory.mktemp("one"), SINGLE_PROCESS)
     assert isinstance(result, tuple)
     return result
 
@@ -121,12 +121,15 @@ def assert_close(ours: tuple[Weights, Fitted], theirs: tuple[Weights, Fitted]) -
 @pytest.mark.parametrize("size", range(8))
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
 def test_slices_and_turns_hold_each_sample_once(size: int, world: int) -> None:
-    everybody = [Ranks(rank, world) for rank in range(world)]
+    everybody = [Distributed(rank, world) for rank in range(world)]
     batch = list(range(size))
-    slices = [ranks.slice(batch) for ranks in everybody]
+    slices = [distributed.slice(batch) for distributed in everybody]
     assert list(chain(*slices)) == batch
     assert max(map(len, slices)) - min(map(len, slices)) <= 1
-    assert sorted(item for ranks in everybody for item in ranks.turns(batch)) == batch
+    assert (
+        sorted(item for distributed in everybody for item in distributed.round_robin(batch))
+        == batch
+    )
 
 
 def test_what_they_say_to_each_other(played: list[dict[str, Any]]) -> None:
@@ -148,7 +151,7 @@ def test_losses_and_gradients_are_those_of_the_whole_batch(
     folder: Path, played: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     monkeypatch.setenv("SCENES", str(folder))
-    one = slope(ALONE, folder)[stage]
+    one = slope(SINGLE_PROCESS, folder)[stage]
     unheard = {name for name, slope in one["slopes"].items() if slope is None}
     assert unheard, "the paper's profile has weights without a gradient"
     for scenes in played:
@@ -181,7 +184,7 @@ def test_a_run_goes_on_with_more_processes_and_with_fewer(
     assert_close(played[1]["goes_on"], whole)
     assert [scenes["stopped"] for scenes in played] == [128 + signal.SIGTERM] * 2, "one was asked"
     told: list[str] = []
-    result = train(folder / "from_two", ALONE, told=told.append)
+    result = train(folder / "from_two", SINGLE_PROCESS, told=told.append)
     assert told[0].startswith("goes on after step 6/8"), "the step in work was saved"
     assert isinstance(result, tuple)
     assert_close(result, whole)
@@ -210,7 +213,7 @@ def test_only_the_first_saves(tmp_path: Path) -> None:
 def test_trained_batch_norms_are_shared_on_a_gpu_and_frozen_ones_are_left_alone() -> None:
     backbone = Backbone(name="hrnet_w18_small", frozen_stages=2)
     names = set(backbone.state_dict())
-    share_batch_statistics(backbone.train())
+    synchronize_batch_norms(backbone.train())
     norms = [m for m in backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     for norm in norms:
         assert norm.training == norm.weight.requires_grad == isinstance(norm, nn.SyncBatchNorm)

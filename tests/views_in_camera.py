@@ -6,39 +6,39 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from handpose.interhand.annotations import FLAGS, Camera, Fit, Instant
+from handpose.interhand.annotations import FLAGS, Camera, FrameJoints, ManoFit
 from handpose.interhand.camera_frame import (
     NO_FIT,
     HandsInCamera,
     HandsInWorld,
     RestWrist,
-    seen,
     take,
+    to_camera_frame,
 )
-from handpose.interhand.hand_annotation import Reject, View
+from handpose.interhand.hand_annotation import HandAnnotation, Reject
 
 
 def into_camera(
-    views: Sequence[View], rest_wrist: RestWrist, *, min_valid_joints: int
-) -> tuple[list[View], HandsInCamera, list[Reject]]:
+    views: Sequence[HandAnnotation], rest_wrist: RestWrist, *, min_valid_joints: int
+) -> tuple[list[HandAnnotation], HandsInCamera, list[Reject]]:
     """The views that can be used, the same as hands in their cameras, and the others' reasons.
 
     `views` holds at least one.
     """
-    hands, faults = seen(in_world(views), rest_wrist, min_valid_joints=min_valid_joints)
+    hands, faults = to_camera_frame(in_world(views), rest_wrist, min_valid_joints=min_valid_joints)
     bad = {fault.place for fault in faults}
     kept = [i for i in range(len(views)) if i not in bad]
     rejects = [Reject(views[i].origin, reason, detail) for i, reason, detail in faults]
     return [views[i] for i in kept], take(hands, kept), rejects
 
 
-def in_world(views: Sequence[View]) -> HandsInWorld:
+def in_world(views: Sequence[HandAnnotation]) -> HandsInWorld:
     """Views, at least one, as arrays."""
     flags = b"".join(view.visible for view in views)
     left = [int(view.is_left) for view in views]
     return HandsInWorld(
         camera=Camera(*map(np.stack, zip(*(view.camera for view in views), strict=True))),
-        instant=Instant(
+        instant=FrameJoints(
             np.stack([view.instant.joints[i] for view, i in zip(views, left, strict=True)]),
             np.stack([view.instant.joint_valid[i] for view, i in zip(views, left, strict=True)]),
         ),
@@ -46,5 +46,5 @@ def in_world(views: Sequence[View]) -> HandsInWorld:
         size=np.array([(view.width, view.height) for view in views]),
         is_left=np.array(left, np.bool_),
         has_mano=np.array([view.fit is not None for view in views]),
-        fit=Fit(*map(np.stack, zip(*(view.fit or NO_FIT for view in views), strict=True))),
+        fit=ManoFit(*map(np.stack, zip(*(view.fit or NO_FIT for view in views), strict=True))),
     )

@@ -24,7 +24,7 @@ from handpose.data.crop import Square, warp_planes
 from handpose.sample import HandSample
 
 
-class Move(NamedTuple):
+class DrawnAugmentation(NamedTuple):
     """What happens to one sample."""
 
     angle: float = 0.0  # rad, from x towards y: clockwise as seen
@@ -44,11 +44,11 @@ class Augmentation:
     colour: float = 0.0  # gain per channel, uniform in 1 +-
     flip: float = 0.0  # probability of mirroring
 
-    def draw(self, rng: np.random.Generator) -> Move:
+    def draw(self, rng: np.random.Generator) -> DrawnAugmentation:
         """A random move; it takes eight numbers from `rng`, whatever the ranges are."""
         angle, zoom, right, down, *gain = rng.uniform(-1, 1, 7).tolist()
         red, green, blue = (1 + self.colour * g for g in gain)
-        return Move(
+        return DrawnAugmentation(
             angle=float(np.deg2rad(self.rotation_deg * angle)),
             zoom=1 + self.scale * zoom,
             shift=(self.shift * right, self.shift * down),
@@ -58,7 +58,7 @@ class Augmentation:
 
 
 def apply(
-    move: Move, sample: HandSample, *, view: Square, out_px: int, twin: tuple[int, int]
+    move: DrawnAugmentation, sample: HandSample, *, view: Square, out_px: int, twin: tuple[int, int]
 ) -> HandSample:
     """The network's view of a stored sample: image (out_px, out_px, 3) and all that moves with it.
 
@@ -71,14 +71,14 @@ def apply(
         out_px: side of the result.
         twin: coarse and fine class of a mirrored sample: the same gesture of the other hand.
     """
-    moved, A = unwarped(move, sample, view=view, out_px=out_px, twin=twin)
+    moved, A = transform_labels(move, sample, view=view, out_px=out_px, twin=twin)
     planes = np.empty((3, out_px, out_px), np.uint8)
     render(sample.image, A, move.gain, planes)
     return dataclasses.replace(moved, image=planes.transpose(1, 2, 0))
 
 
-def unwarped(
-    move: Move, sample: HandSample, *, view: Square, out_px: int, twin: tuple[int, int]
+def transform_labels(
+    move: DrawnAugmentation, sample: HandSample, *, view: Square, out_px: int, twin: tuple[int, int]
 ) -> tuple[HandSample, NDArray[np.float64]]:
     """The same with the stored image as it is, and A: its pixels -> pixels of the view."""
     A = _pixels(move, view, out_px)
@@ -96,7 +96,7 @@ def unwarped(
     return moved, A
 
 
-def _pixels(move: Move, view: Square, out_px: int) -> NDArray[np.float64]:
+def _pixels(move: DrawnAugmentation, view: Square, out_px: int) -> NDArray[np.float64]:
     """A (3, 3): pixels of the stored crop -> pixels of the network's view."""
     zoom = move.zoom * out_px / view.side
     turn = zoom * _rotation(move.angle)[:2, :2]
@@ -109,7 +109,7 @@ def _pixels(move: Move, view: Square, out_px: int) -> NDArray[np.float64]:
     return A
 
 
-def _camera(move: Move) -> NDArray[np.float64]:
+def _camera(move: DrawnAugmentation) -> NDArray[np.float64]:
     """Q (3, 3), orthogonal: where a point in the camera goes."""
     return np.diag([-1.0 if move.mirrored else 1.0, 1.0, 1.0]) @ _rotation(move.angle)
 

@@ -94,7 +94,7 @@ _scratch = _Scratch()
 
 def _warped(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
     """The image seen through A as RGBA, which OpenCV warps twice as fast as RGB; scratch."""
-    image, A = averaged(image, A)
+    image, A = antialias(image, A)
     four = _scratch.array("four", (*image.shape[:2], 4))
     warped = _scratch.array("warped", (side, side, 4))
     cv2.cvtColor(image, cv2.COLOR_RGB2RGBA, dst=four)
@@ -111,7 +111,7 @@ def _part(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArra
     return image[int(y) : int(y) + side, int(x) : int(x) + side]
 
 
-def averaged(
+def antialias(
     image: NDArray[np.uint8], A: NDArray[np.float64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """The image and A as bilinear sampling may take them: never shrunk to less than half.

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import torch
 
-from handpose.data.preprocess import View
+from handpose.data.preprocess import Preprocessor
 from handpose.data.tar import Stored
 from handpose.sample import HandBatch
 
@@ -52,7 +52,7 @@ class Loading:
         cores = (os.cpu_count() or 1) // processes
         return cls(max(1, min(cores - 1, MOST_THREADS)), device)
 
-    def batches(self, tasks: Iterator[list[Stored]], view: View) -> Iterator[HandBatch]:
+    def batches(self, tasks: Iterator[list[Stored]], view: Preprocessor) -> Iterator[HandBatch]:
         """A batch of each list of stored samples, in their order."""
         if self.device.type != "cuda":
             return self._made(view.batch, tasks)

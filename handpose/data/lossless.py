@@ -22,7 +22,7 @@ _CROP, _NO_MARKERS = 4, 64  # TJXOPT
 _STOP_ON_WARNING = 8192  # TJFLAG: damaged data are an error
 
 
-class Part(NamedTuple):
+class JpegRegion(NamedTuple):
     """A part of a JPEG, as a JPEG (baseline, whatever the whole one is)."""
 
     jpeg: bytes
@@ -71,7 +71,7 @@ def _library() -> Any:
     return library
 
 
-def crop(jpeg: bytes, box: tuple[int, int, int, int], size: tuple[int, int]) -> Part | None:
+def crop(jpeg: bytes, box: tuple[int, int, int, int], size: tuple[int, int]) -> JpegRegion | None:
     """The smallest part of a JPEG that ends with a box and holds it.
 
     Args:
@@ -107,7 +107,7 @@ def _blocks(
 
 def _transform(
     library: Any, handle: int, jpeg: bytes, box: tuple[int, int, int, int], blocks: tuple[int, int]
-) -> Part | None:
+) -> JpegRegion | None:
     """The box, from the corner of a block, as a JPEG of its own without EXIF and comments."""
     left, top, right, bottom = box
     x, y = left // blocks[0] * blocks[0], top // blocks[1] * blocks[1]
@@ -120,6 +120,6 @@ def _transform(
         )
         if failed or content.value is None:
             return None
-        return Part(ctypes.string_at(content.value, size.value), x, y)
+        return JpegRegion(ctypes.string_at(content.value, size.value), x, y)
     finally:
         library.tjFree(content)

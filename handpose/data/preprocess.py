@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from handpose.data.augment import Augmentation, Move, render, unwarped
+from handpose.data.augment import Augmentation, DrawnAugmentation, render, transform_labels
 from handpose.data.batch_warp import UnwarpedBatch, stack_images, to_source
 from handpose.data.buffers import Buffers
-from handpose.data.crop import averaged
+from handpose.data.crop import antialias
 from handpose.data.records import NO_CLASS, ClassIds, decode, view_of
 from handpose.data.tar import Stored
 from handpose.errors import HandPoseError
 from handpose.sample import HandBatch, HandSample, collate
 
 
-class ViewError(HandPoseError):
+class PreprocessError(HandPoseError):
     """A stored sample does not fit the labels."""
 
 
 @dataclass(frozen=True)
-class View:
+class Preprocessor:
     """The same for every sample of a pass over the data."""
 
     image_px: int  # side of the images that come out
@@ -42,7 +42,7 @@ class View:
         images = self.buffers.take(len(raws), 3, self.image_px, self.image_px)
         for raw, planes in zip(raws, images, strict=True):
             stored, move, options = self._parts(raw)
-            sample, A = unwarped(move, stored, **options)
+            sample, A = transform_labels(move, stored, **options)
             render(stored.image, A, move.gain, planes)
             samples.append(sample)
         return collate(samples, images)
@@ -52,8 +52,8 @@ class View:
         samples, images, matrices, gains = [], [], [], []
         for raw in raws:
             stored, move, options = self._parts(raw)
-            sample, A = unwarped(move, stored, **options)
-            image, A = averaged(sample.image, A)
+            sample, A = transform_labels(move, stored, **options)
+            image, A = antialias(sample.image, A)
             samples.append(sample)
             images.append(image)
             matrices.append(A)
@@ -67,12 +67,12 @@ class View:
             out_px=self.image_px,
         )
 
-    def _parts(self, raw: Stored) -> tuple[HandSample, Move, dict[str, Any]]:
+    def _parts(self, raw: Stored) -> tuple[HandSample, DrawnAugmentation, dict[str, Any]]:
         """A stored sample, decoded, how it is to be moved, and what else `apply` must know."""
         label = json.loads(raw.json)
         ids = self._classes(label)
         stored = decode(raw.jpg, label, ids)
-        move, twin = Move(), (ids.twin_coarse, ids.twin_fine)
+        move, twin = DrawnAugmentation(), (ids.twin_coarse, ids.twin_fine)
         if self.augmentation is not None:
             # seeded by the sample, so that neither a resume nor another thread changes the draw
             move = self.augmentation.draw(np.random.default_rng((*self.seeds, stored.sample_id)))
@@ -84,7 +84,7 @@ class View:
     def _classes(self, label: Mapping[str, Any]) -> ClassIds:
         folder = label["seq_name"]
         if folder not in self.labels and label["kind"] == "gesture":
-            raise ViewError(
+            raise PreprocessError(
                 f"gesture folder {folder!r} (sample {label['sample_id']}) is in the shards but has "
                 "no class in the labels; run `dvc repro` so that both come from the same map"
             )

@@ -21,10 +21,10 @@ import webdataset as wds
 from handpose.data import tar
 from handpose.data.augment import Augmentation
 from handpose.data.loading import HERE, Loading
-from handpose.data.preprocess import View
+from handpose.data.preprocess import Preprocessor
 from handpose.data.records import ClassIds, encode_labels
 from handpose.data.tar import Stored
-from handpose.distributed import ALONE, Ranks
+from handpose.distributed import SINGLE_PROCESS, Distributed
 from handpose.errors import HandPoseError
 from handpose.sample import HandBatch
 
@@ -153,7 +153,7 @@ class Shards:
         augmentation: Augmentation | None = None,
         buffer: int = SHUFFLE_BUFFER,
         loading: Loading = HERE,
-        ranks: Ranks = ALONE,
+        distributed: Distributed = SINGLE_PROCESS,
     ) -> Iterator[HandBatch]:
         """Batches of a split, on the device of `loading`.
 
@@ -176,7 +176,7 @@ class Shards:
             augmentation: what training does to a sample; None is nothing.
             buffer: samples among which the next one is drawn.
             loading: where and how far ahead; order, moves and labels are the same for all.
-            ranks: the processes that share the batches.
+            distributed: the processes that share the batches.
 
         Raises:
             ShardError: the split is not there or smaller than one training batch; while reading,
@@ -187,7 +187,7 @@ class Shards:
         end = count if epoch is None else count // batch * batch
         order = None if epoch is None else random.Random(f"{seed} {epoch}")
         raws = islice(self._raw_samples(split, order, buffer), skip * batch, end)
-        view = View(
+        view = Preprocessor(
             image_px=image_px,
             view_px=self.index.view_px,
             labels=labels,
@@ -196,7 +196,7 @@ class Shards:
             seeds=(seed, epoch or 0),
         )
         tasks = iter(lambda: list(islice(raws, batch)), [])
-        ours = ranks.turns(tasks) if epoch is None else map(ranks.slice, tasks)
+        ours = distributed.round_robin(tasks) if epoch is None else map(distributed.slice, tasks)
         return loading.batches(ours, view)
 
     def _checked_count(self, split: str, least: int) -> int:

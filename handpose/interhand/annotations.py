@@ -60,14 +60,14 @@ class Camera(NamedTuple):
     C: FloatArray  # (3,) m, its centre in the world
 
 
-class Instant(NamedTuple):
+class FrameJoints(NamedTuple):
     """The joints of both hands at one moment, in the world."""
 
     joints: FloatArray  # (2, 21, 3) m: right, left; in the order of `hand/skeleton.py`
     joint_valid: NDArray[np.bool_]  # (2, 21); says nothing of what a camera sees
 
 
-class Fit(NamedTuple):
+class ManoFit(NamedTuple):
     """MANO parameters of one hand at one moment, in the world and in that hand's own frame."""
 
     global_orient: FloatArray  # (3,) axis-angle
@@ -125,8 +125,8 @@ class Annotations:
         self._ambiguous = {number for number, n in times.items() if n > 1}
         self._cameras, self._joints, self._fits = cameras, joints, fits
         self._read_cameras: dict[tuple[int, str], Camera] = {}
-        self._read_instants: dict[tuple[int, int], Instant] = {}
-        self._read_fits: dict[tuple[int, int, str], Fit | None] = {}
+        self._read_instants: dict[tuple[int, int], FrameJoints] = {}
+        self._read_fits: dict[tuple[int, int, str], ManoFit | None] = {}
 
     @classmethod
     def read(cls, root: Path, split: str) -> Annotations:
@@ -160,14 +160,14 @@ class Annotations:
             self._read_cameras[key] = self._parse_camera(capture, name)
         return self._read_cameras[key]
 
-    def instant(self, capture: int, frame: int) -> Instant:
+    def instant(self, capture: int, frame: int) -> FrameJoints:
         """The joints at one moment."""
         key = (capture, frame)
         if key not in self._read_instants:
             self._read_instants[key] = self._parse_instant(capture, frame)
         return self._read_instants[key]
 
-    def fit(self, capture: int, frame: int, hand: str) -> Fit | None:
+    def fit(self, capture: int, frame: int, hand: str) -> ManoFit | None:
         """The MANO fit of one hand at one moment; None where there is none."""
         key = (capture, frame, hand)
         if key not in self._read_fits:
@@ -193,17 +193,17 @@ class Annotations:
             raise RecordError("nan_in_camera", where)
         return camera
 
-    def _parse_instant(self, capture: int, frame: int) -> Instant:
+    def _parse_instant(self, capture: int, frame: int) -> FrameJoints:
         raw = self._joints.get(capture, {}).get(frame)
-        return raw if isinstance(raw, Instant) else parse_instant(raw, capture, frame)
+        return raw if isinstance(raw, FrameJoints) else parse_frame_joints(raw, capture, frame)
 
-    def _parse_fit(self, capture: int, frame: int, hand: str) -> Fit | None:
+    def _parse_fit(self, capture: int, frame: int, hand: str) -> ManoFit | None:
         raw = self._fits.get(capture, {}).get(frame)
         raw = raw.get(hand) if isinstance(raw, dict) else None
-        return raw if isinstance(raw, Fit) else parse_fit(raw, capture, frame, hand)
+        return raw if isinstance(raw, ManoFit) else parse_fit(raw, capture, frame, hand)
 
 
-def parse_instant(raw: Any, capture: int, frame: int) -> Instant:
+def parse_frame_joints(raw: Any, capture: int, frame: int) -> FrameJoints:
     """The joints at one moment, of what the joint_3d file says of it."""
     where = f"frame {frame} of capture {capture}"
     if not isinstance(raw, dict):
@@ -215,14 +215,14 @@ def parse_instant(raw: Any, capture: int, frame: int) -> Instant:
     return in_our_order(world, np.array([flag in VALID for flag in flags]))
 
 
-def in_our_order(world: FloatArray, valid: NDArray[np.bool_]) -> Instant:
+def in_our_order(world: FloatArray, valid: NDArray[np.bool_]) -> FrameJoints:
     """Joints as the file has them, (..., 42, 3) mm and (..., 42), as ours, in metres."""
     hands = world.reshape(*world.shape[:-2], 2, 21, 3) * MM
     flags = valid.reshape(*valid.shape[:-1], 2, 21)
-    return Instant(hands[..., FROM_INTERHAND, :], flags[..., FROM_INTERHAND])
+    return FrameJoints(hands[..., FROM_INTERHAND, :], flags[..., FROM_INTERHAND])
 
 
-def parse_fit(raw: Any, capture: int, frame: int, hand: str) -> Fit | None:
+def parse_fit(raw: Any, capture: int, frame: int, hand: str) -> ManoFit | None:
     """The MANO fit of one hand at one moment, of what the file says of it; None if nothing."""
     if not isinstance(raw, dict):
         return None
@@ -231,7 +231,7 @@ def parse_fit(raw: Any, capture: int, frame: int, hand: str) -> Fit | None:
     betas, transl = (_array(raw.get("shape"), (10,), where), _array(raw.get("trans"), (3,), where))
     if not all(np.isfinite(part).all() for part in (pose, betas, transl)):
         raise RecordError("nan_in_mano", where)
-    return Fit(pose[:3], pose[3:], betas, transl)  # metres already
+    return ManoFit(pose[:3], pose[3:], betas, transl)  # metres already
 
 
 def load_data(path: Path) -> Json:

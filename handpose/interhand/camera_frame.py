@@ -17,26 +17,26 @@ from handpose.hand.camera import project, root_to_camera, world_to_camera
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from handpose.hand.skeleton import FROM_INTERHAND
-from handpose.interhand.annotations import Camera, Fit, FloatArray, Instant
+from handpose.interhand.annotations import Camera, FloatArray, FrameJoints, ManoFit
 
 BoolArray = NDArray[np.bool_]
 
 NEAR_M = 0.01
 """A hand nearer to the camera's plane than this is no photo of a hand."""
 
-NO_FIT = Fit(np.zeros(3), np.zeros(45), np.zeros(10), np.zeros(3))
+NO_FIT = ManoFit(np.zeros(3), np.zeros(45), np.zeros(10), np.zeros(3))
 
 
 class HandsInWorld(NamedTuple):
     """N hands before their cameras; camera, joints and fit with a first axis of N."""
 
     camera: Camera
-    instant: Instant  # joints (N, 21, 3) m and joint_valid (N, 21) of that very hand
+    instant: FrameJoints  # joints (N, 21, 3) m and joint_valid (N, 21) of that very hand
     visible: BoolArray  # (N, 42) in InterHand2.6M's order
     size: NDArray[np.int64]  # (N, 2) width and height of the photo, px
     is_left: BoolArray  # (N,)
     has_mano: BoolArray  # (N,)
-    fit: Fit  # anything finite where there is none
+    fit: ManoFit  # anything finite where there is none
 
 
 class HandsInCamera(NamedTuple):
@@ -66,7 +66,7 @@ class RestWrist:
         return self._mean + betas @ self._slope
 
 
-class Fault(NamedTuple):
+class UnusableHand(NamedTuple):
     """Why one hand cannot be used."""
 
     place: int
@@ -74,9 +74,9 @@ class Fault(NamedTuple):
     detail: str
 
 
-def seen(
+def to_camera_frame(
     hands: HandsInWorld, rest_wrist: RestWrist, *, min_valid_joints: int
-) -> tuple[HandsInCamera, list[Fault]]:
+) -> tuple[HandsInCamera, list[UnusableHand]]:
     """Hands as their cameras see them, and which of them cannot be used, in their order."""
     joints, valid = _joints(hands)  # (N, 21, 3) m, camera; (N, 21)
     finite, ahead = np.isfinite(joints).all(-1), joints[..., 2] >= NEAR_M
@@ -86,7 +86,7 @@ def seen(
         project(np.where(shown, joints, [0.0, 0.0, 1.0]), hands.camera.K), valid, hands.size
     )
 
-    faults: dict[int, Fault] = {}
+    faults: dict[int, UnusableHand] = {}
     for reason, bad, detail in (
         ("nan_in_joints", (valid & ~finite).any(1), "a valid joint is not a number"),
         ("too_few_joints", valid.sum(1) < min_valid_joints, f"fewer than {min_valid_joints} valid"),
@@ -94,7 +94,7 @@ def seen(
         ("empty_box", (bbox[:, 2:] <= 0).any(1), "the valid joints span no area inside the photo"),
     ):
         for i in np.flatnonzero(bad).tolist():
-            faults.setdefault(i, Fault(i, reason, detail))
+            faults.setdefault(i, UnusableHand(i, reason, detail))
     in_camera = HandsInCamera(
         bbox,
         hands.camera.K,

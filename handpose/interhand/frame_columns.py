@@ -21,19 +21,19 @@ from numpy.typing import NDArray
 from handpose.interhand.annotations import (
     FLAGS,
     HANDS,
-    Fit,
     FloatArray,
-    Instant,
+    FrameJoints,
+    ManoFit,
     RecordError,
     in_our_order,
     load_frames,
     parse_fit,
-    parse_instant,
+    parse_frame_joints,
 )
 from handpose.interhand.json_windows import Frame, NotCut, frames, table
 
 IntArray = NDArray[np.int64]
-T = TypeVar("T", Instant, Fit)
+T = TypeVar("T", FrameJoints, ManoFit)
 Key = tuple[int, int, int]  # capture, frame, place of the hand in HANDS; 0 for an instant
 
 FRAMES_AT_A_TIME = 2000
@@ -52,7 +52,7 @@ PARTS = {"pose": 48, "shape": 10, "trans": 3}
 FITS = pa.schema({hand: pa.struct(dict.fromkeys(PARTS, NUMBERS)) for hand in HANDS})
 
 
-class Moments(Generic[T]):
+class FrameTable(Generic[T]):
     """Instants or fits of many moments, as one whose arrays have a further first axis."""
 
     def __init__(self, columns: T, keys: IntArray, odd: Mapping[Key, Any]) -> None:
@@ -85,7 +85,7 @@ def code(capture: Any, frame: Any, hand: Any) -> Any:
     return (capture * FRAMES + frame) * len(HANDS) + hand
 
 
-def read_instants(path: Path) -> Moments[Instant]:
+def read_frame_joints(path: Path) -> FrameTable[FrameJoints]:
     """The `joint_3d` file of a split.
 
     Raises:
@@ -95,10 +95,10 @@ def read_instants(path: Path) -> Moments[Instant]:
         parts = [_instants(some) for some in _batches(path)]
     except NotCut:
         parts = [_instants_one_by_one(_of_content(path))]
-    return _joined(parts, Instant(np.zeros((0, 2, 21, 3)), np.zeros((0, 2, 21), np.bool_)))
+    return _joined(parts, FrameJoints(np.zeros((0, 2, 21, 3)), np.zeros((0, 2, 21), np.bool_)))
 
 
-def read_fits(path: Path) -> Moments[Fit]:
+def read_fits(path: Path) -> FrameTable[ManoFit]:
     """The `MANO_NeuralAnnot` file of a split.
 
     Raises:
@@ -108,7 +108,7 @@ def read_fits(path: Path) -> Moments[Fit]:
         parts = [_fits(some) for some in _batches(path)]
     except NotCut:
         parts = [_fits_one_by_one(_of_content(path))]
-    return _joined(parts, Fit(*(np.zeros((0, size)) for size in (3, 45, 10, 3))))
+    return _joined(parts, ManoFit(*(np.zeros((0, size)) for size in (3, 45, 10, 3))))
 
 
 def _batches(path: Path) -> Iterator[list[Frame]]:
@@ -117,26 +117,26 @@ def _batches(path: Path) -> Iterator[list[Frame]]:
         yield some
 
 
-class Part(NamedTuple):
-    """Some moments on their way into `Moments`."""
+class ColumnPart(NamedTuple):
+    """Some moments on their way into `FrameTable`."""
 
-    columns: list[Any]  # `Instant`s or `Fit`s of arrays, one for each run of moments
+    columns: list[Any]  # `FrameJoints`s or `ManoFit`s of arrays, one for each run of moments
     keys: list[IntArray]
     odd: dict[Key, Any]
 
 
-def _joined(parts: list[Part], none: T) -> Moments[T]:
+def _joined(parts: list[ColumnPart], none: T) -> FrameTable[T]:
     columns: list[Any] = [none, *(run for part in parts for run in part.columns)]
     keys = [np.zeros(0, np.int64), *(run for part in parts for run in part.keys)]
     whole = type(none)(*(np.concatenate(part) for part in zip(*columns, strict=True)))
     odd = {key: raw for part in parts for key, raw in part.odd.items()}
-    return Moments(whole, np.concatenate(keys), odd)
+    return FrameTable(whole, np.concatenate(keys), odd)
 
 
 # --- many at a time ------------------------------------------------------------------------------
 
 
-def _instants(some: list[Frame]) -> Part:
+def _instants(some: list[Frame]) -> ColumnPart:
     for kind in FLAG_TYPES:
         schema = pa.schema({"world_coord": pa.list_(NUMBERS), "joint_valid": kind})
         found = _table(some, schema)
@@ -146,13 +146,13 @@ def _instants(some: list[Frame]) -> Part:
             flags = _uniform(found["joint_valid"], FLAGS, *nested)
             if world is not None and flags is not None:
                 joints = in_our_order(world, flags.reshape(-1, FLAGS) == 1)
-                return Part([joints], [_keys(some)], {})
+                return ColumnPart([joints], [_keys(some)], {})
     return _instants_one_by_one(_parsed(some))
 
 
-def _fits(some: list[Frame]) -> Part:
+def _fits(some: list[Frame]) -> ColumnPart:
     found = _table(some, FITS)
-    part = Part([], [], {})
+    part = ColumnPart([], [], {})
     for hand, name in enumerate(HANDS):
         there = None if found is None else pc.is_valid(found[name])
         if found is None or there is None:
@@ -162,7 +162,7 @@ def _fits(some: list[Frame]) -> Part:
         if any(array is None or not np.isfinite(array).all() for array in arrays):
             return _fits_one_by_one(_parsed(some))
         pose, betas, transl = (array for array in arrays if array is not None)
-        part.columns.append(Fit(pose[:, :3], pose[:, 3:], betas, transl))
+        part.columns.append(ManoFit(pose[:, :3], pose[:, 3:], betas, transl))
         part.keys.append(_keys(some, hand)[there.to_numpy()])
     return part
 
@@ -209,18 +209,18 @@ def _of_content(path: Path) -> Parsed:
     return ((c, f, raw) for c, frames_ in content.items() for f, raw in frames_.items())
 
 
-def _instants_one_by_one(parsed: Parsed) -> Part:
-    part = Part([], [], {})
+def _instants_one_by_one(parsed: Parsed) -> ColumnPart:
+    part = ColumnPart([], [], {})
     for capture, frame, raw in parsed:
         try:
-            _add(part, (capture, frame, 0), raw, parse_instant(raw, capture, frame))
+            _add(part, (capture, frame, 0), raw, parse_frame_joints(raw, capture, frame))
         except RecordError:
             part.odd[capture, frame, 0] = raw
     return part
 
 
-def _fits_one_by_one(parsed: Parsed) -> Part:
-    part = Part([], [], {})
+def _fits_one_by_one(parsed: Parsed) -> ColumnPart:
+    part = ColumnPart([], [], {})
     for capture, frame, raw in parsed:
         for hand, name in enumerate(HANDS):
             one = raw.get(name) if isinstance(raw, dict) else None
@@ -233,7 +233,7 @@ def _fits_one_by_one(parsed: Parsed) -> Part:
     return part
 
 
-def _add(part: Part, key: Key, raw: Any, read: Instant | Fit) -> None:
+def _add(part: ColumnPart, key: Key, raw: Any, read: FrameJoints | ManoFit) -> None:
     capture, frame, _ = key
     if 0 <= capture < CAPTURES and 0 <= frame < FRAMES:
         part.columns.append(tuple(array[None] for array in read))

@@ -16,9 +16,9 @@ from handpose.interhand.annotations import (
     HANDS,
     Annotations,
     Camera,
-    Fit,
-    Instant,
+    FrameJoints,
     Json,
+    ManoFit,
     RecordError,
 )
 
@@ -42,7 +42,7 @@ class Origin(NamedTuple):
     hand_type: str  # right, left, interacting
 
 
-class View(NamedTuple):
+class HandAnnotation(NamedTuple):
     """One hand as one camera sees it."""
 
     origin: Origin
@@ -52,8 +52,8 @@ class View(NamedTuple):
     is_left: bool
     visible: bytes  # 42 flags 0 or 1 in InterHand2.6M's order: valid in this very view
     camera: Camera
-    instant: Instant
-    fit: Fit | None
+    instant: FrameJoints
+    fit: ManoFit | None
 
 
 class Reject(NamedTuple):
@@ -81,7 +81,7 @@ def folder_hand(seq_name: str) -> str | None:
     return HAND_OF_NUMBER.get(seq_name[:2]) if folder_kind(seq_name) == "gesture" else None
 
 
-def views(annotations: Annotations) -> Iterator[View | Reject]:
+def hand_annotations(annotations: Annotations) -> Iterator[HandAnnotation | Reject]:
     """Every annotation of the split in its order, as a view of one hand or as a reject."""
     seen: set[int] = set()
     for hand in annotations.hands:
@@ -96,7 +96,7 @@ def views(annotations: Annotations) -> Iterator[View | Reject]:
 
 def _view(
     annotations: Annotations, origin: Origin, hand: Json, image: Json, seen: set[int]
-) -> View:
+) -> HandAnnotation:
     """The view of one annotation; `seen` are the ids before it, and its own after this."""
     width, height = whole(image.get("width")), whole(image.get("height"))
     visible = hand.get("joint_valid")
@@ -111,7 +111,7 @@ def _view(
         raise RecordError("duplicate_annotation_id", "an annotation before it has the same id")
     seen.add(origin.annotation_id)
     _check_hand(origin, hand.get("hand_type_valid"))
-    return View(
+    return HandAnnotation(
         origin=origin,
         kind=folder_kind(origin.seq_name),
         width=width,

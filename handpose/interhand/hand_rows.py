@@ -1,4 +1,4 @@
-"""Usable annotations of one official split as columns: what a list of `View` is, for a million.
+"""Usable annotations of one official split as columns: a list of `HandAnnotation`, for a million.
 
 Cameras, moments and fits are kept once each; a row tells their places.
 """
@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from handpose.interhand.annotations import FLAGS, Camera, Fit, Instant
+from handpose.interhand.annotations import FLAGS, Camera, FrameJoints, ManoFit
 from handpose.interhand.camera_frame import NO_FIT, HandsInWorld
-from handpose.interhand.hand_annotation import Origin, View, folder_kind
+from handpose.interhand.hand_annotation import HandAnnotation, Origin, folder_kind
 
-T = TypeVar("T", Camera, Instant, Fit)
+T = TypeVar("T", Camera, FrameJoints, ManoFit)
 
 WORD = pa.dictionary(pa.int32(), pa.string())
 ORIGIN = {
@@ -46,8 +46,8 @@ class HandRows:
     official_split: str
     table: pa.Table  # as ROW
     cameras: Camera
-    instants: Instant
-    fits: Fit  # the last one stands for none
+    instants: FrameJoints
+    fits: ManoFit  # the last one stands for none
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -63,7 +63,7 @@ class HandRows:
     def in_order(self) -> HandRows:
         """The same by capture, folder, frame, camera and id, whatever the order of the files."""
         number = {name: self.table[name].to_numpy() for name in ("capture", "frame")}
-        number |= {name: ranks(self.table[name]) for name in ("seq_name", "camera")}
+        number |= {name: sort_keys(self.table[name]) for name in ("seq_name", "camera")}
         keys = [number[name] for name in ("capture", "seq_name", "frame", "camera")]
         return self.take(np.lexsort([self.table["annotation_id"].to_numpy(), *reversed(keys)]))
 
@@ -94,12 +94,12 @@ class HandRows:
         flags = self.table["visible"].combine_chunks()
         return HandsInWorld(
             camera=Camera(*(part[camera] for part in self.cameras)),
-            instant=Instant(*(part[instant, left.astype(int)] for part in self.instants)),
+            instant=FrameJoints(*(part[instant, left.astype(int)] for part in self.instants)),
             visible=np.frombuffer(b"".join(flags.to_pylist()), np.bool_).reshape(-1, FLAGS),
             size=np.stack([self.table[name].to_numpy() for name in ("width", "height")], 1),
             is_left=left,
             has_mano=fit >= 0,
-            fit=Fit(*(part[fit] for part in self.fits)),
+            fit=ManoFit(*(part[fit] for part in self.fits)),
         )
 
 
@@ -110,7 +110,7 @@ def of_words(words: pa.ChunkedArray, told: Callable[[str], Any]) -> NDArray[Any]
     return np.asarray(answers[column.indices.fill_null(-1)])
 
 
-def ranks(words: pa.ChunkedArray) -> NDArray[np.int64]:
+def sort_keys(words: pa.ChunkedArray) -> NDArray[np.int64]:
     """Numbers that sort like the texts."""
     column = words.combine_chunks()
     texts = column.dictionary.to_pylist()
@@ -118,7 +118,7 @@ def ranks(words: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.asarray(np.array([place[text] for text in texts], np.int64)[column.indices])
 
 
-def of_views(official_split: str, views: Sequence[View]) -> HandRows:
+def of_annotations(official_split: str, views: Sequence[HandAnnotation]) -> HandRows:
     """The rows of some views."""
     cameras, camera_at = _once([view.camera for view in views])
     instants, instant_at = _once([view.instant for view in views])
@@ -135,7 +135,7 @@ def of_views(official_split: str, views: Sequence[View]) -> HandRows:
         official_split,
         pa.table(columns, ROW),
         _stacked(cameras, Camera(np.zeros((3, 3)), np.zeros((3, 3)), np.zeros(3))),
-        _stacked(instants, Instant(np.zeros((2, 21, 3)), np.zeros((2, 21), np.bool_))),
+        _stacked(instants, FrameJoints(np.zeros((2, 21, 3)), np.zeros((2, 21), np.bool_))),
         _stacked(fits, NO_FIT),
     )
 

@@ -21,9 +21,9 @@ from handpose.interhand.annotations import (
     HANDS,
     Annotations,
     Camera,
-    Fit,
-    Instant,
+    FrameJoints,
     Json,
+    ManoFit,
     RecordError,
     annotation_file,
     read_cameras,
@@ -33,14 +33,20 @@ from handpose.interhand.data_columns import Columns, DataColumns, read_data
 from handpose.interhand.frame_columns import (
     CAPTURES,
     FRAMES,
+    FrameTable,
     IntArray,
-    Moments,
     code,
     read_fits,
-    read_instants,
+    read_frame_joints,
 )
-from handpose.interhand.hand_annotation import Reject, View, folder_hand, views, whole
-from handpose.interhand.hand_rows import ORIGIN, ROW, HandRows, joined, of_views, of_words
+from handpose.interhand.hand_annotation import (
+    HandAnnotation,
+    Reject,
+    folder_hand,
+    hand_annotations,
+    whole,
+)
+from handpose.interhand.hand_rows import ORIGIN, ROW, HandRows, joined, of_annotations, of_words
 
 BoolArray = NDArray[np.bool_]
 
@@ -48,7 +54,7 @@ NO_IMAGE, NO_ID = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 """Stand for what an odd annotation refers to, and for the id of an odd record: never the same."""
 
 
-class Split(NamedTuple):
+class JoinedSplit(NamedTuple):
     """Every annotation of one official split."""
 
     rows: HandRows  # usable so far, in the order of samples
@@ -62,11 +68,11 @@ class Sources(NamedTuple):
     split: str
     data: DataColumns
     cameras: dict[int, Any]  # as in the file
-    instants: Moments[Instant]
-    fits: Moments[Fit]
+    instants: FrameTable[FrameJoints]
+    fits: FrameTable[ManoFit]
 
 
-def read_split(root: Path, split: str) -> Split:
+def read_split(root: Path, split: str) -> JoinedSplit:
     """The annotations of this split, joined.
 
     Raises:
@@ -77,13 +83,13 @@ def read_split(root: Path, split: str) -> Split:
             split,
             read_data(annotation_file(root, split, "data")),
             read_cameras(root, split),
-            read_instants(annotation_file(root, split, "joint_3d")),
+            read_frame_joints(annotation_file(root, split, "joint_3d")),
             read_fits(annotation_file(root, split, "MANO_NeuralAnnot")),
         )
     )
 
 
-def join(sources: Sources) -> Split:
+def join(sources: Sources) -> JoinedSplit:
     """Every annotation as a row or as a reject."""
     images, hands = sources.data
     image_at = _image_places(images, hands)
@@ -96,10 +102,10 @@ def join(sources: Sources) -> Split:
     rows, usable = _rows(sources, _table(sources.data, one_hand, image_at))
     one_hand[one_hand] = usable
     found = _one_by_one(sources, np.flatnonzero(~(one_hand | two_hands)))
-    late = [item for item in found if isinstance(item, View)]
+    late = [item for item in found if isinstance(item, HandAnnotation)]
     if late:
-        rows = joined(rows, of_views(sources.split, late))
-    return Split(
+        rows = joined(rows, of_annotations(sources.split, late))
+    return JoinedSplit(
         rows.in_order(),
         _table(sources.data, two_hands, image_at).select(list(ORIGIN)),
         [item for item in found if isinstance(item, Reject)],
@@ -201,7 +207,7 @@ def _rows(sources: Sources, table: pa.Table) -> tuple[HandRows, BoolArray]:
         table.filter(pa.array(usable)).cast(ROW),
         cameras,
         sources.instants.columns,
-        Fit(*(np.concatenate([part, none[None]]) for part, none in fits)),
+        ManoFit(*(np.concatenate([part, none[None]]) for part, none in fits)),
     )
     return rows, usable
 
@@ -230,7 +236,7 @@ def _cameras(
 # --- one by one ----------------------------------------------------------------------------------
 
 
-def _one_by_one(sources: Sources, chosen: IntArray) -> list[View | Reject]:
+def _one_by_one(sources: Sources, chosen: IntArray) -> list[HandAnnotation | Reject]:
     """The chosen annotations, by number, as `hand_view.views` sees them."""
     hands = _records(sources.data.hands, chosen)
     wanted = _ids(hands, "image_id")
@@ -238,7 +244,7 @@ def _one_by_one(sources: Sources, chosen: IntArray) -> list[View | Reject]:
     asked = np.isin(ids, wanted)
     asked[list(sources.data.images.odd)] = True
     images = _records(sources.data.images, np.flatnonzero(asked))
-    return list(views(_annotations(sources, images, hands)))
+    return list(hand_annotations(_annotations(sources, images, hands)))
 
 
 def _records(columns: Columns, chosen: IntArray) -> list[Json]:

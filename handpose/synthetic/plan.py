@@ -1,9 +1,9 @@
 """What a synthetic InterHand2.6M holds: subjects, their captures, and the sequences of each.
 
 This is the plan only: who does what before which cameras, and which fault each instant has. It is
-a pure function of a `Recipe`; `film.py` carries it out. As in the real data set, train holds the
-gesture folders, val and test hold ROM folders, a subject may come to several captures, and frame
-numbers run on through a capture.
+a pure function of a `DatasetSpec`; `sequence.py` carries it out. As in the real data set, train
+holds the gesture folders, val and test hold ROM folders, a subject may come to several captures,
+and frame numbers run on through a capture.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ hand_lost: nearly all are; type_unsure: hand_type_valid is 0."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DatasetSpec:
     """All that the data set depends on, besides the hand model and the gesture poses."""
 
     seed: int
@@ -124,7 +124,7 @@ class _Folder(NamedTuple):
     parts: int = 1
 
 
-def plan(recipe: Recipe, poses: Sequence[GesturePose]) -> Iterator[tuple[Capture, list[Take]]]:
+def plan(recipe: DatasetSpec, poses: Sequence[GesturePose]) -> Iterator[tuple[Capture, list[Take]]]:
     """Every capture of train, val and test with its sequences, in the order of the files."""
     quotas = _quotas(recipe, len(gesture_folders(poses)))  # (subjects, folders)
     number = 0
@@ -155,7 +155,7 @@ def gesture_folders(poses: Sequence[GesturePose]) -> list[tuple[str, str, Gestur
     return sorted((f for f in folders if f[0]), key=lambda folder: folder[0])
 
 
-def _quotas(recipe: Recipe, folders: int) -> NDArray[np.int64]:
+def _quotas(recipe: DatasetSpec, folders: int) -> NDArray[np.int64]:
     """Images of each subject in each folder, (subjects, folders): their sum is exact.
 
     A subject with long sequences gets twice as many; rounding is carried from folder to folder.
@@ -182,7 +182,7 @@ def _spelling(name: str, number: int) -> str:
     return name.replace("_Rt_", "_RT_").replace("_Lt_", "_LT_") if number % 2 else name
 
 
-def _capture(recipe: Recipe, split: str, number: int, subject: int) -> Capture:
+def _capture(recipe: DatasetSpec, split: str, number: int, subject: int) -> Capture:
     person = recipe.rng(split, "subject", subject)
     visit = recipe.rng(split, "capture", number)
     return Capture(
@@ -197,7 +197,7 @@ def _capture(recipe: Recipe, split: str, number: int, subject: int) -> Capture:
     )
 
 
-def _takes(recipe: Recipe, capture: Capture, folders: Sequence[_Folder]) -> list[Take]:
+def _takes(recipe: DatasetSpec, capture: Capture, folders: Sequence[_Folder]) -> list[Take]:
     """The sequences of a capture, one after the other in time, none of them empty."""
     rng = recipe.rng(capture.split, "plan", capture.number)
     takes, start, count = [], int(rng.integers(100, 600)), 0
@@ -216,7 +216,7 @@ def _takes(recipe: Recipe, capture: Capture, folders: Sequence[_Folder]) -> list
 
 
 def _moments(
-    recipe: Recipe, rng: np.random.Generator, cameras: int, folder: _Folder, start: int
+    recipe: DatasetSpec, rng: np.random.Generator, cameras: int, folder: _Folder, start: int
 ) -> list[Moment]:
     """Instants evenly over the whole sequence; captures that share a folder take turns."""
     views = min(recipe.cameras_per_instant, cameras)

@@ -22,11 +22,11 @@ from handpose.render.surface import Surface, join
 from handpose.synthetic.articulation import GesturePose
 from handpose.synthetic.background import sample_background, sample_noise, shine
 from handpose.synthetic.motion import free_motion, gesture_motion
-from handpose.synthetic.plan import Moment, Recipe, Take
+from handpose.synthetic.plan import DatasetSpec, Moment, Take
 from handpose.synthetic.pose_hand import Actor, PosedHand
 from handpose.synthetic.sensor import photograph
 from handpose.synthetic.skin import paint, regions
-from handpose.synthetic.writer import Fit, Instant, Photo
+from handpose.synthetic.writer import FrameRecord, ImageRecord, WorldFit
 
 Array = NDArray[np.floating[Any]]
 
@@ -47,7 +47,7 @@ class _Cast(NamedTuple):
 class Studio:
     """Films the takes of one recipe."""
 
-    def __init__(self, recipe: Recipe, mano: Mano, poses: Sequence[GesturePose]) -> None:
+    def __init__(self, recipe: DatasetSpec, mano: Mano, poses: Sequence[GesturePose]) -> None:
         """`poses` are the gestures; hands that move freely move through them."""
         self._recipe = recipe
         self._poses = poses
@@ -57,7 +57,7 @@ class Studio:
         self._regions = regions(self._surface, self._actor.rest_joints)
         self._noise = sample_noise(recipe.rng("noise"))
 
-    def film(self, take: Take, images: Path) -> list[Instant]:
+    def film(self, take: Take, images: Path) -> list[FrameRecord]:
         """Write the photos of a take below `images/<split>`; what is to be annotated of it."""
         cast = self._cast(take)
         folder = images / take.capture.split
@@ -128,21 +128,23 @@ class Studio:
         return render(join(meshes), cast.skin, light, eye.K, eye.size, samples)
 
 
-def _annotate(recipe: Recipe, take: Take, hands: Sequence[PosedHand], index: int) -> Instant:
+def _annotate(
+    recipe: DatasetSpec, take: Take, hands: Sequence[PosedHand], index: int
+) -> FrameRecord:
     """What is written down of one moment, with its fault."""
     capture, moment = take.capture, take.moments[index]
     joints, valid = np.zeros((42, 3)), np.zeros(42, bool)
-    fits: dict[str, Fit | None] = {"right": None, "left": None}
+    fits: dict[str, WorldFit | None] = {"right": None, "left": None}
     for hand in hands:
         half = np.s_[21:] if hand.is_left else np.s_[:21]
         joints[half], valid[half] = hand.joints[index][inverse(FROM_INTERHAND)], True
         if moment.fault != "no_fit":
             side = "left" if hand.is_left else "right"
-            fits[side] = Fit(hand.pose[index], hand.shape, hand.trans[index])
+            fits[side] = WorldFit(hand.pose[index], hand.shape, hand.trans[index])
     two = take.hand_type == "interacting"
     valid &= _kept(moment.fault, two, recipe.rng(capture.split, capture.number, moment.frame))
     joints = np.where(valid[:, None], joints, 0)
-    return Instant(
+    return FrameRecord(
         capture=capture.number,
         subject=capture.subject,
         seq_name=take.seq_name,
@@ -158,7 +160,7 @@ def _annotate(recipe: Recipe, take: Take, hands: Sequence[PosedHand], index: int
 
 def _view(
     take: Take, moment: Moment, camera: int, joints: Array, valid: NDArray[np.bool_]
-) -> Photo:
+) -> ImageRecord:
     """What one camera sees of the valid joints: joints (42, 3) m, world, valid (42,)."""
     capture = take.capture
     eye = capture.rig.cameras[camera]
@@ -166,7 +168,7 @@ def _view(
     inside = ((uv >= -0.5) & (uv < np.array(eye.size) - 0.5)).all(1)
     seen = uv[valid & inside] if (valid & inside).any() else np.zeros((1, 2))
     folder = f"Capture{capture.number}/{take.seq_name}/cam{eye.name}"
-    return Photo(
+    return ImageRecord(
         camera=eye.name,
         file_name=f"{folder}/image{moment.frame:04d}.jpg",
         size=eye.size,

@@ -16,7 +16,7 @@ from scipy.optimize import nnls
 
 from handpose.hand.skeleton import MANO_PARENTS
 from handpose.synthetic.stand_in_mesh import Template, fit
-from handpose.synthetic.stand_in_shape import Array, Hand, Proportions
+from handpose.synthetic.stand_in_shape import Array, HandShape, Proportions
 from handpose.synthetic.stand_in_weights import DIGIT_ORDER, pose_correctives, skinning_weights
 
 MODEL_NAME = "stand-in hand, not MANO"
@@ -51,10 +51,10 @@ so that a formula that forgets the wrist's place is caught."""
 
 def build() -> dict[str, NDArray[Any]]:
     """The arrays of the right hand, by MANO's keys."""
-    template, hand = Template(), Hand(Proportions())
+    template, hand = Template(), HandShape(Proportions())
     mesh = fit(template, hand)  # (778, 3) mm, design frame
     vertices, joints = _to_mano(mesh, hand), _joints(hand)  # (778, 3), (16, 3) m
-    people = [Hand(Proportions(**{key: 1 + step})) for key, step in SHAPE_STEPS.items()]
+    people = [HandShape(Proportions(**{key: 1 + step})) for key, step in SHAPE_STEPS.items()]
     shapes = np.stack([_to_mano(fit(template, person), person) for person in people])
     weights = skinning_weights(template, hand, mesh)
     regressor = _regressor(
@@ -105,7 +105,7 @@ def mirrored(right: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _to_mano(points: Array, hand: Hand) -> Array:
+def _to_mano(points: Array, hand: HandShape) -> Array:
     """Design (d, r, h) in mm about the wrist -> MANO's (x, y, z) in m about its origin."""
     moved: Array = hand.proportions.size * (points - ORIGIN_MM) @ AXES.T / 1000
     return moved
@@ -122,7 +122,7 @@ def _posedirs(correctives: Array) -> Array:
     return posedirs
 
 
-def _joints(hand: Hand) -> Array:
+def _joints(hand: HandShape) -> Array:
     """MANO's 16 joints of this hand, (16, 3) m."""
     wrist = np.zeros((1, 3))
     of_digits = [hand.digits[name].joints[:3] for name in DIGIT_ORDER]
@@ -182,7 +182,7 @@ NEAREST = 140
 """Vertices a joint may lean on: the wrist and the thumb's root lie deep."""
 
 
-def _hands_mean(hand: Hand) -> Array:
+def _hands_mean(hand: HandShape) -> Array:
     """Axis-angle of the relaxed hand, (45,) rad."""
     mean = []
     for name in DIGIT_ORDER:

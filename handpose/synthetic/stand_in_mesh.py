@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from handpose.hand.skeleton import FINGERS, TIP_VERTICES
-from handpose.synthetic.stand_in_shape import Array, Digit, Hand
+from handpose.synthetic.stand_in_shape import Array, Digit, HandShape
 
 Ids = NDArray[np.int64]
 
@@ -131,7 +131,7 @@ def _outline(bases: dict[str, Ids]) -> Ids:
     return np.concatenate([*back, ring[6:9], middle[6:9], index[6:], index[:2]])
 
 
-def fit(template: Template, hand: Hand) -> Array:
+def fit(template: Template, hand: HandShape) -> Array:
     """Vertices of this hand on the template: (778, 3) mm, in the design's frame."""
     vertices = np.zeros((template.vertices, 3))
     for name, digit in hand.digits.items():
@@ -148,7 +148,9 @@ def fit(template: Template, hand: Hand) -> Array:
     return vertices
 
 
-def _place_digit(vertices: Array, template: Template, hand: Hand, name: str, digit: Digit) -> None:
+def _place_digit(
+    vertices: Array, template: Template, hand: HandShape, name: str, digit: Digit
+) -> None:
     """Rings where rays from the bone leave the skin; base rings meet their neighbours halfway."""
     ends = np.concatenate([[0.0], np.cumsum(digit.lengths)])
     places = np.interp(RINGS[name], np.arange(4), ends)  # (R,) mm along the digit
@@ -180,7 +182,7 @@ def _exit(surface: Callable[[Array], Array], starts: Array, out: Array, reach: f
     return far
 
 
-def _place_palm(vertices: Array, template: Template, hand: Hand) -> None:
+def _place_palm(vertices: Array, template: Template, hand: HandShape) -> None:
     """The palm's rings on straight lines from the wrist to the fingers, and by way of the thumb."""
     outline = vertices[template.palm[-1]]  # (28, 3)
     outline = np.concatenate([outline, outline[:1]])

@@ -33,7 +33,7 @@ class Proportions:
 
 
 @dataclass(frozen=True)
-class Hand:
+class HandShape:
     """The whole surface, of one person."""
 
     proportions: Proportions

@@ -6,7 +6,7 @@ import numpy as np
 
 from handpose.hand.skeleton import MANO_JOINTS
 from handpose.synthetic.stand_in_mesh import Template
-from handpose.synthetic.stand_in_shape import Array, Digit, Hand
+from handpose.synthetic.stand_in_shape import Array, Digit, HandShape
 
 DIGIT_ORDER = tuple(name.split("_")[0] for name in MANO_JOINTS[1::3])
 """index, middle, pinky, ring, thumb: the order of MANO's joints."""
@@ -31,7 +31,7 @@ PAD_BULGE = 0.10
 """Palmar push per depth and sin(angle) of the pads on both sides of a crease."""
 
 
-def skinning_weights(template: Template, hand: Hand, vertices: Array) -> Array:
+def skinning_weights(template: Template, hand: HandShape, vertices: Array) -> Array:
     """Share of each of MANO's 16 joints, rows of sum 1: vertices (N, 3) mm -> (N, 16)."""
     members = _membership(template, hand, vertices)  # (N, 5)
     weights = np.zeros((len(vertices), 16))
@@ -44,7 +44,7 @@ def skinning_weights(template: Template, hand: Hand, vertices: Array) -> Array:
     return weights
 
 
-def pose_correctives(template: Template, hand: Hand, vertices: Array) -> Array:
+def pose_correctives(template: Template, hand: HandShape, vertices: Array) -> Array:
     """What plain skinning takes from a bent joint: vertices (N, 3) mm -> (N, 3, 15, 3, 3) mm.
 
     MANO multiplies them with the entries of R - I of each joint. Its trace is 2 cos(angle) - 2 for
@@ -88,7 +88,7 @@ def _step(x: Array) -> Array:
     return t * t * (3 - 2 * t)
 
 
-def _membership(template: Template, hand: Hand, vertices: Array) -> Array:
+def _membership(template: Template, hand: HandShape, vertices: Array) -> Array:
     """How much a vertex follows each digit of DIGIT_ORDER at all: (N, 5) in [0, 1]."""
     off = np.stack(
         [np.linalg.norm(_off_axis(hand.digits[n], vertices), axis=1) for n in DIGIT_ORDER], axis=1

@@ -39,7 +39,7 @@ class WorldCamera(NamedTuple):
     size: tuple[int, int]  # width, height, px
 
 
-class Photo(NamedTuple):
+class ImageRecord(NamedTuple):
     """One image of an instant and what is annotated of its view."""
 
     camera: str
@@ -49,7 +49,7 @@ class Photo(NamedTuple):
     joint_valid: NDArray[np.bool_]  # (42,) annotated, of a hand that is there, inside the frame
 
 
-class Fit(NamedTuple):
+class WorldFit(NamedTuple):
     """MANO parameters of one hand in the world, its own (a left hand's are not mirrored)."""
 
     pose: FloatArray  # (48,) axis-angle, root first, the rest relative to hands_mean
@@ -57,7 +57,7 @@ class Fit(NamedTuple):
     trans: FloatArray  # (3,) m
 
 
-class Instant(NamedTuple):
+class FrameRecord(NamedTuple):
     """One moment of a sequence, seen by one camera or several."""
 
     capture: int
@@ -68,8 +68,8 @@ class Instant(NamedTuple):
     hand_type_valid: bool
     joints: FloatArray  # (42, 3) m, world; 0 where not valid
     joint_valid: NDArray[np.bool_]  # (42,)
-    fits: Mapping[str, Fit | None] | None  # 'right' and 'left'; None: the frame is not listed
-    photos: Sequence[Photo]
+    fits: Mapping[str, WorldFit | None] | None  # 'right' and 'left'; None: the frame is not listed
+    photos: Sequence[ImageRecord]
 
 
 class InterHandWriter:
@@ -121,7 +121,7 @@ class InterHandWriter:
             "princpt": {c.name: _rounded(c.K[:2, 2], 5) for c in cameras},
         }
 
-    def add(self, instant: Instant) -> None:
+    def add(self, instant: FrameRecord) -> None:
         """The annotations of an instant and its photos; those of a capture come together."""
         key = (str(instant.capture), str(instant.frame))
         self._joints.add(
@@ -138,7 +138,7 @@ class InterHandWriter:
         for photo in instant.photos:
             self._add_photo(instant, photo)
 
-    def _add_photo(self, instant: Instant, photo: Photo) -> None:
+    def _add_photo(self, instant: FrameRecord, photo: ImageRecord) -> None:
         number = self.count + self._gap
         image = {
             "id": number,
@@ -200,7 +200,7 @@ def write_skeleton(path: Path) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _fit(fit: Fit | None) -> dict[str, Any] | None:
+def _fit(fit: WorldFit | None) -> dict[str, Any] | None:
     if fit is None:
         return None
     pose, shape, trans = (_rounded(part, 7) for part in fit)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from handpose.distributed import launched, place
+from handpose.distributed import is_torchrun, local_rank
 from handpose.errors import HandPoseError
 
 NVIDIA = Path("/proc/driver/nvidia/version")
@@ -33,9 +33,9 @@ def prepare_device(device: str, threads: int) -> torch.device:
     torch.backends.cudnn.benchmark = True  # every batch has the same shape
     if not found or device == "cpu":
         return torch.device("cpu")
-    if not launched():
+    if not is_torchrun():
         return torch.device("cuda")
-    number, processes = place()
+    number, processes = local_rank()
     require_gpus(processes)
     torch.cuda.set_device(number)
     return torch.device("cuda", number)

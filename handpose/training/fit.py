@@ -2,8 +2,8 @@
 
 The loop knows nothing of gestures or hands. It is given an epoch's batches, the forward pass, the
 loss terms and the validation, and leaves the model with its best weights. All that changes while it
-runs is in a `Run`, which is what a checkpoint holds: a run that was killed goes on as if nothing
-had happened, bit for bit on a CPU.
+runs is in a `TrainingState`, which is what a checkpoint holds: a run that was killed goes on as if
+nothing had happened, bit for bit on a CPU.
 
 Several processes run the same loop, each on its slice of every batch; `handpose/distributed.py` is
 what they say to each other.
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from handpose.distributed import ALONE, Ranks
+from handpose.distributed import SINGLE_PROCESS, Distributed
 from handpose.sample import HandBatch
 from handpose.training.checkpoint import Checkpoint
 from handpose.training.ema import averaged
@@ -37,7 +37,7 @@ TELL_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FitSettings:
     """How to train."""
 
     epochs: int
@@ -69,10 +69,10 @@ def fit(
     forward: Callable[[nn.Module, HandBatch], Output],
     loss_terms: Callable[[Output, HandBatch, int], dict[str, Tensor]],
     validate: Callable[[nn.Module], Row],
-    recipe: Recipe,
+    recipe: FitSettings,
     checkpoint: Checkpoint,
     tell: Callable[[str], None],
-    ranks: Ranks = ALONE,
+    distributed: Distributed = SINGLE_PROCESS,
 ) -> Fitted:
     """Train the model on the device it is on, and leave it with its best weights.
 
@@ -84,34 +84,38 @@ def fit(
             it is asked; epochs count from 0. One of several processes gets its slice of each.
         forward: (model, batch) -> the model's output; in bf16 if the recipe says so.
         loss_terms: (output, batch, epoch) -> weighted terms by name, whose sum is the loss; means
-            that divide by `ranks.count`.
+            that divide by `distributed.count`.
         validate: metrics by name of a model, which it puts into evaluation mode; the same for every
             process.
         recipe: how to train.
         checkpoint: where the state of the run is kept, and found again.
         tell: called with a line of progress every few seconds.
-        ranks: the processes that share each batch; the first one's checkpoint counts.
+        distributed: the processes that share each batch; the first one's checkpoint counts.
 
     Raises:
         FitError: a loss term, the gradient or a metric is not finite, or an epoch has not as many
             batches as the recipe says.
         CheckpointError: the checkpoint is damaged or of another run.
     """
-    run = Run(model, recipe, Objective(model, forward, loss_terms, recipe.bf16), ranks)
-    if (saved := ranks.first_does(checkpoint.load)) is not None:
+    run = TrainingState(
+        model, recipe, Objective(model, forward, loss_terms, recipe.bf16), distributed
+    )
+    if (saved := distributed.run_on_rank_zero(checkpoint.load)) is not None:
         run.load_state_dict(saved)
         if run.epoch < recipe.epochs:
             tell(f"goes on after step {run.step}/{run.steps} from {checkpoint.path}")
         else:
             tell(f"was trained before; its results are written anew from {checkpoint.path}")
-    pace = Pace(run, tell)
-    with Stop(tell, ranks) as stop:
+    pace = ProgressLog(run, tell)
+    with Stop(tell, distributed) as stop:
         while run.epoch < recipe.epochs:
             model.train()
             for batch in batches(run.epoch, run.step - run.epoch_begin):
                 gradient_step(run, batch)
                 pace.step(len(batch))
-                if ranks.most(stop.signal or checkpoint.age_s >= recipe.checkpoint_every_s):
+                if distributed.all_reduce_max(
+                    stop.signal or checkpoint.age_s >= recipe.checkpoint_every_s
+                ):
                     checkpoint.save(run.state_dict())
                     stop.leave()
             run.end_epoch(validate)
@@ -121,13 +125,13 @@ def fit(
     return run.finish()
 
 
-def gradient_step(run: Run, batch: HandBatch) -> None:
+def gradient_step(run: TrainingState, batch: HandBatch) -> None:
     """One step of the optimiser, noted in the curve."""
     recipe = run.recipe
     lr = recipe.lr(run.step)
     for group in run.optimiser.param_groups:
         group["lr"] = lr
-    run.ranks.draw(run.seed, run.step)
+    run.distributed.seed_step(run.seed, run.step)
 
     terms: dict[str, Tensor] = run.objective(batch.to(run.device), run.epoch)
     loss = torch.stack(list(terms.values())).sum()
@@ -140,7 +144,7 @@ def gradient_step(run: Run, batch: HandBatch) -> None:
         run.average.update_parameters(run.model)
     run.step += 1
     noted = {**terms, "loss": loss, "gradient_norm": norm}
-    run.curve.add(run.step, run.epoch + 1, lr, run.ranks.mean(noted))
+    run.curve.add(run.step, run.epoch + 1, lr, run.distributed.mean(noted))
 
 
 class Objective(nn.Module):
@@ -169,15 +173,15 @@ class Objective(nn.Module):
         return self._loss_terms(output, batch, epoch)  # in bf16 pixels would be too coarse
 
 
-class Run:
+class TrainingState:
     """All that changes in the course of training."""
 
     def __init__(
-        self, model: nn.Module, recipe: Recipe, objective: nn.Module, ranks: Ranks
+        self, model: nn.Module, recipe: FitSettings, objective: nn.Module, distributed: Distributed
     ) -> None:
         """A run that has not begun."""
-        self.model, self.recipe, self.ranks = model, recipe, ranks
-        self.objective = ranks.replicate(objective)
+        self.model, self.recipe, self.distributed = model, recipe, distributed
+        self.objective = distributed.replicate(objective)
         self.seed = torch.initial_seed()
         self.weights = [p for p in model.parameters() if p.requires_grad]
         self.device = self.weights[0].device
@@ -209,7 +213,7 @@ class Run:
             )
         self.curve.look()  # weights that are no numbers would only confuse the validation
         model = self.model if self.average is None else self.average.module
-        self.ranks.agree(model)
+        self.distributed.broadcast_state(model)
         metrics = validate(model)
         self.epoch += 1
         if bad := {name: value for name, value in metrics.items() if not math.isfinite(value)}:
@@ -269,10 +273,10 @@ def _adamw(weights: list[nn.Parameter], weight_decay: float) -> torch.optim.Adam
     return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
 
-class Pace:
+class ProgressLog:
     """Progress lines with rate and time left."""
 
-    def __init__(self, run: Run, tell: Callable[[str], None]) -> None:
+    def __init__(self, run: TrainingState, tell: Callable[[str], None]) -> None:
         """Of the steps that this process takes."""
         self._run, self._tell = run, tell
         self._images, self._steps = 0, 0
@@ -290,6 +294,6 @@ class Pace:
         left = (run.steps - run.step) * seconds / self._steps
         self._tell(
             f"epoch {run.epoch + 1}/{run.recipe.epochs}, step {run.step}/{run.steps}, "
-            f"{run.ranks.world * self._images / seconds:.0f} images/s, {left:.0f} s left, "
+            f"{run.distributed.world * self._images / seconds:.0f} images/s, {left:.0f} s left, "
             f"loss {run.curve.loss:.4g}"
         )

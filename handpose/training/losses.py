@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from handpose.distributed import ALONE
+from handpose.distributed import SINGLE_PROCESS
 from handpose.hand.camera import back_project, project
 from handpose.hand.rotation import matrix_to_rot6d
 from handpose.hand.skeleton import WRIST
@@ -35,7 +35,7 @@ def gesture_loss(
     batch: HandBatch,
     *,
     fine_weight: float,
-    count: Count = ALONE.count,
+    count: Count = SINGLE_PROCESS.count,
 ) -> dict[str, Tensor]:
     """Stage 1's terms, weighted: coarse cross-entropy, and lambda = `fine_weight` times the fine.
 
@@ -54,7 +54,7 @@ def pose_loss(
     *,
     weights: Mapping[str, float],
     depth_range_m: float,
-    count: Count = ALONE.count,
+    count: Count = SINGLE_PROCESS.count,
 ) -> dict[str, Tensor]:
     """Stage 2's terms, weighted; their sum is the loss.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from handpose.distributed import ALONE, Ranks
+from handpose.distributed import SINGLE_PROCESS, Distributed
 
 
 class Stop:
@@ -18,10 +18,12 @@ class Stop:
     twice, since a batch system signals every process of a job, and the runner hands its own on.
     """
 
-    def __init__(self, tell: Callable[[str], None], ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self, tell: Callable[[str], None], distributed: Distributed = SINGLE_PROCESS
+    ) -> None:
         """No signal came yet; `tell` is given a line when one makes the loop leave."""
         self.signal = 0
-        self._tell, self._ranks = tell, ranks
+        self._tell, self._distributed = tell, distributed
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
@@ -53,7 +55,7 @@ class Stop:
 
         Of several processes, all leave at the same call if a signal came to one of them.
         """
-        number = self._ranks.most(self.signal)
+        number = self._distributed.all_reduce_max(self.signal)
         if number:
             self._tell(f"stopped by {signal.Signals(number).name}; run again to go on")
             raise SystemExit(128 + number)

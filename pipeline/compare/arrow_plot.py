@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from handpose.evaluation.plots import DPI, FAINT, PALETTE
-from pipeline.compare.paired import ACCURACIES, ERRORS, Change, Measure, Pairs
+from pipeline.compare.paired import ACCURACIES, ERRORS, Measure, MeasuredChange, Pairs
 
 MOST = 30
 BETTER, WORSE = PALETTE[0], PALETTE[1]
@@ -37,7 +37,7 @@ def arrows(pairs: Pairs, before: str, after: str) -> Figure:
     return figure
 
 
-def _panel(axis: Axes, measure: Measure, changes: dict[str, Change]) -> None:
+def _panel(axis: Axes, measure: Measure, changes: dict[str, MeasuredChange]) -> None:
     for row, change in enumerate(changes.values()):
         gain = measure.better * change.by
         colour = BETTER if gain > 0 else WORSE if gain < 0 else "#808080"

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from handpose.evaluation.statistics import Estimate
 from handpose.evaluation.tiles import require_png
-from pipeline.compare.paired import ACCURACIES, ERRORS, SCRATCH, Change, Pairs
+from pipeline.compare.paired import ACCURACIES, ERRORS, SCRATCH, MeasuredChange, Pairs
 from pipeline.compare.snapshot import (
     KEEP,
     LABELS,
@@ -152,13 +152,13 @@ def _gestures(pairs: Pairs, relabelled: set[str], whole: bool) -> Iterator[str]:
         yield "* changed class"
 
 
-def _cells(change: Change) -> tuple[str, ...]:
+def _cells(change: MeasuredChange) -> tuple[str, ...]:
     d, digits = change.comparison.difference, change.measure.decimals
     values = (f"{value:.{digits}f}" for value in (change.before, change.after))
     return (f"{d.samples:,}", *values, f"{d.value:+.{digits}f}", _interval(d, digits))
 
 
-def _by_person(change: Change) -> tuple[str, str]:
+def _by_person(change: MeasuredChange) -> tuple[str, str]:
     """The mean of people's means with Student's interval, and what it decides."""
     e, digits = change.comparison.by_person, change.measure.decimals
     if not math.isfinite(e.low):

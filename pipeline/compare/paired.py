@@ -44,7 +44,7 @@ SCRATCH = (
 )
 
 
-class Change(NamedTuple):
+class MeasuredChange(NamedTuple):
     """One measure before and after, on the same samples."""
 
     measure: Measure
@@ -101,7 +101,7 @@ class Pairs:
         """Whose sample it is."""
         return self.before["subject"]
 
-    def change(self, measure: Measure, chosen: NDArray[np.bool_] | None = None) -> Change:
+    def change(self, measure: Measure, chosen: NDArray[np.bool_] | None = None) -> MeasuredChange:
         """What happened to a measure, on the chosen samples or on all."""
         rows = np.ones(len(self), bool) if chosen is None else chosen
         first, second = (_values(side, measure)[rows] for side in (self.before, self.after))
@@ -112,9 +112,9 @@ class Pairs:
         before, after = (
             float(side[both].mean()) if both.any() else np.nan for side in (first, second)
         )
-        return Change(measure, before, after, comparison)
+        return MeasuredChange(measure, before, after, comparison)
 
-    def per_folder(self, measure: Measure) -> dict[str, Change]:
+    def per_folder(self, measure: Measure) -> dict[str, MeasuredChange]:
         """Each gesture folder's change, what moved most first."""
         folders = self.before["seq_name"]
         changes = {

@@ -15,8 +15,8 @@ from handpose.training.gesture_model import build_gesture_net
 from handpose.training.pose_model import build_pose_net
 from handpose.training.schedules import fine_weight, lr_factor
 from pipeline.describe.layers import describe
-from stages.params import Fit, Params, load_params
-from stages.paths import STAND_IN, is_at
+from stages.params import Params, TrainParams, load_params
+from stages.paths import STAND_IN, is_same_path
 
 STEPS_SHOWN = 100
 """An epoch is taken to have this many steps when the learning rate is told."""
@@ -52,7 +52,7 @@ def _networks(params: Params) -> Iterator[str]:
 
 def _mano(folder: Path) -> Mano:
     """The hand model of this folder; before the first run the stand-in, built on the spot."""
-    if is_at(folder, STAND_IN) and not folder.exists():
+    if is_same_path(folder, STAND_IN) and not folder.exists():
         return Mano(build())
     return Mano.load(folder)
 
@@ -77,7 +77,7 @@ def _schedules(params: Params) -> Iterator[str]:
             yield "  lambda " + "".join(f"{_lambda(params, epoch):>9.2f}" for epoch in shown)
 
 
-def _lr(section: Fit, epoch: int) -> float:
+def _lr(section: TrainParams, epoch: int) -> float:
     """Learning rate in the middle of an epoch, counted from 0."""
     step = round((epoch + 0.5) * STEPS_SHOWN)
     return section.lr * lr_factor(

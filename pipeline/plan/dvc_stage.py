@@ -25,14 +25,14 @@ class CannotRunError(Exception):
     """DVC would stop at this stage."""
 
 
-class Version(NamedTuple):
+class FileVersion(NamedTuple):
     """A file or folder as `dvc.lock` knows it; the MD5 of a folder ends in `.dir`."""
 
     md5: str
     size: int | None
 
 
-class Change(NamedTuple):
+class DepChange(NamedTuple):
     """What is not as it was in the last run. None: it was not there."""
 
     kind: str  # first, command, always, parameter, input, output
@@ -51,7 +51,7 @@ class Moved:
     out: Any = None  # DVC's own record of it, to look into a folder
 
 
-def changed_params(dep: ParamsDependency) -> list[Change]:
+def changed_params(dep: ParamsDependency) -> list[DepChange]:
     """Leaf by leaf; afterwards `dep` holds the new values.
 
     Raises:
@@ -64,7 +64,7 @@ def changed_params(dep: ParamsDependency) -> list[Change]:
     before, now = dict(_leaves(old or {})), dict(_leaves(new))
     dep.hash_info = HashInfo(dep.PARAM_PARAMS, new)
     return [
-        Change("parameter", key, before.get(key), now.get(key))
+        DepChange("parameter", key, before.get(key), now.get(key))
         for key in sorted({*before, *now})
         if before.get(key) != now.get(key) or (key in before) != (key in now)
     ]
@@ -110,10 +110,10 @@ def _from_workspace(dep: Any) -> Known:
     return obj.hash_info, meta
 
 
-def changed_outs(stage: PipelineStage) -> list[Change]:
+def changed_outs(stage: PipelineStage) -> list[DepChange]:
     """Outputs that are not what `dvc.lock` says, or are missing in the cache."""
     found = ((out, out.status()) for out in stage.outs)
-    return [Change("output", out.def_path, new=s[str(out)]) for out, s in found if s]
+    return [DepChange("output", out.def_path, new=s[str(out)]) for out, s in found if s]
 
 
 def kept_outs(stage: PipelineStage, *, as_locked: bool) -> list[Any] | None:
@@ -161,9 +161,9 @@ def size(outs: list[Any]) -> int | None:
     return sum(one or 0 for one in sizes) if sizes else None
 
 
-def version(hash_info: HashInfo, meta: Meta | None) -> Version | None:
+def version(hash_info: HashInfo, meta: Meta | None) -> FileVersion | None:
     """The same in plain types; None for what was not there."""
-    return Version(str(hash_info.value), meta.size if meta else None) if hash_info else None
+    return FileVersion(str(hash_info.value), meta.size if meta else None) if hash_info else None
 
 
 def overlap(a: str, b: str) -> bool:

@@ -24,7 +24,7 @@ from dvc_data.hashfile.meta import Meta
 
 from handpose.errors import HandPoseError
 from pipeline.plan import dvc_stage
-from pipeline.plan.dvc_stage import CannotRunError, Change, Known, Moved
+from pipeline.plan.dvc_stage import CannotRunError, DepChange, Known, Moved
 from pipeline.plan.rehearsal import FileHash, rehearse
 
 
@@ -47,7 +47,7 @@ class Forecast:
 
     stage: str
     fate: Fate = Fate.UNCHANGED
-    changes: list[Change] = field(default_factory=list)
+    changes: list[DepChange] = field(default_factory=list)
     after: list[str] = field(default_factory=list)  # stages before it that write its inputs anew
     manifest: Path | None = None  # the last run's, in the workspace or the cache
     size: int | None = None  # bytes of its outputs; None if it never ran here
@@ -125,11 +125,11 @@ class _Walk:
     def _compare(self, stage: PipelineStage, found: Forecast) -> None:
         """Command, parameters and inputs against `dvc.lock`; afterwards the stage holds the new."""
         first = not any(item.hash_info for item in (*stage.deps, *stage.outs))
-        changes = [Change("first", stage.name)] if first else []
+        changes = [DepChange("first", stage.name)] if first else []
         if stage.cmd_changed:
-            changes.append(Change("command", stage.cmd))
+            changes.append(DepChange("command", stage.cmd))
         if stage.always_changed or stage.is_callback:
-            changes.append(Change("always", stage.name))
+            changes.append(DepChange("always", stage.name))
         for dep in stage.deps:
             if isinstance(dep, ParamsDependency):
                 changes += dvc_stage.changed_params(dep)
@@ -141,7 +141,7 @@ class _Walk:
                 continue
             if dep.hash_info != known[0]:
                 old, new = dvc_stage.version(dep.hash_info, dep.meta), dvc_stage.version(*known)
-                changes.append(Change("input", dep.def_path, old, new))
+                changes.append(DepChange("input", dep.def_path, old, new))
             dep.hash_info, dep.meta = known
         found.changes = changes[:1] if first else changes
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from handpose.errors import HandPoseError
-from pipeline.plan.dvc_stage import Change, Version
+from pipeline.plan.dvc_stage import DepChange, FileVersion
 from pipeline.plan.forecast import Fate, Forecast, forecast
 from pipeline.plan.git_diff import changed_lines
 
@@ -105,7 +105,7 @@ def _seconds(one: Forecast) -> float | None:
         return None
 
 
-def _reason(change: Change, root: Path) -> Iterator[str]:
+def _reason(change: DepChange, root: Path) -> Iterator[str]:
     if change.kind == "first":
         yield "dvc.lock has no run of it"
     elif change.kind == "command":
@@ -117,7 +117,7 @@ def _reason(change: Change, root: Path) -> Iterator[str]:
     elif change.kind == "parameter":
         yield f"{change.name}: {_value(change.old)} -> {_value(change.new)}"
     else:
-        old: Version | None = change.old
+        old: FileVersion | None = change.old
         lines = changed_lines(root, change.name, old.md5) if old else []
         yield change.name + ("" if lines else f": {_version(old)} -> {_version(change.new)}")
         yield from (f"  {line}" for line in lines)
@@ -127,7 +127,7 @@ def _value(value: Any) -> str:
     return "(not there)" if value is None else json.dumps(value)
 
 
-def _version(version: Version | None) -> str:
+def _version(version: FileVersion | None) -> str:
     """`8.9 kB 77cabc12`; the MD5 of a folder ends in .dir in dvc.lock."""
     if version is None:
         return "(new)"

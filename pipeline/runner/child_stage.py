@@ -32,7 +32,7 @@ INFO, ERROR = 20, 40  # levels of `logging`
 MOST_ERROR_LINES = 30
 
 
-class Door:
+class StageProcess:
     """A door that runs as our child."""
 
     def __init__(self, command: list[str]) -> None:

@@ -36,7 +36,7 @@ class EvaluateError(HandPoseError):
 
 
 @dataclass(frozen=True)
-class Data:
+class EvaluationData:
     """The held-out samples and what is known of them."""
 
     origins: pa.Table  # of samples.parquet, by sample_id
@@ -50,7 +50,9 @@ class Data:
     loading: Loading
 
     @classmethod
-    def open(cls, *, image_px: int, canonical: bool, batch: int, loading: Loading = HERE) -> Data:
+    def open(
+        cls, *, image_px: int, canonical: bool, batch: int, loading: Loading = HERE
+    ) -> EvaluationData:
         """The data in their usual places, with batches of the networks' images made by `loading`.
 
         Raises:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from handpose.evaluation.protocols import COLUMNS
 from handpose.evaluation.scores import MEAN_JOINTS, MEAN_POSE, STAGE_1
 from handpose.evaluation.statistics import Comparison, Estimate
-from stages.evaluation.summary import CHANCE, FULL, MAJORITY, SCRATCH, Estimates, Part
+from stages.evaluation.summary import CHANCE, FULL, MAJORITY, SCRATCH, Estimates, Subgroup
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitResult:
     """A split's counts and pose numbers."""
 
     samples: int
@@ -26,7 +26,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Run:
+class ModelRun:
     """How a Stage 2 run was trained."""
 
     seconds: Mapping[str, float]  # by stage: pretrain (if it had one) and pose
@@ -56,19 +56,19 @@ class Encoder:
 class Evaluation:
     """Everything that the report tells."""
 
-    splits: Mapping[str, Split]  # `test` first, then the official ones that are there
+    splits: Mapping[str, SplitResult]  # `test` first, then the official ones that are there
     gesture: Mapping[str, Estimates]  # by network, majority, chance; of the labelled test samples
     comparisons: Mapping[str, Comparison]  # by protocol: from scratch to the full model
-    runs: Mapping[str, Run]
+    runs: Mapping[str, ModelRun]
     encoders: Mapping[str, Encoder]  # stage_1 and untrained
     purity_by_chance: float
-    parts: Mapping[str, Sequence[Part]]  # by gesture, joint, hand, camera, subject
+    parts: Mapping[str, Sequence[Subgroup]]  # by gesture, joint, hand, camera, subject
     unseen: int  # coarse classes of the test that training had no sample of
     handedness: str
     synthetic: bool  # the images are drawn, not photographed
 
     @property
-    def test(self) -> Split:
+    def test(self) -> SplitResult:
         """The labelled split."""
         return self.splits["test"]
 
@@ -219,7 +219,7 @@ def people(count: int) -> str:
     return f"{count} person is" if count == 1 else f"{count} people are"
 
 
-def _gates(run: Run) -> str:
+def _gates(run: ModelRun) -> str:
     if not run.gates:
         return "switched off in this run"
     coarse, fine = run.gates

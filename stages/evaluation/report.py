@@ -16,7 +16,7 @@ from handpose.evaluation.scores import STAGE_1
 from handpose.evaluation.statistics import Estimate
 from stages.evaluation import findings
 from stages.evaluation.findings import Evaluation
-from stages.evaluation.summary import CHANCE, FULL, MAJORITY, MODELS, SCRATCH, Part
+from stages.evaluation.summary import CHANCE, FULL, MAJORITY, MODELS, SCRATCH, Subgroup
 
 WIDTH = 100
 TEMPLATE = Path(__file__).parent / "report.html.j2"
@@ -200,7 +200,7 @@ def _comparison_table(e: Evaluation) -> Table:
     return Table(header, rows)
 
 
-def _part_table(key: str, parts: Sequence[Part]) -> Table:
+def _part_table(key: str, parts: Sequence[Subgroup]) -> Table:
     keys = list(parts[0].estimates) if parts else []
     for part in parts:
         keys += [k for k in part.estimates if k not in keys]

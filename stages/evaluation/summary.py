@@ -225,7 +225,7 @@ def confusion(truth: NDArray[Any], said: NDArray[Any], size: int) -> NDArray[Any
 # --- parts of a split ----------------------------------------------------------------------------
 
 
-class Part(NamedTuple):
+class Subgroup(NamedTuple):
     """A row of a breakdown: some of the samples, or one joint of all."""
 
     name: str
@@ -234,7 +234,7 @@ class Part(NamedTuple):
 
 def parts(
     scores: Scores, groups: NDArray[Any], subjects: NDArray[Any], how: Intervals
-) -> list[Part]:
+) -> list[Subgroup]:
     """Errors of both runs and Stage 1's coarse accuracy for each group of the samples."""
     hit = np.where(
         scores.classes["coarse"] != UNLABELLED,
@@ -250,14 +250,14 @@ def parts(
             for key in ("wrist_mpjpe_mm", "pa_mpjpe_mm")
         }
         estimates["coarse_accuracy"] = how.mean(hit[own], subjects[own])
-        found.append(Part(str(group), estimates))
+        found.append(Subgroup(str(group), estimates))
     return found
 
 
-def joint_parts(scores: Scores, subjects: NDArray[Any], how: Intervals) -> list[Part]:
+def joint_parts(scores: Scores, subjects: NDArray[Any], how: Intervals) -> list[Subgroup]:
     """Errors of both runs for each joint; the wrist has none relative to itself."""
     return [
-        Part(
+        Subgroup(
             name,
             {
                 f"{run}_{key}": how.mean(scores.pose[run][source][:, joint], subjects)

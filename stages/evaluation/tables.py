@@ -15,7 +15,7 @@ from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.scores import STAGE_1, Scores
 from handpose.hand.mirror import mirror_points
 from stages.artifacts import atomic_file
-from stages.evaluation.data import Data
+from stages.evaluation.data import EvaluationData
 from stages.evaluation.findings import Evaluation
 from stages.evaluation.summary import FULL, MAJORITY, SCRATCH, Estimates, plain
 
@@ -83,7 +83,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def write_predictions(path: Path, scored: Mapping[str, Scores], data: Data) -> None:
+def write_predictions(path: Path, scored: Mapping[str, Scores], data: EvaluationData) -> None:
     """One row per evaluated sample: whose it is, what was predicted, every error.
 
     Joints are in metres about the wrist, in camera axes, as in the photo.
@@ -93,7 +93,7 @@ def write_predictions(path: Path, scored: Mapping[str, Scores], data: Data) -> N
         pq.write_table(pa.concat_tables(tables), partial)
 
 
-def _predictions(scores: Scores, data: Data) -> pa.Table:
+def _predictions(scores: Scores, data: EvaluationData) -> pa.Table:
     origin = data.origin(scores.sample_id)
     mirrored = torch.from_numpy(origin["is_left"].astype(bool) & data.canonical)
     columns: dict[str, Any] = {"sample_id": scores.sample_id, **origin}

@@ -15,11 +15,11 @@ from collections.abc import Callable
 
 import torch
 
-from handpose.distributed import Ranks, launched
+from handpose.distributed import Distributed, is_torchrun
 from handpose.errors import HandPoseError
 from handpose.training.device import prepare_device, require_gpus
 from stages.fitting.training import TrainingData
-from stages.params import Fit, load_params
+from stages.params import TrainParams, load_params
 
 SHUTDOWN_S = 120
 """How long the processes may take to end the step in work and save it before they are killed."""
@@ -36,11 +36,11 @@ def in_processes(door: str, main: Callable[[], None]) -> None:
         ProcessesError: one of them was killed.
         SystemExit: one of them failed and told why, or a signal stopped them.
     """
-    if launched():
+    if is_torchrun():
         main()
         return
     params = load_params()
-    fit: Fit = getattr(params, door)
+    fit: TrainParams = getattr(params, door)
     processes = fit.processes or gpus(fit)
     if processes == 1:
         main()
@@ -52,12 +52,12 @@ def in_processes(door: str, main: Callable[[], None]) -> None:
         fit,
         image_px=params.net.image_px,
         handedness=params.label.handedness,
-        ranks=Ranks(0, processes),
+        distributed=Distributed(0, processes),
     )
     launch(door, sys.argv[1:], processes)
 
 
-def gpus(fit: Fit) -> int:
+def gpus(fit: TrainParams) -> int:
     """GPUs to train on, at least one process."""
     return 1 if fit.device == "cpu" else max(1, torch.cuda.device_count())
 

@@ -20,16 +20,16 @@ from handpose.data.augment import Augmentation
 from handpose.data.loading import HERE, Loading
 from handpose.data.records import ClassIds, names_by_id, read_labels
 from handpose.data.shards import Shards
-from handpose.distributed import ALONE, Ranks, place
+from handpose.distributed import SINGLE_PROCESS, Distributed, local_rank
 from handpose.errors import HandPoseError
 from handpose.sample import HandBatch
 from handpose.training.checkpoint import Checkpoint
-from handpose.training.fit import Fitted, Recipe
+from handpose.training.fit import FitSettings, Fitted
 from handpose.training.history import Row
 from handpose.training.model_io import ModelRecord, save_model
 from handpose.training.schedules import lr_factor
 from stages.artifacts import atomic_file, digest, write_json, write_manifest
-from stages.params import Fit
+from stages.params import TrainParams
 from stages.paths import LABELS, SHARDS
 
 WORK = Path("work")
@@ -55,18 +55,18 @@ class TrainingData:
     hands: list[str]  # right or left, of each coarse class
     image_px: int
     handedness: str
-    fit: Fit
-    ranks: Ranks  # the processes that share it
+    fit: TrainParams
+    distributed: Distributed  # the processes that share it
     loading: Loading
 
     @classmethod
     def open(
         cls,
-        fit: Fit,
+        fit: TrainParams,
         *,
         image_px: int,
         handedness: str,
-        ranks: Ranks = ALONE,
+        distributed: Distributed = SINGLE_PROCESS,
         loading: Loading = HERE,
     ) -> TrainingData:
         """The data in their usual places.
@@ -93,18 +93,18 @@ class TrainingData:
             image_px=image_px,
             handedness=handedness,
             fit=fit,
-            ranks=ranks,
+            distributed=distributed,
             loading=loading,
         )
         data._check_sizes()
         return data
 
     def _check_sizes(self) -> None:
-        if self.fit.batch < self.ranks.world:
+        if self.fit.batch < self.distributed.world:
             raise TrainingDataError(
-                f"a batch of {self.fit.batch} samples cannot be shared by {self.ranks.world} "
+                f"a batch of {self.fit.batch} samples cannot be shared by {self.distributed.world} "
                 "processes: start fewer of them, or set batch (of all together) in params.yaml to "
-                f"{self.ranks.world} or more"
+                f"{self.distributed.world} or more"
             )
         for split, least in (("train", self.fit.batch), ("validation", 1)):
             found = self.shards.index.count(split)
@@ -138,7 +138,7 @@ class TrainingData:
             skip=skip,
             augmentation=Augmentation(**self.fit.augment.model_dump()),
             loading=self.loading,
-            ranks=self.ranks,
+            distributed=self.distributed,
         )
 
     def validation(self) -> Iterator[HandBatch]:
@@ -150,10 +150,10 @@ class TrainingData:
             labels=self.labels,
             canonical=self.handedness == "canonical",
             loading=self.loading,
-            ranks=self.ranks,
+            distributed=self.distributed,
         )
 
-    def recipe(self, *, best: str, maximise: bool) -> Recipe:
+    def recipe(self, *, best: str, maximise: bool) -> FitSettings:
         """How the section says to train; `best` picks the weights, larger being better or not."""
         fit, steps = self.fit, self.steps_per_epoch
 
@@ -166,7 +166,7 @@ class TrainingData:
                 milestones=fit.milestones,
             )
 
-        return Recipe(
+        return FitSettings(
             epochs=fit.epochs,
             steps_per_epoch=steps,
             lr=lr,
@@ -217,7 +217,7 @@ class TrainingData:
 
 def loading_on(device: torch.device) -> Loading:
     """How to load for this device, among the processes of this machine."""
-    _, processes = place()
+    _, processes = local_rank()
     return Loading.on(device, processes)
 
 
@@ -275,14 +275,14 @@ def write_curves(path: Path, rows: list[Row]) -> None:
             )
 
 
-def teller(name: str, ranks: Ranks = ALONE) -> Callable[[str], None]:
+def teller(name: str, distributed: Distributed = SINGLE_PROCESS) -> Callable[[str], None]:
     """Prints lines with a stage's name before them; a reader that is gone stops no training.
 
     Of several processes, the first one speaks for all.
     """
 
     def tell(line: str) -> None:
-        if not ranks.first:
+        if not distributed.is_rank_zero:
             return
         with contextlib.suppress(OSError):  # the terminal was closed, or the runner was killed
             print(f"{name}: {line}", flush=True)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from handpose.interhand.annotations import OFFICIAL_SPLITS
 from handpose.interhand.hand_annotation import UNKNOWN, Origin, Reject
-from handpose.interhand.hand_rows import ranks
+from handpose.interhand.hand_rows import sort_keys
 
 ORIGIN = {
     name: pa.int64() if kind is int else pa.string()
@@ -44,7 +44,7 @@ def in_order(rejects: pa.Table) -> pa.Table:
     """The rows in the order of samples; what a row does not tell comes first."""
     split = np.array([OFFICIAL_SPLITS.index(s) for s in rejects["official_split"].to_pylist()], int)
     text = {
-        name: ranks(rejects[name].fill_null("").dictionary_encode())
+        name: sort_keys(rejects[name].fill_null("").dictionary_encode())
         for name in ("seq_name", "camera")
     }
     number = {

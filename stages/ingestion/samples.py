@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from handpose.interhand.camera_frame import HandsInCamera
 from handpose.interhand.hand_rows import HandRows
 from stages.artifacts import atomic_file
-from stages.params import Ingest
+from stages.params import IngestParams
 
 ROWS_PER_GROUP = 1 << 16
 """Rows that are written at a time: 40 MB. A smaller table is one group, however it was made."""
@@ -33,7 +33,7 @@ ORIGIN = (
 
 
 def split_of(
-    official_split: str, subjects: NDArray[np.int64], ingest: Ingest
+    official_split: str, subjects: NDArray[np.int64], ingest: IngestParams
 ) -> NDArray[np.object_]:
     """Our split of annotations (N,): official train is divided by subject, others stay whole."""
     if official_split != "train":

@@ -12,14 +12,14 @@ from collections import Counter
 import numpy as np
 
 from handpose.data.selection import BoolArray, fewer_cameras, without_ends
-from handpose.interhand.hand_rows import HandRows, of_words, ranks
+from handpose.interhand.hand_rows import HandRows, of_words, sort_keys
 from stages.ingestion.samples import split_of
-from stages.params import Ingest
+from stages.params import IngestParams
 
 THINNED = ("train", "validation")
 
 
-def select(rows: HandRows, ingest: Ingest) -> tuple[HandRows, Counter[str]]:
+def select(rows: HandRows, ingest: IngestParams) -> tuple[HandRows, Counter[str]]:
     """The rows that stay, in their order, and how many were `trimmed` and `thinned`."""
     left_out: Counter[str] = Counter()
     if rows.official_split != "train":
@@ -40,13 +40,13 @@ def _without(rows: HandRows, gone: BoolArray) -> HandRows:
     return rows.take(np.flatnonzero(~gone))
 
 
-def _trimmed(rows: HandRows, ingest: Ingest) -> BoolArray:
-    folder = ranks(rows.table["seq_name"])
+def _trimmed(rows: HandRows, ingest: IngestParams) -> BoolArray:
+    folder = sort_keys(rows.table["seq_name"])
     sequence = rows.table["capture"].to_numpy() * (folder.max(initial=0) + 1) + folder
     return without_ends(sequence, rows.table["frame"].to_numpy(), ingest.trim_ends)
 
 
-def _thinned(rows: HandRows, ingest: Ingest) -> BoolArray:
+def _thinned(rows: HandRows, ingest: IngestParams) -> BoolArray:
     instant = np.stack([rows.table[name].to_numpy() for name in ("capture", "frame")], 1)
     camera = of_words(rows.table["camera"], lambda name: zlib.crc32(name.encode()))
     return fewer_cameras(instant, camera.astype(np.int64), ingest.cameras_per_instant)

@@ -20,7 +20,7 @@ from handpose.data.crop import Square, affine, square, warp
 from handpose.data.photo import BLACKEST, Photo, PhotoError, decoded, read_whole
 from handpose.data.records import FIELDS, ORIGIN, VIEW
 from handpose.hand.camera import warp_intrinsics
-from stages.params import Shard
+from stages.params import ShardParams
 
 LARGEST = 2.0
 """Of `stored_px`: a region this much larger would cost more to read, every epoch, than it saves."""
@@ -29,7 +29,7 @@ RIM = 2.0
 """px; so far from its edge colours of a part may differ from the whole's: they are interpolated."""
 
 
-def cut(row: Mapping[str, Any], images: Path, shard: Shard) -> tuple[bytes, dict[str, Any]]:
+def cut(row: Mapping[str, Any], images: Path, shard: ShardParams) -> tuple[bytes, dict[str, Any]]:
     """The stored crop of one sample as JPEG, and its label with the camera of the crop.
 
     Args:
@@ -62,7 +62,7 @@ def cut(row: Mapping[str, Any], images: Path, shard: Shard) -> tuple[bytes, dict
 
 
 def _pixels(
-    region: Square, size: tuple[int, int], shard: Shard
+    region: Square, size: tuple[int, int], shard: ShardParams
 ) -> tuple[int, int, int, int] | None:
     """The photo's pixels that are stored: left, top, and the first ones right and below of it.
 
@@ -86,7 +86,7 @@ def _is_black(jpeg: bytes) -> bool:
 
 
 def _native_label(
-    row: Mapping[str, Any], region: Square, x: int, y: int, shard: Shard
+    row: Mapping[str, Any], region: Square, x: int, y: int, shard: ShardParams
 ) -> dict[str, Any]:
     """The label of the photo's own pixels from (x, y) on, with the place of the view in them."""
     shift = np.array([[1.0, 0, -x], [0, 1, -y], [0, 0, 1]])

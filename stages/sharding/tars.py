@@ -13,11 +13,11 @@ import pyarrow as pa
 from handpose.data import lossless
 from handpose.data.photo import PhotoError
 from handpose.data.shards import ShardError, Tar, write_tar
-from stages.params import Shard
+from stages.params import ShardParams
 from stages.sharding.crops import cut
 
 
-class Reject(NamedTuple):
+class UncutSample(NamedTuple):
     """A sample that could not be cut."""
 
     sample_id: int
@@ -28,13 +28,13 @@ class Reject(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Task:
+class TarTask:
     """One tar to write."""
 
     path: Path
     rows: pa.Table  # of samples.parquet, in the order of the tar
     images: Path
-    shard: Shard
+    shard: ShardParams
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Written:
     """One tar written, and what did not get into it."""
 
     tar: Tar
-    rejects: list[Reject]
+    rejects: list[UncutSample]
 
 
-def check_library(shard: Shard) -> None:
+def check_library(shard: ShardParams) -> None:
     """Raises ShardError when the crops must be cut without decoding but cannot be."""
     if shard.lossless == "always" and not lossless.available():
         raise ShardError(
@@ -54,21 +54,21 @@ def check_library(shard: Shard) -> None:
         )
 
 
-def write(task: Task) -> Written:
+def write(task: TarTask) -> Written:
     """Cut the samples of one tar and write it."""
     check_library(task.shard)  # a cluster's machine may lack what the door's machine has
-    rejects: list[Reject] = []
+    rejects: list[UncutSample] = []
     return Written(write_tar(task.path, _cut_all(task, rejects)), rejects)
 
 
-def _cut_all(task: Task, rejects: list[Reject]) -> Iterator[tuple[bytes, dict[str, Any]]]:
+def _cut_all(task: TarTask, rejects: list[UncutSample]) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """The stored samples of a tar; those that cannot be cut go to `rejects`."""
     for row in _rows(task.rows):
         try:
             yield cut(row, task.images, task.shard)
         except PhotoError as error:
             origin = (row["sample_id"], row["split"], row["file_name"])
-            rejects.append(Reject(*origin, error.reason, error.detail))
+            rejects.append(UncutSample(*origin, error.reason, error.detail))
 
 
 def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:

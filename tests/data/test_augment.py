@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handpose.data.augment import Augmentation, Move, apply, render
+from handpose.data.augment import Augmentation, DrawnAugmentation, apply, render
 from handpose.data.crop import Square, central
 from handpose.hand.mano import Mano
 from handpose.sample import UNLABELLED, HandSample, collate
@@ -50,7 +50,7 @@ def painted(is_left: bool, seed: int = 0) -> HandSample:
     )
 
 
-def view(move: Move, sample: HandSample, out_px: int = VIEW) -> HandSample:
+def view(move: DrawnAugmentation, sample: HandSample, out_px: int = VIEW) -> HandSample:
     return apply(move, sample, view=central(STORED, VIEW), out_px=out_px, twin=(30, 40))
 
 
@@ -95,7 +95,7 @@ def test_without_a_move_it_is_the_middle_of_the_stored_crop_bit_for_bit() -> Non
 
 @pytest.mark.parametrize("is_left", [False, True])
 def test_mirror_twice_is_identity(is_left: bool) -> None:
-    sample, mirror = painted(is_left), Move(mirrored=True)
+    sample, mirror = painted(is_left), DrawnAugmentation(mirrored=True)
     once = apply(mirror, sample, view=central(STORED, STORED), out_px=STORED, twin=(30, 40))
     twice = apply(mirror, once, view=central(STORED, STORED), out_px=STORED, twin=(3, 5))
     assert (once.is_left, once.coarse, once.fine) == (not is_left, 30, 40)
@@ -107,7 +107,11 @@ def test_mirror_twice_is_identity(is_left: bool) -> None:
 def test_a_mirrored_camera_keeps_its_focal_length_and_mirrors_its_centre() -> None:
     sample = painted(False)
     mirrored = apply(
-        Move(mirrored=True), sample, view=central(STORED, STORED), out_px=STORED, twin=(30, 40)
+        DrawnAugmentation(mirrored=True),
+        sample,
+        view=central(STORED, STORED),
+        out_px=STORED,
+        twin=(30, 40),
     )
     expected = sample.K.copy()
     expected[0, 2] = STORED - 1 - expected[0, 2]
@@ -139,7 +143,7 @@ def test_mano_of_the_moved_parameters_is_the_moved_mano(
 
 def test_zoom_and_shift_leave_the_hand_alone() -> None:
     sample = painted(True)
-    moved = view(Move(zoom=1.2, shift=(0.1, -0.2)), sample)
+    moved = view(DrawnAugmentation(zoom=1.2, shift=(0.1, -0.2)), sample)
     for name in ("joints_cam", "global_orient", "hand_pose", "betas"):
         np.testing.assert_array_equal(getattr(moved, name), getattr(sample, name))
     expected = 47.5 + 1.2 * (project(sample) - 63.5) + 96 * np.array([0.1, -0.2])
@@ -149,20 +153,22 @@ def test_zoom_and_shift_leave_the_hand_alone() -> None:
 def test_without_a_fit_the_root_stays_zero() -> None:
     zero = np.zeros(3, np.float32)
     sample = dataclasses.replace(painted(True), has_mano=False, global_orient=zero)
-    np.testing.assert_array_equal(view(Move(angle=0.5), sample).global_orient, zero)
+    np.testing.assert_array_equal(view(DrawnAugmentation(angle=0.5), sample).global_orient, zero)
 
 
 def test_invalid_joints_stay_zero() -> None:
     sample = painted(False)
     sample.joints_cam[4] = 0
-    moved = view(Move(angle=0.5, mirrored=True), sample)
+    moved = view(DrawnAugmentation(angle=0.5, mirrored=True), sample)
     np.testing.assert_array_equal(moved.joints_cam[4], 0)
 
 
 def test_gain_is_per_channel_clipped_and_keeps_black() -> None:
     image = np.zeros((STORED, STORED, 3), np.uint8)
     image[64:] = (100, 200, 250)
-    moved = view(Move(gain=(0.5, 1.2, 1.3)), dataclasses.replace(painted(False), image=image))
+    moved = view(
+        DrawnAugmentation(gain=(0.5, 1.2, 1.3)), dataclasses.replace(painted(False), image=image)
+    )
     assert not moved.image[:48].any()
     np.testing.assert_array_equal(moved.image[48:], np.broadcast_to((50, 240, 255), (48, 96, 3)))
 
@@ -170,7 +176,9 @@ def test_gain_is_per_channel_clipped_and_keeps_black() -> None:
 def test_a_sample_without_class_stays_so_when_mirrored() -> None:
     none = (UNLABELLED, UNLABELLED)
     sample = dataclasses.replace(painted(False), coarse=UNLABELLED, fine=UNLABELLED)
-    moved = apply(Move(mirrored=True), sample, view=central(STORED, VIEW), out_px=VIEW, twin=none)
+    moved = apply(
+        DrawnAugmentation(mirrored=True), sample, view=central(STORED, VIEW), out_px=VIEW, twin=none
+    )
     assert (moved.coarse, moved.fine) == none
 
 
@@ -217,7 +225,7 @@ def test_a_view_off_the_middle_moves_as_one_in_the_middle() -> None:
 
 def test_render_fills_the_planes_it_is_given() -> None:
     batch = np.zeros((2, 3, VIEW, VIEW), np.uint8)
-    sample, move = painted(False), Move(gain=(0.5, 1.0, 1.5))
+    sample, move = painted(False), DrawnAugmentation(gain=(0.5, 1.0, 1.5))
     A = np.array([[1.0, 0, -16], [0, 1, -16], [0, 0, 1]])
     render(sample.image, A, move.gain, batch[1])
     assert not batch[0].any()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from handpose.data.augment import Augmentation, render
 from handpose.data.batch_warp import sample_images, stack_images, to_source
-from handpose.data.preprocess import View
+from handpose.data.preprocess import Preprocessor
 from handpose.data.records import FIELDS, ORIGIN, ClassIds, encode_labels
 from handpose.data.tar import Stored
 
@@ -90,7 +90,7 @@ def stored(number: int) -> Stored:
 
 @pytest.mark.parametrize("canonical", [False, True])
 def test_a_batch_warped_at_once_is_the_one_warped_image_by_image(canonical: bool) -> None:
-    view = View(
+    view = Preprocessor(
         image_px=OUT,
         view_px=60,
         labels={"0003_fake_gun": ClassIds(1, 2, 3, 4)},

@@ -19,7 +19,7 @@ from handpose.data import preprocess
 from handpose.data import records as stored_sample
 from handpose.data.augment import Augmentation
 from handpose.data.loading import Loading
-from handpose.data.preprocess import ViewError
+from handpose.data.preprocess import PreprocessError
 from handpose.data.records import VIEW as PLACE
 from handpose.data.records import ClassIds, encode_labels
 from handpose.data.shards import Index, ShardError, Shards, write_tar
@@ -284,7 +284,7 @@ def test_canonical_mode_mirrors_left_hands_only_and_keeps_their_class(folder: Pa
 
 
 def test_a_gesture_folder_without_class_is_told(folder: Path) -> None:
-    with pytest.raises(ViewError, match=r"'0103_fake_gun' \(sample 1\).*run `dvc repro`"):
+    with pytest.raises(PreprocessError, match=r"'0103_fake_gun' \(sample 1\).*run `dvc repro`"):
         next(read(folder, "test", {"0003_fake_gun": LABELS["0003_fake_gun"]}))
 
 

@@ -16,15 +16,15 @@ from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.hand.skeleton import FROM_INTERHAND, inverse
-from handpose.interhand.annotations import Camera, Fit, Instant
+from handpose.interhand.annotations import Camera, FrameJoints, ManoFit
 from handpose.interhand.camera_frame import RestWrist
-from handpose.interhand.hand_annotation import Origin, View
+from handpose.interhand.hand_annotation import HandAnnotation, Origin
 from tests.views_in_camera import into_camera
 
 WIDTH, HEIGHT = 200, 160
 
 
-def random_view(seed: int, *, is_left: bool, fit: bool = True) -> View:
+def random_view(seed: int, *, is_left: bool, fit: bool = True) -> HandAnnotation:
     """A hand near the world's origin, before a camera that looks at it from 0.6 m."""
     rng = np.random.default_rng(seed)
     Q, _ = np.linalg.qr(rng.standard_normal((3, 3)))
@@ -33,7 +33,7 @@ def random_view(seed: int, *, is_left: bool, fit: bool = True) -> View:
         K=np.array([[300.0, 0, 101], [0, 310, 83], [0, 0, 1]]), R=R, C=R.T @ [0.0, 0, -0.6]
     )
     origin = Origin(seed, "train", 0, 0, "0003_fake_gun", "400026", seed, f"{seed}.jpg", "right")
-    return View(
+    return HandAnnotation(
         origin=origin,
         kind="gesture",
         width=WIDTH,
@@ -41,8 +41,8 @@ def random_view(seed: int, *, is_left: bool, fit: bool = True) -> View:
         is_left=is_left,
         visible=bytes([1] * 42),
         camera=camera,
-        instant=Instant(0.04 * rng.standard_normal((2, 21, 3)), np.ones((2, 21), np.bool_)),
-        fit=Fit(
+        instant=FrameJoints(0.04 * rng.standard_normal((2, 21, 3)), np.ones((2, 21), np.bool_)),
+        fit=ManoFit(
             rng.standard_normal(3),
             0.3 * rng.standard_normal(45),
             rng.standard_normal(10),
@@ -58,7 +58,7 @@ def rest_wrist(mano: Mano) -> RestWrist:
     return RestWrist(mano.rest_wrist)
 
 
-def smplx_mesh(stand_in: Path, fit: Fit, *, is_left: bool) -> NDArray[np.float64]:
+def smplx_mesh(stand_in: Path, fit: ManoFit, *, is_left: bool) -> NDArray[np.float64]:
     """The mesh in the world (778, 3) m by smplx alone, from the file of that very hand."""
     file = stand_in / f"MANO_{'LEFT' if is_left else 'RIGHT'}.npz"
     with contextlib.redirect_stdout(io.StringIO()):
@@ -171,7 +171,7 @@ def test_nan_at_a_joint_that_is_not_valid_does_no_harm(rest_wrist: RestWrist) ->
     view = random_view(0, is_left=False)
     joints, known = view.instant.joints.copy(), np.ones((2, 21), np.bool_)
     joints[0, 7], known[0, 7] = np.nan, False
-    view = view._replace(instant=Instant(joints, known))
+    view = view._replace(instant=FrameJoints(joints, known))
     _, hands, rejects = into_camera([view], rest_wrist, min_valid_joints=6)
     assert not rejects
     assert np.isfinite(hands.joints_cam).all() and np.isfinite(hands.bbox).all()

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from handpose.interhand.annotations import Annotations
-from handpose.interhand.hand_annotation import UNKNOWN, Reject, View, folder_kind, views
+from handpose.interhand.hand_annotation import (
+    UNKNOWN,
+    HandAnnotation,
+    Reject,
+    folder_kind,
+    hand_annotations,
+)
 
 IMAGE = {
     "id": 7, "file_name": "Capture3/0003_fake_gun/cam400026/image0751.jpg", "width": 512,
@@ -40,14 +46,14 @@ def joined(
     )
 
 
-def one(image: dict[str, Any] | None = None, **hand: Any) -> View | Reject:
-    (found,) = views(joined([HAND | hand], image or {}))
+def one(image: dict[str, Any] | None = None, **hand: Any) -> HandAnnotation | Reject:
+    (found,) = hand_annotations(joined([HAND | hand], image or {}))
     return found
 
 
 def test_a_view_joins_image_camera_joints_and_fit() -> None:
     view = one()
-    assert isinstance(view, View)
+    assert isinstance(view, HandAnnotation)
     assert view.origin == (
         9, "train", 3, 5, "0003_fake_gun", "400026", 751, IMAGE["file_name"], "right",
     )  # fmt: skip
@@ -60,14 +66,14 @@ def test_a_view_joins_image_camera_joints_and_fit() -> None:
 
 def test_numbers_may_be_written_as_text() -> None:
     view = one(image={"capture": "3", "frame_idx": "0751", "camera": 400026})
-    assert isinstance(view, View)
+    assert isinstance(view, HandAnnotation)
     assert (view.origin.capture, view.origin.frame, view.origin.camera) == (3, 751, "400026")
 
 
 @pytest.mark.parametrize("fits", [{}, {751: None}, {751: {}}, {751: {"right": None}}])
 def test_a_missing_fit_is_no_reason(fits: dict[int, Any]) -> None:
-    (view,) = views(joined([HAND], {}, fits))
-    assert isinstance(view, View)
+    (view,) = hand_annotations(joined([HAND], {}, fits))
+    assert isinstance(view, HandAnnotation)
     assert view.fit is None
 
 
@@ -109,16 +115,16 @@ def test_a_dangling_annotation_tells_what_it_can() -> None:
 
 
 def test_the_second_annotation_with_an_id_is_rejected() -> None:
-    first, second = views(joined([HAND, HAND], {}))
-    assert isinstance(first, View)
+    first, second = hand_annotations(joined([HAND, HAND], {}))
+    assert isinstance(first, HandAnnotation)
     assert isinstance(second, Reject) and second.reason == "duplicate_annotation_id"
 
 
 def test_every_annotation_comes_out_in_its_order() -> None:
     hands = [HAND | {"id": n, "image_id": 7 + n % 2} for n in range(6)]
-    found = list(views(joined(hands, {})))
+    found = list(hand_annotations(joined(hands, {})))
     assert [item.origin.annotation_id for item in found] == list(range(6))
-    assert [isinstance(item, View) for item in found] == [True, False] * 3
+    assert [isinstance(item, HandAnnotation) for item in found] == [True, False] * 3
 
 
 @pytest.mark.parametrize(
@@ -139,4 +145,6 @@ def test_kind_of_a_folder(folder: str, kind: str) -> None:
 
 def test_rom_folders_may_show_either_hand() -> None:
     for hand in ("right", "left"):
-        assert isinstance(one({"seq_name": "ROM03_LT_No_Occlusion"}, hand_type=hand), View)
+        assert isinstance(
+            one({"seq_name": "ROM03_LT_No_Occlusion"}, hand_type=hand), HandAnnotation
+        )

@@ -13,7 +13,7 @@ import pytest
 
 from handpose.interhand import join
 from handpose.interhand.annotations import FILES, Annotations, DatasetError, annotation_file
-from handpose.interhand.hand_annotation import Origin, Reject, View, views
+from handpose.interhand.hand_annotation import HandAnnotation, Origin, Reject, hand_annotations
 from handpose.interhand.join import read_split
 from tests.views_in_camera import in_world
 
@@ -88,9 +88,11 @@ def parts(field: Any) -> tuple[Any, ...]:
 
 def check_same(root: Path) -> list[Reject]:
     """That both ways find the same; the rejects, those of two hands apart."""
-    found = list(views(Annotations.read(root, "train")))
+    found = list(hand_annotations(Annotations.read(root, "train")))
     split = read_split(root, "train")
-    slow = sorted((v for v in found if isinstance(v, View)), key=lambda view: in_order(view.origin))
+    slow = sorted(
+        (v for v in found if isinstance(v, HandAnnotation)), key=lambda view: in_order(view.origin)
+    )
     assert [split.rows.origin(row) for row in range(len(split.rows))] == [v.origin for v in slow]
     assert split.rows.kinds().tolist() == [view.kind for view in slow]
     if slow:

@@ -6,8 +6,8 @@ from pipeline import stage
 
 
 def test_the_doors_are_the_runnable_modules_of_stages() -> None:
-    assert {"ingest", "label", "shard", "pretrain", "pose", "evaluate"} <= set(stage.doors())
-    assert not {"params", "artifacts"} & set(stage.doors())
+    assert {"ingest", "label", "shard", "pretrain", "pose", "evaluate"} <= set(stage.stage_names())
+    assert not {"params", "artifacts"} & set(stage.stage_names())
 
 
 def test_unknown_door_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from stages.artifacts import (
     atomic_file,
     atomic_folder,
     digest,
-    run_door,
+    run_stage,
     write_json,
     write_manifest,
 )
@@ -76,7 +76,7 @@ def test_user_errors_exit_2_without_traceback(capsys: pytest.CaptureFixture[str]
     def refuse() -> None:
         raise HandPoseError("params.yaml: mend it")
 
-    assert run_door(refuse, "shard") == 2
+    assert run_stage(refuse, "shard") == 2
     assert capsys.readouterr().err == "shard: params.yaml: mend it\n"
 
 
@@ -84,7 +84,7 @@ def test_full_disk_is_told_and_exits_2(capsys: pytest.CaptureFixture[str]) -> No
     def fill() -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "data/shard/tars")
 
-    assert run_door(fill, "shard") == 2
+    assert run_stage(fill, "shard") == 2
     message = capsys.readouterr().err
     assert "No space left on device (data/shard/tars)" in message
     assert "Free space" in message
@@ -94,7 +94,7 @@ def test_ctrl_c_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    assert run_door(interrupt, "shard") == 130
+    assert run_stage(interrupt, "shard") == 130
     assert capsys.readouterr().err == "shard: stopped by Ctrl-C; run again to go on\n"
 
 
@@ -103,7 +103,7 @@ def test_our_own_faults_keep_their_traceback() -> None:
         raise KeyError("joint")
 
     with pytest.raises(KeyError):
-        run_door(fault, "shard")
+        run_stage(fault, "shard")
 
 
 def test_progress_tells_count_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:

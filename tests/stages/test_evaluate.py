@@ -23,8 +23,8 @@ from handpose.training.model_io import ModelRecord, save_model
 from handpose.training.pose_model import build_pose_net
 from handpose.training.seeding import seed
 from stages import evaluate
-from stages.artifacts import digest, run_door
-from stages.evaluation.data import Data, EvaluateError
+from stages.artifacts import digest, run_stage
+from stages.evaluation.data import EvaluateError, EvaluationData
 from stages.params import load_params
 
 Setter = Callable[..., None]
@@ -248,7 +248,7 @@ def test_a_missing_table_is_told_with_exit_code_2(
 ) -> None:
     write_models()
     Path(name).unlink()
-    assert run_door(evaluate.main, "evaluate") == 2
+    assert run_stage(evaluate.main, "evaluate") == 2
     assert f"{name}: not found; run `dvc repro" in capsys.readouterr().err
 
 
@@ -267,7 +267,7 @@ def test_the_averages_are_those_of_the_folders_that_are_in(evaluable: Path) -> N
     relative[np.array(table["is_left"].to_pylist()), :, 0] *= -1
 
     def expect(rows: NDArray[np.bool_]) -> None:
-        data = Data.open(image_px=PX, canonical=False, batch=2)
+        data = EvaluationData.open(image_px=PX, canonical=False, batch=2)
         found = data.training_means(mano).joints
         np.testing.assert_allclose(found, relative[rows].mean(0), atol=1e-6)
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from stages import ingest
-from stages.artifacts import digest, run_door
+from stages.artifacts import digest, run_stage
 from tests.stages.small_dataset import (
     HEIGHT,
     WIDTH,
@@ -39,7 +39,7 @@ def rejects() -> list[dict[str, Any]]:
 
 
 def refusal(capsys: pytest.CaptureFixture[str]) -> str:
-    assert run_door(ingest.main, "ingest") == 2
+    assert run_stage(ingest.main, "ingest") == 2
     return capsys.readouterr().err
 
 

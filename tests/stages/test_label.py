@@ -15,7 +15,7 @@ import yaml
 
 from handpose.data.records import ClassIds, read_labels
 from stages import label
-from stages.artifacts import digest, run_door
+from stages.artifacts import digest, run_stage
 from stages.paths import SAMPLES
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +68,7 @@ def coverage() -> dict[str, dict[str, str]]:
 
 
 def refusal(capsys: pytest.CaptureFixture[str]) -> str:
-    assert run_door(label.main, "label") == 2
+    assert run_stage(label.main, "label") == 2
     return capsys.readouterr().err
 
 

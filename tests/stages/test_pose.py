@@ -22,7 +22,7 @@ from handpose.training.gesture_model import load_gesture_net
 from handpose.training.model_io import read_record
 from handpose.training.pose_model import build_pose_net, load_pose_net
 from stages import pose, pretrain
-from stages.artifacts import run_door
+from stages.artifacts import run_stage
 from stages.pose import validate
 
 SCRATCH, PRETRAINED = Path("models/pose/scratch"), Path("models/pose/pretrained")
@@ -30,7 +30,7 @@ STAGE_1 = Path("models/pretrain")
 
 
 def open_door(*argv: str) -> int:
-    return run_door(lambda: pose.main(list(argv)), "pose")
+    return run_stage(lambda: pose.main(list(argv)), "pose")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def stage_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def with_stage_1(trainable: Path, stage_1: Path) -> Path:
     """The `trainable` folder with a trained Stage 1."""
     if not stage_1.exists():
-        assert run_door(pretrain.main, "pretrain") == 0
+        assert run_stage(pretrain.main, "pretrain") == 0
         shutil.copytree(STAGE_1, stage_1)
     shutil.copytree(stage_1, STAGE_1, dirs_exist_ok=True)
     return trainable

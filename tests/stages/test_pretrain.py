@@ -19,7 +19,7 @@ from handpose.training.checkpoint import Checkpoint
 from handpose.training.gesture_model import load_gesture_net
 from handpose.training.model_io import read_record
 from stages import pretrain
-from stages.artifacts import digest, run_door
+from stages.artifacts import digest, run_stage
 from stages.fitting import training
 from stages.fitting.training import TrainingDataError
 from stages.params import load_params
@@ -30,7 +30,7 @@ OUT = Path("models/pretrain")
 
 
 def open_door() -> int:
-    return run_door(pretrain.main, "pretrain")
+    return run_stage(pretrain.main, "pretrain")
 
 
 def test_a_model_and_all_that_is_told_of_it_are_written(trainable: Path) -> None:

@@ -21,7 +21,7 @@ from handpose.data import lossless
 from handpose.data.records import ClassIds
 from handpose.data.shards import ShardError, Shards
 from stages import shard
-from stages.artifacts import digest, run_door
+from stages.artifacts import digest, run_stage
 from stages.paths import MEMBERSHIP, SAMPLES, SHARDS
 
 ROOT = Path(__file__).parents[2]
@@ -253,7 +253,7 @@ def test_no_sample_left_is_an_error_and_the_old_shards_stay(
     shard.main()
     before = read("train")
     shutil.rmtree("dataset")
-    assert run_door(shard.main, "shard") == 2
+    assert run_stage(shard.main, "shard") == 2
     message = capsys.readouterr().err
     assert "all 21 were rejected ({'image_missing': 21})" in message
     assert "data.root (dataset)" in message

@@ -12,9 +12,9 @@ import pytest
 
 from handpose.interhand.annotations import FILES
 from stages import synthesize as door
-from stages.artifacts import run_door
+from stages.artifacts import run_stage
 from stages.params import Params, load_params
-from stages.paths import SYNTHETIC, is_at
+from stages.paths import SYNTHETIC, is_same_path
 from stages.synthesize import main, synthesize
 
 ROOT = Path(__file__).parents[2]
@@ -145,7 +145,7 @@ def test_other_data_that_are_not_there_cost_nothing(
     made.parent.mkdir(parents=True)
     made.touch()
     point_at(root, mano)
-    assert run_door(main, "synthesize") == 2
+    assert run_stage(main, "synthesize") == 2
     assert told in capsys.readouterr().err
     assert made.exists()
 
@@ -156,8 +156,8 @@ def test_a_place_is_the_same_however_it_is_written(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to("data")
     for named in ("data/synthetic", f"{tmp_path}/data/synthetic", "data/../link/synthetic/"):
-        assert is_at(named, SYNTHETIC)
-    assert not is_at("data/stand_in", SYNTHETIC)
+        assert is_same_path(named, SYNTHETIC)
+    assert not is_same_path("data/stand_in", SYNTHETIC)
 
 
 def test_with_other_data_and_another_hand_only_notes_are_left(

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from handpose.synthetic.articulation import read_gesture_poses
-from handpose.synthetic.plan import FAULTS, Capture, Recipe, Take, plan
+from handpose.synthetic.plan import FAULTS, Capture, DatasetSpec, Take, plan
 
 POSES = read_gesture_poses()
 
 
-def recipe(**changes: object) -> Recipe:
-    default = Recipe(
+def recipe(**changes: object) -> DatasetSpec:
+    default = DatasetSpec(
         seed=0,
         frames=5670,
         main_subjects=8,
@@ -26,10 +26,10 @@ def recipe(**changes: object) -> Recipe:
         pose_jitter_deg=4.5,
         back_cameras=1 / 3,
     )
-    return Recipe(**{**vars(default), **changes})
+    return DatasetSpec(**{**vars(default), **changes})
 
 
-def takes_of(recipe: Recipe) -> list[Take]:
+def takes_of(recipe: DatasetSpec) -> list[Take]:
     return [take for _, takes in plan(recipe, POSES) for take in takes]
 
 

@@ -14,12 +14,12 @@ from handpose.hand.camera import project, world_to_camera
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import FROM_INTERHAND, TIPS
 from handpose.synthetic.articulation import read_gesture_poses
-from handpose.synthetic.plan import Recipe, Take, plan
+from handpose.synthetic.plan import DatasetSpec, Take, plan
 from handpose.synthetic.sequence import Studio
-from handpose.synthetic.writer import Instant
+from handpose.synthetic.writer import FrameRecord
 
 POSES = read_gesture_poses()
-RECIPE = Recipe(
+RECIPE = DatasetSpec(
     seed=3,
     frames=540,
     main_subjects=1,
@@ -53,7 +53,7 @@ def with_fault(fault: str) -> tuple[Take, int]:
 
 
 def annotated(
-    take: Take, instant: Instant, camera: int, half: slice
+    take: Take, instant: FrameRecord, camera: int, half: slice
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Pixels (21, 2) and depths (21,) of one hand from the annotated joints and camera."""
     eye = take.capture.rig.cameras[camera]
@@ -130,7 +130,7 @@ def test_box_and_view_flags_follow_from_the_joints(studio: Studio, tmp_path: Pat
 
 
 def test_faults_are_carried_out(studio: Studio, tmp_path: Path) -> None:
-    def with_it(fault: str) -> tuple[Take, Instant]:
+    def with_it(fault: str) -> tuple[Take, FrameRecord]:
         take, index = with_fault(fault)
         return take, studio.film(take, tmp_path)[index]
 

@@ -10,27 +10,29 @@ import numpy as np
 
 from handpose.hand.skeleton import FROM_INTERHAND, JOINTS, PARENTS
 from handpose.synthetic.writer import (
-    Fit,
-    Instant,
+    FrameRecord,
+    ImageRecord,
     InterHandWriter,
-    Photo,
     WorldCamera,
+    WorldFit,
     write_skeleton,
 )
 
 K = np.array([[301.0, 0, 79.25], [0, 299, 99.75], [0, 0, 1]])
 CAMERA = WorldCamera("400026", np.eye(3)[[1, 2, 0]], np.array([0.1, -0.2, 0.3]), K, (160, 200))
-FIT = Fit(np.linspace(-1, 1, 48), np.arange(10.0), np.array([0.4, 0.5, 0.6]))
+FIT = WorldFit(np.linspace(-1, 1, 48), np.arange(10.0), np.array([0.4, 0.5, 0.6]))
 
 
-def instant(frame: int, capture: int = 3, fits: dict[str, Fit | None] | None = None) -> Instant:
+def instant(
+    frame: int, capture: int = 3, fits: dict[str, WorldFit | None] | None = None
+) -> FrameRecord:
     valid = np.arange(42) < 21
-    photo = Photo("400026", "a/b.jpg", (160, 200), np.array([1, 2, 30.5, 40]), valid)
+    photo = ImageRecord("400026", "a/b.jpg", (160, 200), np.array([1, 2, 30.5, 40]), valid)
     joints = np.where(valid[:, None], 0.001 * np.arange(126).reshape(42, 3), 0)
-    return Instant(capture, 1, "0016_fist", frame, "right", True, joints, valid, fits, [photo])
+    return FrameRecord(capture, 1, "0016_fist", frame, "right", True, joints, valid, fits, [photo])
 
 
-def written(folder: Path, instants: list[Instant]) -> dict[str, Any]:
+def written(folder: Path, instants: list[FrameRecord]) -> dict[str, Any]:
     with InterHandWriter(folder, "train") as writer:
         for capture in dict.fromkeys(i.capture for i in instants):
             writer.add_capture(capture, [CAMERA])

@@ -21,14 +21,14 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from handpose.sample import HandBatch
 from handpose.training.checkpoint import Checkpoint
-from handpose.training.fit import Fitted, Recipe, fit
+from handpose.training.fit import FitSettings, Fitted, fit
 from handpose.training.history import FitError, Row
 from handpose.training.seeding import seed
 from tests.toy_batch import toy_batch
 
 IDENTITY = {"run": "toy"}
 EPOCHS, STEPS, SIZE = 3, 4, 3
-RECIPE = Recipe(
+RECIPE = FitSettings(
     epochs=EPOCHS,
     steps_per_epoch=STEPS,
     lr=lambda step: 0.01 / (1 + step),
@@ -74,7 +74,7 @@ def toy_validate(model: nn.Module) -> Row:
 
 def train(
     folder: Path,
-    recipe: Recipe = RECIPE,
+    recipe: FitSettings = RECIPE,
     *,
     model: nn.Module | None = None,
     batches: Callable[[int, int], Iterator[HandBatch]] = toy_batches,

@@ -15,7 +15,7 @@ from handpose.training.checkpoint import CheckpointError
 from handpose.training.gesture_model import GESTURE_KEYS, build_gesture_net, load_gesture_net
 from handpose.training.model_io import ModelRecord, save_model
 from handpose.training.pose_model import build_pose_net, load_pose_net
-from stages.params import Net, load_params
+from stages.params import NetParams, load_params
 
 SMALL = {"image_px": 64, "grid": 4, "dim": 16, "heads": 2}
 KEYS: dict[str, Any] = load_params().net.model_dump() | SMALL
@@ -97,4 +97,4 @@ def test_every_key_of_the_net_section_reaches_a_constructor(mano: Mano) -> None:
     gesture_net = build_gesture_net(keys, coarse_classes=3, fine_classes=4)
     assert read | {"image_px"} == set(GESTURE_KEYS), "image_px decides what it is trained on"
     build_pose_net(keys, gesture_net=gesture_net, mano=mano)
-    assert read | {"image_px"} == set(Net.model_fields)
+    assert read | {"image_px"} == set(NetParams.model_fields)

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from handpose.interhand.annotations import HANDS, annotation_file, read_cameras
 from handpose.interhand.data_columns import DataColumns, read_data
-from handpose.interhand.frame_columns import code, read_fits, read_instants
+from handpose.interhand.frame_columns import code, read_fits, read_frame_joints
 from handpose.interhand.hand_annotation import folder_kind
-from handpose.interhand.verify.releases import CAPTURES, GREY, PHOTO_SIZES, Counts, Version, version
+from handpose.interhand.verify.releases import CAPTURES, GREY, PHOTO_SIZES, Counts, Release, version
 
 CALIBRATION = ("campos", "camrot", "focal", "princpt")
 
@@ -37,7 +37,7 @@ class Asked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitContents:
     """One split as its `data` file has it."""
 
     root: Path
@@ -45,7 +45,7 @@ class Split:
     data: DataColumns
 
     @classmethod
-    def read(cls, root: Path, name: str) -> Split:
+    def read(cls, root: Path, name: str) -> SplitContents:
         """The split of this name.
 
         Raises:
@@ -67,7 +67,7 @@ class Split:
         return Counts(sum(count.get(hand, 0) for hand in HANDS), count.get("interacting", 0))
 
 
-def check_annotations(split: Split) -> Told:
+def check_annotations(split: SplitContents) -> Told:
     """Counts, records, captures, photo sizes, cameras, joints and fits.
 
     Raises:
@@ -82,7 +82,7 @@ def check_annotations(split: Split) -> Told:
     yield from _moments(split)
 
 
-def _told(found: Version) -> Told:
+def _told(found: Release) -> Told:
     if found.kind == "incomplete":
         yield "FAIL", f"{found.text}; {ANNOTATIONS}"
     else:
@@ -100,7 +100,7 @@ def _records(data: DataColumns) -> Told:
             yield "note", f"{told}; {first}. ingest rejects them with reasons"
 
 
-def _captures(split: Split, found: Version) -> Told:
+def _captures(split: SplitContents, found: Release) -> Told:
     images = split.images
     captures = set(pc.unique(images["capture"]).to_pylist())
     gone = sorted(set(range(CAPTURES[split.name])) - captures)
@@ -132,7 +132,7 @@ def _sizes(images: pa.Table) -> Told:
     yield "note" if others else "ok", told
 
 
-def _cameras(split: Split) -> Told:
+def _cameras(split: SplitContents) -> Told:
     calibrated = read_cameras(split.root, split.name)
     table = split.images.group_by(["capture", "camera"]).aggregate([([], "count_all")])
     columns = (table[name].to_pylist() for name in ("capture", "camera", "count_all"))
@@ -156,11 +156,11 @@ def _is_calibrated(capture: Any, camera: str) -> bool:
     return isinstance(capture, dict) and all(camera in capture.get(k, ()) for k in CALIBRATION)
 
 
-def _moments(split: Split) -> Told:
+def _moments(split: SplitContents) -> Told:
     """Joints and fits of every annotated moment."""
     moments = split.images.group_by(["capture", "frame_idx"]).aggregate([])
     capture, frame = (moments[name].to_numpy() for name in ("capture", "frame_idx"))
-    instants = read_instants(annotation_file(split.root, split.name, "joint_3d"))
+    instants = read_frame_joints(annotation_file(split.root, split.name, "joint_3d"))
     without = int((instants.find(code(capture, frame, 0)) < 0).sum())
     if without:
         yield (
@@ -181,7 +181,7 @@ def _moments(split: Split) -> Told:
         yield "ok", told
 
 
-def check_asked(split: Split, asked: Asked) -> Told:
+def check_asked(split: SplitContents, asked: Asked) -> Told:
     """Whether official train has the held-out people, and only gesture folders that are known."""
     subjects = set(pc.unique(split.images["subject"]).to_pylist())
     for parameter, held_out in asked.held_out.items():

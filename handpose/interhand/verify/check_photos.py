@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from handpose.data.photo import Photo
-from handpose.interhand.verify.check_annotations import Split, State, Told
+from handpose.interhand.verify.check_annotations import SplitContents, State, Told
 from handpose.interhand.verify.image_tree import Missing, on_disk
 from handpose.interhand.verify.photo_sample import Tally, chosen, look
 
@@ -26,7 +26,7 @@ Start = Callable[[str, int, str], Step]
 """(what, how many, their unit) -> told how many are done, as it goes on."""
 
 
-def check_photos(split: Split, each: int | None, start: Start) -> Told:
+def check_photos(split: SplitContents, each: int | None, start: Start) -> Told:
     """Photos that are missing, and what those look like that are opened.
 
     Args:
@@ -40,7 +40,7 @@ def check_photos(split: Split, each: int | None, start: Start) -> Told:
         yield from _opened(split, folder, each, start)
 
 
-def _on_disk(split: Split, folder: Path, start: Start) -> Told:
+def _on_disk(split: SplitContents, folder: Path, start: Start) -> Told:
     names = split.images["file_name"].to_pylist()
     step = start(f"{split.name}: looking for photos", len(names), "photos")
     found = on_disk(folder, names, step)
@@ -70,7 +70,7 @@ def _gone(gone: Missing, path: Path) -> str:
     return f"{path}/ is not there, of which {gone.photos:,} photos are annotated; {UNPACK}"
 
 
-def _opened(split: Split, folder: Path, each: int | None, start: Start) -> Told:
+def _opened(split: SplitContents, folder: Path, each: int | None, start: Start) -> Told:
     images = split.images
     rows = np.arange(len(images)) if each is None else chosen(images["file_name"], each, SEED)
     table = images.select(["file_name", "width", "height"]).take(pa.array(rows))

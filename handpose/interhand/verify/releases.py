@@ -55,23 +55,23 @@ NEAR = 0.25
 """A total that is further than this part from an official one is another data set's."""
 
 
-class Version(NamedTuple):
+class Release(NamedTuple):
     """What the counts of a split say."""
 
     kind: Literal["5 fps", "30 fps", "incomplete", "legacy", "other"]
     text: str
 
 
-def version(split: str, found: Counts) -> Version:
+def version(split: str, found: Counts) -> Release:
     """Which version of InterHand2.6M a split is, in words that say what is missing."""
     full = OFFICIAL[split]["H+M"]
     if found == full:
-        return Version("5 fps", f"{_told(found)}: the official counts of v1.0, 5 fps")
+        return Release("5 fps", f"{_told(found)}: the official counts of v1.0, 5 fps")
     if found.total == LEGACY[split]:
-        return Version("legacy", f"{_told(found)}: the counts of v0.0, which v1.0 has replaced")
+        return Release("legacy", f"{_told(found)}: the counts of v0.0, which v1.0 has replaced")
     if DENSER[0] <= found.total / full.total <= DENSER[1]:
         times = found.total / full.total
-        return Version(
+        return Release(
             "30 fps",
             f"{_told(found)}: {times:.1f} times the 5 fps version, so the 30 fps one; there is no "
             "official table to compare it with",
@@ -80,8 +80,8 @@ def version(split: str, found: Counts) -> Version:
         OFFICIAL[split].items(), key=lambda entry: abs(entry[1].total - found.total)
     )
     if abs(found.total - official.total) > NEAR * official.total:
-        return Version("other", f"{_told(found)}: not the official set")
-    return Version(
+        return Release("other", f"{_told(found)}: not the official set")
+    return Release(
         "incomplete" if found != official else "5 fps",
         f"{_told(found)}: nearest is v1.0 5 fps {near} with {_told(official)}; "
         f"{_difference(official.single - found.single, 'of one hand')}, "

@@ -13,7 +13,7 @@ from handpose.interhand.annotations import FILES, OFFICIAL_SPLITS, DatasetError,
 from handpose.interhand.verify.check_annotations import (
     ANNOTATIONS,
     Asked,
-    Split,
+    SplitContents,
     State,
     check_annotations,
     check_asked,
@@ -21,7 +21,7 @@ from handpose.interhand.verify.check_annotations import (
 from handpose.interhand.verify.check_photos import Start, Step, check_photos
 
 
-class Finding(NamedTuple):
+class VerifyResult(NamedTuple):
     """Good, bad, or good to know; a FAIL's text tells the remedy."""
 
     state: State
@@ -36,7 +36,7 @@ def quiet(_what: str, _total: int, _unit: str) -> Step:
 
 def verify(
     root: Path, *, each: int | None = 1, asked: Asked | None = None, start: Start = quiet
-) -> Iterator[Finding]:
+) -> Iterator[VerifyResult]:
     """Every finding on the data set in this folder, split by split.
 
     Args:
@@ -48,42 +48,44 @@ def verify(
     try:
         yield from _findings(root, each, asked, start)
     except OSError as error:
-        yield Finding("FAIL", "layout", _unreadable(error))
+        yield VerifyResult("FAIL", "layout", _unreadable(error))
 
 
-def _findings(root: Path, each: int | None, asked: Asked | None, start: Start) -> Iterator[Finding]:
+def _findings(
+    root: Path, each: int | None, asked: Asked | None, start: Start
+) -> Iterator[VerifyResult]:
     lacking = [f"{name}/" for name in ("images", "annotations") if not (root / name).is_dir()]
     if lacking:
         text = f"{root} has no {' and no '.join(lacking)}; name the folder that holds both"
-        yield Finding("FAIL", "layout", text)
+        yield VerifyResult("FAIL", "layout", text)
         return
     for name in OFFICIAL_SPLITS:
         missing = [file for file in FILES if not annotation_file(root, name, file).is_file()]
         if missing == list(FILES) and name != "train":
             text = f"annotations/{name}/ is not there: official {name} will not be evaluated"
-            yield Finding("note", name, text)
+            yield VerifyResult("note", name, text)
         elif missing:
             files = ", ".join(annotation_file(root, name, file).name for file in missing)
-            yield Finding("FAIL", name, f"annotations/{name}/ lacks {files}; {ANNOTATIONS}")
+            yield VerifyResult("FAIL", name, f"annotations/{name}/ lacks {files}; {ANNOTATIONS}")
         else:
             yield from _split(root, name, each, asked if name == "train" else None, start)
 
 
 def _split(
     root: Path, name: str, each: int | None, asked: Asked | None, start: Start
-) -> Iterator[Finding]:
+) -> Iterator[VerifyResult]:
     try:
-        split = Split.read(root, name)
+        split = SplitContents.read(root, name)
         for state, text in check_annotations(split):
-            yield Finding(state, name, text)
+            yield VerifyResult(state, name, text)
         for state, text in check_asked(split, asked) if asked else ():
-            yield Finding(state, name, text)
+            yield VerifyResult(state, name, text)
         for state, text in check_photos(split, each, start):
-            yield Finding(state, name, text)
+            yield VerifyResult(state, name, text)
     except DatasetError as error:
-        yield Finding("FAIL", name, str(error))
+        yield VerifyResult("FAIL", name, str(error))
     except OSError as error:  # the other splits may be readable
-        yield Finding("FAIL", name, _unreadable(error))
+        yield VerifyResult("FAIL", name, _unreadable(error))
 
 
 def _unreadable(error: OSError) -> str:

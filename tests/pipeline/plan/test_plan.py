@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from pipeline.plan.dvc_stage import Change, Version
+from pipeline.plan.dvc_stage import DepChange, FileVersion
 from pipeline.plan.forecast import Fate, Forecast
 from pipeline.plan.plan import PlanError, bytes_told, check, plan, seconds_told
 
@@ -94,19 +94,19 @@ def test_outside_a_clone_it_says_where_to_go(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (Change("first", "a"), "dvc.lock has no run of it"),
-        (Change("command", "echo"), "its command changed: echo"),
-        (Change("always", "a"), "always_changed is set in dvc.yaml"),
-        (Change("output", "a.txt", new="deleted"), "a.txt: deleted"),
-        (Change("parameter", "a.b", [1], None), "a.b: [1] -> (not there)"),
+        (DepChange("first", "a"), "dvc.lock has no run of it"),
+        (DepChange("command", "echo"), "its command changed: echo"),
+        (DepChange("always", "a"), "always_changed is set in dvc.yaml"),
+        (DepChange("output", "a.txt", new="deleted"), "a.txt: deleted"),
+        (DepChange("parameter", "a.b", [1], None), "a.b: [1] -> (not there)"),
         (
-            Change("input", "new.py", None, Version("0123456789", 5)),
+            DepChange("input", "new.py", None, FileVersion("0123456789", 5)),
             "new.py: (new) -> 5 B 01234567",
         ),
     ],
 )
 def test_every_reason_has_its_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Change, expected: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: DepChange, expected: str
 ) -> None:
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     one = Forecast("a", Fate.RUNS, changes=[change])

@@ -8,8 +8,8 @@ import pytest
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.statistics import Comparison, Estimate
 from stages.evaluation import findings, report
-from stages.evaluation.findings import Encoder, Evaluation, Run, Split
-from stages.evaluation.summary import COMPARED, Part
+from stages.evaluation.findings import Encoder, Evaluation, ModelRun, SplitResult
+from stages.evaluation.summary import COMPARED, Subgroup
 
 NAN = float("nan")
 
@@ -44,14 +44,14 @@ def evaluation(**changes: Any) -> Evaluation:
         name: {key: number(value, 0.01) for key in ("coarse_accuracy", "fine_accuracy")}
         for name, value in accuracy.items()
     }
-    parts = {"hand": [Part("left", {"pretrained_wrist_mpjpe_mm": number(31.0)})]}
+    parts = {"hand": [Subgroup("left", {"pretrained_wrist_mpjpe_mm": number(31.0)})]}
     whole = Evaluation(
-        splits={"test": Split(100, [9, 10, 11, 12], 3, pose)},
+        splits={"test": SplitResult(100, [9, 10, 11, 12], 3, pose)},
         gesture=gesture,
         comparisons={key: comparison(-7.0, -5.0) for key in COMPARED},
         runs={
-            "pretrained": Run({"pretrain": 80.0, "pose": 100.0}, 810, [0.02, -0.01]),
-            "scratch": Run({"pose": 90.0}, 810, [0.01, 0.01]),
+            "pretrained": ModelRun({"pretrain": 80.0, "pose": 100.0}, 810, [0.02, -0.01]),
+            "scratch": ModelRun({"pose": 90.0}, 810, [0.01, 0.01]),
         },
         encoders={"stage_1": Encoder(number(0.4), 0.05), "untrained": Encoder(number(0.1), -0.2)},
         purity_by_chance=0.03,
@@ -101,7 +101,7 @@ def test_both_training_times_stand_beside_both_errors() -> None:
 
 
 def test_runs_of_unequal_length_are_not_called_equal() -> None:
-    runs = {**evaluation().runs, "scratch": Run({"pose": 180.0}, 1431, [])}
+    runs = {**evaluation().runs, "scratch": ModelRun({"pose": 180.0}, 1431, [])}
     told = findings.pretraining(evaluation(runs=runs))[0]
     assert "810 against 1,431 Stage 2 steps" in told
 
@@ -138,7 +138,7 @@ def test_limits_know_what_kind_of_images_and_gestures_there_were() -> None:
 
 def test_gates_are_told_and_their_absence_too() -> None:
     assert "0.020 for coarse and -0.010 for fine" in " ".join(findings.limits(evaluation()))
-    runs = {**evaluation().runs, "pretrained": Run({"pose": 1.0}, 810, [])}
+    runs = {**evaluation().runs, "pretrained": ModelRun({"pose": 1.0}, 810, [])}
     assert "switched off" in " ".join(findings.limits(evaluation(runs=runs)))
 
 
@@ -167,7 +167,7 @@ def test_a_number_is_told_with_its_interval_if_there_is_one(
 
 
 def test_the_report_escapes_what_it_is_given_and_needs_no_network() -> None:
-    parts = {"hand": [Part("<script>", {"pretrained_wrist_mpjpe_mm": number(31.0)})]}
+    parts = {"hand": [Subgroup("<script>", {"pretrained_wrist_mpjpe_mm": number(31.0)})]}
     html = report.html(evaluation(parts=parts), {})
     assert "&lt;script&gt;" in html
     assert "<script" not in html

@@ -11,7 +11,7 @@ import pytest
 
 from handpose.training.checkpoint import Checkpoint
 from stages import pretrain
-from stages.artifacts import run_door
+from stages.artifacts import run_stage
 from stages.fitting.checkpoint_gc import DVC_LOCK, forget_recorded, mark_of
 
 OUT = Path("models/pretrain")
@@ -19,7 +19,7 @@ NAMES = ("model.safetensors", "model.json", "curves.csv")
 
 
 def open_door(capsys: pytest.CaptureFixture[str]) -> str:
-    assert run_door(pretrain.main, "pretrain") == 0
+    assert run_stage(pretrain.main, "pretrain") == 0
     return capsys.readouterr().out
 
 

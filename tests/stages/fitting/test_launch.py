@@ -18,7 +18,7 @@ import torch
 
 from handpose.training.gesture_model import load_gesture_net
 from stages import pretrain
-from stages.artifacts import run_door
+from stages.artifacts import run_stage
 from stages.fitting.launch import SHUTDOWN_S, gpus, in_processes
 from stages.fitting.training import TrainingData
 from stages.params import load_params
@@ -115,7 +115,7 @@ def test_a_batch_that_is_too_small_to_share_is_refused_before_anything_starts(
     trainable: Path, set_params: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_params(pretrain={"processes": 5})
-    assert run_door(lambda: in_processes("pretrain", pretrain.main), "pretrain") == 2
+    assert run_stage(lambda: in_processes("pretrain", pretrain.main), "pretrain") == 2
     told = capsys.readouterr().err
     assert "a batch of 4 samples cannot be shared by 5 processes" in told
     assert "set batch (of all together) in params.yaml to 5 or more" in told
@@ -129,7 +129,7 @@ def test_a_gpu_that_is_not_there_is_told_once(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     set_params(pretrain={"processes": 2, "batch": 4, "device": "cuda"})
-    assert run_door(lambda: in_processes("pretrain", pretrain.main), "pretrain") == 2
+    assert run_stage(lambda: in_processes("pretrain", pretrain.main), "pretrain") == 2
     assert capfd.readouterr().err.count("torch finds no GPU here") == 1
 
 
