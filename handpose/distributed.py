@@ -192,7 +192,7 @@ def process_group(device: torch.device) -> Iterator[Distributed]:
     """The processes that torchrun started, joined while the context lasts; else `SINGLE_PROCESS`.
 
     Raises:
-        RanksError: another process ended, and torchrun has not ended this one in a minute.
+        DistributedError: another process ended, and torchrun has not ended this one in a minute.
     """
     if not is_torchrun():
         yield SINGLE_PROCESS
