@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import os
-import shutil
 import signal
 import sys
 import time
@@ -16,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from handpose.errors import HandPoseError
+from handpose.files import atomic_file, digest
 
 T = TypeVar("T")
 
@@ -46,45 +43,6 @@ def run_stage(main: Callable[[], None], name: str) -> int:
         print(f"{name}: stopped by Ctrl-C; run again to go on", file=sys.stderr, flush=True)
         return 128 + signal.SIGINT
     return 0
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the block ends without an exception."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A fresh temporary folder beside `path` that takes its place when the block ends well."""
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, or of a folder's file names and bytes in sorted order."""
-    sha = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        if path.is_dir():
-            sha.update(str(file.relative_to(path)).encode())
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                sha.update(chunk)
-    return sha.hexdigest()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from handpose.data.loading import Loading
 from handpose.evaluation import embedding
 from handpose.evaluation.scores import STAGE_1, UNTRAINED, Models, Scores, score_split
+from handpose.files import atomic_file, atomic_folder, digest
 from handpose.hand.mano import Mano
 from handpose.sample import UNLABELLED, HandBatch
 from handpose.training.device import prepare_device, told
@@ -29,15 +30,7 @@ from handpose.training.gesture_model import build_gesture_net, load_gesture_net
 from handpose.training.model_io import ModelRecord, read_record
 from handpose.training.pose_model import load_pose_net
 from handpose.training.seeding import seed
-from stages.artifacts import (
-    Progress,
-    atomic_file,
-    atomic_folder,
-    digest,
-    run_stage,
-    write_json,
-    write_manifest,
-)
+from stages.artifacts import Progress, run_stage, write_json, write_manifest
 from stages.evaluation import figures, report, summary
 from stages.evaluation.data import EvaluationData, hands
 from stages.evaluation.findings import Encoder, Evaluation, ModelRun, SplitResult

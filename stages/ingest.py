@@ -19,13 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from handpose.errors import HandPoseError
+from handpose.files import atomic_file, digest
 from handpose.hand.mano import Mano
 from handpose.interhand.annotations import OFFICIAL_SPLITS, annotation_file, official_splits
 from handpose.interhand.camera_frame import RestWrist, take, to_camera_frame
 from handpose.interhand.hand_annotation import UNKNOWN, Reject
 from handpose.interhand.hand_rows import HandRows
 from handpose.interhand.join import read_split
-from stages.artifacts import Progress, atomic_file, digest, run_stage, write_json, write_manifest
+from stages.artifacts import Progress, run_stage, write_json, write_manifest
 from stages.ingestion.histogram import Histogram
 from stages.ingestion.photo_check import check_photos
 from stages.ingestion.rejects import in_order, reasons, rejects_table, told, two_hands_table

@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from handpose.errors import HandPoseError
+from handpose.files import atomic_file
 from handpose.gesture_map import LEVELS, OTHER_HAND
 from handpose.gestures import GestureTable
-from stages.artifacts import atomic_file, run_stage, write_manifest
+from stages.artifacts import run_stage, write_manifest
 from stages.params import LABELLED_SPLITS, SPLITS, load_params
 from stages.paths import LABELS, MEMBERSHIP, SAMPLES
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from handpose.distributed import SINGLE_PROCESS, Distributed, process_group
 from handpose.errors import HandPoseError
 from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
+from handpose.files import digest
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.nets.gesture_net import GestureNet
@@ -36,7 +37,7 @@ from handpose.training.losses import Count, pose_loss
 from handpose.training.model_io import ModelRecord, read_record
 from handpose.training.pose_model import build_pose_net
 from handpose.training.seeding import seed
-from stages.artifacts import digest, run_stage
+from stages.artifacts import run_stage
 from stages.fitting.checkpoint_gc import forget_recorded, mark_of
 from stages.fitting.launch import in_processes
 from stages.fitting.training import WORK, TrainingData, loading_on, teller, write_results

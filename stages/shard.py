@@ -22,14 +22,8 @@ import pyarrow.parquet as pq
 
 from handpose.data.records import FIELDS, ORIGIN
 from handpose.data.shards import Index, ShardError, Tar
-from stages.artifacts import (
-    Progress,
-    atomic_file,
-    atomic_folder,
-    run_stage,
-    write_json,
-    write_manifest,
-)
+from handpose.files import atomic_file, atomic_folder
+from stages.artifacts import Progress, run_stage, write_json, write_manifest
 from stages.params import SPLITS, ShardParams, load_params
 from stages.paths import MEMBERSHIP, SAMPLES, SHARDS
 from stages.sharding.tars import TarTask, UncutSample, check_library, write

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import cv2
 import torch
 
+from handpose.files import atomic_folder, digest
 from handpose.hand.mano import Mano
 from handpose.interhand.annotations import official_splits
 from handpose.synthetic.articulation import read_gesture_poses
@@ -28,14 +29,7 @@ from handpose.synthetic.plan import Capture, DatasetSpec, Take, plan
 from handpose.synthetic.sequence import Studio
 from handpose.synthetic.stand_in import write_stand_in
 from handpose.synthetic.writer import FrameRecord, InterHandWriter, write_skeleton
-from stages.artifacts import (
-    Progress,
-    atomic_folder,
-    digest,
-    run_stage,
-    write_json,
-    write_manifest,
-)
+from stages.artifacts import Progress, run_stage, write_json, write_manifest
 from stages.params import Params, load_params
 from stages.paths import STAND_IN, SYNTHETIC, is_same_path
 from stages.sharding.workers import in_order

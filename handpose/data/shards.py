@@ -7,7 +7,6 @@ tars without it are an unfinished run. What one sample holds is told in `stored.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import random
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +25,7 @@ from handpose.data.records import ClassIds, encode_labels
 from handpose.data.tar import Stored
 from handpose.distributed import SINGLE_PROCESS, Distributed
 from handpose.errors import HandPoseError
+from handpose.files import digest
 from handpose.sample import HandBatch
 
 SHUFFLE_BUFFER = 10_000
@@ -93,7 +93,7 @@ def write_tar(path: Path, samples: Iterable[tuple[bytes, Mapping[str, Any]]]) ->
     """
     with path.open("wb") as stream:
         written = tar.write(stream, _stored(samples))
-    return Tar(path.name, written, path.stat().st_size, _sha256(path))
+    return Tar(path.name, written, path.stat().st_size, digest(path))
 
 
 def _stored(samples: Iterable[tuple[bytes, Mapping[str, Any]]]) -> Iterator[Stored]:
@@ -230,7 +230,7 @@ class Shards:
         for entry in tars:
             path = self._check_size(entry)
             if entry.name not in self._verified:
-                if _sha256(path) != entry.sha256:
+                if digest(path) != entry.sha256:
                     raise _damaged(path, "its SHA-256 is not the one in index.json")
                 self._verified.add(entry.name)
             yield from tar.read(path)
@@ -249,8 +249,3 @@ def _damaged(path: Path, what: str) -> ShardError:
         f"{path}: {what}. Fetch the shards again with `dvc checkout --force`, or make them anew "
         "with `dvc repro -f shard`"
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

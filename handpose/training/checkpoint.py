@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from handpose.errors import HandPoseError
+from handpose.files import write_durably
 
 MOST_TOLD = 5
 """Differences told one by one when two records do not match."""
@@ -124,25 +125,6 @@ class Checkpoint:
     def finish(self, mark: str) -> None:
         """Note that the results of the run are written; `mark` tells them from all others."""
         write_durably(self.mark, mark.encode())
-
-
-def write_durably(path: Path, data: bytes | memoryview) -> None:
-    """Write a file that, whenever the power goes, is the old one or the new one as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the renaming itself
-    finally:
-        os.close(folder)
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

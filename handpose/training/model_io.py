@@ -18,7 +18,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import nn
 
-from handpose.training.checkpoint import CheckpointError, differences, write_durably
+from handpose.files import write_durably
+from handpose.training.checkpoint import CheckpointError, differences
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from handpose.errors import HandPoseError
+from handpose.files import atomic_file
 from pipeline.live.server import OWN, QUIET, Server
 from pipeline.runner.child import die_with_me
 
@@ -83,9 +84,8 @@ def _plain(api: str) -> str:
 @contextlib.contextmanager
 def _address(root: Path, told: dict[str, object]) -> Iterator[None]:
     """Leave the addresses where `Server.find` looks for them."""
-    partial = root / f"{OWN}.partial"
-    partial.write_text(json.dumps(told), encoding="utf-8")
-    partial.replace(root / OWN)
+    with atomic_file(root / OWN) as partial:
+        partial.write_text(json.dumps(told), encoding="utf-8")
     try:
         yield
     finally:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from handpose.files import atomic_file
 from handpose.hand.mano import Mano, ManoError, Side, check_side
 from pipeline.licence_guard import git_takes, stage_of
 from pipeline.mano_import.mano_pickle import read_pickle, repaired_left
-from stages.artifacts import atomic_file
 
 PLACES = (".", "models", "mano_v1_2/models")
 """Where the pickles lie in what the MANO site gives, unpacked."""

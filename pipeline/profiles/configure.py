@@ -11,8 +11,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from handpose.errors import HandPoseError
+from handpose.files import atomic_file
 from pipeline.licence_guard import git_takes, is_stand_in, is_synthetic, stage_of
-from stages.artifacts import atomic_file
 from stages.params import ParamsError, load_params
 
 PROFILES = Path(__file__).parent

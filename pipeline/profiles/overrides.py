@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from handpose.errors import HandPoseError
+from handpose.files import atomic_file
 from stages.params import load_params
 
 
@@ -41,15 +42,12 @@ def override(pairs: Iterable[str], path: Path) -> list[str]:
         if section[name] != value:
             changed.append(f"{path.name}: {key} {section[name]} -> {value}")
             section[name] = value
-    partial = path.with_name(f".{path.name}.partial")
-    yaml.dump(params, partial)
-    try:
-        load_params(partial)
-        partial.replace(path)
-    except HandPoseError as error:
-        raise OverrideError(str(error).replace(str(partial), str(path))) from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_file(path) as partial:
+        yaml.dump(params, partial)
+        try:
+            load_params(partial)
+        except HandPoseError as error:
+            raise OverrideError(str(error).replace(str(partial), str(path))) from None
     return changed
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from handpose.errors import HandPoseError
+from handpose.files import atomic_file
 
 FILE = "handpose-host-keys.json"
 SECTION = "abstract"
@@ -70,12 +71,10 @@ def keep() -> Path:
     from fsspec.config import conf
 
     path = Path(os.environ.get("FSSPEC_CONFIG_DIR", "~/.config/fsspec")).expanduser() / FILE
-    partial = path.with_name(f".{FILE}.partial")
     content = {SECTION: {"known_hosts": conf[SECTION]["known_hosts"]}}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-        partial.replace(path)
+        with atomic_file(path) as partial:
+            partial.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     except OSError as error:
         raise HostKeyError(
             f"{path}: {error.strerror}; without this file `dvc push` would check no host key"

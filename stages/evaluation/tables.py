@@ -13,8 +13,8 @@ import torch
 
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.scores import STAGE_1, Scores
+from handpose.files import atomic_file
 from handpose.hand.mirror import mirror_points
-from stages.artifacts import atomic_file
 from stages.evaluation.data import EvaluationData
 from stages.evaluation.findings import Evaluation
 from stages.evaluation.summary import FULL, MAJORITY, SCRATCH, Estimates, plain

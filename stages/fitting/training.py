@@ -22,13 +22,14 @@ from handpose.data.records import ClassIds, names_by_id, read_labels
 from handpose.data.shards import Shards
 from handpose.distributed import SINGLE_PROCESS, Distributed, local_rank
 from handpose.errors import HandPoseError
+from handpose.files import atomic_file, digest
 from handpose.sample import HandBatch
 from handpose.training.checkpoint import Checkpoint
 from handpose.training.fit import FitSettings, Fitted
 from handpose.training.history import Row
 from handpose.training.model_io import ModelRecord, save_model
 from handpose.training.schedules import lr_factor
-from stages.artifacts import atomic_file, digest, write_json, write_manifest
+from stages.artifacts import write_json, write_manifest
 from stages.params import TrainParams
 from stages.paths import LABELS, SHARDS
 

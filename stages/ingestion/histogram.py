@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from handpose.files import atomic_file
 from handpose.interhand.hand_annotation import folder_kind
-from stages.artifacts import atomic_file
 from stages.params import SPLITS
 
 COUNTED = ("seq_name", "split", "hand_type")

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from handpose.files import atomic_file
 from handpose.interhand.camera_frame import HandsInCamera
 from handpose.interhand.hand_rows import HandRows
-from stages.artifacts import atomic_file
 from stages.params import IngestParams
 
 ROWS_PER_GROUP = 1 << 16

@@ -8,47 +8,8 @@ from pathlib import Path
 import pytest
 
 from handpose.errors import HandPoseError
-from stages.artifacts import (
-    Progress,
-    atomic_file,
-    atomic_folder,
-    digest,
-    run_stage,
-    write_json,
-    write_manifest,
-)
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b.txt"
-    with pytest.raises(RuntimeError), atomic_file(path) as partial:
-        partial.write_text("half")
-        raise RuntimeError
-    assert list(path.parent.iterdir()) == []
-    with atomic_file(path) as partial:
-        partial.write_text("whole")
-    assert path.read_text() == "whole"
-
-
-def test_a_failed_folder_leaves_the_former_one(tmp_path: Path) -> None:
-    path = tmp_path / "tars"
-    with atomic_folder(path) as partial:
-        (partial / "old").touch()
-    with pytest.raises(RuntimeError), atomic_folder(path) as partial:
-        (partial / "new").touch()
-        raise RuntimeError
-    assert [p.name for p in tmp_path.iterdir()] == ["tars"]
-    assert [p.name for p in path.iterdir()] == ["old"]
-
-
-def test_digest_sees_bytes_and_names(tmp_path: Path) -> None:
-    (tmp_path / "x").mkdir()
-    (tmp_path / "x" / "a").write_text("1")
-    before = digest(tmp_path / "x")
-    (tmp_path / "x" / "a").rename(tmp_path / "x" / "b")
-    renamed = digest(tmp_path / "x")
-    (tmp_path / "x" / "b").write_text("2")
-    assert len({before, renamed, digest(tmp_path / "x")}) == 3
+from handpose.files import digest
+from stages.artifacts import Progress, run_stage, write_json, write_manifest
 
 
 def test_json_refuses_nan(tmp_path: Path) -> None:

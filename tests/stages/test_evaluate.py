@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from handpose.data.records import read_labels
 from handpose.data.shards import Shards
 from handpose.evaluation.protocols import ProtocolError
+from handpose.files import digest
 from handpose.hand.mano import Mano
 from handpose.training.checkpoint import CheckpointError
 from handpose.training.gesture_model import build_gesture_net
@@ -23,7 +24,7 @@ from handpose.training.model_io import ModelRecord, save_model
 from handpose.training.pose_model import build_pose_net
 from handpose.training.seeding import seed
 from stages import evaluate
-from stages.artifacts import digest, run_stage
+from stages.artifacts import run_stage
 from stages.evaluation.data import EvaluateError, EvaluationData
 from stages.params import load_params
 

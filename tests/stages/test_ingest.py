@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from handpose.files import digest
 from stages import ingest
-from stages.artifacts import digest, run_stage
+from stages.artifacts import run_stage
 from tests.stages.small_dataset import (
     HEIGHT,
     WIDTH,

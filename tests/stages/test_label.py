@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from handpose.data.records import ClassIds, read_labels
+from handpose.files import digest
 from stages import label
-from stages.artifacts import digest, run_stage
+from stages.artifacts import run_stage
 from stages.paths import SAMPLES
 
 ROOT = Path(__file__).parents[2]

@@ -14,12 +14,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from handpose.files import digest
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.checkpoint import Checkpoint
 from handpose.training.gesture_model import load_gesture_net
 from handpose.training.model_io import read_record
 from stages import pretrain
-from stages.artifacts import digest, run_stage
+from stages.artifacts import run_stage
 from stages.fitting import training
 from stages.fitting.training import TrainingDataError
 from stages.params import load_params

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from handpose.data import lossless
 from handpose.data.records import ClassIds
 from handpose.data.shards import ShardError, Shards
+from handpose.files import digest
 from stages import shard
-from stages.artifacts import digest, run_stage
+from stages.artifacts import run_stage
 from stages.paths import MEMBERSHIP, SAMPLES, SHARDS
 
 ROOT = Path(__file__).parents[2]

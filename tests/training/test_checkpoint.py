@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import subprocess
@@ -12,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from handpose.training.checkpoint import Checkpoint, CheckpointError, differences, write_durably
+from handpose.files import write_durably
+from handpose.training.checkpoint import Checkpoint, CheckpointError, differences
 
 IDENTITY = {"fit": {"lr": 0.01, "milestones": (1, 2)}, "labels": "a" * 64}
 
@@ -121,19 +121,6 @@ def test_the_lock_of_a_killed_process_is_gone_with_it(tmp_path: Path) -> None:
     process.communicate()
     with Checkpoint(tmp_path, IDENTITY):
         pass
-
-
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(handle: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    path = tmp_path / "folder" / "file"
-    write_durably(path, b"old")
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_durably(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(path.parent.iterdir()) == [path]
 
 
 def test_differences_are_told_by_key_and_not_all_when_there_are_many() -> None:
