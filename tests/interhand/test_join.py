@@ -277,7 +277,7 @@ def test_what_is_as_it_should_be_goes_by_columns(
         raise AssertionError("not by columns")
 
     for place in ("data_columns._of_records", "data_columns.load_data", "frame_columns._parsed"):
-        monkeypatch.setattr(f"handpose.data.{place}", never)
+        monkeypatch.setattr(f"handpose.interhand.{place}", never)
     write(tmp_path, whole)
     split = read_split(tmp_path, "train")
     assert len(split.rows) == 36 and len(split.two_hands) == 12 and split.rejects == []

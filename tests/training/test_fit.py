@@ -212,7 +212,7 @@ def test_sigterm_saves_the_step_in_work_and_ends_the_process(
     tmp_path: Path, whole: tuple[dict[str, Tensor], Fitted]
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.test_fit", str(tmp_path)],
+        [sys.executable, "-m", "tests.training.test_fit", str(tmp_path)],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         text=True,
