@@ -39,8 +39,8 @@ from bench.shard import SHARD
 from handpose.data import lossless
 from handpose.data.augment import Augmentation
 from handpose.data.crop import affine, square
+from handpose.data.labels import ClassIds
 from handpose.data.loading import Loading
-from handpose.data.records import ClassIds
 from handpose.data.shards import Index, Shards
 from stages.params import ShardParams
 from stages.sharding.tars import TarTask, write

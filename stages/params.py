@@ -114,7 +114,6 @@ class ShardParams(Section):
     samples_per_tar: PositiveInt
     seed: NonNegativeInt  # of the one global shuffle
     workers: NonNegativeInt  # processes; 0 takes every core; never changes a byte of the result
-    scheduler: str = ""  # of a Dask cluster (tcp://host:8786) that cuts in place of processes here
 
     @pydantic.model_validator(mode="after")
     def _centred(self) -> ShardParams:

@@ -47,7 +47,7 @@ def main() -> None:
         cores = params.shard.workers or os.cpu_count() or 1
         workers = min(cores, 1 + samples.num_rows // SAMPLES_PER_WORKER)
         written = []
-        for result in in_order(write, tasks, workers, params.shard.scheduler):
+        for result in in_order(write, tasks, workers):
             written.append(result)
             progress.step(result.tar.samples + len(result.rejects))
         rejects = sorted(reject for result in written for reject in result.rejects)

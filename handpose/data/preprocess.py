@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from handpose.data.augment import Augmentation, DrawnAugmentation, render, transform_labels
 from handpose.data.batch_warp import UnwarpedBatch, stack_images, to_source
-from handpose.data.buffers import Buffers
 from handpose.data.crop import antialias
-from handpose.data.records import NO_CLASS, ClassIds, decode, view_of
+from handpose.data.labels import NO_CLASS, ClassIds
+from handpose.data.records import decode, view_of
 from handpose.data.tar import Stored
 from handpose.errors import HandPoseError
 from handpose.sample import HandBatch, HandSample, collate
@@ -34,7 +37,7 @@ class Preprocessor:
     canonical: bool  # every left hand is mirrored to a right one
     augmentation: Augmentation | None
     seeds: tuple[int, int]  # seed and epoch
-    buffers: Buffers = field(default_factory=Buffers)
+    buffers: Buffers = field(default_factory=lambda: Buffers())
 
     def batch(self, raws: list[Stored]) -> HandBatch:
         """A batch of these samples, in their order."""
@@ -89,3 +92,34 @@ class Preprocessor:
                 "no class in the labels; run `dvc repro` so that both come from the same map"
             )
         return self.labels.get(folder, NO_CLASS)
+
+
+# --- memory of batches ---------------------------------------------------------------------------
+
+
+class Buffers:
+    """Arrays that are given out again once no tensor, view or variable holds them."""
+
+    def __init__(self) -> None:
+        """None yet; there will be as many as are in use at once."""
+        self._arrays: list[NDArray[np.uint8]] = []
+        self._lock = threading.Lock()
+        self._free = references_of_a_free_array()
+
+    def take(self, *shape: int) -> NDArray[np.uint8]:
+        """An array of this shape; what stands in it is left over from before."""
+        with self._lock:
+            for array in self._arrays:
+                if array.shape == shape and sys.getrefcount(array) == self._free:
+                    return array
+            self._arrays.append(np.empty(shape, np.uint8))
+            return self._arrays[-1]
+
+
+def references_of_a_free_array() -> int:
+    """What Python counts of an array in a list, asked in a loop over it, if nobody else holds it.
+
+    The list's, the loop's and the question's own, which Python 3.14 saves.
+    """
+    counts = [sys.getrefcount(array) for array in [np.empty(0, np.uint8)]]
+    return counts[0]

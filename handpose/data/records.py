@@ -8,17 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from handpose.data.crop import Square, central
-from handpose.sample import UNLABELLED, HandSample
+from handpose.data.labels import ClassIds
+from handpose.sample import HandSample
 
 VIEW = "view"
 """Where the network's view lies in the stored image, if not in its middle: x and y of the centre
@@ -30,37 +29,6 @@ FIELDS = ("K", "joints_cam", "joint_valid", "has_mano", "global_orient", "hand_p
 
 ORIGIN = ("seq_name", "kind", "subject", "capture", "camera", "frame")
 """Where the sample comes from; `seq_name` is the folder, `kind` is gesture or rom."""
-
-
-class ClassIds(NamedTuple):
-    """The classes of a gesture folder, and those of its twin: the same gesture, other hand."""
-
-    coarse: int
-    fine: int
-    twin_coarse: int
-    twin_fine: int
-
-
-NO_CLASS = ClassIds(UNLABELLED, UNLABELLED, UNLABELLED, UNLABELLED)
-
-
-def read_labels(path: Path) -> dict[str, ClassIds]:
-    """Classes per gesture folder from `labels.parquet`."""
-    columns = ["folder", "coarse_id", "fine_id", "twin_coarse_id", "twin_fine_id"]
-    table = pq.read_table(path, columns=columns).to_pydict()
-    folder, *ids = (table[name] for name in columns)
-    return {name: ClassIds(*row) for name, *row in zip(folder, *ids, strict=True)}
-
-
-def names_by_id(ids: Sequence[int], names: Sequence[str]) -> list[str]:
-    """Class names in the order of their ids; an id that no folder has is ''.
-
-    Args:
-        ids: of one level, a folder each.
-        names: of these classes; of several for one id the first counts.
-    """
-    named = dict(zip(reversed(ids), reversed(names), strict=True))
-    return [named.get(number, "") for number in range(max(ids, default=-1) + 1)]
 
 
 def encode_labels(labels: Sequence[Mapping[str, Any]]) -> list[bytes]:

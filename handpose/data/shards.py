@@ -19,9 +19,10 @@ import webdataset as wds
 
 from handpose.data import tar
 from handpose.data.augment import Augmentation
+from handpose.data.labels import ClassIds
 from handpose.data.loading import HERE, Loading
 from handpose.data.preprocess import Preprocessor
-from handpose.data.records import ClassIds, encode_labels
+from handpose.data.records import encode_labels
 from handpose.data.tar import Stored
 from handpose.distributed import SINGLE_PROCESS, Distributed
 from handpose.errors import HandPoseError
@@ -168,7 +169,7 @@ class Shards:
             split: train, validation, test, official_val or official_test.
             batch: samples in a batch.
             image_px: side of the images.
-            labels: classes per gesture folder (`read_labels`); ROM folders stay UNLABELLED.
+            labels: classes per gesture folder (`Labels.ids`); ROM folders stay UNLABELLED.
             canonical: mirror every left hand to a right one; its classes stay as in `labels`.
             seed: of the training run.
             epoch: number of the pass over the data, or None.

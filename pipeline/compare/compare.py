@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import pyarrow as pa
-
+from handpose.data.labels import Labels
 from handpose.evaluation.statistics import Estimate
 from handpose.evaluation.tiles import require_png
 from pipeline.compare.paired import ACCURACIES, ERRORS, SCRATCH, MeasuredChange, Pairs
@@ -87,9 +86,12 @@ def _samples(before: Kept, after: Kept, pairs: Pairs) -> Iterator[str]:
         yield "So there is nothing to compare."
 
 
-def relabelled(before: pa.Table, after: pa.Table) -> dict[str, tuple[str, str]]:
+def relabelled(before: Labels, after: Labels) -> dict[str, tuple[str, str]]:
     """Folders whose class changed: `coarse / fine` in both labels.parquet."""
-    first, second = _named(before), _named(after)
+    first, second = (
+        {name: " / ".join(classes) for name, classes in side.names().items()}
+        for side in (before, after)
+    )
     pairs = {
         name: (first.get(name, "(left out)"), second.get(name, "(left out)"))
         for name in sorted({*first, *second})
@@ -97,20 +99,13 @@ def relabelled(before: pa.Table, after: pa.Table) -> dict[str, tuple[str, str]]:
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _named(labels: pa.Table) -> dict[str, str]:
-    rows = labels.select(["folder", "coarse", "fine"]).to_pylist()
-    return {row["folder"]: f"{row['coarse']} / {row['fine']}" for row in rows}
-
-
-def _classes(
-    before: pa.Table, after: pa.Table, moved: Mapping[str, tuple[str, str]]
-) -> Iterator[str]:
+def _classes(before: Labels, after: Labels, moved: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     """Which folders changed class."""
     if not moved:
         yield "No gesture folder changed class."
         return
     counts = {
-        level: [len(set(table[f"{level}_id"].to_pylist())) for table in (before, after)]
+        level: [len({getattr(ids, level) for ids in side.ids.values()}) for side in (before, after)]
         for level in ("coarse", "fine")
     }
     told = ", ".join(f"{a} -> {b} {level}" for level, (a, b) in counts.items())

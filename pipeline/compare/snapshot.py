@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from handpose.data.labels import Labels
 from handpose.errors import HandPoseError
 
 PREDICTIONS = "results/predictions.parquet"
@@ -33,7 +34,7 @@ class Kept:
 
     name: str  # of the revision, or "workspace"
     predictions: pa.Table
-    labels: pa.Table
+    labels: Labels
     md5s: Mapping[str, str]  # by path of every output, as dvc.lock tells them
 
     def same(self, other: Kept, *paths: str) -> bool:
@@ -75,7 +76,7 @@ def at_revision(root: Path, rev: str) -> Kept:
                 f"git worktree add ../{commit[:7]} {rev}, and `dvc repro` there"
             ) from None
 
-    return Kept(rev, read(PREDICTIONS), read(LABELS), md5s)
+    return Kept(rev, read(PREDICTIONS), Labels.of(read(LABELS)), md5s)
 
 
 def _experiment(root: Path, name: str) -> str | None:
@@ -106,7 +107,7 @@ def in_workspace(root: Path) -> Kept:
     return Kept(
         "workspace",
         pq.read_table(root / PREDICTIONS),
-        pq.read_table(root / LABELS),
+        Labels.read(root / LABELS),
         md5s,
     )
 

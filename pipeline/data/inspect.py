@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from handpose.data.augment import Augmentation
-from handpose.data.records import read_labels
+from handpose.data.labels import Labels
 from handpose.data.shards import Shards
 from handpose.errors import HandPoseError
 from handpose.evaluation import draw
@@ -24,7 +24,7 @@ from handpose.evaluation.tiles import Tile, draw_page
 from handpose.hand.camera import project
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import WRIST
-from handpose.sample import HandBatch
+from handpose.sample import UNLABELLED, HandBatch
 from pipeline.data.mixing import mixing
 from stages.params import Params
 from stages.paths import LABELS, MEMBERSHIP, SAMPLES, SHARDS
@@ -126,7 +126,7 @@ def _batches(params: Params, stage: str, split: str, batch: int, augmented: bool
         split,
         batch=batch,
         image_px=params.net.image_px,
-        labels=read_labels(LABELS),
+        labels=Labels.read(LABELS).ids,
         canonical=params.label.handedness == "canonical",
         seed=fit.seed,
         epoch=0 if in_training else None,
@@ -140,14 +140,15 @@ def _tiles(params: Params, batch: HandBatch, origin: pa.Table) -> list[Tile]:
     mano = Mano.load(params.hand.mano)
     with torch.no_grad():
         fits = mano.hand(batch.global_orient, batch.hand_pose, batch.betas, batch.is_left)
-    table = pq.read_table(LABELS, columns=["coarse_id", "coarse", "fine_id", "fine"]).to_pydict()
-    coarse = dict(zip(table["coarse_id"], table["coarse"], strict=True))
-    fine = dict(zip(table["fine_id"], table["fine"], strict=True))
+    labels = Labels.read(LABELS)
     tiles = []
     for i, row in enumerate(origin.to_pylist()):
         is_left = bool(batch.is_left[i])
         mirrored = is_left != row["is_left"]
-        names = coarse.get(int(batch.coarse[i])), fine.get(int(batch.fine[i]))
+        coarse, fine = (
+            names[k] if (k := int(ids[i])) != UNLABELLED else ""
+            for names, ids in ((labels.coarse, batch.coarse), (labels.fine, batch.fine))
+        )
         hand = f"{'left' if is_left else 'right'}{', MIRRORED' if mirrored else ''}"
         fit = "" if batch.has_mano[i] else ", no fit"
         if batch.has_mano[i] and not batch.joint_valid[i, WRIST]:
@@ -155,9 +156,9 @@ def _tiles(params: Params, batch: HandBatch, origin: pa.Table) -> list[Tile]:
         tiles.append(
             Tile(
                 _picture(batch, i, fits.vertices[i].double().numpy(), mano),
-                names[1] or "no gesture",
+                fine or "no gesture",
                 [
-                    f"of {names[0]}" if names[0] != names[1] else "",
+                    f"of {coarse}" if coarse != fine else "",
                     f"{hand}, {int(batch.joint_valid[i].sum())} joints{fit}",
                     f"person {row['subject']}, cam{row['camera']}",
                     row["seq_name"],

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from handpose.data.labels import Labels
 from handpose.data.loading import HERE, Loading
-from handpose.data.records import ClassIds, names_by_id, read_labels
 from handpose.data.shards import Shards
 from handpose.errors import HandPoseError
 from handpose.evaluation.baselines import TrainingMeans
@@ -41,7 +40,7 @@ class EvaluationData:
 
     origins: pa.Table  # of samples.parquet, by sample_id
     shards: Shards
-    labels: Mapping[str, ClassIds]  # by gesture folder
+    labels: Labels
     classes: Classes
     unseen: int  # coarse classes of the test without a training sample
     image_px: int
@@ -62,19 +61,22 @@ class EvaluationData:
         for path, stage in ((SAMPLES, "ingest"), (LABELS, "label"), (MEMBERSHIP, "label")):
             if not path.is_file():
                 raise EvaluateError(f"{path}: not found; run `dvc repro {stage}` first")
-        labels = read_labels(LABELS)
+        labels = Labels.read(LABELS)
         origins = pq.read_table(SAMPLES, columns=["sample_id", *ORIGIN]).sort_by("sample_id")
         folder, split = column(origins, "seq_name"), column(origins, "split")
-        labelled = np.isin(folder, list(labels))
-        trained, tested = (
-            [labels[name] for name in folder[labelled & (split == s)]] for s in ("train", "test")
-        )
+        labelled = np.isin(folder, list(labels.ids))
+        trained, tested = (folder[labelled & (split == s)].tolist() for s in ("train", "test"))
         data = cls(
             origins=origins,
             shards=Shards.open(SHARDS),
             labels=labels,
-            classes=_classes(LABELS, trained),
-            unseen=len({ids.coarse for ids in tested} - {ids.coarse for ids in trained}),
+            classes=Classes(
+                coarse=labels.coarse,
+                fine=labels.fine,
+                hands=labels.hands,
+                majority=labels.majority(trained),
+            ),
+            unseen=len(_coarse(labels, tested) - _coarse(labels, trained)),
             image_px=image_px,
             canonical=canonical,
             batch=batch,
@@ -114,7 +116,7 @@ class EvaluationData:
             split,
             batch=batch,
             image_px=self.image_px,
-            labels=self.labels,
+            labels=self.labels.ids,
             canonical=self.canonical,
             skip=skip,
             loading=loading,
@@ -159,19 +161,6 @@ def hands(origin: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
     return np.where(origin["is_left"], "left", "right")
 
 
-def _classes(path: Path, trained: Sequence[ClassIds]) -> Classes:
-    """Names by id from labels.parquet, and the most frequent ids of the training samples."""
-    table = pq.read_table(path).to_pydict()
-
-    def majority(ids: list[int]) -> int:
-        return Counter(sorted(ids)).most_common(1)[0][0] if ids else 0
-
-    return Classes(
-        coarse=names_by_id(table["coarse_id"], table["coarse"]),
-        fine=names_by_id(table["fine_id"], table["fine"]),
-        hands=names_by_id(table["coarse_id"], table["hand"]),
-        majority={
-            "coarse": majority([ids.coarse for ids in trained]),
-            "fine": majority([ids.fine for ids in trained]),
-        },
-    )
+def _coarse(labels: Labels, folders: Iterable[str]) -> set[int]:
+    """The coarse classes of these gesture folders."""
+    return {labels.ids[folder].coarse for folder in set(folders)}

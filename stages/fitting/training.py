@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import nn
 
 import handpose
 from handpose.data.augment import Augmentation
+from handpose.data.labels import ClassIds, Labels
 from handpose.data.loading import HERE, Loading
-from handpose.data.records import ClassIds, names_by_id, read_labels
 from handpose.data.shards import Shards
 from handpose.distributed import SINGLE_PROCESS, Distributed, local_rank
 from handpose.errors import HandPoseError
@@ -73,24 +71,18 @@ class TrainingData:
         """The data in their usual places.
 
         Raises:
-            TrainingDataError: labels are missing or damaged, there is not a batch to train on or
-                not a sample to validate on, or a batch has fewer samples than processes share it.
+            LabelsError: labels are missing or damaged.
+            TrainingDataError: there is not a batch to train on or not a sample to validate on, or a
+                batch has fewer samples than processes share it.
             ShardError: shards are missing or damaged.
         """
-        if not LABELS.is_file():
-            raise TrainingDataError(f"{LABELS}: not found; run `dvc repro label` first")
-        try:
-            table = pq.read_table(LABELS).to_pydict()
-        except pa.ArrowInvalid as error:
-            raise TrainingDataError(
-                f"{LABELS}: cannot be read ({error}); run `dvc repro -f label`"
-            ) from None
+        labels = Labels.read(LABELS)
         data = cls(
             shards=Shards.open(SHARDS),
-            labels=read_labels(LABELS),
-            coarse=names_by_id(table["coarse_id"], table["coarse"]),
-            fine=names_by_id(table["fine_id"], table["fine"]),
-            hands=names_by_id(table["coarse_id"], table["hand"]),
+            labels=labels.ids,
+            coarse=labels.coarse,
+            fine=labels.fine,
+            hands=labels.hands,
             image_px=image_px,
             handedness=handedness,
             fit=fit,

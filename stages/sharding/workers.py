@@ -1,7 +1,4 @@
-"""Workers of a door: few tasks ahead, results in their order, no process outlives the door.
-
-They are processes of this machine, or those of a Dask cluster on many.
-"""
+"""Worker processes of a stage: few tasks ahead, results in order, none outlives the stage."""
 
 from __future__ import annotations
 
@@ -11,14 +8,10 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from functools import partial
-from pathlib import Path
+from concurrent.futures import Future, ProcessPoolExecutor
 from typing import TypeVar
 
 import cv2
-
-from stages.sharding.cluster import at, cluster
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -29,31 +22,24 @@ AHEAD = 4
 
 
 def in_order(
-    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int, scheduler: str = ""
+    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int
 ) -> Iterator[Result]:
     """The function's result for every task, in the order of the tasks.
 
-    Workers are fresh processes (a forked one would inherit OpenCV's and Arrow's thread pools dead),
-    with one thread each; a single worker is this process.
+    Workers are spawned (a forked process would inherit the thread pools of OpenCV and Arrow without
+    their threads) and have one thread each; a single worker is this process.
 
     Args:
-        function: of a module's top level, so that it can be sent.
-        tasks: taken only as they are needed, since each may be large.
+        function: defined at the top level of a module, so that it can be pickled.
+        tasks: consumed only as they are needed, since each may be large.
         workers: number of processes.
-        scheduler: address of a Dask scheduler, whose workers do it in place of processes here.
-
-    Raises:
-        ClusterError: there is no cluster at this address, or it is lost.
     """
-    if scheduler:
-        with cluster(scheduler) as (executor, slots):
-            yield from _in_order(executor, partial(at, Path.cwd(), function), tasks, slots)
-    elif workers == 1:
+    if workers == 1:
         yield from map(function, tasks)
     else:
         os.environ |= ONE_THREAD  # read by the workers' libraries when they are imported
         spawn = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, spawn, initializer=_settle)
+        pool = ProcessPoolExecutor(workers, spawn, initializer=_initialise)
         try:
             yield from _in_order(pool, function, tasks, workers)
         finally:
@@ -61,26 +47,29 @@ def in_order(
 
 
 def _in_order(
-    executor: Executor, function: Callable[[Task], Result], tasks: Iterable[Task], workers: int
+    pool: ProcessPoolExecutor,
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    workers: int,
 ) -> Iterator[Result]:
     waiting: deque[Future[Result]] = deque()
     for task in tasks:
-        waiting.append(executor.submit(function, task))
+        waiting.append(pool.submit(function, task))
         if len(waiting) >= AHEAD * workers:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
-def _settle() -> None:
-    """One thread, Ctrl-C left to the door, and an end when the door ends."""
+def _initialise() -> None:
+    """One thread; Ctrl-C is left to the stage, and the worker ends when the stage does."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A worker would wait for its next task for ever if the door were killed."""
+    """Otherwise a worker would wait for its next task for ever after the stage was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

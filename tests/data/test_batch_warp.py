@@ -13,8 +13,9 @@ from torch import Tensor
 
 from handpose.data.augment import Augmentation, render
 from handpose.data.batch_warp import sample_images, stack_images, to_source
+from handpose.data.labels import ClassIds
 from handpose.data.preprocess import Preprocessor
-from handpose.data.records import FIELDS, ORIGIN, ClassIds, encode_labels
+from handpose.data.records import FIELDS, ORIGIN, encode_labels
 from handpose.data.tar import Stored
 
 STORED, OUT = 86, 64

@@ -1,17 +1,14 @@
-"""A stored label: nothing of it is lost, and the labels table gives the classes."""
+"""The JSON of a stored sample loses nothing."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from handpose.data.records import FIELDS, ORIGIN, ClassIds, encode_labels, read_labels
+from handpose.data.records import FIELDS, ORIGIN, encode_labels
 
 LABEL: dict[str, Any] = dict.fromkeys((*ORIGIN, *FIELDS), 0)
 
@@ -36,15 +33,3 @@ def test_flags_stay_flags() -> None:
 def test_a_label_without_a_field_is_refused() -> None:
     with pytest.raises(KeyError, match="camera"):
         encode_labels([{key: 0 for key in LABEL if key != "camera"}])
-
-
-def test_read_labels(tmp_path: Path) -> None:
-    rows = [
-        {"folder": f, "coarse_id": c, "fine_id": d, "twin_coarse_id": t, "twin_fine_id": u, "x": 1}
-        for f, c, d, t, u in (("0003_fake_gun", 1, 21, 28, 56), ("0103_fake_gun", 28, 56, 1, 21))
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "labels.parquet")
-    assert read_labels(tmp_path / "labels.parquet") == {
-        "0003_fake_gun": ClassIds(coarse=1, fine=21, twin_coarse=28, twin_fine=56),
-        "0103_fake_gun": ClassIds(coarse=28, fine=56, twin_coarse=1, twin_fine=21),
-    }

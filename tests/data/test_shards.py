@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from handpose.data import preprocess
 from handpose.data import records as stored_sample
 from handpose.data.augment import Augmentation
+from handpose.data.labels import ClassIds
 from handpose.data.loading import Loading
 from handpose.data.preprocess import PreprocessError
 from handpose.data.records import VIEW as PLACE
-from handpose.data.records import ClassIds, encode_labels
+from handpose.data.records import encode_labels
 from handpose.data.shards import Index, ShardError, Shards, write_tar
 from handpose.sample import UNLABELLED, HandBatch
 

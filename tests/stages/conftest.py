@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from distributed import LocalCluster
 
 from handpose.data.records import FIELDS, ORIGIN
 from handpose.data.shards import Index, Tar, write_tar
@@ -122,13 +121,6 @@ def trainable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_params: Sette
     write_labels()
     set_params()
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def scheduler() -> Iterator[str]:
-    """Address of a Dask scheduler with two worker processes."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:  # type: ignore[no-untyped-call]
-        yield str(cluster.scheduler_address)
 
 
 @pytest.fixture

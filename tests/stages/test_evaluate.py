@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from handpose.data.records import read_labels
+from handpose.data.labels import Labels
 from handpose.data.shards import Shards
 from handpose.evaluation.protocols import ProtocolError
 from handpose.files import digest
@@ -41,7 +41,7 @@ LISTS = {
 
 def write_samples() -> None:
     """samples.parquet of what the shards hold; subject and camera go by turns."""
-    shards, labels = Shards.open("data/shard"), read_labels(Path("data/labels/labels.parquet"))
+    shards, labels = Shards.open("data/shard"), Labels.read(Path("data/labels/labels.parquet")).ids
     rows: list[dict[str, Any]] = []
     for split in shards.index.splits:
         for batch in shards.batches(split, batch=1, image_px=PX, labels=labels):

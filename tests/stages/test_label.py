@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from handpose.data.records import ClassIds, read_labels
+from handpose.data.labels import ClassIds, Labels
 from handpose.files import digest
 from stages import label
 from stages.artifacts import run_stage
@@ -75,7 +75,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_handed_classes_are_the_maps_and_twins_those_of_the_other_hand() -> None:
     label.main()
-    labels = read_labels(label.OUT / "labels.parquet")
+    labels = Labels.read(label.OUT / "labels.parquet").ids
     assert len(labels) == 90
     assert labels["0003_fake_gun"] == ClassIds(2, 21, 29, 56)
     assert labels["0103_fake_gun"] == ClassIds(29, 56, 2, 21)
@@ -88,7 +88,7 @@ def test_handed_classes_are_the_maps_and_twins_those_of_the_other_hand() -> None
 def test_canonical_classes_are_the_right_hands_and_their_own_twins() -> None:
     set_params(handedness="canonical")
     label.main()
-    labels = read_labels(label.OUT / "labels.parquet")
+    labels = Labels.read(label.OUT / "labels.parquet").ids
     assert labels["0103_fake_gun"] == labels["0003_fake_gun"] == ClassIds(2, 21, 2, 21)
     assert {ids.coarse for ids in labels.values()} == set(range(27))
     assert {ids.fine for ids in labels.values()} == set(range(35))
@@ -148,7 +148,7 @@ def test_dropped_folders_are_out_of_membership_and_labels() -> None:
     text = text.replace(",29,fake_gun,56,fake_gun,", ",29,drop,56,drop,")
     Path("map.csv").write_text(text, encoding="utf-8")
     label.main()
-    labels = read_labels(label.OUT / "labels.parquet")
+    labels = Labels.read(label.OUT / "labels.parquet").ids
     assert len(labels) == 88
     assert {ids.coarse for ids in labels.values()} == set(range(52)), "no gap is left"
     assert members() == ["0036_palmdownwave", "ROM03_LT_No_Occlusion"]

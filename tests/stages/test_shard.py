@@ -18,7 +18,7 @@ import yaml
 from numpy.typing import NDArray
 
 from handpose.data import lossless
-from handpose.data.records import ClassIds
+from handpose.data.labels import ClassIds
 from handpose.data.shards import ShardError, Shards
 from handpose.files import digest
 from stages import shard
@@ -193,16 +193,6 @@ def test_any_number_of_workers_writes_the_same_bytes(
     found = []
     for workers in (1, 2):
         set_params(workers=workers)
-        shard.main()
-        found.append([digest(SHARDS / n) for n in ("tars", "index.json", "rejects.csv")])
-    assert found[0] == found[1]
-
-
-def test_a_cluster_writes_the_same_bytes(workplace: Path, scheduler: str) -> None:
-    image_of(3).unlink()
-    found = []
-    for address in ("", scheduler):
-        set_params(scheduler=address)
         shard.main()
         found.append([digest(SHARDS / n) for n in ("tars", "index.json", "rejects.csv")])
     assert found[0] == found[1]

@@ -37,10 +37,13 @@ def labels(**changed: tuple[str, str]) -> pa.Table:
     return pa.table(
         {
             "folder": list(names),
+            "hand": ["right"] * len(names),
             "coarse": coarse,
             "fine": fine,
             "coarse_id": [ids[c] for c in coarse],
             "fine_id": [ids[f] for f in fine],
+            "twin_coarse_id": [ids[c] for c in coarse],
+            "twin_fine_id": [ids[f] for f in fine],
         }
     )
 

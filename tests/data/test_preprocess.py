@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import torch
 
-from handpose.data.buffers import Buffers
+from handpose.data.preprocess import Buffers
 
 
 def test_what_nobody_holds_is_used_again() -> None:

@@ -1,0 +1,61 @@
+"""labels.parquet gives each gesture folder its classes, their names, and what is most frequent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from handpose.data.labels import ClassIds, Labels, LabelsError
+
+ROWS = [
+    {"folder": f, "hand": h, "coarse_id": c, "coarse": n, "fine_id": d, "fine": m,
+     "twin_coarse_id": t, "twin_fine_id": u, "x": 1}
+    for f, h, c, n, d, m, t, u in (
+        ("0003_fake_gun", "right", 1, "gun", 0, "gun", 3, 2),
+        ("0103_fake_gun", "left", 3, "gun", 2, "gun", 1, 0),
+    )
+]  # fmt: skip
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "labels.parquet")
+    return tmp_path / "labels.parquet"
+
+
+def test_classes_are_read_by_folder(path: Path) -> None:
+    labels = Labels.read(path)
+    assert labels.ids == {
+        "0003_fake_gun": ClassIds(coarse=1, fine=0, twin_coarse=3, twin_fine=2),
+        "0103_fake_gun": ClassIds(coarse=3, fine=2, twin_coarse=1, twin_fine=0),
+    }
+    assert labels.names() == dict.fromkeys(labels.ids, ("gun", "gun"))
+
+
+def test_names_and_hands_stand_at_their_ids_and_gaps_are_empty(path: Path) -> None:
+    labels = Labels.read(path)
+    assert labels.coarse == ["", "gun", "", "gun"]
+    assert labels.fine == ["gun", "", "gun"]
+    assert labels.hands == ["", "right", "", "left"]
+
+
+def test_the_majority_is_the_most_frequent_class_and_of_equals_the_first(path: Path) -> None:
+    labels = Labels.read(path)
+    right, left = labels.ids
+    assert labels.majority([right, left, left]) == {"coarse": 3, "fine": 2}
+    assert labels.majority([left, right]) == {"coarse": 1, "fine": 0}
+    assert labels.majority([]) == {"coarse": 0, "fine": 0}
+
+
+def test_missing_and_damaged_files_are_refused(path: Path) -> None:
+    with pytest.raises(LabelsError, match="nowhere: not found; run `dvc repro label` first"):
+        Labels.read(path.with_name("nowhere"))
+    pq.write_table(pa.Table.from_pylist(ROWS).drop_columns("fine_id"), path)
+    with pytest.raises(LabelsError, match=r"fine_id.*run `dvc repro -f label`"):
+        Labels.read(path)
+    path.write_bytes(b"not a table")
+    with pytest.raises(LabelsError, match=r"cannot be read.*run `dvc repro -f label`"):
+        Labels.read(path)
