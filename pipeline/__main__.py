@@ -1,206 +1,330 @@
-"""The command line: `handpose COMMAND`, the same as `python -m pipeline COMMAND`."""
+"""The command line: `handpose COMMAND`, the same as `python -m pipeline COMMAND`.
+
+Imports stand inside the commands: `handpose --help` and completion wait for none of them.
+"""
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer import Argument, Context, Option
+from typer.core import TyperGroup
 
 from handpose.errors import HandPoseError
-from pipeline import actions as does
+
+if TYPE_CHECKING:
+    from stages.params import Params
+
+Text, File = str | None, Path | None
+Targets = Annotated[
+    list[str] | None,
+    Argument(metavar="STAGE", help="Default: every stage.", autocompletion=lambda: _stage_names()),
+]
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    top = argparse.ArgumentParser(prog="handpose", description=__doc__)
-    top.add_argument(
-        "--params", type=Path, default=Path("params.yaml"), help="default: %(default)s"
+class Commands(TyperGroup):
+    """Commands that end with exit code 2 and a plain message for what the user can fix."""
+
+    def invoke(self, ctx: Any) -> None:
+        """Run a command, which returns its exit code or None for 0."""
+        try:
+            code = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed at exit
+            code = 128 + signal.SIGPIPE
+        except HandPoseError as error:
+            print(f"handpose: {error}", file=sys.stderr)
+            code = 2
+        except OSError as error:
+            if not error.filename:  # a defect of ours, which keeps its traceback
+                raise
+            found = f"{error.filename}: {error.strerror}"
+            print(f"handpose: {found}; fix its permission, or name another path", file=sys.stderr)
+            code = 2
+        except KeyboardInterrupt:
+            print("handpose: stopped by Ctrl-C", file=sys.stderr)
+            code = 128 + signal.SIGINT
+        raise typer.Exit(code or 0)
+
+
+def _group(help: str, **options: Any) -> typer.Typer:
+    """Commands under one name, with plain help and Python's own tracebacks."""
+    return typer.Typer(
+        help=help,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **options,
     )
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-
-    command = commands.add_parser("describe", help="print networks, losses and schedules")
-    command.set_defaults(run=does.describe)
-
-    command = commands.add_parser("gestures", help="draw every gesture from two views")
-    command.add_argument("--out", type=Path, default=Path("results/gestures.png"))
-    command.set_defaults(run=does.gestures)
-
-    labels = commands.add_parser("labels", help="the gesture map").add_subparsers(
-        required=True, metavar="ACTION"
-    )
-    command = labels.add_parser("check", help="check labels/gesture_map.csv")
-    command.set_defaults(run=does.labels_check)
-
-    command = commands.add_parser("configure", help="write a profile's values into params.yaml")
-    command.add_argument("--profile", required=True, help="interhand26m, demo (default) or tiny")
-    command.add_argument("--data-root", type=Path, help="an InterHand2.6M download")
-    command.add_argument("--mano", type=Path, help="folder with MANO_RIGHT.npz")
-    command.set_defaults(run=does.configure)
-
-    command = commands.add_parser("plan", help="what dvc repro would run, and why")
-    command.add_argument("targets", nargs="*", metavar="STAGE", help="default: every stage")
-    command.set_defaults(run=does.plan)
-
-    command = commands.add_parser("compare", help="what moved since another revision's results")
-    command.add_argument("rev", nargs="?", default="HEAD", help="default: %(default)s")
-    command.add_argument("--all", action="store_true", help="every gesture, moved or not")
-    command.add_argument("--out", type=Path, help="a picture too: FILE.png")
-    command.set_defaults(run=does.compare)
-
-    _prefect(commands)
-
-    mano = commands.add_parser("mano", help="the licensed hand model").add_subparsers(
-        required=True, metavar="ACTION"
-    )
-    command = mano.add_parser("import", help="read the official MANO_RIGHT.pkl and MANO_LEFT.pkl")
-    command.add_argument("source", type=Path, help="a pickle, or the unpacked download")
-    command.add_argument("--out", type=Path, help="default: beside the pickles")
-    command.set_defaults(run=does.mano_import)
-
-    _data(commands.add_parser("data", help="is the download whole, what does training see"))
-
-    _remote(commands.add_parser("remote", help="where dvc push keeps results"))
-
-    command = commands.add_parser(
-        "doctor",
-        help="check the machine, the clone and its settings",
-        description="One line a check: ok, note, or FAIL with the remedy. Exit code 2 on a FAIL.",
-    )
-    command.add_argument("--cache", action="store_true", help="hash every object of DVC's cache")
-    command.set_defaults(run=does.doctor)
-    return top
 
 
-def _prefect(commands: Any) -> None:
-    """Commands that have to do with Prefect."""
-    command = commands.add_parser("ui", help="a Prefect server here, in which runs are seen")
-    command.add_argument(
-        "--port",
-        type=_from(1, 65534),  # the results are served at the next one
-        default=4200,
-        help="default: %(default)s",
-    )
-    command.set_defaults(run=does.ui)
-
-    command = commands.add_parser("run", help="one dvc repro as a Prefect flow")
-    command.add_argument("targets", nargs="*", metavar="STAGE", help="default: all")
-    command.add_argument(
-        "-S",
-        dest="set",
-        action="append",
-        default=[],
-        metavar="section.key=value",
-        help="repeatable",
-    )
-    command.add_argument(
-        "--retries", type=_from(0), default=0, help="of a failed run, which goes on"
-    )
-    command.set_defaults(run=does.run)
-
-    command = commands.add_parser("serve", help="start that flow from the UI, or on a schedule")
-    command.add_argument("targets", nargs="*", metavar="STAGE", help="default: all")
-    command.add_argument("--cron", help='such as "0 3 * * *": every night at three')
-    command.set_defaults(run=does.serve)
-
-
-def _from(lowest: int, highest: int | None = None) -> Callable[[str], int]:
-    """Whole numbers from `lowest` to `highest`; else argparse says which option is wrong."""
-
-    def number(text: str) -> int:
-        if int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"{text} is less than {lowest}")
-        if highest is not None and int(text) > highest:
-            raise argparse.ArgumentTypeError(f"{text} is more than {highest}")
-        return int(text)
-
-    return number
-
-
-def _data(data: argparse.ArgumentParser) -> None:
-    """Options of `handpose data`."""
-    actions = data.add_subparsers(required=True, metavar="ACTION")
-    command = actions.add_parser(
-        "verify",
-        help="check a download: what is missing, damaged, or not of one version",
-        description="One line a finding: ok, note, or FAIL with the remedy. Exit code 2 on a FAIL.",
-    )
-    command.add_argument("root", nargs="?", type=Path, help="default: data.root of params.yaml")
-    command.add_argument(
-        "--sample",
-        type=_from(0),
-        default=1,
-        metavar="N",
-        help="photos opened of every camera folder",
-    )
-    command.add_argument("--all", action="store_true", help="open every photo")
-    command.set_defaults(run=does.data_verify)
-
-    command = actions.add_parser("inspect", help="draw what the loader feeds the network")
-    command.add_argument("--split", default="train", help="default: %(default)s")
-    command.add_argument("--batch", type=_from(1), default=64, help="default: %(default)s")
-    command.add_argument("--out", type=Path, default=Path("work/inspect.png"))
-    command.add_argument(
-        "--stage", choices=("pretrain", "pose"), default="pose", help="whose augmentation"
-    )
-    command.add_argument(
-        "--augmented", action=argparse.BooleanOptionalAction, default=True, help="of train"
-    )
-    command.set_defaults(run=does.data_inspect)
-
-    command = actions.add_parser("rejects", help="draw one of each kind of unused annotation")
-    command.add_argument("--out", type=Path, default=Path("work/rejects.png"))
-    command.set_defaults(run=does.data_rejects)
-
-
-def _remote(remote: argparse.ArgumentParser) -> None:
-    """Options of `handpose remote`."""
-    actions = remote.add_subparsers(required=True, metavar="ACTION")
-    command = actions.add_parser("add", help="check a remote and write it down")
-    command.add_argument("name")
-    command.add_argument("url", nargs="?", help="a folder, ssh://HOST/FOLDER or s3://BUCKET/PREFIX")
-    command.add_argument("--user", help="SSH: who you are there")
-    command.add_argument("--keyfile", type=Path, help="SSH: your key; default: in ~/.ssh")
-    command.add_argument("--port", type=int, help="SSH: default 22")
-    command.add_argument("--known-hosts", type=Path, help="SSH: keys of hosts besides ~/.ssh's")
-    command.add_argument("--endpoint-url", help="S3: address of a server that is not AWS")
-    command.add_argument("--profile", help="S3: section of ~/.aws/credentials")
-    command.add_argument("--default", action="store_true", help="dvc push and pull take this one")
-    command.set_defaults(run=does.remote_add)
-
-    command = actions.add_parser("check", help="write, read back and delete a tiny object")
-    command.add_argument("name", nargs="?", help="default: the default remote")
-    command.add_argument("--deep", action="store_true", help="read and hash every object there")
-    command.set_defaults(run=does.remote_check)
+app = _group("Gesture-aware 3D hand pose: everything around `dvc repro`.", cls=Commands)
+app.add_typer(labels := _group("The gesture map."), name="labels")
+app.add_typer(mano := _group("The licensed hand model."), name="mano")
+app.add_typer(data := _group("Is the download whole, what does training see."), name="data")
+app.add_typer(remote := _group("Where dvc push keeps results."), name="remote")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit code: 0, or 2 with a plain message for what the user can mend."""
-    args = parser().parse_args(argv)
+    """Exit code: 0, or 2 with a plain message for what the user can fix."""
     try:
-        code = int(args.run(args) or 0)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # for what is flushed at exit
-        return 128 + signal.SIGPIPE
-    except HandPoseError as error:
-        print(f"handpose: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if not error.filename:  # ours, and keeps its traceback
-            raise
-        told = f"{error.filename}: {error.strerror}"
-        print(f"handpose: {told}; mend its permission, or name another place", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("handpose: stopped by Ctrl-C", file=sys.stderr)
-        return 128 + signal.SIGINT
+        typer.main.get_command(app).main(argv, prog_name="handpose")
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def _stage_names() -> list[str]:
+    """For completion; nothing where no `dvc.yaml` can be read."""
+    from pipeline.dag import read_dag
+
+    try:
+        return list(read_dag(Path.cwd()))
+    except HandPoseError:
+        return []
+
+
+def _profile_names() -> list[str]:
+    return sorted(path.stem for path in (Path(__file__).parent / "profiles").glob("*.yaml"))
+
+
+@app.callback()
+def _options(
+    ctx: Context, params: Annotated[Path, Option(help="Parameters.")] = Path("params.yaml")
+) -> None:
+    ctx.obj = params
+
+
+def _params(ctx: Context) -> Params:
+    from stages.params import load_params
+
+    return load_params(ctx.obj)
+
+
+@app.command()
+def describe(ctx: Context) -> None:
+    """Print networks, losses and schedules."""
+    from pipeline.describe.describe import description
+
+    print(description(ctx.obj))
+
+
+@app.command()
+def gestures(ctx: Context, out: Path = Path("results/gestures.png")) -> None:
+    """Draw every gesture from two views."""
+    from handpose.hand.mano import Mano
+    from handpose.synthetic.gallery import contact_sheet
+
+    contact_sheet(Mano.load(_params(ctx).hand.mano), out)
+    print(f"wrote {out}")
+
+
+@labels.command("check")
+def labels_check(ctx: Context) -> None:
+    """Check labels/gesture_map.csv."""
+    from handpose.gestures import GestureTable
+
+    print(GestureTable.read(Path(_params(ctx).label.map)).summary())
+
+
+@app.command("configure")
+def configure_(
+    ctx: Context,
+    profile: Annotated[
+        str, Option(help="interhand26m, demo (default) or tiny.", autocompletion=_profile_names)
+    ],
+    data_root: Annotated[File, Option(help="An InterHand2.6M download.")] = None,
+    mano: Annotated[File, Option(help="Folder with MANO_RIGHT.npz.")] = None,
+) -> None:
+    """Write a profile's values into params.yaml."""
+    from pipeline.profiles.configure import configure
+
+    changed = configure(profile, ctx.obj, data_root=data_root, mano=mano)
+    print("\n".join(changed) or f"{ctx.obj} already has every value of {profile}")
+
+
+@app.command("plan")
+def plan_(targets: Targets = None) -> int:
+    """Show what dvc repro would run, and why."""
+    from pipeline.plan.plan import plan
+
+    found = plan(Path.cwd(), targets or [])
+    print("\n".join(found.lines))
+    return 2 if found.stops else 0
+
+
+@app.command("compare")
+def compare_(
+    rev: Annotated[str, Argument(help="A git revision or an experiment.")] = "HEAD",
+    every: Annotated[bool, Option("--all", help="Every gesture, moved or not.")] = False,
+    out: Annotated[File, Option(help="A picture too: FILE.png.")] = None,
+) -> None:
+    """Show what moved since another revision's results."""
+    from pipeline.compare.compare import compare
+
+    print("\n".join(compare(Path.cwd(), rev, whole=every, picture=out)))
+
+
+@app.command()
+def ui(port: Annotated[int, Option(min=1, max=65534)] = 4200) -> None:
+    """Run a Prefect server here, which shows runs.
+
+    It serves the results too, at the next port.
+    """
+    from pipeline.dag import read_dag
+    from pipeline.live.ui import serve
+
+    read_dag(Path.cwd())  # elsewhere no run would find the server
+    serve(Path.cwd(), port, lambda line: print(line, flush=True))
+
+
+@app.command()
+def run(
+    targets: Targets = None,
+    overrides: Annotated[
+        list[str] | None, Option("-S", metavar="section.key=value", help="Repeatable.")
+    ] = None,
+    retries: Annotated[int, Option(min=0, help="Of a failed run, which resumes.")] = 0,
+) -> int:
+    """Run one dvc repro as a Prefect flow."""
+    from pipeline.live.server import Server
+
+    Server.need(Path.cwd())
+    from pipeline.live.flow import start  # reads the settings that `need` made
+
+    return start(targets or [], overrides or [], retries)
+
+
+@app.command()
+def serve(
+    targets: Targets = None,
+    cron: Annotated[Text, Option(help='Such as "0 3 * * *": every night at three.')] = None,
+) -> None:
+    """Start that flow from the UI, or on a schedule."""
+    from pipeline.live.server import Server
+
+    Server.need(Path.cwd())
+    from pipeline.live.flow import serve
+
+    serve(targets or [], cron)
+
+
+@mano.command("import")
+def mano_import(
+    source: Annotated[Path, Argument(help="A pickle, or the unpacked download.")],
+    out: Annotated[File, Option(help="Default: beside the pickles.")] = None,
+) -> None:
+    """Read the official MANO_RIGHT.pkl and MANO_LEFT.pkl."""
+    from pipeline.mano_import.mano_import import import_mano
+
+    print("\n".join(import_mano(source, out)))
+
+
+@data.command("verify")
+def data_verify(
+    ctx: Context,
+    root: Annotated[File, Argument(help="Default: data.root of params.yaml.")] = None,
+    sample: Annotated[
+        int, Option(min=0, metavar="N", help="Photos opened of every camera folder.")
+    ] = 1,
+    every: Annotated[bool, Option("--all", help="Open every photo.")] = False,
+) -> int:
+    """Check a download: what is missing, damaged, or not of one version.
+
+    One line a finding: ok, note, or FAIL with the remedy. Exit code 2 on a FAIL.
+    """
+    from pipeline.data.verify import check
+
+    each = None if every else sample
+    return check(_params(ctx), root, each=each, say=lambda line: print(line, flush=True))
+
+
+@data.command("inspect")
+def data_inspect(
+    ctx: Context,
+    split: str = "train",
+    batch: Annotated[int, Option(min=1)] = 64,
+    out: Path = Path("work/inspect.png"),
+    stage: Annotated[Literal["pretrain", "pose"], Option(help="Whose augmentation.")] = "pose",
+    augmented: Annotated[bool, Option(help="Of train.")] = True,
+) -> None:
+    """Draw what the loader feeds the network."""
+    from pipeline.data.inspect import inspect
+
+    lines = inspect(
+        _params(ctx), stage=stage, split=split, batch=batch, augmented=augmented, out=out
+    )
+    print("\n".join(lines))
+
+
+@data.command("rejects")
+def data_rejects(ctx: Context, out: Path = Path("work/rejects.png")) -> None:
+    """Draw one of each kind of unused annotation."""
+    from pipeline.data.rejects import rejects
+
+    print("\n".join(rejects(_params(ctx), out)))
+
+
+@remote.command("add")
+def remote_add(
+    name: str,
+    url: Annotated[
+        Text, Argument(help="A folder, ssh://HOST/FOLDER or s3://BUCKET/PREFIX.")
+    ] = None,
+    user: Annotated[Text, Option(help="SSH: who you are there.")] = None,
+    keyfile: Annotated[File, Option(help="SSH: your key; default: in ~/.ssh.")] = None,
+    port: Annotated[int | None, Option(help="SSH: default 22.")] = None,
+    known_hosts: Annotated[File, Option(help="SSH: keys of hosts besides ~/.ssh's.")] = None,
+    endpoint_url: Annotated[Text, Option(help="S3: address of a server that is not AWS.")] = None,
+    profile: Annotated[Text, Option(help="S3: section of ~/.aws/credentials.")] = None,
+    default: Annotated[bool, Option("--default", help="dvc push and pull use this one.")] = False,
+) -> None:
+    """Check a remote, and configure it if it works."""
+    from pipeline.remote.remote import Personal, add
+
+    for line in add(
+        name,
+        url,
+        root=Path.cwd(),
+        personal=Personal(user, keyfile, profile),
+        port=port,
+        endpoint=endpoint_url,
+        known_hosts=known_hosts,
+        default=default,
+    ):
+        print(line)
+
+
+@remote.command("check")
+def remote_check(
+    name: Annotated[Text, Argument(help="Default: the default remote.")] = None,
+    deep: Annotated[bool, Option("--deep", help="Read and hash every object.")] = False,
+) -> None:
+    """Write, read back and delete a tiny object."""
+    from pipeline.remote.remote import check
+
+    for line in check(name, root=Path.cwd(), deep=deep):
+        print(line, flush=True)
+
+
+@app.command()
+def doctor(
+    cache: Annotated[bool, Option("--cache", help="Hash every object of DVC's cache.")] = False,
+) -> int:
+    """Check the machine, the clone and its settings.
+
+    One line a check: ok, note, or FAIL with the remedy. Exit code 2 on a FAIL.
+    """
+    from pipeline.doctor.doctor import examine
+
+    return examine(Path.cwd(), cache=cache)
 
 
 if __name__ == "__main__":

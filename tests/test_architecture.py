@@ -72,6 +72,7 @@ def test_nets_and_losses_meet_in_sample_only() -> None:
         ("prefect", "pipeline/"),
         ("dvc", "pipeline/"),
         ("argparse", "pipeline/"),
+        ("typer", "pipeline/__main__.py"),
     ],
 )
 def test_one_library_one_door(library: str, allowed: str) -> None:
