@@ -39,13 +39,14 @@ from bench.shard import SHARD
 from handpose.data.loading import Loading
 from handpose.data.shards import Shards
 from handpose.distributed import SINGLE_PROCESS
-from handpose.sample import GestureOutput, HandBatch
+from handpose.sample import HandBatch
 from handpose.training.fit import FitSettings, Objective, TrainingState, gradient_step
 from handpose.training.gesture_model import build_gesture_net
-from handpose.training.losses import gesture_loss
+from handpose.training.losses import GestureLoss
 from stages.params import load_params
 from stages.pretrain import forward
 
+LOSS = GestureLoss(0.5, 0, 1, 0.5)
 CLASSES = {"coarse_classes": 54, "fine_classes": 70}
 TRAINING_IMAGES = 687_548
 """Of InterHand2.6M's training split at 5 fps with one hand, whoever annotated them."""
@@ -75,9 +76,9 @@ class Setup:
     def run(self, bf16: bool | None = None) -> TrainingState:
         """A training run that has not begun."""
         bf16 = self.bf16 if bf16 is None else bf16
-        recipe = FitSettings(1, 10**9, lambda _: 1e-4, 0.02, clip_norm=5.0, bf16=bf16)
+        settings = FitSettings(1, 10**9, lambda _: 1e-4, 0.02, clip_norm=5.0, bf16=bf16)
         net = self.net()
-        return TrainingState(net, recipe, Objective(net, forward, loss_terms, bf16), SINGLE_PROCESS)
+        return TrainingState(net, settings, Objective(net, forward, LOSS, bf16), SINGLE_PROCESS)
 
 
 def shards_of(work: Path, setup: Setup) -> Shards:
@@ -110,18 +111,14 @@ def random_images(batch: HandBatch) -> HandBatch:
     return HandBatch(**vars(batch) | {"image": noise})
 
 
-def loss_terms(output: GestureOutput, batch: HandBatch, _: int = 0) -> dict[str, torch.Tensor]:
-    return gesture_loss(output, batch, fine_weight=0.5)
-
-
 def by_hand(run: TrainingState, batch: HandBatch, steps: int) -> int:
     """No more than a gradient step needs."""
     for _ in range(steps):
-        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.recipe.bf16):
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.settings.bf16):
             output = run.model(batch.image)
-        terms = loss_terms(output, batch)
+        terms = LOSS(output, batch)
         torch.autograd.backward(torch.stack(list(terms.values())).sum())
-        nn.utils.clip_grad_norm_(run.weights, run.recipe.clip_norm or math.inf)
+        nn.utils.clip_grad_norm_(run.weights, run.settings.clip_norm or math.inf)
         run.optimiser.step()
         run.optimiser.zero_grad()
     return _waited_for(run, steps * len(batch))

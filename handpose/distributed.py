@@ -1,10 +1,10 @@
-"""The processes of a training: one, or several that share each batch among them.
+"""The processes of a training: one, or several that share each batch.
 
-All of them read the same global batches in the same order and decode their own slice of each, so
-that several processes take the steps of one. What a loss divides by is counted over the whole batch
-(`count`), and the gradients are averaged by torch's DistributedDataParallel. torchrun starts them
-(`stages/fitting/launch.py`); without it there is one, `SINGLE_PROCESS`, for which every method does
-nothing.
+All of them iterate over the same global batches in the same order and decode their own slice of
+each, so that several processes take the same steps as one. The denominators of a loss are counted
+over the whole batch (`count`), and torch's DistributedDataParallel averages the gradients. torchrun
+starts the processes (`stages/fitting/launch.py`); without it there is one, `SINGLE_PROCESS`, for
+which every method is the identity.
 """
 
 from __future__ import annotations
@@ -31,69 +31,69 @@ from handpose.errors import HandPoseError
 T = TypeVar("T")
 
 TIMEOUT = timedelta(minutes=10)
-"""How long a process waits for the others before it gives them up."""
+"""How long a collective operation waits for the other processes before it fails."""
 
 REPORT_GRACE_S = 60.0
-"""Seconds that a process which lost the others leaves torchrun to report why, and to end it."""
+"""Seconds for torchrun to report the failed process and end this one, before this one raises."""
 
 
 class DistributedError(HandPoseError):
-    """The processes of a training cannot work together."""
+    """A training lost some of its processes."""
 
 
 @dataclass(frozen=True)
 class Distributed:
-    """One process alone; `DistributedGroup` is what several have in place of it."""
+    """A single process; several have a `DistributedGroup` instead."""
 
     rank: int = 0
     world: int = 1  # number of processes
 
     @property
     def is_rank_zero(self) -> bool:
-        """Whether this process tells, saves and writes."""
+        """Whether this process logs, saves checkpoints and writes results."""
         return self.rank == 0
 
     def slice(self, batch: list[T]) -> list[T]:
-        """This process's part of a batch; the parts differ in length by one at most."""
+        """This process's slice of a batch; slices differ in length by one at most."""
         begin, end = (len(batch) * r // self.world for r in (self.rank, self.rank + 1))
         return batch[begin:end]
 
     def round_robin(self, batches: Iterable[T]) -> Iterator[T]:
-        """Whole batches, dealt out in turn."""
+        """This process's share of whole batches: every `world`-th of them."""
         return islice(batches, self.rank, None, self.world)
 
     def count(self, mask: Tensor) -> Tensor:
-        """What a mean over the true entries of a mask divides by: their number, at least 1."""
+        """The denominator of a mean over the true entries of a mask: their number, at least 1."""
         return mask.sum().clamp(min=1)
 
     def mean(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Each term's mean over the processes, to be told."""
+        """Each term's mean over the processes, for the log."""
         return terms
 
     def all_reduce_max(self, number: int) -> int:
-        """The greatest of every process's numbers."""
+        """The maximum of the processes' numbers."""
         return number
 
     def run_on_rank_zero(self, function: Callable[[], T]) -> T:
-        """What the function gives the first process; an error of the user's is everybody's."""
+        """The function's result on rank 0; a `HandPoseError` there is raised in every process."""
         return function()
 
     def gather(self, results: list[T]) -> list[T]:
-        """The results of all processes, in the order in which `round_robin` dealt the batches."""
+        """The results of all processes, in the order of the batches before `round_robin`."""
         return results
 
     def replicate(self, model: nn.Module) -> nn.Module:
-        """What to call in its place, so that every process gets the mean gradient.
+        """The module to call instead of this one, so that every process gets the mean gradient.
 
-        Its output is a dict of tensors that all take part in the loss.
+        The module's output must be a dict of tensors that are all part of the loss.
         """
         return model
 
     def broadcast_state(self, model: nn.Module) -> None:
-        """Give every process the first one's weights and batch statistics."""
+        """Copy rank 0's weights and batch statistics to every process."""
 
     def seed_step(self, seed: int, step: int) -> None:
-        """Give each process random numbers of its own for this step (dropout)."""
+        """Seed torch with a number of this step and process, for dropout."""
 
 
 SINGLE_PROCESS = Distributed()
@@ -101,75 +101,75 @@ SINGLE_PROCESS = Distributed()
 
 @dataclass(frozen=True)
 class DistributedGroup(Distributed):
-    """Several processes that torch.distributed has joined."""
+    """Several processes, in a process group of torch.distributed."""
 
     control: dist.ProcessGroup | None = dataclasses.field(default=None, repr=False)
-    # over the CPU, so that agreeing on something never waits for a GPU
+    # gloo: agreeing on a signal or a checkpoint never waits for a GPU
 
     def count(self, mask: Tensor) -> Tensor:
-        """The same of the whole batch, per process: the mean of the slices' losses is its loss."""
+        """That of the whole batch per process: the mean of the slices' losses is the batch's."""
         number = mask.sum()
         dist.all_reduce(number)
         return number.clamp(min=1) / self.world
 
     def mean(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """One message for all of them."""
+        """All terms in one all-reduce."""
         values = torch.stack([term.detach() for term in terms.values()])  # (terms,)
         dist.all_reduce(values)
         return dict(zip(terms, values / self.world, strict=True))
 
     def all_reduce_max(self, number: int) -> int:
         """Every process waits here for the slowest."""
-        found = torch.tensor(int(number))  # a bool is a number too
-        dist.all_reduce(found, dist.ReduceOp.MAX, group=self.control)
-        return int(found)
+        maximum = torch.tensor(int(number))  # it may be a bool
+        dist.all_reduce(maximum, dist.ReduceOp.MAX, group=self.control)
+        return int(maximum)
 
     def run_on_rank_zero(self, function: Callable[[], T]) -> T:
-        """Its result is sent to the others, so that these need not read the same disk."""
-        done: list[Any] = [None]
+        """The result is broadcast, so that the others need not see the same disk."""
+        outcome: list[Any] = [None]
         if self.is_rank_zero:
             try:
-                done = [function()]
+                outcome = [function()]
             except HandPoseError as error:
-                done = [error]
-        dist.broadcast_object_list(done, group=self.control)
-        if isinstance(done[0], HandPoseError):
-            raise done[0]
-        result: T = done[0]
+                outcome = [error]
+        dist.broadcast_object_list(outcome, group=self.control)
+        if isinstance(outcome[0], HandPoseError):
+            raise outcome[0]
+        result: T = outcome[0]
         return result
 
     def gather(self, results: list[T]) -> list[T]:
-        """Everybody gets all; some may have had a batch less, or none."""
-        everybody: list[list[T]] = [[] for _ in range(self.world)]
-        dist.all_gather_object(everybody, results, group=self.control)
-        turns = range(max(map(len, everybody)))
-        return [part[turn] for turn in turns for part in everybody if turn < len(part)]
+        """Every process gets all of them; the last round may not reach every process."""
+        by_rank: list[list[T]] = [[] for _ in range(self.world)]
+        dist.all_gather_object(by_rank, results, group=self.control)
+        rounds = range(max(map(len, by_rank)))
+        return [part[i] for i in rounds for part in by_rank if i < len(part)]
 
     def replicate(self, model: nn.Module) -> nn.Module:
-        """DistributedDataParallel; on GPUs, batch statistics are those of the whole batch."""
+        """DistributedDataParallel; on GPUs with batch statistics of the whole batch."""
         device = next(model.parameters()).device
         if device.type == "cuda":
             synchronize_batch_norms(model)
         return nn.parallel.DistributedDataParallel(
             model,
             device_ids=[device] if device.type == "cuda" else None,
-            forward_sync_buffers=False,  # training looks at none of them; see `broadcast_state`
-            static_graph=True,  # finds the weights without a gradient, and leaves them without
+            forward_sync_buffers=False,  # training reads no buffer; see `broadcast_state`
+            static_graph=True,  # allows weights that get no gradient
         )
 
     def broadcast_state(self, model: nn.Module) -> None:
-        """Weights are the same already; on a CPU batch statistics are of the process's slices."""
+        """Weights are equal already; on a CPU the batch statistics are of the process's slices."""
         for value in model.state_dict().values():
             dist.broadcast(value, src=0)
 
     def seed_step(self, seed: int, step: int) -> None:
-        """A function of seed, step and rank: a resumed run draws the same."""
+        """A function of seed, step and rank, so that a resumed run draws the same numbers."""
         words = np.random.SeedSequence((seed, step, self.rank)).generate_state(2)
         torch.manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
 
 def synchronize_batch_norms(model: nn.Module) -> None:
-    """Make the batch norms that are trained synchronous, in place; frozen ones stay as they are."""
+    """Convert trained batch norms to synchronous ones, in place; frozen ones are left alone."""
     synchronous: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
     for parent in list(model.modules()):
         for name, child in parent.named_children():
@@ -183,16 +183,17 @@ def is_torchrun() -> bool:
 
 
 def local_rank() -> tuple[int, int]:
-    """Number of this process among those on this machine, and how many those are."""
+    """Rank of this process among those on this machine, and their number."""
     return int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 @contextlib.contextmanager
 def process_group(device: torch.device) -> Iterator[Distributed]:
-    """The processes that torchrun started, joined while the context lasts; else `SINGLE_PROCESS`.
+    """The process group of torchrun's processes while the context lasts; else `SINGLE_PROCESS`.
 
     Raises:
-        DistributedError: another process ended, and torchrun has not ended this one in a minute.
+        DistributedError: another process ended, and torchrun did not end this one within
+            `REPORT_GRACE_S`.
     """
     if not is_torchrun():
         yield SINGLE_PROCESS
@@ -202,26 +203,26 @@ def process_group(device: torch.device) -> Iterator[Distributed]:
     control: Any = dist.new_group(backend="gloo", timeout=TIMEOUT)
     try:
         yield DistributedGroup(dist.get_rank(), dist.get_world_size(), control)
-    except SystemExit:  # a stop, after which all of them leave at the same step
+    except SystemExit:  # a signal, on which all of them exit at the same step
         dist.destroy_process_group()
         raise
     except RuntimeError as error:
-        if not _is_loss(error):
+        if not _is_lost_connection(error):
             raise
-        time.sleep(REPORT_GRACE_S)  # whoever ended first is to be reported first
+        time.sleep(REPORT_GRACE_S)  # the process that failed first should be reported first
         raise DistributedError(
-            "the other processes of this training are gone; see above why"
+            "the other processes of this training are gone; see above for the reason"
         ) from error
     else:
         dist.destroy_process_group()
 
 
-def _is_loss(error: RuntimeError) -> bool:
+def _is_lost_connection(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 def end_with_parent() -> None:
-    """Ask this process to end (SIGTERM) soon after the one that started it has, even by kill -9."""
+    """Send this process SIGTERM soon after its parent has ended, even by kill -9."""
     parent = os.getppid()
 
     def watch() -> None:

@@ -25,7 +25,7 @@ from handpose.evaluation.scores import STAGE_1, UNTRAINED, Models, Scores, score
 from handpose.files import atomic_file, atomic_folder, digest
 from handpose.hand.mano import Mano
 from handpose.sample import UNLABELLED, HandBatch
-from handpose.training.device import prepare_device, told
+from handpose.training.device import describe_device, prepare_device
 from handpose.training.gesture_model import build_gesture_net, load_gesture_net
 from handpose.training.model_io import ModelRecord, read_record
 from handpose.training.pose_model import load_pose_net
@@ -65,7 +65,7 @@ def main() -> None:
     )
     check_models(records, params)
     models = load_models(records, data, Mano.load(params.hand.mano), settings.seed, device)
-    print(f"evaluate: on {told(device, settings.device)}", flush=True)
+    print(f"evaluate: on {describe_device(device, settings.device)}", flush=True)
 
     scored = {split: score(split, data, models, settings) for split in data.splits}
     evaluation = sum_up(scored, data, models, records, params)

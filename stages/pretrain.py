@@ -10,7 +10,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,119 +17,93 @@ from torch import Tensor, nn
 
 from handpose.distributed import SINGLE_PROCESS, Distributed, process_group
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
-from handpose.training.checkpoint import Checkpoint
-from handpose.training.device import prepare_device, told
-from handpose.training.fit import fit
-from handpose.training.forward import outputs
+from handpose.training.device import prepare_device
 from handpose.training.gesture_model import GESTURE_KEYS, build_gesture_net
-from handpose.training.history import Row
-from handpose.training.losses import gesture_loss
-from handpose.training.schedules import fine_weight
+from handpose.training.history import Scalars
+from handpose.training.inference import run_inference
+from handpose.training.losses import GestureLoss
 from handpose.training.seeding import seed
 from stages.artifacts import run_stage
-from stages.fitting.checkpoint_gc import forget_recorded, mark_of
-from stages.fitting.launch import in_processes
+from stages.fitting.launch import launch_processes
 from stages.fitting.training import (
     WORK,
     TrainingData,
     TrainingDataError,
     loading_on,
-    teller,
-    write_results,
+    log_to_stdout,
+    run_training,
 )
-from stages.params import Params, PretrainParams, load_params
+from stages.params import load_params
 
 OUT = Path("models/pretrain")
 
 
 def main() -> None:
-    """Read the parameters and the data, train, write the model and how well it does."""
+    """Train Stage 1 as `params.yaml` says, and write the model and its metrics."""
     started = time.monotonic()
     params = load_params()
-    device = prepare_device(params.pretrain.device, params.pretrain.threads)
-    with process_group(device) as distributed:
-        train(params, device, distributed, started)
-
-
-def train(params: Params, device: torch.device, distributed: Distributed, started: float) -> None:
-    """The same on this device, as one of these processes."""
     settings, keys = params.pretrain, params.net.model_dump(include=set(GESTURE_KEYS))
-    data = TrainingData.open(
-        settings,
-        image_px=params.net.image_px,
-        handedness=params.label.handedness,
-        distributed=distributed,
-        loading=loading_on(device),
-    )
-    coarse, fine = len(data.coarse), len(data.fine)
-    baselines = constant_answers(
-        data.validation(), coarse_classes=coarse, fine_classes=fine, distributed=distributed
-    )
-
-    tell = teller("pretrain", distributed)
-    tell(f"trains on {told(device, settings.device)}, {settings.precision}")
-    seed(settings.seed)
-    net = build_gesture_net(keys, coarse_classes=coarse, fine_classes=fine).to(device)
-    identity = data.identity(keys)
-    with Checkpoint(WORK / "pretrain", identity, keeper=distributed.is_rank_zero) as checkpoint:
-        if distributed.is_rank_zero:
-            forget_recorded(checkpoint, tell)
-        fitted = fit(
-            net,
-            batches=data.train,
-            forward=forward,
-            loss_terms=lambda output, batch, epoch: gesture_loss(
-                output, batch, fine_weight=lambda_of(settings, epoch), count=distributed.count
-            ),
-            validate=lambda model: validate(
-                model, data.validation(), settings.fine_weight_max, data.bf16, distributed
-            ),
-            recipe=data.recipe(best=settings.best, maximise=settings.best != "loss"),
-            checkpoint=checkpoint,
-            tell=tell,
+    if launch_processes("pretrain", params):
+        return
+    device = prepare_device(settings.device, settings.threads)
+    with process_group(device) as distributed, log_to_stdout("pretrain", distributed):
+        data = TrainingData.open(
+            settings,
+            image_px=params.net.image_px,
+            handedness=params.label.handedness,
             distributed=distributed,
+            loading=loading_on(device),
         )
-        if not distributed.is_rank_zero:
-            return
-        record = data.record("pretrain", keys, fitted, checkpoint)
-        write_results(
-            OUT, net=net, record=record, fitted=fitted, started=started, metrics=baselines
+        coarse, fine = len(data.coarse), len(data.fine)
+        baselines = constant_baselines(
+            data.validation(), coarse_classes=coarse, fine_classes=fine, distributed=distributed
         )
-        checkpoint.finish(mark_of(OUT))
+        seed(settings.seed)
+        net = build_gesture_net(keys, coarse_classes=coarse, fine_classes=fine).to(device)
+        loss = GestureLoss(
+            fine_weight_start=settings.fine_weight_start,
+            fine_weight_step=settings.fine_weight_step,
+            fine_weight_every_epochs=settings.fine_weight_every_epochs,
+            fine_weight_max=settings.fine_weight_max,
+        )
+        run_training(
+            "pretrain",
+            data=data,
+            net=net,
+            net_params=keys,
+            forward=forward,
+            loss=loss,
+            validate=validate,
+            best=settings.best,
+            maximise=settings.best != "loss",
+            work=WORK / "pretrain",
+            out=OUT,
+            started=started,
+            metrics=baselines,
+        )
 
 
 def forward(net: nn.Module, batch: HandBatch) -> GestureOutput:
-    """What Stage 1 says of a batch."""
+    """Stage 1's output for a batch."""
     output: GestureOutput = net(batch.image)
     return output
-
-
-def lambda_of(settings: PretrainParams, epoch: int) -> float:
-    """The fine loss's weight in this epoch."""
-    return fine_weight(
-        epoch,
-        start=settings.fine_weight_start,
-        step=settings.fine_weight_step,
-        every=settings.fine_weight_every_epochs,
-        maximum=settings.fine_weight_max,
-    )
 
 
 def validate(
     net: nn.Module,
     batches: Iterable[HandBatch],
-    fine_weight_max: float,
-    bf16: bool,
+    loss: GestureLoss,
+    bf16: bool = False,
     distributed: Distributed = SINGLE_PROCESS,
-) -> Row:
-    """Accuracies and loss over the labelled samples, of all processes' batches together.
+) -> Scalars:
+    """Accuracies and loss over the labelled samples of all processes' batches.
 
     The loss has lambda at its maximum in every epoch, so that epochs can be compared.
     """
     rows: list[dict[str, Tensor]] = []  # sums over a batch
-    for batch, output in outputs(net, batches, forward, bf16=bf16):
+    for batch, output in run_inference(net, batches, forward, bf16=bf16):
         labelled = batch.coarse != UNLABELLED
-        terms = gesture_loss(output, batch, fine_weight=fine_weight_max)
+        terms = loss(output, batch)
         sums = {
             "loss": (terms["coarse"] + terms["fine"]) * labelled.sum(),
             "coarse_accuracy": (output.coarse_logits.argmax(-1) == batch.coarse).sum(),
@@ -144,36 +117,36 @@ def validate(
     return {name: total / samples for name, total in totals.items()}
 
 
-def constant_answers(
+def constant_baselines(
     batches: Iterable[HandBatch],
     *,
     coarse_classes: int,
     fine_classes: int,
     distributed: Distributed = SINGLE_PROCESS,
 ) -> dict[str, dict[str, float]]:
-    """What looking at no image gives: accuracy of a guess, and of the commonest class for all.
+    """Accuracies without looking at an image: of a random guess, and of the majority class.
 
     Raises:
-        TrainingDataError: no sample carries a gesture.
+        TrainingDataError: no sample has a gesture.
     """
     classes = distributed.gather([(batch.coarse.cpu(), batch.fine.cpu()) for batch in batches])
     coarse, fine = (torch.cat(ids) for ids in zip(*classes, strict=True))
     labelled = int((coarse != UNLABELLED).sum())
     if not labelled:
         raise TrainingDataError(
-            f"none of the {len(coarse)} validation samples carries a gesture, so Stage 1 cannot be "
+            f"none of the {len(coarse)} validation samples has a gesture, so Stage 1 cannot be "
             "validated; name subjects with gesture folders in ingest.validation_subjects"
         )
-    commonest = {
+    majority = {
         name: Counter(ids[ids != UNLABELLED].tolist()).most_common(1)[0][1] / labelled
         for name, ids in (("coarse", coarse), ("fine", fine))
     }
     return {
         "chance": {"coarse": 1 / coarse_classes, "fine": 1 / fine_classes},
-        "majority": commonest,
+        "majority": majority,
         "samples": {"validation": labelled},
     }
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(partial(in_processes, "pretrain", main), "pretrain"))
+    sys.exit(run_stage(main, "pretrain"))

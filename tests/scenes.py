@@ -1,4 +1,4 @@
-"""What test_parallel.py has each of two processes do: `python -m tests.scenes FOLDER`.
+"""What test_distributed.py has each of two processes do: `python -m tests.scenes FOLDER`.
 
 They play every scene together and write down what came out.
 """
@@ -20,18 +20,17 @@ import torch
 from torch import Tensor, nn
 
 from handpose.distributed import Distributed, DistributedGroup, process_group
-from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.nets.backbone import Backbone
 from handpose.nets.gesture_net import GestureNet
-from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
+from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.checkpoint import Checkpoint, CheckpointError
 from handpose.training.fit import FitSettings, Fitted, Objective, fit
-from handpose.training.losses import gesture_loss, pose_loss
+from handpose.training.losses import GestureLoss, PoseLoss
 from handpose.training.seeding import seed
 from tests.toy_batch import toy_batch
 
 EPOCHS, STEPS, BATCH = 2, 4, 5  # which two processes share unevenly
-RECIPE = FitSettings(
+SETTINGS = FitSettings(
     epochs=EPOCHS,
     steps_per_epoch=STEPS,
     lr=lambda step: 0.02 / (1 + step),
@@ -45,6 +44,7 @@ TERMS = (
     *("rotation", "root", "betas", "joints_volume", "joints_mano", "uvd"),
     *("reprojection_volume", "reprojection_mano", "bone", "gesture"),
 )
+GESTURE_LOSS = GestureLoss(0.5, 0, 1, 0.5)
 Weights = dict[str, Tensor]
 
 
@@ -88,7 +88,6 @@ def train(
     *,
     rough: bool = False,
     stop_at: int = -1,
-    told: Callable[[str], None] = print,
 ) -> tuple[Weights, Fitted] | int:
     """A toy run, or its exit code if the last process was sent SIGTERM at the step `stop_at`."""
     model = toy(rough=rough)
@@ -103,22 +102,19 @@ def train(
         net.eval()
         batch = samples(-1)
         with torch.no_grad():
-            return {"error": gesture_loss(net(batch.image), batch, fine_weight=1)["coarse"].item()}
+            return {"error": GESTURE_LOSS(net(batch.image), batch)["coarse"].item()}
 
-    keeper = distributed.is_rank_zero
-    with Checkpoint(folder, {"run": "toy"}, keeper=keeper) as checkpoint:
+    writable = distributed.is_rank_zero
+    with Checkpoint(folder, {"run": "toy"}, writable=writable) as checkpoint:
         try:
             fitted = fit(
                 model,
                 batches=batches,
                 forward=lambda net, batch: net(batch.image),
-                loss_terms=lambda output, batch, _: gesture_loss(
-                    output, batch, fine_weight=0.5, count=distributed.count
-                ),
+                loss=GESTURE_LOSS,
                 validate=validate,
-                recipe=RECIPE,
+                settings=SETTINGS,
                 checkpoint=checkpoint,
-                tell=told,
                 distributed=distributed,
             )
         except SystemExit as end:
@@ -144,18 +140,7 @@ def slope(distributed: Distributed, folder: Path) -> dict[str, Any]:
     backbone = Backbone(name="hrnet_w18_small")
     gesture = GestureNet(backbone=backbone, coarse_classes=6, fine_classes=9, gesture_levels=(32,))
     batch = true_batch(distributed)
-    root = axis_angle_to_matrix(batch.global_orient)[:, None]
-    rotations = torch.cat([root, mano.rotations(batch.hand_pose)], 1)
-
-    def stage_1(output: GestureOutput, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
-        return gesture_loss(output, batch, fine_weight=0.5, count=distributed.count)
-
-    def stage_2(output: PoseOutput, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
-        weights = dict.fromkeys(TERMS, 1.0)
-        return pose_loss(
-            output, batch, rotations, weights=weights, depth_range_m=0.2, count=distributed.count
-        )
-
+    pose_loss = PoseLoss(mano.rotations, dict.fromkeys(TERMS, 1.0), 0.2)
     pose = PoseNet(
         gesture_net=copy.deepcopy(gesture), mano=mano, pose_levels=(8, 32), grid=2, dim=8, heads=2,
         encoder_layers=1, volume_depth=2, volume_sharpness=5.0, depth_range_m=0.2,
@@ -163,9 +148,19 @@ def slope(distributed: Distributed, folder: Path) -> dict[str, Any]:
     )  # fmt: skip
     found: dict[str, Any] = {}
     parts = {
-        "stage_1": Objective(gesture, lambda net, batch: net(batch.image), stage_1, False),
+        "stage_1": Objective(
+            gesture,
+            lambda net, batch: net(batch.image),
+            GESTURE_LOSS,
+            bf16=False,
+            count=distributed.count,
+        ),
         "stage_2": Objective(
-            pose, lambda net, batch: net(batch.image, batch.is_left), stage_2, False
+            pose,
+            lambda net, batch: net(batch.image, batch.is_left),
+            pose_loss,
+            bf16=False,
+            count=distributed.count,
         ),
     }
     for name, net in parts.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import pickle
 import signal
@@ -179,13 +180,16 @@ def test_two_processes_take_the_steps_of_one(
 
 
 def test_a_run_goes_on_with_more_processes_and_with_fewer(
-    folder: Path, played: list[dict[str, Any]], whole: tuple[Weights, Fitted]
+    folder: Path,
+    played: list[dict[str, Any]],
+    whole: tuple[Weights, Fitted],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert_close(played[1]["goes_on"], whole)
     assert [scenes["stopped"] for scenes in played] == [128 + signal.SIGTERM] * 2, "one was asked"
-    told: list[str] = []
-    result = train(folder / "from_two", SINGLE_PROCESS, told=told.append)
-    assert told[0].startswith("goes on after step 6/8"), "the step in work was saved"
+    caplog.set_level(logging.INFO, "handpose")
+    result = train(folder / "from_two", SINGLE_PROCESS)
+    assert caplog.messages[0].startswith("goes on after step 6/8"), "the current step was saved"
     assert isinstance(result, tuple)
     assert_close(result, whole)
 
@@ -202,8 +206,8 @@ def test_the_same_number_of_processes_goes_on_bit_for_bit(played: list[dict[str,
 
 def test_only_the_first_saves(tmp_path: Path) -> None:
     with (
-        Checkpoint(tmp_path, {}, keeper=True) as first,
-        Checkpoint(tmp_path, {}, keeper=False) as other,
+        Checkpoint(tmp_path, {}, writable=True) as first,
+        Checkpoint(tmp_path, {}, writable=False) as other,
     ):
         other.save({"step": 1})
         assert not first.path.exists()

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from handpose.hand.mano import Mano
-from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.nets.backbone import Backbone
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch
-from handpose.training.losses import pose_loss
+from handpose.training.losses import PoseLoss
 from handpose.training.schedules import one_cycle
 from stages.params import load_params
 
@@ -23,16 +22,12 @@ STEPS = 100
 def train(net: PoseNet, batch: HandBatch) -> None:
     """All steps on the one batch, with the loss weights of params.yaml."""
     weights = load_params().pose.weights.model_dump()
-    root = axis_angle_to_matrix(batch.global_orient)[:, None]
-    rotations = torch.cat([root, net.mano.rotations(batch.hand_pose)], dim=1)
+    loss = PoseLoss(net.mano.rotations, weights, net.depth_range_m)
     optimizer = torch.optim.AdamW(net.parameters(), fused=True)
     for step in range(STEPS):
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * one_cycle(step, STEPS)
-        output = net(batch.image, batch.is_left)
-        terms = pose_loss(
-            output, batch, rotations, weights=weights, depth_range_m=net.depth_range_m
-        )
+        terms = loss(net(batch.image, batch.is_left), batch)
         optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)

@@ -1,10 +1,9 @@
-"""The live state of a training run: written as a whole, resumed exactly, held by one process.
+"""The live checkpoint of a training run: written atomically, resumed exactly, locked.
 
-A checkpoint lives in `<folder>/<key>/`, where the key is a hash of the run's identity (parameters,
+A checkpoint is in `<folder>/<key>/`, where the key is a hash of the run's identity (parameters,
 digests of labels, shards and code). A run of another identity therefore starts anew beside it, and
-going back to the old parameters finds the old state again. A run that is finished keeps its last
-state too, with a mark beside it, for as long as whoever began it wants
-(`stages/fitting/checkpoint_gc.py`).
+going back to the old parameters finds the old state again. A finished run keeps its last state too,
+with a mark beside it, until the stage removes it (`stages/fitting/checkpoint_gc.py`).
 """
 
 from __future__ import annotations
@@ -25,12 +24,11 @@ import torch
 from handpose.errors import HandPoseError
 from handpose.files import write_durably
 
-MOST_TOLD = 5
-"""Differences told one by one when two records do not match."""
-
+MAX_DIFFERENCES = 5
+"""Differences that a message lists when two records do not match."""
 
 MARK = "finished"
-"""File beside the checkpoint of a run whose results are written; it holds what tells them apart."""
+"""File beside the checkpoint of a run whose results are written; it identifies these results."""
 
 
 class CheckpointError(HandPoseError):
@@ -38,17 +36,17 @@ class CheckpointError(HandPoseError):
 
 
 class Checkpoint:
-    """The one checkpoint of a run, and the lock that keeps every other process from its folder.
+    """The checkpoint of a run, and the lock that keeps every other process out of its folder.
 
-    Use it as a context: the lock is held inside, and is gone with the process, however it ends.
+    Use it as a context: the lock is held inside, and released however the process ends.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], *, keeper: bool = True) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], *, writable: bool = True) -> None:
         """The checkpoint of the run with this identity (plain JSON values) in `folder`.
 
-        Of several processes of a run one is the `keeper`; the others lock and save nothing.
+        Of several processes of a run, one is `writable`; the others neither lock nor save.
         """
-        self._keeper = keeper
+        self._writable = writable
         text = json.dumps(identity, sort_keys=True)
         self.identity: dict[str, Any] = json.loads(text)
         self.digest = hashlib.sha256(text.encode()).hexdigest()
@@ -63,7 +61,7 @@ class Checkpoint:
             CheckpointError: another process holds it.
         """
         self._saved = time.monotonic()
-        if not self._keeper:
+        if not self._writable:
             return self
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = (self.folder / "lock").open("a+", encoding="utf-8")
@@ -83,13 +81,13 @@ class Checkpoint:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let the lock go."""
-        if self._keeper:
+        """Release the lock."""
+        if self._writable:
             self._lock.close()
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the checkpoint by this state: tensors and plain values."""
-        if not self._keeper:
+        """Replace the checkpoint by this state of tensors and plain values."""
+        if not self._writable:
             return
         buffer = io.BytesIO()  # a full disk shows as an OSError only where Python itself writes
         torch.save({"identity": self.identity, "state": dict(state)}, buffer)
@@ -98,11 +96,11 @@ class Checkpoint:
 
     @property
     def age_s(self) -> float:
-        """Seconds since the last `save`, or since the lock was taken; of no keeper -1: never."""
-        return time.monotonic() - self._saved if self._keeper else -1.0
+        """Seconds since the last `save`, or since the start; -1 if not writable: never due."""
+        return time.monotonic() - self._saved if self._writable else -1.0
 
     def load(self) -> dict[str, Any] | None:
-        """The state saved last, on the CPU; None when there is none.
+        """The last saved state, on the CPU; None if there is none.
 
         Raises:
             CheckpointError: the file is damaged, or is the checkpoint of another run.
@@ -122,24 +120,26 @@ class Checkpoint:
             )
         return dict(state)
 
-    def finish(self, mark: str) -> None:
-        """Note that the results of the run are written; `mark` tells them from all others."""
-        write_durably(self.mark, mark.encode())
+    def finish(self, results: str) -> None:
+        """Mark the run as finished: its results, identified by this text, are written."""
+        write_durably(self.mark, results.encode())
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """What differs between two nested records, a text per dotted key; of many, the first few."""
+    """What differs between two nested records, a text per dotted key, at most `MAX_DIFFERENCES`."""
     ours, theirs = _flat(expected), _flat(found)
     texts = [
         f"{key} is {_brief(theirs.get(key))} there, expected {_brief(ours.get(key))}"
         for key in dict.fromkeys([*ours, *theirs])
         if ours.get(key) != theirs.get(key)
     ]
-    return texts if len(texts) <= MOST_TOLD else [*texts[:MOST_TOLD], f"and {len(texts)} in all"]
+    if len(texts) <= MAX_DIFFERENCES:
+        return texts
+    return [*texts[:MAX_DIFFERENCES], f"and {len(texts)} in all"]
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The same record with a dotted key for each value; a list also tells its length."""
+    """The record with a dotted key per value; a list adds an entry for its length."""
     flat: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, list | tuple):
@@ -153,6 +153,6 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _brief(value: Any) -> str:
-    """A value as it fits into a message; of a digest its start."""
+    """A value shortened for a message: the start of a digest."""
     text = "missing" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:12]}..."

@@ -10,20 +10,20 @@ from handpose.distributed import is_torchrun, local_rank
 from handpose.errors import HandPoseError
 
 NVIDIA = Path("/proc/driver/nvidia/version")
-"""There when the kernel drives an NVIDIA GPU, whether torch can use it or not."""
+"""Exists if the kernel has an NVIDIA driver, whether torch can use it or not."""
 
 
 class DeviceError(HandPoseError):
-    """The device that is asked for is not there."""
+    """The requested device does not exist."""
 
 
 def prepare_device(device: str, threads: int) -> torch.device:
-    """The device to run on: 'auto' takes a GPU where there is one; `threads` 0 is torch's choice.
+    """The device to run on: 'auto' is a GPU if there is one; `threads` 0 leaves torch's default.
 
     Several processes on one machine take a GPU each.
 
     Raises:
-        DeviceError: a GPU is asked for and there is none, or there are fewer than processes.
+        DeviceError: a GPU is requested and there is none, or there are fewer than processes.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -35,14 +35,14 @@ def prepare_device(device: str, threads: int) -> torch.device:
         return torch.device("cpu")
     if not is_torchrun():
         return torch.device("cuda")
-    number, processes = local_rank()
+    rank, processes = local_rank()
     require_gpus(processes)
-    torch.cuda.set_device(number)
-    return torch.device("cuda", number)
+    torch.cuda.set_device(rank)
+    return torch.device("cuda", rank)
 
 
 def require_gpus(processes: int) -> None:
-    """Raises DeviceError where several processes would have to share a GPU."""
+    """Raise DeviceError if processes would have to share a GPU."""
     if processes > torch.cuda.device_count():
         raise DeviceError(
             f"{processes} processes on this machine, but it has {torch.cuda.device_count()} GPUs; "
@@ -50,16 +50,16 @@ def require_gpus(processes: int) -> None:
         )
 
 
-def told(device: torch.device, asked: str) -> str:
-    """What it is, in words; and when a GPU was to be used if there is one, and torch cannot."""
+def describe_device(device: torch.device, requested: str) -> str:
+    """The device for a log line, with a warning if torch cannot use a GPU that seems to exist."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    words = f"the CPU, {threads} thread{'s' if threads > 1 else ''}"
-    if asked == "auto" and NVIDIA.exists():
+    text = f"the CPU, {threads} thread{'s' if threads > 1 else ''}"
+    if requested == "auto" and NVIDIA.exists():
         built = torch.version.cuda or "no CUDA"
-        words += (
+        text += (
             f". Careful: there is an NVIDIA driver, but torch {torch.__version__} (built for "
-            f"{built}) finds no GPU; `nvidia-smi` tells what the driver supports"
+            f"{built}) finds no GPU; `nvidia-smi` shows what the driver supports"
         )
-    return words
+    return text

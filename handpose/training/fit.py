@@ -1,21 +1,22 @@
 """The training loop, the same for both stages: read `fit`, then `gradient_step`.
 
 The loop knows nothing of gestures or hands. It is given an epoch's batches, the forward pass, the
-loss terms and the validation, and leaves the model with its best weights. All that changes while it
-runs is in a `TrainingState`, which is what a checkpoint holds: a run that was killed goes on as if
-nothing had happened, bit for bit on a CPU.
+loss and the validation, and leaves the model with its best weights. Everything that changes during
+training is in a `TrainingState`, which is what a checkpoint holds: a run that was killed resumes as
+if nothing had happened, bit for bit on a CPU.
 
-Several processes run the same loop, each on its slice of every batch; `handpose/distributed.py` is
-what they say to each other.
+Several processes run the same loop, each on its slice of every batch; they communicate through
+`handpose/distributed.py`.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,16 +25,20 @@ from handpose.distributed import SINGLE_PROCESS, Distributed
 from handpose.sample import HandBatch
 from handpose.training.checkpoint import Checkpoint
 from handpose.training.ema import averaged
-from handpose.training.history import Curve, FitError, Row
+from handpose.training.history import FitError, History, Scalars
 from handpose.training.seeding import rng_state, set_rng_state
-from handpose.training.signals import Stop
+from handpose.training.signals import DeferredSignals
+
+logger = logging.getLogger(__name__)
 
 Output = TypeVar("Output")
+Count: TypeAlias = Callable[[Tensor], Tensor]
+LossFunction: TypeAlias = Callable[[Output, HandBatch, int, Count], dict[str, Tensor]]
 
-LOOK_EVERY = {"cpu": 1, "cuda": 20}
-"""Steps between two looks at the losses; on a GPU a look makes the CPU wait for it."""
+CHECK_EVERY = {"cpu": 1, "cuda": 20}
+"""Steps between two checks that the losses are finite; on a GPU a check makes the CPU wait."""
 
-TELL_EVERY_S = 5.0
+LOG_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,9 @@ class FitSettings:
     lr: Callable[[int], float]  # of the gradient step, counted from 0 over all epochs
     weight_decay: float = 0.0
     clip_norm: float = 0.0  # of the gradient; 0 is off
-    ema: float = 0.0  # decay of the weights' average, which is then what is kept; 0 is off
+    ema: float = 0.0  # decay of the weights' average, which is then validated and saved; 0 is off
     bf16: bool = False  # forward pass under autocast
-    best: str = "loss"  # validation metric that picks the weights to keep
+    best: str = "loss"  # validation metric that selects the best weights
     maximise: bool = False  # more of it is better
     checkpoint_every_s: float = 60.0  # 0 is after every step
 
@@ -56,9 +61,9 @@ class FitSettings:
 class Fitted:
     """What a finished run leaves besides the model's weights."""
 
-    rows: list[Row]  # of the curve: step and epoch from 1, lr, loss terms, validation metrics
+    rows: list[Scalars]  # step and epoch from 1, lr, loss terms, validation metrics
     best_epoch: int  # from 1
-    metrics: Row  # of the validation after that epoch
+    metrics: Scalars  # of the validation after that epoch
     seconds: float  # in `fit`, over all its resumptions, up to the last checkpoint
 
 
@@ -67,151 +72,162 @@ def fit(
     *,
     batches: Callable[[int, int], Iterable[HandBatch]],
     forward: Callable[[nn.Module, HandBatch], Output],
-    loss_terms: Callable[[Output, HandBatch, int], dict[str, Tensor]],
-    validate: Callable[[nn.Module], Row],
-    recipe: FitSettings,
+    loss: LossFunction[Output],
+    validate: Callable[[nn.Module], Scalars],
+    settings: FitSettings,
     checkpoint: Checkpoint,
-    tell: Callable[[str], None],
     distributed: Distributed = SINGLE_PROCESS,
 ) -> Fitted:
     """Train the model on the device it is on, and leave it with its best weights.
 
-    SIGTERM or Ctrl-C end the step in work, save a checkpoint and raise SystemExit.
+    SIGTERM or Ctrl-C let the current step finish, save a checkpoint and raise SystemExit.
 
     Args:
         model: what to train.
-        batches: (epoch, skip) -> that epoch's batches without the first `skip`, the same every time
-            it is asked; epochs count from 0. One of several processes gets its slice of each.
-        forward: (model, batch) -> the model's output; in bf16 if the recipe says so.
-        loss_terms: (output, batch, epoch) -> weighted terms by name, whose sum is the loss; means
-            that divide by `distributed.count`.
-        validate: metrics by name of a model, which it puts into evaluation mode; the same for every
-            process.
-        recipe: how to train.
-        checkpoint: where the state of the run is kept, and found again.
-        tell: called with a line of progress every few seconds.
-        distributed: the processes that share each batch; the first one's checkpoint counts.
+        batches: (epoch, skip) -> that epoch's batches without the first `skip`, the same for every
+            call; epochs count from 0. Each of several processes gets its slice of every batch.
+        forward: (model, batch) -> the model's output; under autocast if the settings say bf16.
+        loss: (output, batch, epoch, count) -> weighted terms by name, whose sum is the loss; means
+            divide by `count` of their mask.
+        validate: model -> metrics by name; it puts the model into evaluation mode. The result is
+            the same in every process.
+        settings: how to train.
+        checkpoint: where the state of the run is saved, and resumed from.
+        distributed: the processes that share each batch; rank 0's checkpoint is the one used.
 
     Raises:
-        FitError: a loss term, the gradient or a metric is not finite, or an epoch has not as many
-            batches as the recipe says.
+        FitError: a loss term, the gradient or a metric is not finite, or an epoch does not have as
+            many batches as the settings say.
         CheckpointError: the checkpoint is damaged or of another run.
     """
-    run = TrainingState(
-        model, recipe, Objective(model, forward, loss_terms, recipe.bf16), distributed
-    )
+    objective = Objective(model, forward, loss, settings.bf16, distributed.count)
+    state = TrainingState(model, settings, objective, distributed)
     if (saved := distributed.run_on_rank_zero(checkpoint.load)) is not None:
-        run.load_state_dict(saved)
-        if run.epoch < recipe.epochs:
-            tell(f"goes on after step {run.step}/{run.steps} from {checkpoint.path}")
+        state.load_state_dict(saved)
+        if state.epoch < settings.epochs:
+            logger.info(
+                "goes on after step %d/%d from %s", state.step, state.steps, checkpoint.path
+            )
         else:
-            tell(f"was trained before; its results are written anew from {checkpoint.path}")
-    pace = ProgressLog(run, tell)
-    with Stop(tell, distributed) as stop:
-        while run.epoch < recipe.epochs:
+            logger.info("was trained before; its results are written anew from %s", checkpoint.path)
+    progress = ProgressLog(state)
+    with DeferredSignals(distributed) as signals:
+        while state.epoch < settings.epochs:
             model.train()
-            for batch in batches(run.epoch, run.step - run.epoch_begin):
-                gradient_step(run, batch)
-                pace.step(len(batch))
+            for batch in batches(state.epoch, state.step - state.epoch_begin):
+                gradient_step(state, batch)
+                progress.step(len(batch))
                 if distributed.all_reduce_max(
-                    stop.signal or checkpoint.age_s >= recipe.checkpoint_every_s
+                    signals.received or checkpoint.age_s >= settings.checkpoint_every_s
                 ):
-                    checkpoint.save(run.state_dict())
-                    stop.leave()
-            run.end_epoch(validate)
-            checkpoint.save(run.state_dict())
-            tell(f"epoch {run.epoch}/{recipe.epochs}: {run.curve.last_validation()}")
-            stop.leave()
-    return run.finish()
+                    checkpoint.save(state.state_dict())
+                    signals.exit_if_received()
+            state.end_epoch(validate)
+            checkpoint.save(state.state_dict())
+            logger.info(
+                "epoch %d/%d: %s", state.epoch, settings.epochs, state.history.last_validation()
+            )
+            signals.exit_if_received()
+    return state.finish()
 
 
-def gradient_step(run: TrainingState, batch: HandBatch) -> None:
-    """One step of the optimiser, noted in the curve."""
-    recipe = run.recipe
-    lr = recipe.lr(run.step)
-    for group in run.optimiser.param_groups:
+def gradient_step(state: TrainingState, batch: HandBatch) -> None:
+    """One step of the optimiser, recorded in the history."""
+    settings = state.settings
+    lr = settings.lr(state.step)
+    for group in state.optimiser.param_groups:
         group["lr"] = lr
-    run.distributed.seed_step(run.seed, run.step)
+    state.distributed.seed_step(state.seed, state.step)
 
-    terms: dict[str, Tensor] = run.objective(batch.to(run.device), run.epoch)
+    terms: dict[str, Tensor] = state.objective(batch.to(state.device), state.epoch)
     loss = torch.stack(list(terms.values())).sum()
 
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(run.weights, recipe.clip_norm or math.inf)
-    run.optimiser.step()
-    run.optimiser.zero_grad()
-    if run.average is not None:
-        run.average.update_parameters(run.model)
-    run.step += 1
-    noted = {**terms, "loss": loss, "gradient_norm": norm}
-    run.curve.add(run.step, run.epoch + 1, lr, run.distributed.mean(noted))
+    norm = nn.utils.clip_grad_norm_(state.weights, settings.clip_norm or math.inf)
+    state.optimiser.step()
+    state.optimiser.zero_grad()
+    if state.average is not None:
+        state.average.update_parameters(state.model)
+    state.step += 1
+    scalars = {**terms, "loss": loss, "gradient_norm": norm}
+    state.history.add(state.step, state.epoch + 1, lr, state.distributed.mean(scalars))
 
 
 class Objective(nn.Module):
-    """A model and its loss in one: what several processes wrap, to see which weights it hears of.
+    """A model together with its loss: the module that DistributedDataParallel wraps.
 
-    Around the model alone, whose output is a dataclass, DistributedDataParallel finds no output to
-    start from; with a static graph it then averages nothing and does not say so.
+    It must see the loss: around the model alone, whose output is a dataclass, it finds no tensor to
+    trace from, and with a static graph it then silently averages no gradient.
     """
 
     def __init__(
         self,
         model: nn.Module,
         forward: Callable[[nn.Module, HandBatch], Output],
-        loss_terms: Callable[[Output, HandBatch, int], dict[str, Tensor]],
+        loss: LossFunction[Output],
         bf16: bool,
+        count: Count = SINGLE_PROCESS.count,
     ) -> None:
         """See `fit`."""
         super().__init__()
         self.model, self._bf16 = model, bf16
-        self._output, self._loss_terms = forward, loss_terms
+        self._forward, self._loss, self._count = forward, loss, count
 
     def forward(self, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
-        """The terms of the loss."""
+        """The terms of the loss, whose sum is minimised."""
         with torch.autocast(batch.image.device.type, torch.bfloat16, enabled=self._bf16):
-            output = self._output(self.model, batch)
-        return self._loss_terms(output, batch, epoch)  # in bf16 pixels would be too coarse
+            output = self._forward(self.model, batch)
+        return self._loss(output, batch, epoch, self._count)  # in bf16 pixels would be too coarse
 
 
 class TrainingState:
-    """All that changes in the course of training."""
+    """Everything that changes during training."""
 
     def __init__(
-        self, model: nn.Module, recipe: FitSettings, objective: nn.Module, distributed: Distributed
+        self,
+        model: nn.Module,
+        settings: FitSettings,
+        objective: nn.Module,
+        distributed: Distributed,
     ) -> None:
-        """A run that has not begun."""
-        self.model, self.recipe, self.distributed = model, recipe, distributed
+        """A run before its first step."""
+        self.model, self.settings, self.distributed = model, settings, distributed
         self.objective = distributed.replicate(objective)
         self.seed = torch.initial_seed()
         self.weights = [p for p in model.parameters() if p.requires_grad]
         self.device = self.weights[0].device
-        self.optimiser = _adamw(self.weights, recipe.weight_decay)
-        self.average = averaged(model, recipe.ema) if recipe.ema else None
-        self.curve = Curve(recipe.steps_per_epoch, LOOK_EVERY.get(self.device.type, 1))
+        self.optimiser = _adamw(self.weights, settings.weight_decay)
+        self.average = averaged(model, settings.ema) if settings.ema else None
+        self.history = History(settings.steps_per_epoch, CHECK_EVERY.get(self.device.type, 1))
         self.step = 0  # gradient steps taken
-        self.epoch = 0  # epochs taken and validated
+        self.epoch = 0  # epochs trained and validated
         self.best: dict[str, Any] = {}  # epoch, metrics and weights of the best validation
         self._seconds, self._since = 0.0, time.monotonic()  # as of the last `state_dict`
 
     @property
     def steps(self) -> int:
-        """Steps of the whole run."""
-        return self.recipe.epochs * self.recipe.steps_per_epoch
+        """Gradient steps of the whole run."""
+        return self.settings.epochs * self.settings.steps_per_epoch
 
     @property
     def epoch_begin(self) -> int:
-        """Steps that lie before the epoch in work."""
-        return self.epoch * self.recipe.steps_per_epoch
+        """Gradient steps before the current epoch."""
+        return self.epoch * self.settings.steps_per_epoch
 
-    def end_epoch(self, validate: Callable[[nn.Module], Row]) -> None:
-        """Validate, note the metrics in the curve, and keep the weights if they are the best."""
-        recipe = self.recipe
-        if (taken := self.step - self.epoch_begin) != recipe.steps_per_epoch:
+    def end_epoch(self, validate: Callable[[nn.Module], Scalars]) -> None:
+        """Validate, record the metrics in the history, and keep the weights if they are the best.
+
+        Raises:
+            FitError: a loss or a metric is not finite, or the epoch had too few batches.
+        """
+        settings = self.settings
+        if (taken := self.step - self.epoch_begin) != settings.steps_per_epoch:
             raise FitError(
-                f"epoch {self.epoch + 1} had {taken} batches instead of {recipe.steps_per_epoch}: "
-                "the shards do not hold what their index says; run `dvc repro -f shard`"
+                f"epoch {self.epoch + 1} had {taken} batches instead of "
+                f"{settings.steps_per_epoch}: the shards do not hold what their index says; run "
+                "`dvc repro -f shard`"
             )
-        self.curve.look()  # weights that are no numbers would only confuse the validation
+        self.history.check()  # validating weights that are not finite would only confuse
         model = self.model if self.average is None else self.average.module
         self.distributed.broadcast_state(model)
         metrics = validate(model)
@@ -221,27 +237,27 @@ class TrainingState:
                 f"validation after epoch {self.epoch}: {bad} cannot be compared; do the "
                 "validation samples carry the annotations that these metrics need?"
             )
-        self.curve.end_row(metrics)
-        sign = 1 if recipe.maximise else -1
-        if not self.best or sign * metrics[recipe.best] > sign * self.best["metrics"][recipe.best]:
+        self.history.end_row(metrics)
+        name, sign = settings.best, 1 if settings.maximise else -1
+        if not self.best or sign * metrics[name] > sign * self.best["metrics"][name]:
             weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
             self.best = {"epoch": self.epoch, "metrics": metrics, "weights": weights}
 
     def finish(self) -> Fitted:
-        """Put the best weights into the model."""
+        """Load the best weights into the model."""
         self.model.load_state_dict(self.best["weights"])
-        return Fitted(self.curve.rows, self.best["epoch"], self.best["metrics"], self._seconds)
+        return Fitted(self.history.rows, self.best["epoch"], self.best["metrics"], self._seconds)
 
     def state_dict(self) -> dict[str, Any]:
         """All of it as tensors and plain values.
 
         Raises:
-            FitError: the last steps were not finite; such a state is not worth keeping.
+            FitError: the last steps were not finite, so this state must not be saved.
         """
         now = time.monotonic()
         self._seconds, self._since = self._seconds + now - self._since, now
         return {
-            "curve": self.curve.state_dict(),
+            "history": self.history.state_dict(),
             "model": self.model.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -253,8 +269,8 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up where `state_dict` was called, the random generators included."""
-        self.curve.load_state_dict(state["curve"])
+        """Resume where `state_dict` was called, the random generators included."""
+        self.history.load_state_dict(state["history"])
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
@@ -276,24 +292,28 @@ def _adamw(weights: list[nn.Parameter], weight_decay: float) -> torch.optim.Adam
 class ProgressLog:
     """Progress lines with rate and time left."""
 
-    def __init__(self, run: TrainingState, tell: Callable[[str], None]) -> None:
-        """Of the steps that this process takes."""
-        self._run, self._tell = run, tell
+    def __init__(self, state: TrainingState) -> None:
+        """Rates count the steps that this process takes from now on."""
+        self._state = state
         self._images, self._steps = 0, 0
-        self._begun = self._told = time.monotonic()
+        self._started = self._logged = time.monotonic()
 
     def step(self, images: int) -> None:
-        """Count a step; tell when it is time."""
+        """Count a step; log a line every `LOG_EVERY_S` seconds."""
         self._images += images
         self._steps += 1
-        now, run = time.monotonic(), self._run
-        if now - self._told < TELL_EVERY_S:
+        now, state = time.monotonic(), self._state
+        if now - self._logged < LOG_EVERY_S:
             return
-        self._told = now
-        seconds = now - self._begun
-        left = (run.steps - run.step) * seconds / self._steps
-        self._tell(
-            f"epoch {run.epoch + 1}/{run.recipe.epochs}, step {run.step}/{run.steps}, "
-            f"{run.distributed.world * self._images / seconds:.0f} images/s, {left:.0f} s left, "
-            f"loss {run.curve.loss:.4g}"
+        self._logged = now
+        seconds = now - self._started
+        logger.info(
+            "epoch %d/%d, step %d/%d, %.0f images/s, %.0f s left, loss %.4g",
+            state.epoch + 1,
+            state.settings.epochs,
+            state.step,
+            state.steps,
+            state.distributed.world * self._images / seconds,
+            (state.steps - state.step) * seconds / self._steps,
+            state.history.loss,
         )

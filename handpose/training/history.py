@@ -1,108 +1,110 @@
-"""The course of training as rows, and its stop at the first loss that is no number."""
+"""The training history as rows of scalars; training stops at the first loss that is not finite."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from handpose.errors import HandPoseError
 
-Row = dict[str, float]
+Scalars: TypeAlias = dict[str, float]
+"""Losses and metrics by name."""
 
 ROWS_PER_EPOCH = 50
-"""Rows in an epoch, about; each is the mean over the steps since the one before."""
+"""About so many rows per epoch; each is the mean over the steps since the previous one."""
 
 VALIDATION = "validation_"
-"""Before the names of the metrics in the row that ends an epoch."""
+"""Prefix of the metrics in the row that ends an epoch."""
 
 
 class FitError(HandPoseError):
-    """Training cannot begin or go on."""
+    """Training cannot start or continue."""
 
 
-class Curve:
-    """The loss terms of every step: looked at for one that is not finite, and averaged into rows.
+class History:
+    """The loss terms of every step, checked for values that are not finite, averaged into rows.
 
-    Terms stay on their device until `look` fetches those of many steps at once.
+    Terms stay on their device until `check` fetches those of many steps at once.
     """
 
-    def __init__(self, steps_per_epoch: int, look_every: int) -> None:
-        """An empty curve with about `ROWS_PER_EPOCH` rows an epoch."""
-        self.rows: list[Row] = []
-        self._steps_per_epoch, self._look_every = steps_per_epoch, look_every
+    def __init__(self, steps_per_epoch: int, check_every: int) -> None:
+        """An empty history with about `ROWS_PER_EPOCH` rows per epoch."""
+        self.rows: list[Scalars] = []
+        self._steps_per_epoch, self._check_every = steps_per_epoch, check_every
         self._row_every = max(1, steps_per_epoch // ROWS_PER_EPOCH)
-        self._unseen: list[tuple[Row, list[str], Tensor]] = []
-        self._seen: list[Row] = []  # steps since the last row
+        self._on_device: list[tuple[Scalars, list[str], Tensor]] = []  # steps not yet checked
+        self._pending: list[Scalars] = []  # checked steps since the last row
 
     def add(self, step: int, epoch: int, lr: float, terms: Mapping[str, Tensor]) -> None:
-        """Note a step (counted from 1)."""
-        where: Row = {"step": step, "epoch": epoch, "lr": lr}
+        """Record a step (counted from 1)."""
+        when: Scalars = {"step": step, "epoch": epoch, "lr": lr}
         values = torch.stack([term.detach() for term in terms.values()])  # (terms,)
-        self._unseen.append((where, list(terms), values))
+        self._on_device.append((when, list(terms), values))
         in_epoch = step % self._steps_per_epoch  # 0 after the last one, whose row waits for metrics
         if in_epoch and in_epoch % self._row_every == 0:
             self.end_row({})
-        elif len(self._unseen) >= self._look_every:
-            self.look()
+        elif len(self._on_device) >= self._check_every:
+            self.check()
 
-    def look(self) -> None:
-        """Fetch the terms that were not looked at yet.
+    def check(self) -> None:
+        """Fetch the terms of all steps not yet checked.
 
         Raises:
-            FitError: one is not finite; it names the first step and its first such term.
+            FitError: a term is not finite; the message names the first such step and term.
         """
-        if not self._unseen:
+        if not self._on_device:
             return
-        for (where, names, _), values in zip(
-            self._unseen, torch.stack([v for *_, v in self._unseen]).tolist(), strict=True
+        for (when, names, _), values in zip(
+            self._on_device, torch.stack([v for *_, v in self._on_device]).tolist(), strict=True
         ):
             terms = dict(zip(names, values, strict=True))
             for name, value in terms.items():
                 if not math.isfinite(value):
-                    raise FitError(_advice(name, value, where))
-            self._seen.append(where | terms)
-        self._unseen.clear()
+                    raise FitError(_not_finite(name, value, when))
+            self._pending.append(when | terms)
+        self._on_device.clear()
 
-    def end_row(self, metrics: Row) -> None:
-        """Add the row of the steps since the last one: their mean, and validation metrics."""
-        self.look()
-        last = self._seen[-1]
-        means = {name: math.fsum(s[name] for s in self._seen) / len(self._seen) for name in last}
-        where = {name: last[name] for name in ("step", "epoch", "lr")}
-        self.rows.append(means | where | {VALIDATION + name: m for name, m in metrics.items()})
-        self._seen.clear()
+    def end_row(self, metrics: Scalars) -> None:
+        """Add a row: the mean of the steps since the last one, and validation metrics."""
+        self.check()
+        last, steps = self._pending[-1], self._pending
+        means = {name: math.fsum(s[name] for s in steps) / len(steps) for name in last}
+        when = {name: last[name] for name in ("step", "epoch", "lr")}
+        self.rows.append(means | when | {VALIDATION + name: m for name, m in metrics.items()})
+        self._pending.clear()
 
     @property
     def loss(self) -> float:
-        """The loss that was looked at last."""
-        rows = self._seen or self.rows
+        """The loss that was fetched last; NaN before the first."""
+        rows = self._pending or self.rows
         return rows[-1]["loss"] if rows else math.nan
 
     def last_validation(self) -> str:
-        """The newest row's metrics for a reader."""
+        """The validation metrics of the last row as text."""
         return ", ".join(
             f"{name.removeprefix(VALIDATION)} {value:.4g}"
             for name, value in self.rows[-1].items()
             if name.startswith(VALIDATION)
         )
 
-    def state_dict(self) -> dict[str, list[Row]]:
-        """Rows, and the steps of the row in work."""
-        self.look()
-        return {"rows": self.rows, "seen": self._seen}
+    def state_dict(self) -> dict[str, list[Scalars]]:
+        """The rows, and the steps of the unfinished row."""
+        self.check()
+        return {"rows": self.rows, "pending": self._pending}
 
-    def load_state_dict(self, state: Mapping[str, list[Row]]) -> None:
+    def load_state_dict(self, state: Mapping[str, list[Scalars]]) -> None:
         """The inverse of `state_dict`."""
-        self.rows, self._seen = list(state["rows"]), list(state["seen"])
+        self.rows, self._pending = list(state["rows"]), list(state["pending"])
 
 
-def _advice(name: str, value: float, where: Row) -> str:
+def _not_finite(name: str, value: float, when: Scalars) -> str:
     return (
-        f"step {where['step']} (epoch {where['epoch']}, learning rate {where['lr']:.3g}): "
+        f"step {when['step']} (epoch {when['epoch']}, learning rate {when['lr']:.3g}): "
         f"{name} is {value}. Lower lr, set clip_norm (5 is usual), or set precision to fp32; if it "
-        "is so from the first steps on, look at the samples this term reads. The checkpoint of an "
-        "earlier step is kept"
+        "happens from the first steps on, inspect the samples this term reads. The checkpoint of "
+        "an earlier step is still there"
     )

@@ -1,11 +1,13 @@
 """What training minimises: one term per line of the paper's objective (section 3.2.4).
 
+A loss is called with a network's output and the batch, and returns its weighted terms by name.
 Every term is a masked mean of absolute differences or a cross-entropy, so its size does not depend
-on how many samples of a batch carry the annotation it needs; a batch with none gives 0. Call these
+on how many samples of a batch carry the annotation it needs; a batch with none gives 0. Call them
 outside autocast: bf16 is too coarse for pixels and millimetres.
 
-`count` gives the number that a mean divides by. Several processes that share a batch give
-`Group.count`, which knows the masks of all slices: the mean of their losses is then the batch's.
+`count` gives the number that a mean divides by. Several processes that share a batch pass
+`DistributedGroup.count`, which sums the masks of all slices: the mean of their losses is then that
+of the whole batch.
 
 Letters: B batch, J = 21 joints.
 """
@@ -13,6 +15,7 @@ Letters: B batch, J = 21 joints.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -20,83 +23,126 @@ from torch import Tensor
 
 from handpose.distributed import SINGLE_PROCESS
 from handpose.hand.camera import back_project, project
-from handpose.hand.rotation import matrix_to_rot6d
+from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
 from handpose.hand.skeleton import WRIST
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
+from handpose.training.schedules import fine_weight
 
 Count = Callable[[Tensor], Tensor]
 
 NEAR = 0.01
-"""Metres before the camera below which nothing is projected: a wild hand must not divide by 0."""
+"""Metres in front of the camera that projected points keep: a bad prediction must not divide by
+0."""
 
 
-def gesture_loss(
-    output: GestureOutput | PoseOutput,
-    batch: HandBatch,
-    *,
-    fine_weight: float,
-    count: Count = SINGLE_PROCESS.count,
-) -> dict[str, Tensor]:
-    """Stage 1's terms, weighted: coarse cross-entropy, and lambda = `fine_weight` times the fine.
+@dataclass(frozen=True)
+class GestureLoss:
+    """Stage 1's loss: coarse cross-entropy, and lambda times the fine one.
 
-    Samples without a gesture are left out.
+    lambda grows with the epochs; see `schedules.fine_weight`.
     """
-    return {
-        "coarse": _cross_entropy(output.coarse_logits, batch.coarse, count),
-        "fine": fine_weight * _cross_entropy(output.fine_logits, batch.fine, count),
-    }
+
+    fine_weight_start: float
+    fine_weight_step: float
+    fine_weight_every_epochs: int
+    fine_weight_max: float
+
+    def __call__(
+        self,
+        output: GestureOutput,
+        batch: HandBatch,
+        epoch: int | None = None,
+        count: Count = SINGLE_PROCESS.count,
+    ) -> dict[str, Tensor]:
+        """The weighted terms; their sum is the loss. Samples without a gesture do not count.
+
+        Args:
+            output: of the network.
+            batch: the ground truth.
+            epoch: counted from 0; None takes lambda's maximum, which makes epochs comparable.
+            count: (mask) -> what a mean over its true entries divides by.
+        """
+        return {
+            "coarse": _cross_entropy(output.coarse_logits, batch.coarse, count),
+            "fine": self.fine_weight(epoch) * _cross_entropy(output.fine_logits, batch.fine, count),
+        }
+
+    def fine_weight(self, epoch: int | None) -> float:
+        """The paper's lambda in this epoch, or its maximum."""
+        if epoch is None:
+            return self.fine_weight_max
+        return fine_weight(
+            epoch,
+            start=self.fine_weight_start,
+            step=self.fine_weight_step,
+            every=self.fine_weight_every_epochs,
+            maximum=self.fine_weight_max,
+        )
 
 
-def pose_loss(
-    output: PoseOutput,
-    batch: HandBatch,
-    rotations: Tensor,
-    *,
-    weights: Mapping[str, float],
-    depth_range_m: float,
-    count: Count = SINGLE_PROCESS.count,
-) -> dict[str, Tensor]:
-    """Stage 2's terms, weighted; their sum is the loss.
+@dataclass(frozen=True)
+class PoseLoss:
+    """Stage 2's loss, ten weighted terms."""
 
-    Args:
-        output: what the net says.
-        batch: the truth.
-        rotations: (B, 16, 3, 3) the fit's full local rotations (root first, `hands_mean`
-            included), right-hand frame; any rotation where there is no fit.
-        weights: one weight a term, by the names below.
-        depth_range_m: what the volume spans before and behind the wrist.
-        count: (mask) -> what a mean over its true entries divides by.
-    """
-    valid = batch.joint_valid
-    rooted = valid & valid[:, WRIST, None]  # (B, J) the place relative to the wrist is known
-    joints = torch.where(valid[..., None], batch.joints_cam, 1.0)  # finite; masked below
-    wrist = joints[:, WRIST, None]  # (B, 1, 3) m, camera
+    mano_rotations: Callable[[Tensor], Tensor]
+    """`Mano.rotations`: hand pose (B, 45) rad -> (B, 15, 3, 3), with `hands_mean` added."""
 
-    side = batch.image.shape[-1]
-    uv = _to_unit(project(joints, batch.K), side)  # (B, J, 2) in [-1, 1]
-    uv_volume = _to_unit(output.uv, side)
-    uv_mano = _to_unit(project(_in_front(output.joints + wrist), batch.K), side)
-    uvd = torch.cat([uv, (joints - wrist)[..., 2:] / depth_range_m], dim=-1)
-    uvd_volume = torch.cat([uv_volume, output.depth_rel[..., None] / depth_range_m], dim=-1)
-    joints_volume = back_project(output.uv, output.depth_rel + wrist[..., 2], batch.K)
+    weights: Mapping[str, float]
+    """One weight per term, by the names of `__call__`."""
 
-    rot6d = matrix_to_rot6d(rotations)  # (B, 16, 6)
-    gesture = gesture_loss(output, batch, fine_weight=1.0, count=count)
-    fits, roots, places = count(batch.has_mano), count(rooted), count(valid)
-    share = len(batch) / count(torch.ones_like(batch.has_mano))  # 1 for one process
-    terms = {
-        "rotation": _l1(output.rot6d[:, 1:], rot6d[:, 1:], batch.has_mano, fits),
-        "root": _l1(output.rot6d[:, 0], rot6d[:, 0], batch.has_mano, fits),
-        "betas": _l1(output.betas, batch.betas, batch.has_mano, fits),
-        "joints_volume": _l1(joints_volume, joints, rooted, roots),
-        "joints_mano": _l1(output.joints, joints - wrist, rooted, roots),
-        "uvd": _l1(uvd_volume, uvd, rooted, roots),
-        "reprojection_volume": _l1(uv_volume, uv, valid, places),
-        "reprojection_mano": _l1(uv_mano, uv, rooted, roots),
-        "bone": share * bone_discontinuity(output.rotmat),
-        "gesture": gesture["coarse"] + gesture["fine"],
-    }
-    return {name: weights[name] * term for name, term in terms.items()}
+    depth_range_m: float
+    """What the volume spans in front of the wrist and behind it."""
+
+    def __call__(
+        self,
+        output: PoseOutput,
+        batch: HandBatch,
+        epoch: int | None = None,
+        count: Count = SINGLE_PROCESS.count,
+    ) -> dict[str, Tensor]:
+        """The weighted terms; their sum is the loss.
+
+        Args:
+            output: of the network.
+            batch: the ground truth.
+            epoch: not used; every epoch has the same weights.
+            count: (mask) -> what a mean over its true entries divides by.
+        """
+        root = axis_angle_to_matrix(batch.global_orient)[:, None]  # (B, 1, 3, 3)
+        rotations = torch.cat([root, self.mano_rotations(batch.hand_pose)], 1)  # (B, 16, 3, 3)
+
+        valid = batch.joint_valid
+        rooted = valid & valid[:, WRIST, None]  # (B, J) the position relative to the wrist is known
+        joints = torch.where(valid[..., None], batch.joints_cam, 1.0)  # finite; masked below
+        wrist = joints[:, WRIST, None]  # (B, 1, 3) m, camera
+
+        side = batch.image.shape[-1]
+        uv = _to_unit(project(joints, batch.K), side)  # (B, J, 2) in [-1, 1]
+        uv_volume = _to_unit(output.uv, side)
+        uv_mano = _to_unit(project(_in_front(output.joints + wrist), batch.K), side)
+        depth, depth_volume = (joints - wrist)[..., 2:], output.depth_rel[..., None]  # (B, J, 1)
+        uvd = torch.cat([uv, depth / self.depth_range_m], dim=-1)
+        uvd_volume = torch.cat([uv_volume, depth_volume / self.depth_range_m], dim=-1)
+        joints_volume = back_project(output.uv, output.depth_rel + wrist[..., 2], batch.K)
+
+        rot6d = matrix_to_rot6d(rotations)  # (B, 16, 6)
+        coarse = _cross_entropy(output.coarse_logits, batch.coarse, count)
+        fine = _cross_entropy(output.fine_logits, batch.fine, count)
+        fits, roots, joints_known = count(batch.has_mano), count(rooted), count(valid)
+        share = len(batch) / count(torch.ones_like(batch.has_mano))  # 1 for one process
+        terms = {
+            "rotation": _l1(output.rot6d[:, 1:], rot6d[:, 1:], batch.has_mano, fits),
+            "root": _l1(output.rot6d[:, 0], rot6d[:, 0], batch.has_mano, fits),
+            "betas": _l1(output.betas, batch.betas, batch.has_mano, fits),
+            "joints_volume": _l1(joints_volume, joints, rooted, roots),
+            "joints_mano": _l1(output.joints, joints - wrist, rooted, roots),
+            "uvd": _l1(uvd_volume, uvd, rooted, roots),
+            "reprojection_volume": _l1(uv_volume, uv, valid, joints_known),
+            "reprojection_mano": _l1(uv_mano, uv, rooted, roots),
+            "bone": share * bone_discontinuity(output.rotmat),
+            "gesture": coarse + fine,
+        }
+        return {name: self.weights[name] * term for name, term in terms.items()}
 
 
 def bone_discontinuity(rotmat: Tensor) -> Tensor:
@@ -104,7 +150,7 @@ def bone_discontinuity(rotmat: Tensor) -> Tensor:
 
     A prior, not a comparison with the truth: neighbouring joints of a finger flex alike, so a chain
     whose rotations jump is penalised whatever the annotation says. rotmat (B, 16, 3, 3) -> ().
-    The root is left out: how a hand is held says nothing of its fingers.
+    The root is left out: a hand's orientation does not constrain its fingers.
     """
     rot6d = matrix_to_rot6d(rotmat)  # (B, 16, 6)
     fingers = rot6d[:, 1:].reshape(-1, 5, 3, 6)  # MANO numbers a finger's joints in a row
@@ -129,6 +175,6 @@ def _to_unit(uv: Tensor, side: int) -> Tensor:
 
 
 def _in_front(points: Tensor) -> Tensor:
-    """The same points, (B, J, 3) m camera, none nearer than `NEAR`."""
+    """Points (B, J, 3) in metres, camera frame, with their depth clamped to at least `NEAR`."""
     x, y, z = points.unbind(-1)
     return torch.stack([x, y, z.clamp(min=NEAR)], dim=-1)

@@ -1,61 +1,61 @@
-"""A polite end: SIGTERM, Ctrl-C and a closed terminal wait for the step in work."""
+"""Graceful shutdown: SIGTERM, Ctrl-C and SIGHUP wait until the current step is saved."""
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
-from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from handpose.distributed import SINGLE_PROCESS, Distributed
 
+logger = logging.getLogger(__name__)
 
-class Stop:
-    """Holds SIGTERM, Ctrl-C and SIGHUP back until the loop can leave.
 
-    A second Ctrl-C acts at once: somebody is waiting. Any other second signal is the same wish come
-    twice, since a batch system signals every process of a job, and the runner hands its own on.
+class DeferredSignals:
+    """Defers SIGTERM, Ctrl-C and SIGHUP until the training loop can exit.
+
+    A second Ctrl-C acts at once: somebody is waiting. Any other second signal is ignored as a
+    repetition: batch systems signal every process of a job, and the runner forwards its own.
     """
 
-    def __init__(
-        self, tell: Callable[[str], None], distributed: Distributed = SINGLE_PROCESS
-    ) -> None:
-        """No signal came yet; `tell` is given a line when one makes the loop leave."""
-        self.signal = 0
-        self._tell, self._distributed = tell, distributed
-        self._before: dict[int, Any] = {}
+    def __init__(self, distributed: Distributed = SINGLE_PROCESS) -> None:
+        """No signal received yet."""
+        self.received = 0  # number of the first signal
+        self._distributed = distributed
+        self._handlers: dict[int, Any] = {}  # to be restored
 
-    def __enter__(self) -> Stop:
-        """Begin to hold signals back; only a main thread can."""
+    def __enter__(self) -> DeferredSignals:
+        """Start deferring signals; outside of the main thread, where Python cannot, do nothing."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
-                    self._before[number] = signal.signal(number, self._hold)
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+                    self._handlers[number] = signal.signal(number, self._defer)
         return self
 
-    def _hold(self, number: int, frame: FrameType | None) -> None:
-        if self.signal and number == signal.SIGINT:
+    def _defer(self, number: int, frame: FrameType | None) -> None:
+        if self.received and number == signal.SIGINT:
             self._restore()
             signal.raise_signal(number)
-        self.signal = self.signal or number
+        self.received = self.received or number
 
     def _restore(self) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
     def __exit__(self, kind: object, *_: object) -> None:
-        """Signals act as before; one that came after the last `leave` acts now."""
+        """Restore the handlers; a signal since the last `exit_if_received` acts now."""
         self._restore()
         if kind is None:
-            self.leave()
+            self.exit_if_received()
 
-    def leave(self) -> None:
-        """End the process as a shell reports a signal, if one came; all must be saved by now.
+    def exit_if_received(self) -> None:
+        """Raise SystemExit (128 + number, as shells report it) if a signal came; save before.
 
-        Of several processes, all leave at the same call if a signal came to one of them.
+        If any of several processes received one, all exit at the same call.
         """
-        number = self._distributed.all_reduce_max(self.signal)
+        number = self._distributed.all_reduce_max(self.received)
         if number:
-            self._tell(f"stopped by {signal.Signals(number).name}; run again to go on")
+            logger.info("stopped by %s; run again to go on", signal.Signals(number).name)
             raise SystemExit(128 + number)

@@ -1,7 +1,7 @@
-"""A training door opened in several processes on this machine: torchrun, by its own library.
+"""A training stage in several processes on this machine: torchrun, as a library.
 
-`processes` in the door's section of `params.yaml` says how many. For several machines torchrun is
-started by hand on each of them (docs/many-gpus.md); its processes come here too, and just begin.
+`processes` in the stage's section of `params.yaml` says how many. For several machines torchrun is
+started by hand on each of them (docs/many-gpus.md); its processes run the stage directly.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
 
 import torch
 
@@ -19,79 +18,86 @@ from handpose.distributed import Distributed, is_torchrun
 from handpose.errors import HandPoseError
 from handpose.training.device import prepare_device, require_gpus
 from stages.fitting.training import TrainingData
-from stages.params import TrainParams, load_params
+from stages.params import Params, TrainParams
 
 SHUTDOWN_S = 120
-"""How long the processes may take to end the step in work and save it before they are killed."""
+"""How long the processes may take to finish the current step and save it before they are killed."""
 
 
 class ProcessesError(HandPoseError):
-    """One of the processes was ended from outside."""
+    """One of the processes was killed."""
 
 
-def in_processes(door: str, main: Callable[[], None]) -> None:
-    """Open the training door of this name: here, or in as many processes as its section says.
+def launch_processes(stage: str, params: Params, *arguments: str) -> bool:
+    """Run a training stage in several processes, if its section of `params.yaml` asks for them.
+
+    Args:
+        stage: its name, `pretrain` or `pose`.
+        params: all parameters.
+        *arguments: of its command line.
+
+    Returns:
+        True once they have finished the training; False where this process is to do it, alone or
+        as one of torchrun's.
 
     Raises:
         ProcessesError: one of them was killed.
-        SystemExit: one of them failed and told why, or a signal stopped them.
+        SystemExit: one of them failed and said why, or a signal stopped them.
     """
-    if is_torchrun():
-        main()
-        return
-    params = load_params()
-    fit: TrainParams = getattr(params, door)
-    processes = fit.processes or gpus(fit)
-    if processes == 1:
-        main()
-        return
-    # what would stop every process is told once, before there are any
-    if prepare_device(fit.device, fit.threads).type == "cuda":
+    settings: TrainParams = getattr(params, stage)
+    processes = settings.processes or gpu_count(settings)
+    if processes == 1 or is_torchrun():
+        return False
+    # errors that would stop every process are raised once, before there are any
+    if prepare_device(settings.device, settings.threads).type == "cuda":
         require_gpus(processes)
     TrainingData.open(
-        fit,
+        settings,
         image_px=params.net.image_px,
         handedness=params.label.handedness,
         distributed=Distributed(0, processes),
     )
-    launch(door, sys.argv[1:], processes)
+    _run_torchrun(stage, arguments, processes)
+    return True
 
 
-def gpus(fit: TrainParams) -> int:
-    """GPUs to train on, at least one process."""
-    return 1 if fit.device == "cpu" else max(1, torch.cuda.device_count())
+def gpu_count(settings: TrainParams) -> int:
+    """Number of GPUs to train on; 1 on a CPU."""
+    return 1 if settings.device == "cpu" else max(1, torch.cuda.device_count())
 
 
-def launch(door: str, arguments: list[str], processes: int) -> None:
-    """Run `python -m stages.<door>` in so many processes and wait for them; see `in_processes`."""
+def _run_torchrun(stage: str, arguments: tuple[str, ...], processes: int) -> None:
+    """Run `python -m stages.<stage>` in so many processes; errors as in `launch_processes`."""
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     cores = os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # told here, shorter
-    stops = [
+    logging.getLogger("torch.distributed.elastic").setLevel(
+        logging.CRITICAL
+    )  # reported here, shorter
+    signals = [
         number.name
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN  # as nohup leaves SIGHUP
+        if signal.getsignal(number) is not signal.SIG_IGN  # nohup ignores SIGHUP
     ]
     try:
-        with tempfile.TemporaryDirectory() as logs:  # torchrun would leave an empty folder behind
+        with tempfile.TemporaryDirectory() as logs:  # torchrun would leave an empty folder
             config = LaunchConfig(
                 min_nodes=1,
                 max_nodes=1,
                 nproc_per_node=processes,
                 logs_specs=DefaultLogsSpecs(log_dir=logs),
-                run_id=f"{door}-{os.getpid()}",
+                run_id=f"{stage}-{os.getpid()}",
                 rdzv_backend="c10d",
                 rdzv_endpoint="localhost:0",
                 local_addr="localhost",
                 max_restarts=0,
-                signals_to_handle=",".join(stops),
+                signals_to_handle=",".join(signals),
                 shutdown_timeout=SHUTDOWN_S,
             )
-            elastic_launch(config, sys.executable)("-m", f"stages.{door}", *arguments)
+            elastic_launch(config, sys.executable)("-m", f"stages.{stage}", *arguments)
     except SignalException as error:
         raise SystemExit(128 + error.sigval) from None
     except ChildFailedError as error:
@@ -101,6 +107,6 @@ def launch(door: str, arguments: list[str], processes: int) -> None:
             raise SystemExit(code) from None
         raise ProcessesError(
             f"process {rank} of {processes} was ended by {signal.Signals(-code).name}, and the "
-            "others stopped with it. If nobody did that, the machine was out of memory (`dmesg` "
-            "tells). Run again to go on from the last checkpoint"
+            "others stopped with it. If nobody did that, the machine was out of memory (see "
+            "`dmesg`). Run again to go on from the last checkpoint"
         ) from None

@@ -1,14 +1,16 @@
-"""What the two training doors share: their data, their recipe, and what they leave behind."""
+"""What the two training stages share: their data, the training run, and its results."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -23,19 +25,26 @@ from handpose.errors import HandPoseError
 from handpose.files import atomic_file, digest
 from handpose.sample import HandBatch
 from handpose.training.checkpoint import Checkpoint
-from handpose.training.fit import FitSettings, Fitted
-from handpose.training.history import Row
+from handpose.training.device import describe_device
+from handpose.training.fit import FitSettings, Fitted, LossFunction, fit
+from handpose.training.history import Scalars
 from handpose.training.model_io import ModelRecord, save_model
 from handpose.training.schedules import lr_factor
 from stages.artifacts import write_json, write_manifest
+from stages.fitting.checkpoint_gc import drop_recorded_checkpoints, results_id
 from stages.params import TrainParams
 from stages.paths import LABELS, SHARDS
+
+logger = logging.getLogger(__name__)
+
+Output = TypeVar("Output")
+Loss = TypeVar("Loss", bound=LossFunction[Any])
 
 WORK = Path("work")
 """Live checkpoints; outside of DVC's outs, which it deletes before a stage runs."""
 
-HARMLESS = {"device", "threads", "processes", "checkpoint_every_s"}
-"""Keys of a training section that may change while a run is resumed: they change how it runs, not
+NOT_IN_IDENTITY = {"device", "threads", "processes", "checkpoint_every_s"}
+"""Keys of a training section that may change when a run is resumed: they change how it runs, not
 what it learns."""
 
 
@@ -45,7 +54,7 @@ class TrainingDataError(HandPoseError):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Shards joined with their labels, as one training section of `params.yaml` wants them."""
+    """Shards joined with their labels, as a training section of `params.yaml` asks for them."""
 
     shards: Shards
     labels: Mapping[str, ClassIds]
@@ -54,21 +63,21 @@ class TrainingData:
     hands: list[str]  # right or left, of each coarse class
     image_px: int
     handedness: str
-    fit: TrainParams
+    settings: TrainParams
     distributed: Distributed  # the processes that share it
     loading: Loading
 
     @classmethod
     def open(
         cls,
-        fit: TrainParams,
+        settings: TrainParams,
         *,
         image_px: int,
         handedness: str,
         distributed: Distributed = SINGLE_PROCESS,
         loading: Loading = HERE,
     ) -> TrainingData:
-        """The data in their usual places.
+        """The shards and labels that `dvc repro` left.
 
         Raises:
             LabelsError: labels are missing or damaged.
@@ -85,7 +94,7 @@ class TrainingData:
             hands=labels.hands,
             image_px=image_px,
             handedness=handedness,
-            fit=fit,
+            settings=settings,
             distributed=distributed,
             loading=loading,
         )
@@ -93,13 +102,13 @@ class TrainingData:
         return data
 
     def _check_sizes(self) -> None:
-        if self.fit.batch < self.distributed.world:
+        batch, world = self.settings.batch, self.distributed.world
+        if batch < world:
             raise TrainingDataError(
-                f"a batch of {self.fit.batch} samples cannot be shared by {self.distributed.world} "
-                "processes: start fewer of them, or set batch (of all together) in params.yaml to "
-                f"{self.distributed.world} or more"
+                f"a batch of {batch} samples cannot be shared by {world} processes: start fewer of "
+                f"them, or set batch (of all together) in params.yaml to {world} or more"
             )
-        for split, least in (("train", self.fit.batch), ("validation", 1)):
+        for split, least in (("train", batch), ("validation", 1)):
             found = self.shards.index.count(split)
             if found < least:
                 raise TrainingDataError(
@@ -111,34 +120,34 @@ class TrainingData:
     @property
     def bf16(self) -> bool:
         """Whether networks run in bf16."""
-        return self.fit.precision == "bf16"
+        return self.settings.precision == "bf16"
 
     @property
     def steps_per_epoch(self) -> int:
         """Whole training batches in an epoch."""
-        return self.shards.index.count("train") // self.fit.batch
+        return self.shards.index.count("train") // self.settings.batch
 
     def train(self, epoch: int, skip: int) -> Iterator[HandBatch]:
-        """This process's slices of an epoch's (from 0) augmented batches, but the first `skip`."""
+        """This process's slices of an epoch's augmented batches, without the first `skip`."""
         return self.shards.batches(
             "train",
-            batch=self.fit.batch,
+            batch=self.settings.batch,
             image_px=self.image_px,
             labels=self.labels,
             canonical=self.handedness == "canonical",
-            seed=self.fit.seed,
+            seed=self.settings.seed,
             epoch=epoch,
             skip=skip,
-            augmentation=Augmentation(**self.fit.augment.model_dump()),
+            augmentation=Augmentation(**self.settings.augment.model_dump()),
             loading=self.loading,
             distributed=self.distributed,
         )
 
     def validation(self) -> Iterator[HandBatch]:
-        """Every validation sample once, as it is: this process's turns of the batches."""
+        """Every validation sample once, not augmented: this process's share of the batches."""
         return self.shards.batches(
             "validation",
-            batch=self.fit.batch,
+            batch=self.settings.batch,
             image_px=self.image_px,
             labels=self.labels,
             canonical=self.handedness == "canonical",
@@ -146,41 +155,40 @@ class TrainingData:
             distributed=self.distributed,
         )
 
-    def recipe(self, *, best: str, maximise: bool) -> FitSettings:
-        """How the section says to train; `best` picks the weights, larger being better or not."""
-        fit, steps = self.fit, self.steps_per_epoch
+    def fit_settings(self, *, best: str, maximise: bool) -> FitSettings:
+        """The section as `fit` takes it; `best` names the metric that selects the weights."""
+        settings, steps = self.settings, self.steps_per_epoch
 
         def lr(step: int) -> float:
-            return fit.lr * lr_factor(
-                fit.schedule,
+            return settings.lr * lr_factor(
+                settings.schedule,
                 step,
-                epochs=fit.epochs,
+                epochs=settings.epochs,
                 steps_per_epoch=steps,
-                milestones=fit.milestones,
+                milestones=settings.milestones,
             )
 
         return FitSettings(
-            epochs=fit.epochs,
+            epochs=settings.epochs,
             steps_per_epoch=steps,
             lr=lr,
-            weight_decay=fit.weight_decay,
-            clip_norm=fit.clip_norm,
-            ema=fit.ema,
+            weight_decay=settings.weight_decay,
+            clip_norm=settings.clip_norm,
+            ema=settings.ema,
             bf16=self.bf16,
             best=best,
             maximise=maximise,
-            checkpoint_every_s=fit.checkpoint_every_s,
+            checkpoint_every_s=settings.checkpoint_every_s,
         )
 
     def identity(self, net: Mapping[str, Any], **more: str) -> dict[str, Any]:
-        """All that decides the weights: a checkpoint is resumed only where all of it is the same.
+        """Everything that decides the weights: a checkpoint is resumed only if all of it matches.
 
-        Of a file with weights to start from, its content counts.
-
-        `more` are further things by name, such as digests of other inputs.
+        A file of initial weights counts by its content; `more` are further entries by name, such
+        as digests of other inputs.
         """
         return {
-            "fit": self.fit.model_dump(mode="json", exclude=HARMLESS),
+            "settings": self.settings.model_dump(mode="json", exclude=NOT_IN_IDENTITY),
             "net": dict(net),
             "start": digest(start) if (start := Path(net["weights"])).is_file() else "",
             "handedness": self.handedness,
@@ -193,7 +201,7 @@ class TrainingData:
     def record(
         self, stage: str, net: Mapping[str, Any], fitted: Fitted, checkpoint: Checkpoint
     ) -> ModelRecord:
-        """What is to be told of the model that came out."""
+        """The record of the trained model."""
         return ModelRecord(
             stage=stage,
             net=dict(net),
@@ -227,6 +235,72 @@ def _code_digest() -> str:
     return sha.hexdigest()
 
 
+def run_training(
+    stage: str,
+    *,
+    data: TrainingData,
+    net: nn.Module,
+    net_params: Mapping[str, Any],
+    forward: Callable[[nn.Module, HandBatch], Output],
+    loss: Loss,
+    validate: Callable[[nn.Module, Iterable[HandBatch], Loss, bool, Distributed], Scalars],
+    best: str,
+    maximise: bool,
+    work: Path,
+    out: Path,
+    started: float,
+    inputs: Mapping[str, str] | None = None,
+    seconds_before: Mapping[str, float] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> None:
+    """Train a network, resuming where an earlier run stopped, and write its results.
+
+    Args:
+        stage: for the model's record, `pretrain` or `pose`.
+        data: what to train and to validate on, and the settings.
+        net: the network before its training, on its device.
+        net_params: the parameters that it is built from; part of the run's identity.
+        forward: (net, batch) -> the network's output.
+        loss: see `fit`.
+        validate: (net, batches, loss, bf16, distributed) -> metrics by name.
+        best: the metric that selects the weights.
+        maximise: whether more of it is better.
+        work: folder of the live checkpoint.
+        out: folder of the results; rank 0 writes them.
+        started: the stage's `time.monotonic()`.
+        inputs: digests of further inputs by name; part of the run's identity.
+        seconds_before: training time of earlier stages, by stage, for the model's record.
+        metrics: written to metrics.json besides those of the run.
+
+    Raises:
+        CheckpointError: another process trains in `work`, or its checkpoint is damaged.
+        FitError: see `fit`.
+    """
+    distributed, settings = data.distributed, data.settings
+    device = next(net.parameters()).device
+    logger.info("trains on %s, %s", describe_device(device, settings.device), settings.precision)
+    identity = data.identity(net_params, **(inputs or {}))
+    with Checkpoint(work, identity, writable=distributed.is_rank_zero) as checkpoint:
+        if distributed.is_rank_zero:
+            drop_recorded_checkpoints(checkpoint)
+        fitted = fit(
+            net,
+            batches=data.train,
+            forward=forward,
+            loss=loss,
+            validate=lambda model: validate(model, data.validation(), loss, data.bf16, distributed),
+            settings=data.fit_settings(best=best, maximise=maximise),
+            checkpoint=checkpoint,
+            distributed=distributed,
+        )
+        if not distributed.is_rank_zero:
+            return
+        record = data.record(stage, net_params, fitted, checkpoint)
+        record = dataclasses.replace(record, seconds={**(seconds_before or {}), **record.seconds})
+        write_results(out, net=net, record=record, fitted=fitted, started=started, metrics=metrics)
+        checkpoint.finish(results_id(out))
+
+
 def write_results(
     out: Path,
     *,
@@ -236,7 +310,7 @@ def write_results(
     started: float,
     metrics: Mapping[str, Any] | None = None,
 ) -> None:
-    """The artefacts of a training stage in `out`; `metrics` are told besides those of the run."""
+    """Write the artefacts of a training stage to `out`; `metrics` adds to those of the run."""
     save_model(out, net, record)
     write_curves(out / "curves.csv", fitted.rows)
     write_json(
@@ -257,8 +331,8 @@ def write_results(
     )
 
 
-def write_curves(path: Path, rows: list[Row]) -> None:
-    """Rows as CSV; validation metrics are empty but in the rows that end an epoch."""
+def write_curves(path: Path, rows: list[Scalars]) -> None:
+    """Write rows as CSV; validation metrics are empty except in the rows that end an epoch."""
     with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[-1]), lineterminator="\n")
         writer.writeheader()
@@ -268,16 +342,33 @@ def write_curves(path: Path, rows: list[Row]) -> None:
             )
 
 
-def teller(name: str, distributed: Distributed = SINGLE_PROCESS) -> Callable[[str], None]:
-    """Prints lines with a stage's name before them; a reader that is gone stops no training.
+class _StdoutHandler(logging.Handler):
+    """Prints `<name>: <message>`; a stdout that is closed does not stop a training."""
 
-    Of several processes, the first one speaks for all.
-    """
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.INFO)
+        self._prefix = name
 
-    def tell(line: str) -> None:
-        if not distributed.is_rank_zero:
-            return
+    def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError):  # the terminal was closed, or the runner was killed
-            print(f"{name}: {line}", flush=True)
+            print(f"{self._prefix}: {record.getMessage()}", flush=True)
 
-    return tell
+
+@contextlib.contextmanager
+def log_to_stdout(name: str, distributed: Distributed = SINGLE_PROCESS) -> Iterator[None]:
+    """Print what `handpose` and `stages` log as `<name>: <message>` while the context lasts.
+
+    Of several processes, rank 0 alone prints.
+    """
+    handler = _StdoutHandler(name) if distributed.is_rank_zero else logging.NullHandler()
+    loggers = [logging.getLogger(package) for package in ("handpose", "stages")]
+    levels = [package.level for package in loggers]
+    for package in loggers:
+        package.addHandler(handler)
+        package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for package, level in zip(loggers, levels, strict=True):
+            package.removeHandler(handler)
+            package.setLevel(level)

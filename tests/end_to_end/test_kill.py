@@ -46,7 +46,7 @@ class Kill(NamedTuple):
             return Place("bin/dvc", "dvc.stage:Stage.commit", 1, stage)
         call, count, text = {
             "a step": ("handpose.training.fit:gradient_step", self.step - begin, ""),
-            "validation": ("handpose.training.fit:Run.end_epoch", 1, ""),
+            "validation": ("handpose.training.fit:TrainingState.end_epoch", 1, ""),
             "saving a checkpoint": ("os:replace", 1, "checkpoint.pt"),
             "writing model.json": ("os:replace", 1, "model.json"),
             "writing curves.csv": ("os:replace", 1, "curves.csv"),

@@ -13,7 +13,7 @@ from handpose.nets.backbone import Backbone
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch, PoseOutput
-from handpose.training.losses import pose_loss
+from handpose.training.losses import PoseLoss
 from stages.params import LossWeights
 
 MakePoseNet = Callable[..., PoseNet]
@@ -46,15 +46,9 @@ def test_gradient_of_the_loss_reaches_every_parameter(
 ) -> None:
     net = make_pose_net(fusion=fusion, gesture_tokens=gesture_tokens)
     batch = make_batch(4)
-    root = axis_angle_to_matrix(batch.global_orient)[:, None]
-    rotations = torch.cat([root, net.mano.rotations(batch.hand_pose)], dim=1)
-    terms = pose_loss(
-        net(batch.image, batch.is_left),
-        batch,
-        rotations,
-        weights=dict.fromkeys(LossWeights.model_fields, 1.0),
-        depth_range_m=net.depth_range_m,
-    )
+    weights = dict.fromkeys(LossWeights.model_fields, 1.0)
+    loss = PoseLoss(net.mano.rotations, weights, net.depth_range_m)
+    terms = loss(net(batch.image, batch.is_left), batch)
     torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None and parameter.grad.any(), name

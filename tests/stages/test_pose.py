@@ -1,4 +1,4 @@
-"""The door of Stage 2: with and without Stage 1, what it refuses, and what is in its weights."""
+"""Stage 2: with and without Stage 1, what it refuses, and what is in its weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCRATCH, PRETRAINED = Path("models/pose/scratch"), Path("models/pose/pretrained"
 STAGE_1 = Path("models/pretrain")
 
 
-def open_door(*argv: str) -> int:
+def run_pose(*argv: str) -> int:
     return run_stage(lambda: pose.main(list(argv)), "pose")
 
 
@@ -50,7 +50,7 @@ def with_stage_1(trainable: Path, stage_1: Path) -> Path:
 
 
 def test_from_scratch_it_needs_no_stage_1(trainable: Path, mano: Mano) -> None:
-    assert open_door("scratch") == 0
+    assert run_pose("scratch") == 0
     assert not STAGE_1.exists()
     record = read_record(SCRATCH)
     assert record.stage == "pose"
@@ -67,7 +67,7 @@ def test_from_scratch_it_needs_no_stage_1(trainable: Path, mano: Mano) -> None:
     assert not sizes & {tensor.numel() for tensor in weights.values()}, "nothing of MANO is stored"
 
 
-def test_pretrained_starts_from_stage_1_and_tells_both_times(
+def test_pretrained_starts_from_stage_1_and_records_both_times(
     with_stage_1: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[dict[str, Tensor]] = []
@@ -78,7 +78,7 @@ def test_pretrained_starts_from_stage_1_and_tells_both_times(
         return net
 
     monkeypatch.setattr("stages.pose.build_pose_net", watched_build)
-    assert open_door("pretrained") == 0
+    assert run_pose("pretrained") == 0
     expected = load_gesture_net(STAGE_1).state_dict()
     assert all(torch.equal(begun[0][name], expected[name]) for name in expected)
     seconds = read_record(PRETRAINED).seconds
@@ -91,19 +91,19 @@ def test_the_live_checkpoint_is_another_for_other_stage_1_weights(
 ) -> None:
     digests: list[str] = []
 
-    def note(net: PoseNet, *, checkpoint: Checkpoint, **_: object) -> None:
+    def fail(net: PoseNet, *, checkpoint: Checkpoint, **_: object) -> None:
         digests.append(f"{checkpoint.folder} {checkpoint.digest}")
         raise AssertionError("far enough")
 
-    monkeypatch.setattr("stages.pose.fit", note)
+    monkeypatch.setattr("stages.fitting.training.fit", fail)
     for seconds in (1.0, 2.0):
         record = json.loads((STAGE_1 / "model.json").read_text())
         record["seconds"]["pretrain"] = seconds
         (STAGE_1 / "model.json").write_text(json.dumps(record))
         with pytest.raises(AssertionError, match="far enough"):
-            open_door("pretrained")
+            run_pose("pretrained")
     with pytest.raises(AssertionError, match="far enough"):
-        open_door("scratch")
+        run_pose("scratch")
     assert digests[0] == digests[1], "how long Stage 1 took changes nothing"
     assert digests[0].startswith("work/pose-pretrained ")
     assert digests[2].startswith("work/pose-scratch ")
@@ -114,31 +114,31 @@ def test_stage_1_of_other_classes_is_refused(
     with_stage_1: Path, capsys: pytest.CaptureFixture[str], labels_of: Callable[..., None]
 ) -> None:
     labels_of(("gun", "fist", "left", "left"))
-    assert open_door("pretrained") == 2
-    told = capsys.readouterr().err
-    assert "models/pretrain: this model was trained with other settings" in told
-    assert "number of coarse is 4 there, expected 3" in told
-    assert "dvc repro pretrain" in told
+    assert run_pose("pretrained") == 2
+    printed = capsys.readouterr().err
+    assert "models/pretrain: this model was trained with other settings" in printed
+    assert "number of coarse is 4 there, expected 3" in printed
+    assert "dvc repro pretrain" in printed
 
 
 def test_stage_1_of_another_network_is_refused(
     with_stage_1: Path, capsys: pytest.CaptureFixture[str], set_params: Callable[..., None]
 ) -> None:
     set_params(net={"gesture_hidden": 8})
-    assert open_door("pretrained") == 2
+    assert run_pose("pretrained") == 2
     assert "net.gesture_hidden is 0 there, expected 8" in capsys.readouterr().err
     set_params(net={"gesture_hidden": 0, "dim": 64})  # Stage 1 does not depend on it
-    assert open_door("pretrained") == 0
+    assert run_pose("pretrained") == 0
 
 
 def test_a_missing_stage_1_is_named(trainable: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert open_door("pretrained") == 2
+    assert run_pose("pretrained") == 2
     assert "models/pretrain/model.json: not found" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("argv", [(), ("other",), ("scratch", "more")])
 def test_another_word_is_refused(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    assert open_door(*argv) == 2
+    assert run_pose(*argv) == 2
     assert "expected one of pretrained, scratch" in capsys.readouterr().err
 
 
@@ -167,7 +167,7 @@ def test_validation_measures_millimetres_about_the_wrist(
     batch = dataclasses.replace(batch, joint_valid=unknown)
 
     losses = iter([1.0, 2.0])
-    found = validate(net, [batch, batch], lambda *_: {"loss": torch.tensor(next(losses))}, False)
+    found = validate(net, [batch, batch], lambda *_: {"loss": torch.tensor(next(losses))})
     expected = 100 * (batch.joints_cam - wrist)[:2, 1:].norm(dim=-1).mean().item()
     assert found["mpjpe_mm"] == pytest.approx(expected, rel=1e-4)
     assert found["pa_annotated_mpjpe_mm"] == pytest.approx(0, abs=1e-3)

@@ -1,4 +1,4 @@
-"""The door of Stage 1: what it writes, what it refuses, and how it goes on."""
+"""Stage 1: what it writes, what it refuses, and how it resumes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from handpose.files import digest
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.checkpoint import Checkpoint
 from handpose.training.gesture_model import load_gesture_net
+from handpose.training.losses import GestureLoss
 from handpose.training.model_io import read_record
 from stages import pretrain
 from stages.artifacts import run_stage
@@ -25,17 +26,17 @@ from stages.fitting import training
 from stages.fitting.training import TrainingDataError
 from stages.params import load_params
 from stages.paths import LABELS
-from stages.pretrain import constant_answers, validate
+from stages.pretrain import constant_baselines, validate
 
 OUT = Path("models/pretrain")
 
 
-def open_door() -> int:
+def run_pretrain() -> int:
     return run_stage(pretrain.main, "pretrain")
 
 
-def test_a_model_and_all_that_is_told_of_it_are_written(trainable: Path) -> None:
-    assert open_door() == 0
+def test_a_model_its_record_and_its_metrics_are_written(trainable: Path) -> None:
+    assert run_pretrain() == 0
     assert {path.name for path in OUT.iterdir()} == {
         "model.safetensors",
         "model.json",
@@ -71,9 +72,8 @@ def test_a_model_and_all_that_is_told_of_it_are_written(trainable: Path) -> None
 
     params = load_params()
     data = training.TrainingData.open(params.pretrain, image_px=64, handedness="handed")
-    again = validate(
-        load_gesture_net(OUT), data.validation(), params.pretrain.fine_weight_max, False
-    )
+    loss = GestureLoss(0, 0, 1, params.pretrain.fine_weight_max)
+    again = validate(load_gesture_net(OUT), data.validation(), loss)
     assert again == metrics["validation"], "the weights are those that were validated"
 
 
@@ -82,7 +82,7 @@ def test_a_run_killed_in_the_middle_ends_with_the_same_bytes(
 ) -> None:
     augment = {"rotation_deg": 15, "scale": 0.1, "shift": 0.05, "colour": 0.1, "flip": 0.5}
     set_params(pretrain={"checkpoint_every_s": 0, "augment": augment})
-    assert open_door() == 0
+    assert run_pretrain() == 0
     whole = {name: (OUT / name).read_bytes() for name in ("model.safetensors", "curves.csv")}
 
     shutil.rmtree(OUT)
@@ -102,9 +102,9 @@ def test_a_run_killed_in_the_middle_ends_with_the_same_bytes(
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Checkpoint, "save", dying_save)
-        open_door()
+        run_pretrain()
     set_params(pretrain={"checkpoint_every_s": 60, "device": "cpu"})  # how, not what
-    assert open_door() == 0
+    assert run_pretrain() == 0
     assert whole == {name: (OUT / name).read_bytes() for name in whole}
 
 
@@ -119,16 +119,16 @@ def test_what_is_missing_is_named_with_the_stage_that_makes_it(
     trainable: Path, capsys: pytest.CaptureFixture[str], remove: str, message: str
 ) -> None:
     Path(remove).unlink()
-    assert open_door() == 2
-    told = capsys.readouterr().err
-    assert remove in told
-    assert message in told
+    assert run_pretrain() == 2
+    printed = capsys.readouterr().err
+    assert remove in printed
+    assert message in printed
     assert not OUT.exists()
 
 
 def test_damaged_labels_are_named(trainable: Path, capsys: pytest.CaptureFixture[str]) -> None:
     LABELS.write_bytes(LABELS.read_bytes()[:100])
-    assert open_door() == 2
+    assert run_pretrain() == 2
     assert "labels.parquet: cannot be read" in capsys.readouterr().err
 
 
@@ -147,7 +147,7 @@ def test_too_few_samples_are_refused(
     message: str,
 ) -> None:
     shards_of(**samples)
-    assert open_door() == 2
+    assert run_pretrain() == 2
     assert message in capsys.readouterr().err
 
 
@@ -158,7 +158,7 @@ def test_validation_without_a_gesture_is_an_error_and_not_a_zero(
     nobody = torch.full_like(batch.coarse, UNLABELLED)
     batches = [dataclasses.replace(batch, coarse=nobody, fine=nobody)]
     with pytest.raises(TrainingDataError, match="none of the 4 validation samples"):
-        constant_answers(batches, coarse_classes=3, fine_classes=3)
+        constant_baselines(batches, coarse_classes=3, fine_classes=3)
 
 
 class Oracle(nn.Module):
@@ -181,7 +181,7 @@ def test_validation_counts_labelled_samples_alone(make_batch: Callable[..., Hand
     )
     right = 50 * torch.eye(4)[[0, 1, 2, 3], :3]
     wrong = 50 * torch.eye(4)[[0, 2, 1, 3], :3]
-    found = validate(Oracle(right, wrong), [batch, batch], 0.5, bf16=False)
+    found = validate(Oracle(right, wrong), [batch, batch], GestureLoss(0, 0, 1, 0.5))
     assert found["coarse_accuracy"] == 1
     assert found["fine_accuracy"] == pytest.approx(1 / 3)
     assert found["loss"] == pytest.approx(0.5 * 50 * 2 / 3)

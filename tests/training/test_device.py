@@ -1,4 +1,4 @@
-"""Which device is taken, what is refused, and what is told of it."""
+"""Which device is taken, what is refused, and how it is described."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from handpose.training import device
-from handpose.training.device import DeviceError, prepare_device, require_gpus, told
+from handpose.training.device import DeviceError, describe_device, prepare_device, require_gpus
 
 
 @pytest.fixture
@@ -44,20 +44,20 @@ def test_too_few_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("two_gpus")
-def test_the_gpu_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_described_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H200")
-    assert told(prepare_device("auto", 0), "auto") == "NVIDIA H200"
+    assert describe_device(prepare_device("auto", 0), "auto") == "NVIDIA H200"
 
 
 @pytest.mark.usefixtures("no_gpu")
-def test_a_driver_that_torch_cannot_use_is_told(
+def test_a_driver_that_torch_cannot_use_is_mentioned(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     driver = tmp_path / "version"
     monkeypatch.setattr(device, "NVIDIA", driver)
     cpu = prepare_device("auto", 0)
-    assert told(cpu, "auto").startswith("the CPU, ")
-    assert "Careful" not in told(cpu, "auto")
+    assert describe_device(cpu, "auto").startswith("the CPU, ")
+    assert "Careful" not in describe_device(cpu, "auto")
     driver.touch()
-    assert "there is an NVIDIA driver, but torch" in told(cpu, "auto")
-    assert "Careful" not in told(cpu, "cpu"), "it was asked for"
+    assert "there is an NVIDIA driver, but torch" in describe_device(cpu, "auto")
+    assert "Careful" not in describe_device(cpu, "cpu"), "it was asked for"

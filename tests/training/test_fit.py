@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -19,16 +20,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from handpose.distributed import SINGLE_PROCESS
 from handpose.sample import HandBatch
 from handpose.training.checkpoint import Checkpoint
-from handpose.training.fit import FitSettings, Fitted, fit
-from handpose.training.history import FitError, Row
+from handpose.training.fit import Count, FitSettings, Fitted, LossFunction, fit
+from handpose.training.history import FitError, Scalars
 from handpose.training.seeding import seed
 from tests.toy_batch import toy_batch
 
 IDENTITY = {"run": "toy"}
 EPOCHS, STEPS, SIZE = 3, 4, 3
-RECIPE = FitSettings(
+SETTINGS = FitSettings(
     epochs=EPOCHS,
     steps_per_epoch=STEPS,
     lr=lambda step: 0.01 / (1 + step),
@@ -57,30 +59,27 @@ def forward(model: nn.Module, batch: HandBatch) -> Tensor:
     return output
 
 
-def toy_terms(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+def toy_loss(output: Tensor, batch: HandBatch, epoch: int, count: Count) -> dict[str, Tensor]:
     truth = batch.joints_cam[:, 0, :2]
     return {"near": (output - truth).abs().mean(), "far": (epoch + 1) * output.square().mean()}
 
 
-def toy_validate(model: nn.Module) -> Row:
+def toy_validate(model: nn.Module) -> Scalars:
     model.eval()
     with torch.no_grad():
-        return {
-            "error": toy_terms(forward(model, toy_batch(-1, SIZE)), toy_batch(-1, SIZE), 0)[
-                "near"
-            ].item()
-        }
+        batch = toy_batch(-1, SIZE)
+        terms = toy_loss(forward(model, batch), batch, 0, SINGLE_PROCESS.count)
+        return {"error": terms["near"].item()}
 
 
 def train(
     folder: Path,
-    recipe: FitSettings = RECIPE,
+    settings: FitSettings = SETTINGS,
     *,
     model: nn.Module | None = None,
     batches: Callable[[int, int], Iterator[HandBatch]] = toy_batches,
-    loss_terms: Callable[[Tensor, HandBatch, int], dict[str, Tensor]] = toy_terms,
-    validate: Callable[[nn.Module], Row] = toy_validate,
-    tell: Callable[[str], None] = print,
+    loss: LossFunction[Tensor] = toy_loss,
+    validate: Callable[[nn.Module], Scalars] = toy_validate,
 ) -> tuple[dict[str, Tensor], Fitted]:
     """Weights and result of a toy run whose checkpoints are in `folder`."""
     model = model or toy()
@@ -89,11 +88,10 @@ def train(
             model,
             batches=batches,
             forward=forward,
-            loss_terms=loss_terms,
+            loss=loss,
             validate=validate,
-            recipe=recipe,
+            settings=settings,
             checkpoint=checkpoint,
-            tell=tell,
         )
     return model.state_dict(), fitted
 
@@ -118,6 +116,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], 
     return train(tmp_path_factory.mktemp("whole"))
 
 
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What the library logs for the user."""
+    caplog.set_level(logging.INFO, "handpose")
+    return caplog
+
+
 class Killed(BaseException):
     """Nothing in the loop may catch it, like the end of a process."""
 
@@ -139,11 +144,11 @@ def killed_at(step: int) -> Callable[[int, int], Iterator[HandBatch]]:
 def test_a_run_killed_at_any_step_ends_with_the_same_weights(
     tmp_path: Path, whole: tuple[dict[str, Tensor], Fitted], step: int, every_s: float
 ) -> None:
-    recipe = replace(RECIPE, checkpoint_every_s=every_s)
+    settings = replace(SETTINGS, checkpoint_every_s=every_s)
     with pytest.raises(Killed):
-        train(tmp_path, recipe, batches=killed_at(step))
+        train(tmp_path, settings, batches=killed_at(step))
     torch.rand(7)  # whatever else the process did with its random numbers
-    assert_same(train(tmp_path, recipe), whole)
+    assert_same(train(tmp_path, settings), whole)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -175,7 +180,7 @@ def test_a_run_killed_beside_a_checkpoint_ends_with_the_same_weights(
 def test_an_interrupted_validation_is_done_on_resumption(
     tmp_path: Path, whole: tuple[dict[str, Tensor], Fitted]
 ) -> None:
-    def killed(model: nn.Module) -> Row:
+    def killed(model: nn.Module) -> Scalars:
         raise Killed
 
     with pytest.raises(Killed):
@@ -184,19 +189,21 @@ def test_an_interrupted_validation_is_done_on_resumption(
 
 
 def test_a_killed_run_with_averaged_weights_ends_with_the_same(tmp_path: Path) -> None:
-    recipe = replace(RECIPE, ema=0.5)
+    settings = replace(SETTINGS, ema=0.5)
     with pytest.raises(Killed):
-        train(tmp_path / "killed", recipe, batches=killed_at(6))
-    assert_same(train(tmp_path / "killed", recipe), train(tmp_path / "whole", recipe))
+        train(tmp_path / "killed", settings, batches=killed_at(6))
+    assert_same(train(tmp_path / "killed", settings), train(tmp_path / "whole", settings))
 
 
-def test_a_finished_run_only_hands_its_result_out_again(tmp_path: Path) -> None:
+def test_a_finished_run_only_hands_its_result_out_again(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
     result = train(tmp_path)
-    told: list[str] = []
-    again = train(tmp_path, batches=killed_at(0), tell=told.append)
+    log.clear()
+    again = train(tmp_path, batches=killed_at(0))
     assert_same(again, result)
     assert again[1].seconds == result[1].seconds > 0, "all of model.json is as it was"
-    assert "its results are written anew" in told[0]
+    assert "its results are written anew" in log.messages[0]
 
 
 def test_seconds_count_over_resumptions(tmp_path: Path) -> None:
@@ -209,7 +216,7 @@ def test_seconds_count_over_resumptions(tmp_path: Path) -> None:
 
 
 def test_sigterm_saves_the_step_in_work_and_ends_the_process(
-    tmp_path: Path, whole: tuple[dict[str, Tensor], Fitted]
+    tmp_path: Path, whole: tuple[dict[str, Tensor], Fitted], log: pytest.LogCaptureFixture
 ) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.training.test_fit", str(tmp_path)],
@@ -223,9 +230,8 @@ def test_sigterm_saves_the_step_in_work_and_ends_the_process(
     process.terminate()
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, rest
-    told: list[str] = []
-    assert_same(train(tmp_path, tell=told.append), whole)
-    assert told[0].startswith("goes on after step 6/12")
+    assert_same(train(tmp_path), whole)
+    assert log.messages[0].startswith("goes on after step 6/12")
 
 
 @pytest.mark.parametrize("step", [1, 6])
@@ -235,25 +241,25 @@ def test_the_first_loss_that_is_no_number_stops_the_run_by_its_name(
 ) -> None:
     taken = 0
 
-    def terms(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+    def loss(output: Tensor, batch: HandBatch, epoch: int, count: Count) -> dict[str, Tensor]:
         nonlocal taken
         taken += 1
-        good = toy_terms(output, batch, epoch)
+        good = toy_loss(output, batch, epoch, count)
         return good | {"far": good["far"] * (value if taken == step else 1)}
 
     with pytest.raises(FitError, match=rf"^step {step} .*: far is (nan|inf)\. Lower lr"):
-        train(tmp_path, loss_terms=terms)
+        train(tmp_path, loss=loss)
     assert taken == step
     assert (len(list(tmp_path.glob("*/checkpoint.pt"))) == 1) == (step > 1)
     train(tmp_path)  # and the checkpoint of the step before is sound
 
 
 def test_a_gradient_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    def terms(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+    def loss(output: Tensor, batch: HandBatch, epoch: int, count: Count) -> dict[str, Tensor]:
         return {"root": (output - output).square().sum().sqrt()}  # 0, and its slope is 0 / 0
 
     with pytest.raises(FitError, match=r"step 1 .*gradient_norm is nan"):
-        train(tmp_path, loss_terms=terms)
+        train(tmp_path, loss=loss)
 
 
 def test_a_metric_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
@@ -263,18 +269,18 @@ def test_a_metric_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
 
 def test_an_epoch_of_another_length_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FitError, match="epoch 1 had 4 batches instead of 5"):
-        train(tmp_path, replace(RECIPE, steps_per_epoch=5))
+        train(tmp_path, replace(SETTINGS, steps_per_epoch=5))
 
 
 @pytest.mark.parametrize(("maximise", "best"), [(False, 2), (True, 1)])
 def test_the_weights_of_the_best_epoch_are_kept(tmp_path: Path, maximise: bool, best: int) -> None:
     errors, seen = iter([0.9, 0.2, 0.5]), []
 
-    def validate(model: nn.Module) -> Row:
+    def validate(model: nn.Module) -> Scalars:
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return {"error": next(errors), "other": 0.0}
 
-    weights, fitted = train(tmp_path, replace(RECIPE, maximise=maximise), validate=validate)
+    weights, fitted = train(tmp_path, replace(SETTINGS, maximise=maximise), validate=validate)
     assert fitted.best_epoch == best
     assert fitted.metrics == {"error": 0.2 if best == 2 else 0.9, "other": 0.0}
     assert_equal(weights, seen[best - 1])
@@ -295,12 +301,12 @@ def test_averaged_weights_follow_their_law_and_are_what_is_validated(tmp_path: P
             yield batch
             average()  # asked for the next batch: the step is done
 
-    def validate(average: nn.Module) -> Row:
+    def validate(average: nn.Module) -> Scalars:
         seen.append({name: value.clone() for name, value in average.named_parameters()})
         return toy_validate(average)
 
-    recipe = replace(RECIPE, ema=decay, epochs=1)
-    weights, _ = train(tmp_path, recipe, model=model, batches=batches, validate=validate)
+    settings = replace(SETTINGS, ema=decay, epochs=1)
+    weights, _ = train(tmp_path, settings, model=model, batches=batches, validate=validate)
     for name in expected:
         torch.testing.assert_close(seen[0][name], expected[name])
         assert torch.equal(weights[name], seen[0][name])
@@ -313,13 +319,13 @@ def test_the_curve_holds_every_step_once_as_means(tmp_path: Path) -> None:
     def batches(epoch: int, skip: int) -> Iterator[HandBatch]:
         return (toy_batch(number, SIZE) for number in range(steps))
 
-    def terms(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+    def loss(output: Tensor, batch: HandBatch, epoch: int, count: Count) -> dict[str, Tensor]:
         term = output.square().mean()
         losses.append(term.item())
         return {"near": term, "far": 2 * term}
 
-    recipe = replace(RECIPE, epochs=2, steps_per_epoch=steps, checkpoint_every_s=math.inf)
-    _, fitted = train(tmp_path, recipe, batches=batches, loss_terms=terms)
+    settings = replace(SETTINGS, epochs=2, steps_per_epoch=steps, checkpoint_every_s=math.inf)
+    _, fitted = train(tmp_path, settings, batches=batches, loss=loss)
     rows = fitted.rows
     assert [row["step"] for row in rows] == list(range(2, 2 * steps + 1, 2))
     for row in rows:
@@ -327,7 +333,7 @@ def test_the_curve_holds_every_step_once_as_means(tmp_path: Path) -> None:
         assert row["near"] == pytest.approx(sum(losses[step - 2 : step]) / 2)
         assert row["loss"] == pytest.approx(3 * row["near"])
         assert row["epoch"] == (step - 1) // steps + 1
-        assert row["lr"] == recipe.lr(step - 1)
+        assert row["lr"] == settings.lr(step - 1)
     ends = [row["step"] for row in rows if "validation_error" in row]
     assert ends == [steps, 2 * steps]
 
@@ -340,19 +346,19 @@ def test_the_gradient_is_clipped_and_its_norm_told_as_it_was(tmp_path: Path) -> 
         norms.append(torch.stack([g.norm() for g in grads]).norm().item())
 
     hook = register_optimizer_step_pre_hook(note)
-    _, fitted = train(tmp_path, replace(RECIPE, clip_norm=0.01))
+    _, fitted = train(tmp_path, replace(SETTINGS, clip_norm=0.01))
     hook.remove()
     assert max(norms) <= 0.0101
     assert min(row["gradient_norm"] for row in fitted.rows) > 0.02
 
 
 def test_matrices_decay_but_biases_norms_and_gates_do_not(tmp_path: Path) -> None:
-    def nothing(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+    def nothing(output: Tensor, batch: HandBatch, epoch: int, count: Count) -> dict[str, Tensor]:
         return {"nothing": 0 * output.sum()}
 
     before = {name: p.detach().clone() for name, p in toy().named_parameters()}
-    recipe = replace(RECIPE, epochs=1, lr=lambda step: 0.5, weight_decay=0.1)
-    weights, _ = train(tmp_path, recipe, loss_terms=nothing)
+    settings = replace(SETTINGS, epochs=1, lr=lambda step: 0.5, weight_decay=0.1)
+    weights, _ = train(tmp_path, settings, loss=nothing)
     for name, value in before.items():
         factor = (1 - 0.5 * 0.1) ** STEPS if value.dim() > 1 else 1.0
         torch.testing.assert_close(weights[name], factor * value)
@@ -360,22 +366,23 @@ def test_matrices_decay_but_biases_norms_and_gates_do_not(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("bf16", [True, False])
 def test_bf16_is_for_the_forward_pass_alone(tmp_path: Path, bf16: bool) -> None:
-    def terms(output: Tensor, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+    def loss(output: Tensor, batch: HandBatch, epoch: int, count: Count) -> dict[str, Tensor]:
         assert output.dtype == (torch.bfloat16 if bf16 else torch.float32)
         assert not torch.is_autocast_enabled("cpu")
-        return toy_terms(output.float(), batch, epoch)
+        return toy_loss(output.float(), batch, epoch, count)
 
-    weights, _ = train(tmp_path, replace(RECIPE, bf16=bf16, epochs=1), loss_terms=terms)
+    weights, _ = train(tmp_path, replace(SETTINGS, bf16=bf16, epochs=1), loss=loss)
     assert all(value.dtype != torch.bfloat16 for value in weights.values())
 
 
-def test_progress_tells_rate_and_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handpose.training.fit.TELL_EVERY_S", 0.0)
-    lines: list[str] = []
-    train(tmp_path, tell=lines.append)
+def test_progress_has_rate_and_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("handpose.training.fit.LOG_EVERY_S", 0.0)
+    train(tmp_path)
     assert re.fullmatch(
-        r"epoch 2/3, step 5/12, \d+ images/s, \d+ s left, loss \d\.\d+", lines[5]
-    ), lines
+        r"epoch 2/3, step 5/12, \d+ images/s, \d+ s left, loss \d\.\d+", log.messages[5]
+    ), log.messages
 
 
 def slow_batches(epoch: int, skip: int) -> Iterator[HandBatch]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
 from handpose.hand.skeleton import MANO_PARENTS
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
-from handpose.training.losses import bone_discontinuity, gesture_loss, pose_loss
+from handpose.training.losses import GestureLoss, PoseLoss, bone_discontinuity
 from stages.params import LossWeights
 
 DEPTH_RANGE_M = 0.2
@@ -51,16 +51,26 @@ def truth(batch: HandBatch, rotations: Tensor, mano: Mano) -> PoseOutput:
     )
 
 
-def terms(
-    output: PoseOutput, batch: HandBatch, rotations: Tensor, **weights: float
-) -> dict[str, Tensor]:
-    return pose_loss(
-        output,
-        batch,
-        rotations,
-        weights=dict.fromkeys(TERMS, 1.0) | weights,
-        depth_range_m=DEPTH_RANGE_M,
-    )
+class Terms(Protocol):
+    def __call__(
+        self, output: PoseOutput, batch: HandBatch, **weights: float
+    ) -> dict[str, Tensor]: ...
+
+
+@pytest.fixture
+def terms(mano: Mano) -> Terms:
+    """The loss's terms, with all weights 1 except those given."""
+
+    def call(output: PoseOutput, batch: HandBatch, **weights: float) -> dict[str, Tensor]:
+        loss = PoseLoss(mano.rotations, dict.fromkeys(TERMS, 1.0) | weights, DEPTH_RANGE_M)
+        return loss(output, batch)
+
+    return call
+
+
+def constant(fine_weight: float) -> GestureLoss:
+    """Stage 1's loss with the same lambda in every epoch."""
+    return GestureLoss(fine_weight, 0, 1, fine_weight)
 
 
 def changed(output: PoseOutput, **fields: Tensor) -> PoseOutput:
@@ -68,9 +78,9 @@ def changed(output: PoseOutput, **fields: Tensor) -> PoseOutput:
 
 
 def test_truth_has_no_loss_but_the_bone_prior(
-    truth: PoseOutput, batch: HandBatch, rotations: Tensor
+    truth: PoseOutput, batch: HandBatch, terms: Terms
 ) -> None:
-    losses = terms(truth, batch, rotations)
+    losses = terms(truth, batch)
     assert set(losses) == set(TERMS)
     assert losses.pop("bone") > 0.01
     assert all(loss < 1e-5 for loss in losses.values()), losses
@@ -91,39 +101,37 @@ def test_truth_has_no_loss_but_the_bone_prior(
     ],
 )
 def test_each_field_answers_to_its_own_terms(
-    field: str, expected: set[str], truth: PoseOutput, batch: HandBatch, rotations: Tensor
+    field: str, expected: set[str], truth: PoseOutput, batch: HandBatch, terms: Terms
 ) -> None:
     value: Tensor = getattr(truth, field)
     wrong = changed(truth, **{field: 1.5 * value.roll(1, dims=0)})
-    before, after = terms(truth, batch, rotations), terms(wrong, batch, rotations)
+    before, after = terms(truth, batch), terms(wrong, batch)
     assert {name for name in TERMS if abs(after[name] - before[name]) > 1e-4} == expected
 
 
 def test_sizes_are_metres_pixels_and_depth_ranges(
-    truth: PoseOutput, batch: HandBatch, rotations: Tensor
+    truth: PoseOutput, batch: HandBatch, terms: Terms
 ) -> None:
     """Every joint wrong by so much in one coordinate: the mean over coordinates is known."""
     aside = changed(truth, joints=truth.joints + torch.tensor([0.003, 0, 0]))
-    assert terms(aside, batch, rotations)["joints_mano"] == pytest.approx(0.001, rel=1e-3)
+    assert terms(aside, batch)["joints_mano"] == pytest.approx(0.001, rel=1e-3)
 
     right = changed(truth, uv=truth.uv + torch.tensor([1.0, 0]))
-    losses = terms(right, batch, rotations)
+    losses = terms(right, batch)
     assert losses["reprojection_volume"] == pytest.approx(2 / (SIDE - 1) / 2, rel=1e-3)
     assert losses["uvd"] == pytest.approx(2 / (SIDE - 1) / 3, rel=1e-3)
     metres = (batch.joints_cam[..., 2] / batch.K[0, 0, 0]).mean() / 3  # of one pixel, at its depth
     assert losses["joints_volume"] == pytest.approx(metres.item(), rel=1e-3)
 
     behind = changed(truth, depth_rel=truth.depth_rel + 0.03)
-    assert terms(behind, batch, rotations)["uvd"] == pytest.approx(
-        0.03 / DEPTH_RANGE_M / 3, rel=1e-3
-    )
+    assert terms(behind, batch)["uvd"] == pytest.approx(0.03 / DEPTH_RANGE_M / 3, rel=1e-3)
 
 
 def test_weights_multiply_their_term_alone(
-    truth: PoseOutput, batch: HandBatch, rotations: Tensor
+    truth: PoseOutput, batch: HandBatch, terms: Terms
 ) -> None:
     wrong = changed(truth, betas=truth.betas + 1, joints=truth.joints + 0.01)
-    plain, heavy = terms(wrong, batch, rotations), terms(wrong, batch, rotations, betas=3.0)
+    plain, heavy = terms(wrong, batch), terms(wrong, batch, betas=3.0)
     assert heavy.pop("betas") == pytest.approx(3 * plain.pop("betas").item())
     assert all(heavy[name] == plain[name] for name in plain)
 
@@ -162,9 +170,9 @@ def without_annotation(batch: HandBatch, which: slice) -> HandBatch:
     return dataclasses.replace(batch, **fields)
 
 
-def test_nothing_annotated_is_no_loss_and_no_gradient(batch: HandBatch, rotations: Tensor) -> None:
+def test_nothing_annotated_is_no_loss_and_no_gradient(batch: HandBatch, terms: Terms) -> None:
     output = random_output(4)
-    losses = terms(output, without_annotation(batch, slice(None)), rotations)
+    losses = terms(output, without_annotation(batch, slice(None)))
     bone = losses.pop("bone")
     assert all(loss == 0 for loss in losses.values()), losses
     torch.stack([*losses.values(), bone]).sum().backward()  # type: ignore[no-untyped-call]
@@ -176,26 +184,26 @@ def test_nothing_annotated_is_no_loss_and_no_gradient(batch: HandBatch, rotation
             assert grad is None or not grad.any(), field.name
 
 
-def test_sample_without_annotation_does_not_count(batch: HandBatch, rotations: Tensor) -> None:
+def test_sample_without_annotation_does_not_count(batch: HandBatch, terms: Terms) -> None:
     """Two known and two unknown samples are worth as much as the two known alone."""
     output = random_output(4)
     half = {f.name: getattr(batch, f.name)[:2] for f in dataclasses.fields(HandBatch)}
     known = {f.name: getattr(output, f.name)[:2] for f in dataclasses.fields(PoseOutput)}
-    mixed = terms(output, without_annotation(batch, slice(2, 4)), rotations)
-    alone = terms(PoseOutput(**known), HandBatch(**half), rotations[:2])
+    mixed = terms(output, without_annotation(batch, slice(2, 4)))
+    alone = terms(PoseOutput(**known), HandBatch(**half))
     for name in set(TERMS) - {"bone"}:  # bone needs no annotation
         torch.testing.assert_close(mixed[name], alone[name])
 
 
 def test_joints_are_masked_one_by_one_and_all_with_the_wrist(
-    truth: PoseOutput, batch: HandBatch, rotations: Tensor
+    truth: PoseOutput, batch: HandBatch, terms: Terms
 ) -> None:
     joint_valid = batch.joint_valid.clone()
     joint_valid[:, 7] = False
     uv, joints = truth.uv.clone(), truth.joints.clone()
     uv[:, 7], joints[:, 7] = 1e3, 1e3
     wrong = changed(truth, uv=uv, joints=joints)
-    one = terms(wrong, dataclasses.replace(batch, joint_valid=joint_valid), rotations)
+    one = terms(wrong, dataclasses.replace(batch, joint_valid=joint_valid))
     one.pop("bone")
     assert all(loss < 1e-5 for loss in one.values()), one
 
@@ -203,7 +211,6 @@ def test_joints_are_masked_one_by_one_and_all_with_the_wrist(
     no_wrist = terms(
         changed(truth, uv=truth.uv + 1),
         dataclasses.replace(batch, joint_valid=joint_valid),
-        rotations,
     )
     assert no_wrist["reprojection_volume"] > 0
     for name in ("joints_volume", "joints_mano", "uvd", "reprojection_mano"):
@@ -211,10 +218,10 @@ def test_joints_are_masked_one_by_one_and_all_with_the_wrist(
 
 
 def test_hand_behind_the_camera_is_finite(
-    truth: PoseOutput, batch: HandBatch, rotations: Tensor
+    truth: PoseOutput, batch: HandBatch, terms: Terms
 ) -> None:
     joints = (truth.joints - torch.tensor([0, 0, 5.0])).requires_grad_()
-    loss = terms(changed(truth, joints=joints), batch, rotations)["reprojection_mano"]
+    loss = terms(changed(truth, joints=joints), batch)["reprojection_mano"]
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.isfinite() and joints.grad is not None and joints.grad.isfinite().all()
 
@@ -243,17 +250,27 @@ def test_bone_discontinuity_is_that_of_the_jump() -> None:
 
 def test_gesture_loss_weighs_the_fine_classes(batch: HandBatch) -> None:
     output = GestureOutput(torch.zeros(4, 6), torch.zeros(4, 9), torch.zeros(4, 1))
-    losses = gesture_loss(output, batch, fine_weight=0.25)
+    losses = constant(0.25)(output, batch)
     assert losses["coarse"] == pytest.approx(torch.tensor(6.0).log().item())
     assert losses["fine"] == pytest.approx(0.25 * torch.tensor(9.0).log().item())
 
 
+def test_lambda_grows_with_the_epochs_and_is_at_its_maximum_without_one(batch: HandBatch) -> None:
+    output = GestureOutput(torch.zeros(4, 6), torch.zeros(4, 9), torch.zeros(4, 1))
+    loss = GestureLoss(
+        fine_weight_start=0.0,
+        fine_weight_step=0.5,
+        fine_weight_every_epochs=2,
+        fine_weight_max=0.75,
+    )
+    weights = [loss(output, batch, epoch)["fine"].item() for epoch in (0, 1, 2, 4, None)]
+    expected = torch.tensor([0, 0, 0.5, 0.75, 0.75]) * torch.tensor(9.0).log()
+    assert weights == pytest.approx(expected.tolist())
+
+
 def test_gesture_loss_leaves_unlabelled_samples_out(batch: HandBatch) -> None:
     logits = torch.randn(4, 6), torch.randn(4, 9)
-    mixed = gesture_loss(
-        GestureOutput(*logits, torch.zeros(4, 1)),
-        without_annotation(batch, slice(1, None)),
-        fine_weight=1.0,
-    )
+    output = GestureOutput(*logits, torch.zeros(4, 1))
+    mixed = constant(1.0)(output, without_annotation(batch, slice(1, None)))
     assert mixed["coarse"] == pytest.approx(F.cross_entropy(logits[0][:1], batch.coarse[:1]).item())
     assert mixed["fine"] == pytest.approx(F.cross_entropy(logits[1][:1], batch.fine[:1]).item())

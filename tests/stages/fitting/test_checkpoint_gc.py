@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +13,13 @@ import pytest
 from handpose.training.checkpoint import Checkpoint
 from stages import pretrain
 from stages.artifacts import run_stage
-from stages.fitting.checkpoint_gc import DVC_LOCK, forget_recorded, mark_of
+from stages.fitting.checkpoint_gc import DVC_LOCK, drop_recorded_checkpoints, results_id
 
 OUT = Path("models/pretrain")
 NAMES = ("model.safetensors", "model.json", "curves.csv")
 
 
-def open_door(capsys: pytest.CaptureFixture[str]) -> str:
+def run_pretrain(capsys: pytest.CaptureFixture[str]) -> str:
     assert run_stage(pretrain.main, "pretrain") == 0
     return capsys.readouterr().out
 
@@ -29,66 +30,66 @@ def results() -> dict[str, bytes]:
 
 def record() -> None:
     """As DVC does when a stage has ended well; like DVC, drop the results before the next run."""
-    DVC_LOCK.write_text(f"outs:\n- path: {OUT}/model.json\n  md5: {mark_of(OUT)}\n")
+    DVC_LOCK.write_text(f"outs:\n- path: {OUT}/model.json\n  md5: {results_id(OUT)}\n")
     shutil.rmtree(OUT)
 
 
 def test_results_that_dvc_lost_are_written_anew_without_training(
     trainable: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    open_door(capsys)
+    run_pretrain(capsys)
     first = results()
     shutil.rmtree(OUT)
-    told = open_door(capsys)
-    assert "its results are written anew" in told
-    assert "epoch 1/2" not in told
+    printed = run_pretrain(capsys)
+    assert "its results are written anew" in printed
+    assert "epoch 1/2" not in printed
     assert results() == first, "model.json too, so that nothing after it runs again"
 
 
 def test_a_run_that_is_recorded_and_asked_for_again_is_trained_again(
     trainable: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    open_door(capsys)
+    run_pretrain(capsys)
     first = results()
     record()
-    told = open_door(capsys)
-    assert "epoch 1/2" in told
-    assert "anew" not in told
+    printed = run_pretrain(capsys)
+    assert "epoch 1/2" in printed
+    assert "anew" not in printed
     assert results()["model.safetensors"] == first["model.safetensors"]
 
 
 def test_the_next_run_removes_what_is_recorded_and_nothing_else(
     trainable: Path, capsys: pytest.CaptureFixture[str], set_params: Callable[..., None]
 ) -> None:
-    open_door(capsys)
+    run_pretrain(capsys)
     (recorded,) = Path("work/pretrain").glob("*/")
     record()
     set_params(pretrain={"lr": 0.5})
-    open_door(capsys)
+    run_pretrain(capsys)
     (lost,) = Path("work/pretrain").glob("*/")
     assert lost != recorded
 
     set_params(pretrain={"lr": 0.25})
-    told = open_door(capsys)
+    printed = run_pretrain(capsys)
     assert len(list(Path("work/pretrain").glob("*/"))) == 2
-    assert "1 other unfinished or unrecorded" in told
-    assert f"rm -r {lost}" in told
+    assert "1 other unfinished or unrecorded" in printed
+    assert f"rm -r {lost}" in printed
     set_params(pretrain={"lr": 0.5})
-    assert "its results are written anew" in open_door(capsys)
+    assert "its results are written anew" in run_pretrain(capsys)
 
 
 def test_an_unfinished_run_is_never_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "stages")
     monkeypatch.chdir(tmp_path)
     DVC_LOCK.write_text(json.dumps({"outs": [{"md5": "0" * 32}]}))
     with Checkpoint(Path("work/pose"), {"lr": 1}) as checkpoint:
         checkpoint.save({"step": 3})
     with Checkpoint(Path("work/pose"), {"lr": 2}) as other:
-        told: list[str] = []
-        forget_recorded(other, told.append)
+        drop_recorded_checkpoints(other)
     assert checkpoint.path.exists()
-    assert len(told) == 1
+    assert len(caplog.messages) == 1
 
 
 def test_a_mark_that_is_empty_removes_nothing(
@@ -99,5 +100,5 @@ def test_a_mark_that_is_empty_removes_nothing(
     with Checkpoint(Path("work/pose"), {"lr": 1}) as checkpoint:
         checkpoint.save({"step": 3})
         checkpoint.finish("")
-        forget_recorded(checkpoint, print)
+        drop_recorded_checkpoints(checkpoint)
         assert checkpoint.load() == {"step": 3}

@@ -1,4 +1,4 @@
-"""Training doors in two processes: started as DVC does, stopped, killed, refused."""
+"""Training stages in two processes: started as DVC does, stopped, killed, refused."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ import pytest
 import torch
 
 from handpose.training.gesture_model import load_gesture_net
+from handpose.training.losses import GestureLoss
 from stages import pretrain
 from stages.artifacts import run_stage
-from stages.fitting.launch import SHUTDOWN_S, gpus, in_processes
+from stages.fitting.launch import SHUTDOWN_S, gpu_count, launch_processes
 from stages.fitting.training import TrainingData
 from stages.params import load_params
 
 ROOT = Path(__file__).parents[3]
 
 
-def start(*door: str) -> subprocess.Popen[str]:
+def start(*stage: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", *door],
+        [sys.executable, "-m", *stage],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -36,8 +37,8 @@ def start(*door: str) -> subprocess.Popen[str]:
     )
 
 
-def keeper_of(work: Path) -> int:
-    """The process that keeps the checkpoint, once there is one."""
+def rank_zero_of(work: Path) -> int:
+    """PID of the process that saves the checkpoint, once there is one."""
     patience = time.monotonic() + 60
     while not list(work.glob("*/checkpoint.pt")):
         assert time.monotonic() < patience, f"no checkpoint in {work}"
@@ -64,10 +65,10 @@ def test_two_processes_leave_what_one_does(
     trainable: Path, set_params: Callable[..., None]
 ) -> None:
     set_params(pretrain={"processes": 2})
-    door = start("stages.pretrain")
-    told, _ = door.communicate(timeout=100)
-    assert door.returncode == 0, told
-    assert told.count("pretrain: epoch 2/2") == 1, "the first speaks for all"
+    process = start("stages.pretrain")
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, output
+    assert output.count("pretrain: epoch 2/2") == 1, "the first speaks for all"
     out = Path("models/pretrain")
     with (out / "curves.csv").open() as stream:
         assert [row["step"] for row in csv.DictReader(stream)] == ["1", "2", "3", "4", "5", "6"]
@@ -78,8 +79,8 @@ def test_two_processes_leave_what_one_does(
 
     params = load_params()
     data = TrainingData.open(params.pretrain, image_px=64, handedness="handed")
-    net, weight = load_gesture_net(out), params.pretrain.fine_weight_max
-    again = pretrain.validate(net, data.validation(), weight, bf16=False)
+    net, loss = load_gesture_net(out), GestureLoss(0, 0, 1, params.pretrain.fine_weight_max)
+    again = pretrain.validate(net, data.validation(), loss)
     assert again == pytest.approx(metrics["validation"]), "what is kept is what was validated"
 
 
@@ -88,40 +89,40 @@ def test_stopped_it_goes_on_and_killed_it_ends_with_a_plain_message(
 ) -> None:
     set_params(pose={"processes": 2, "epochs": 500, "checkpoint_every_s": 0})
     work = Path("work/pose-scratch")
-    door = start("stages.pose", "scratch")
-    first = keeper_of(work)
-    door.terminate()
-    told, _ = door.communicate(timeout=60)
-    assert door.returncode == 128 + signal.SIGTERM, told
-    assert told.count("stopped by SIGTERM; run again to go on") == 1
+    process = start("stages.pose", "scratch")
+    first = rank_zero_of(work)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert output.count("stopped by SIGTERM; run again to go on") == 1
     assert not is_there(first)
     (saved,) = work.glob("*/checkpoint.pt")
     step = torch.load(saved, weights_only=True)["state"]["step"]
 
-    door = start("stages.pose", "scratch")
-    assert door.stdout is not None
-    line = next(line for line in door.stdout if "goes on" in line)
+    process = start("stages.pose", "scratch")
+    assert process.stdout is not None
+    line = next(line for line in process.stdout if "goes on" in line)
     assert f"goes on after step {step}/1500" in line
     wait_for_another(saved)  # both are at work: while they meet, one may wait for SHUTDOWN_S
-    os.kill(keeper_of(work), signal.SIGKILL)
-    told, _ = door.communicate(timeout=SHUTDOWN_S + 30)
-    assert door.returncode == 2, told
-    assert "process 0 of 2 was ended by SIGKILL" in told
-    assert "Run again to go on from the last checkpoint" in told
-    assert "Traceback" not in told
+    os.kill(rank_zero_of(work), signal.SIGKILL)
+    output, _ = process.communicate(timeout=SHUTDOWN_S + 30)
+    assert process.returncode == 2, output
+    assert "process 0 of 2 was ended by SIGKILL" in output
+    assert "Run again to go on from the last checkpoint" in output
+    assert "Traceback" not in output
 
 
 def test_a_batch_that_is_too_small_to_share_is_refused_before_anything_starts(
     trainable: Path, set_params: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_params(pretrain={"processes": 5})
-    assert run_stage(lambda: in_processes("pretrain", pretrain.main), "pretrain") == 2
-    told = capsys.readouterr().err
-    assert "a batch of 4 samples cannot be shared by 5 processes" in told
-    assert "set batch (of all together) in params.yaml to 5 or more" in told
+    assert run_stage(pretrain.main, "pretrain") == 2
+    output = capsys.readouterr().err
+    assert "a batch of 4 samples cannot be shared by 5 processes" in output
+    assert "set batch (of all together) in params.yaml to 5 or more" in output
 
 
-def test_a_gpu_that_is_not_there_is_told_once(
+def test_a_missing_gpu_is_reported_once(
     trainable: Path,
     set_params: Callable[..., None],
     capfd: pytest.CaptureFixture[str],
@@ -129,7 +130,7 @@ def test_a_gpu_that_is_not_there_is_told_once(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     set_params(pretrain={"processes": 2, "batch": 4, "device": "cuda"})
-    assert run_stage(lambda: in_processes("pretrain", pretrain.main), "pretrain") == 2
+    assert run_stage(pretrain.main, "pretrain") == 2
     assert capfd.readouterr().err.count("torch finds no GPU here") == 1
 
 
@@ -138,9 +139,7 @@ def test_one_process_is_this_one(
     trainable: Path, set_params: Callable[..., None], processes: int
 ) -> None:
     set_params(pretrain={"processes": processes, "device": "cpu"})
-    opened: list[int] = []
-    in_processes("pretrain", lambda: opened.append(os.getpid()))
-    assert opened == [os.getpid()]
+    assert not launch_processes("pretrain", load_params())
 
 
 def test_zero_is_a_process_for_each_gpu(
@@ -148,6 +147,6 @@ def test_zero_is_a_process_for_each_gpu(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     set_params(pretrain={"device": "auto"})
-    assert gpus(load_params().pretrain) == 8
+    assert gpu_count(load_params().pretrain) == 8
     set_params(pretrain={"device": "cpu"})
-    assert gpus(load_params().pretrain) == 1
+    assert gpu_count(load_params().pretrain) == 1

@@ -1,15 +1,27 @@
-"""What both training doors share."""
+"""What both training stages share."""
 
 from __future__ import annotations
 
+import inspect
+import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from handpose.data.shards import Shards
+from handpose.distributed import Distributed
 from handpose.training.checkpoint import Checkpoint
+from handpose.training.losses import GestureLoss, PoseLoss
+from stages import pose, pretrain
+from stages.artifacts import run_stage
 from stages.fitting import training
-from stages.fitting.training import write_curves
+from stages.fitting.training import log_to_stdout, write_curves
 from stages.params import load_params
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_what_decides_the_weights_is_in_the_identity(
@@ -54,3 +66,68 @@ def test_resumed_epochs_read_the_same_batches(trainable: Path) -> None:
     whole = [batch.sample_id.tolist() for batch in data.train(1, 0)]
     assert [batch.sample_id.tolist() for batch in data.train(1, 2)] == whole[2:]
     assert [batch.sample_id.tolist() for batch in data.train(0, 0)] != whole
+
+
+class FarEnough(Exception):
+    """Raised by a loss when it is called."""
+
+
+def frames_to(loss: type, main: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The project's functions on the stack when a stage calls its loss, from `run_stage` on."""
+    packages = [str(ROOT / package) for package in ("handpose", "stages")]
+    names: list[str] = []
+
+    def stop(self: object, *_: object) -> None:
+        stack = [f for f in inspect.stack() if f.filename.startswith(tuple(packages))]
+        names.extend(f"{Path(f.filename).stem}.{f.function}" for f in reversed(stack))
+        names.append(f"{loss.__name__}.__call__")
+        raise FarEnough
+
+    monkeypatch.setattr(loss, "__call__", stop)
+    with pytest.raises(FarEnough):
+        run_stage(main, "stage")
+    return names
+
+
+@pytest.mark.parametrize(
+    ("loss", "main"),
+    [(GestureLoss, pretrain.main), (PoseLoss, lambda: pose.main(["scratch"]))],
+    ids=["pretrain", "pose"],
+)
+def test_at_most_seven_frames_from_the_stage_to_its_loss(
+    trainable: Path, monkeypatch: pytest.MonkeyPatch, loss: type, main: Callable[[], None]
+) -> None:
+    names = frames_to(loss, main, monkeypatch)
+    assert names[0] == "artifacts.run_stage"
+    assert names[-3:] == ["fit.gradient_step", "fit.forward", f"{loss.__name__}.__call__"]
+    assert len(names) <= 7, names
+
+
+def test_log_lines_carry_the_name_of_the_stage_and_come_from_rank_zero(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logger = logging.getLogger("handpose.training.fit")
+    for rank in (0, 1):
+        with log_to_stdout("pose scratch", Distributed(rank, 2)):
+            logger.info("epoch %d/%d", 1, 2)
+            logger.debug("not for the user")
+            logging.getLogger("another library").warning("nor this")
+    logger.info("after the stage")
+    assert capsys.readouterr().out == "pose scratch: epoch 1/2\n"
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, OSError])
+def test_a_closed_stdout_stops_no_training(
+    monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    class Closed:
+        def write(self, text: str) -> int:
+            raise error
+
+        def flush(self) -> None:
+            raise error
+
+    closed: Any = Closed()
+    monkeypatch.setattr(sys, "stdout", closed)
+    with log_to_stdout("pretrain"):
+        logging.getLogger("handpose").info("epoch 1/2")

@@ -1,4 +1,4 @@
-"""A network over batches, for validation and evaluation."""
+"""A network applied to batches without gradients, as validation needs it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Output = TypeVar("Output")
 
 
 @torch.no_grad()
-def outputs(
+def run_inference(
     net: nn.Module,
     batches: Iterable[HandBatch],
     forward: Callable[[nn.Module, HandBatch], Output],
     *,
     bf16: bool = False,
 ) -> Iterator[tuple[HandBatch, Output]]:
-    """Every batch, moved to the network's device, with what the network says of it.
+    """Each batch, moved to the network's device, and the network's output for it.
 
-    The network is put into evaluation mode and left so.
+    The network is put into evaluation mode and left there.
 
     Args:
         net: the network.
-        batches: what to run it on.
+        batches: its inputs.
         forward: (net, batch) -> output.
         bf16: run under autocast.
     """

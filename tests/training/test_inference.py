@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from handpose.sample import HandBatch
-from handpose.training.forward import outputs
+from handpose.training.inference import run_inference
 
 
 class Counter(nn.Module):
@@ -30,7 +30,7 @@ def test_outputs_come_with_their_batches_in_evaluation_mode_without_gradients(
     batches = [make_batch(2, side=8, seed=seed) for seed in range(3)]
     net = Counter().train()
     for number, (batch, output) in enumerate(
-        outputs(net, batches, lambda net, batch: net(batch.image))
+        run_inference(net, batches, lambda net, batch: net(batch.image))
     ):
         assert torch.equal(batch.image, batches[number].image)
         assert output.item() == batch.image.sum()
@@ -43,7 +43,9 @@ def test_bf16_reaches_the_network(make_batch: Callable[..., HandBatch]) -> None:
     net = nn.Linear(3, 3)
     batch = make_batch(2, side=8)
     seen = {
-        bf16: next(outputs(net, [batch], lambda net, b: net(b.joints_cam), bf16=bf16))[1].dtype
+        bf16: next(run_inference(net, [batch], lambda net, b: net(b.joints_cam), bf16=bf16))[
+            1
+        ].dtype
         for bf16 in (True, False)
     }
     assert seen == {True: torch.bfloat16, False: torch.float32}
@@ -52,5 +54,5 @@ def test_bf16_reaches_the_network(make_batch: Callable[..., HandBatch]) -> None:
 def test_the_batch_is_not_changed(make_batch: Callable[..., HandBatch]) -> None:
     batch = make_batch(2, side=8)
     copy = {f.name: getattr(batch, f.name).clone() for f in dataclasses.fields(HandBatch)}
-    list(outputs(Counter(), [batch], lambda net, b: net(b.image)))
+    list(run_inference(Counter(), [batch], lambda net, b: net(b.image)))
     assert all(torch.equal(getattr(batch, name), value) for name, value in copy.items())
