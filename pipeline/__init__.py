@@ -1,1 +1,1 @@
-"""Who opens the doors: the stage runner, the command line and the report."""
+"""What runs the stages: the command line, the stage runner, and tools around `dvc repro`."""

@@ -169,7 +169,7 @@ def compare_(
     """Show what moved since another revision's results."""
     from pipeline.compare.compare import compare
 
-    print("\n".join(compare(Path.cwd(), rev, whole=every, picture=out)))
+    print("\n".join(compare(Path.cwd(), rev, every=every, picture=out)))
 
 
 @app.command()
@@ -287,13 +287,13 @@ def remote_add(
     default: Annotated[bool, Option("--default", help="dvc push and pull use this one.")] = False,
 ) -> None:
     """Check a remote, and configure it if it works."""
-    from pipeline.remote.remote import Personal, add
+    from pipeline.remote.remote import Credentials, add
 
     for line in add(
         name,
         url,
         root=Path.cwd(),
-        personal=Personal(user, keyfile, profile),
+        credentials=Credentials(user, keyfile, profile),
         port=port,
         endpoint=endpoint_url,
         known_hosts=known_hosts,

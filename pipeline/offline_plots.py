@@ -1,8 +1,8 @@
 """`dvc plots` pages that open without internet: `python -m pipeline.offline_plots`.
 
 DVC's own page loads Vega from a server on the internet. This writes a page template with Vega
-inside, `.dvc/offline_plots.html`, and names it in `.dvc/config.local`; git ignores both. Set-up
-does it once; a clone without it has DVC's own page.
+inside, `.dvc/offline_plots.html`, and sets it in `.dvc/config.local`; git ignores both. Set-up
+runs it once; a clone without it has DVC's own page.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import vl_convert
 from dvc.config import Config
+
+from handpose.files import atomic_file
 
 VEGA_LITE = "5.21"
 """The major version that DVC's templates are written for."""
@@ -42,10 +44,10 @@ def template() -> str:
 
 
 def install(root: Path) -> Path:
-    """Write the template and tell DVC of it; returns its path."""
+    """Write the template and set it in DVC's local configuration; returns its path."""
     path = root / TEMPLATE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(template(), encoding="utf-8")
+    with atomic_file(path) as partial:
+        partial.write_text(template(), encoding="utf-8")
     with Config(str(root / ".dvc")).edit("local") as settings:
         settings.setdefault("plots", {})["html_template"] = TEMPLATE.name
     return path

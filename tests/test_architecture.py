@@ -73,6 +73,7 @@ def test_nets_and_losses_meet_in_sample_only() -> None:
         ("dvc", "pipeline/"),
         ("argparse", "pipeline/"),
         ("typer", "pipeline/__main__.py"),
+        ("rich", "pipeline/runner/output.py"),
     ],
 )
 def test_one_library_one_door(library: str, allowed: str) -> None:

@@ -1,1 +1,1 @@
-"""What moved between two results."""
+"""`handpose compare`: two sets of results on the same samples."""

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from handpose.evaluation.plots import DPI, FAINT, PALETTE
 from pipeline.compare.paired import ACCURACIES, ERRORS, Measure, MeasuredChange, Pairs
 
-MOST = 30
+MAX_FOLDERS = 30
 BETTER, WORSE = PALETTE[0], PALETTE[1]
 TITLES = {
     ACCURACIES[0]: "Stage 1: coarse accuracy",
@@ -18,16 +18,16 @@ TITLES = {
 
 
 def arrows(pairs: Pairs, before: str, after: str) -> Figure:
-    """A panel per measure, with the gesture folders that moved most on top."""
+    """A panel per measure, with the gesture folders that changed most on top."""
     found = {measure: pairs.per_folder(measure) for measure in TITLES}
-    rows = max(min(MOST, len(changes)) for changes in found.values())
+    rows = max(min(MAX_FOLDERS, len(changes)) for changes in found.values())
     figure = Figure((6.2 * len(found), 2.0 + 0.24 * rows), dpi=DPI, layout="constrained")
     axes = figure.subplots(1, len(found), squeeze=False)[0]
     for axis, (measure, changes) in zip(axes, found.items(), strict=True):
-        _panel(axis, measure, dict(list(changes.items())[:MOST]))
-        left = len(changes) - MOST
-        title = TITLES[measure] + (f"\n(the {MOST} that moved most of {len(changes)})" * (left > 0))
-        axis.set_title(title, fontsize=11)
+        _panel(axis, measure, dict(list(changes.items())[:MAX_FOLDERS]))
+        left = len(changes) - MAX_FOLDERS
+        note = f"\n(the {MAX_FOLDERS} that changed most of {len(changes)})"
+        axis.set_title(TITLES[measure] + note * (left > 0), fontsize=11)
     people = len(set(pairs.subjects.tolist()))
     figure.suptitle(
         f"From {before} (hollow) to the {after} (full), {len(pairs):,} test images of {people} "

@@ -1,4 +1,4 @@
-"""`handpose compare [REV]`: what moved from a revision's results to those in the workspace."""
+"""`handpose compare [REV]`: the change from a revision's results to those in the workspace."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from handpose.evaluation.statistics import Estimate
 from handpose.evaluation.tiles import require_png
 from pipeline.compare.paired import ACCURACIES, ERRORS, SCRATCH, MeasuredChange, Pairs
 from pipeline.compare.snapshot import (
-    KEEP,
+    HOW_TO_RECORD,
     LABELS,
     PREDICTIONS,
     SAMPLES,
-    Kept,
+    Snapshot,
     at_revision,
     in_workspace,
 )
@@ -27,17 +27,17 @@ MOST_ROWS = 12
 HEADS = ("images", "before", "after", "change", "95 % interval")
 
 
-def compare(root: Path, rev: str, *, whole: bool = False, picture: Path | None = None) -> list[str]:
-    """What moved, as lines of text.
+def compare(root: Path, rev: str, *, every: bool = False, picture: Path | None = None) -> list[str]:
+    """The change, as lines of text.
 
     Args:
         root: the repository.
         rev: git revision whose results are "before".
-        whole: list every gesture, not those alone that moved most.
-        picture: where to draw it, if at all.
+        every: list every gesture, not only those that changed most.
+        picture: PNG file to draw it into, if any.
 
     Raises:
-        HandPoseError: one of the two has no results, or `picture` is no name of a PNG file.
+        HandPoseError: one of the two has no results, or `picture` is not the name of a PNG file.
     """
     if picture is not None:
         require_png(picture)
@@ -54,9 +54,9 @@ def compare(root: Path, rev: str, *, whole: bool = False, picture: Path | None =
     lines = [*_samples(before, after, pairs), "", *_classes(before.labels, after.labels, moved)]
     if len(pairs):
         lines += [*_headline(pairs), "", *_protocols(root)]
-        lines += [*_gestures(pairs, set(moved), whole), "", *_limits(pairs)]
+        lines += [*_gestures(pairs, set(moved), every), "", *_limits(pairs)]
         if picture is not None:
-            from pipeline.compare.arrow_plot import arrows  # matplotlib takes a while
+            from pipeline.compare.arrow_plot import arrows  # matplotlib takes a second to import
 
             picture.parent.mkdir(parents=True, exist_ok=True)
             arrows(pairs, before.name, after.name).savefig(picture)
@@ -67,8 +67,8 @@ def compare(root: Path, rev: str, *, whole: bool = False, picture: Path | None =
 # --- what is compared ----------------------------------------------------------------------------
 
 
-def _samples(before: Kept, after: Kept, pairs: Pairs) -> Iterator[str]:
-    """Whose images, and how many."""
+def _samples(before: Snapshot, after: Snapshot, pairs: Pairs) -> Iterator[str]:
+    """Which images are compared, and how many."""
     yield f"From {before.name} to the {after.name}, on {len(pairs):,} test images that both have."
     if pairs.only_before or pairs.only_after:
         yield (
@@ -78,10 +78,10 @@ def _samples(before: Kept, after: Kept, pairs: Pairs) -> Iterator[str]:
     if not before.same(after, SAMPLES):
         yield (
             "Careful: the samples were ingested anew in between. They are matched by person, "
-            "folder, camera and frame, and may show other pictures."
+            "folder, camera and frame, and may be different images."
         )
     if before.same(after, PREDICTIONS, LABELS):
-        yield f"Both are the same results. To compare the next ones with these: {KEEP}."
+        yield f"Both are the same results. To compare the next ones with these: {HOW_TO_RECORD}."
     elif not len(pairs):
         yield "So there is nothing to compare."
 
@@ -108,8 +108,8 @@ def _classes(before: Labels, after: Labels, moved: Mapping[str, tuple[str, str]]
         level: [len({getattr(ids, level) for ids in side.ids.values()}) for side in (before, after)]
         for level in ("coarse", "fine")
     }
-    told = ", ".join(f"{a} -> {b} {level}" for level, (a, b) in counts.items())
-    yield f"Changed class ({told} classes; fewer are easier to tell apart):"
+    numbers = ", ".join(f"{a} -> {b} {level}" for level, (a, b) in counts.items())
+    yield f"Changed class ({numbers} classes; fewer are easier to tell apart):"
     width = max(map(len, moved))
     for name, (old, new) in moved.items():
         yield f"  {name:<{width}}  {old} -> {new}"
@@ -126,23 +126,23 @@ def _headline(pairs: Pairs) -> Iterator[str]:
 
 
 def _protocols(root: Path) -> Iterator[str]:
-    """What the errors' names mean, as the evaluation wrote it."""
+    """Definitions of the error measures, from the evaluation."""
     protocols = json.loads((root / METRICS).read_text("utf-8"))["protocols"]
     yield f"MPJPE in mm: {protocols['wrist_mpjpe_mm']}"
     yield f"PA-MPJPE in mm: {protocols['pa_mpjpe_mm']}"
 
 
-def _gestures(pairs: Pairs, relabelled: set[str], whole: bool) -> Iterator[str]:
-    """A table per measure: what moved most, and every folder that changed class."""
+def _gestures(pairs: Pairs, relabelled: set[str], every: bool) -> Iterator[str]:
+    """A table per measure: the folders that changed most, and those whose class changed."""
     for measure in (*ACCURACIES, *ERRORS):
         changes = pairs.per_folder(measure)
         most = [name for name, change in changes.items() if change.by != 0][:MOST_ROWS]
-        chosen = [name for name in changes if whole or name in {*most, *relabelled}]
+        chosen = [name for name in changes if every or name in {*most, *relabelled}]
         rows = [(f"{name}{' *' * (name in relabelled)}", *_cells(changes[name])) for name in chosen]
         yield ""
         yield from _table((measure.name, *HEADS), rows)
         if len(chosen) < len(changes):
-            yield f"and {len(changes) - len(chosen)} that moved less, or not at all: --all"
+            yield f"and {len(changes) - len(chosen)} that changed less, or not at all: --all"
     if relabelled:
         yield "* changed class"
 
@@ -154,7 +154,7 @@ def _cells(change: MeasuredChange) -> tuple[str, ...]:
 
 
 def _by_person(change: MeasuredChange) -> tuple[str, str]:
-    """The mean of people's means with Student's interval, and what it decides."""
+    """The mean of people's means with Student's interval, and the verdict that follows."""
     e, digits = change.comparison.by_person, change.measure.decimals
     if not math.isfinite(e.low):
         return "-", "-"
@@ -169,18 +169,18 @@ def _limits(pairs: Pairs) -> Iterator[str]:
     """What these numbers cannot show."""
     people = len(set(pairs.subjects.tolist()))
     if people < 2:
-        yield "All images are of one person, so there is no interval: nothing is known of others."
+        yield "All images are of one person, so there is no interval for other people."
     else:
         yield (
             f"95 % intervals resample the {people} people; with few people they are too narrow. "
-            "Person by person, everybody counts once, with Student's interval, which is not; the "
-            "verdict is by that."
+            "Person by person, each counts once, with Student's interval, which is not too narrow; "
+            "the verdict follows that one."
         )
     yield "Each side is one training run: another seed would move these numbers, too."
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns side by side; all but the first to the right."""
+    """Aligned columns; all but the first aligned to the right."""
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     for row in (heads, *rows):
         first, *rest = zip(row, widths, strict=True)

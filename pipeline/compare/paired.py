@@ -1,4 +1,4 @@
-"""Two evaluations of the same samples: what moved, overall and per gesture folder.
+"""Two evaluations of the same samples: the change, overall and per gesture folder.
 
 Only samples that both evaluated are compared, each with itself; intervals resample people.
 """
@@ -17,15 +17,15 @@ from handpose.evaluation import statistics
 from handpose.evaluation.statistics import Comparison
 
 IDENTITY = ("subject", "capture", "seq_name", "camera", "frame", "is_left")
-"""What makes a sample the same one; its id is a place in a list, which may have changed."""
+"""Columns that identify a sample; its id is an index into a list that may have changed."""
 
 
 class Measure(NamedTuple):
-    """A number of every sample."""
+    """A number that every sample has."""
 
     name: str
-    column: str  # of predictions.parquet; for an accuracy the class that was said
-    truth: str = ""  # for an accuracy the column of the class that is right
+    column: str  # of predictions.parquet; for an accuracy the predicted class
+    truth: str = ""  # for an accuracy the column of the true class
     decimals: int = 3
     better: int = 1  # 1: more is better, -1: less is
 
@@ -80,8 +80,8 @@ class Pairs:
             seed: of those draws.
         """
         first, second = _test(before), _test(after)
-        place = {key: k for k, key in enumerate(_keys(first))}
-        found = [(place[key], k) for k, key in enumerate(_keys(second)) if key in place]
+        rows = {key: k for k, key in enumerate(_keys(first))}
+        found = [(rows[key], k) for k, key in enumerate(_keys(second)) if key in rows]
         a, b = np.array(found, int).reshape(-1, 2).T
         return cls(
             before={name: values[a] for name, values in first.items()},
@@ -98,11 +98,11 @@ class Pairs:
 
     @property
     def subjects(self) -> NDArray[Any]:
-        """Whose sample it is."""
+        """The person of each sample."""
         return self.before["subject"]
 
     def change(self, measure: Measure, chosen: NDArray[np.bool_] | None = None) -> MeasuredChange:
-        """What happened to a measure, on the chosen samples or on all."""
+        """The change of a measure, on the chosen samples or on all."""
         rows = np.ones(len(self), bool) if chosen is None else chosen
         first, second = (_values(side, measure)[rows] for side in (self.before, self.after))
         both = ~np.isnan(first) & ~np.isnan(second)
@@ -115,7 +115,7 @@ class Pairs:
         return MeasuredChange(measure, before, after, comparison)
 
     def per_folder(self, measure: Measure) -> dict[str, MeasuredChange]:
-        """Each gesture folder's change, what moved most first."""
+        """Each gesture folder's change, the largest first."""
         folders = self.before["seq_name"]
         changes = {
             str(name): self.change(measure, folders == name)

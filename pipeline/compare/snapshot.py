@@ -1,4 +1,4 @@
-"""The results that a git revision keeps, and those in the workspace, read alike."""
+"""Results of a git revision and of the workspace, read into the same form."""
 
 from __future__ import annotations
 
@@ -21,47 +21,51 @@ PREDICTIONS = "results/predictions.parquet"
 LABELS = "data/labels/labels.parquet"
 SAMPLES = "data/ingest/samples.parquet"
 
-KEEP = "`git add dvc.lock params.yaml labels && git commit` after a `dvc repro` keeps its results"
+HOW_TO_RECORD = (
+    "`git add dvc.lock params.yaml labels && git commit` after a `dvc repro` records its results"
+)
 
 
-class KeptError(HandPoseError):
+class SnapshotError(HandPoseError):
     """A revision, or the workspace, has no results that can be read."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What an evaluation left."""
+class Snapshot:
+    """Results of one evaluation."""
 
     name: str  # of the revision, or "workspace"
     predictions: pa.Table
     labels: Labels
-    md5s: Mapping[str, str]  # by path of every output, as dvc.lock tells them
+    md5s: Mapping[str, str]  # by path of every output, from dvc.lock
 
-    def same(self, other: Kept, *paths: str) -> bool:
-        """Whether both have these outputs to the byte; tables with NaN are never equal."""
+    def same(self, other: Snapshot, *paths: str) -> bool:
+        """Whether these outputs have the same bytes; tables with NaN never compare equal."""
         return all(self.md5s.get(path) == other.md5s.get(path) for path in paths)
 
 
-def at_revision(root: Path, rev: str) -> Kept:
+def at_revision(root: Path, rev: str) -> Snapshot:
     """The results whose `dvc.lock` was committed there, from DVC's cache or its remote.
 
     Raises:
-        KeptError: git does not know the revision, it has no results, or they are not to be had.
+        SnapshotError: git does not know the revision, it has no results, or they cannot be fetched.
     """
     commit = _git(root, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
     commit = commit.strip() if commit else _experiment(root, rev)
     if commit is None:
-        raise KeptError(
+        raise SnapshotError(
             f"git knows no revision {rev!r}, nor is it an experiment: `git log --oneline` and "
             "`dvc exp show` list them"
         )
     text = _git(root, "show", f"{commit}:./dvc.lock")
     if text is None:
-        raise KeptError(f"{rev} has no dvc.lock, so no results were kept there; {KEEP}")
+        raise SnapshotError(f"{rev} has no dvc.lock, so it has no results; {HOW_TO_RECORD}")
     md5s = _outs(text, f"{rev}:dvc.lock")
     missing = [path for path in (PREDICTIONS, LABELS) if path not in md5s]
     if missing:
-        raise KeptError(f"dvc.lock of {rev} names no {missing[0]}: it had not been run; {KEEP}")
+        raise SnapshotError(
+            f"dvc.lock of {rev} has no {missing[0]}: it had not been run; {HOW_TO_RECORD}"
+        )
     from dvc.api import DVCFileSystem  # most of a second
 
     files = DVCFileSystem(str(root), rev=commit)
@@ -70,41 +74,41 @@ def at_revision(root: Path, rev: str) -> Kept:
         try:
             return pq.read_table(io.BytesIO(files.read_bytes(path)))
         except OSError:
-            raise KeptError(
+            raise SnapshotError(
                 f"{path} of {rev} is neither in DVC's cache nor on a remote; where it was made, "
-                f"`dvc push` sends it, and here `dvc fetch` brings it. Otherwise run it again: "
+                f"`dvc push` uploads it, and here `dvc fetch` gets it. Otherwise run it again: "
                 f"git worktree add ../{commit[:7]} {rev}, and `dvc repro` there"
             ) from None
 
-    return Kept(rev, read(PREDICTIONS), Labels.of(read(LABELS)), md5s)
+    return Snapshot(rev, read(PREDICTIONS), Labels.of(read(LABELS)), md5s)
 
 
 def _experiment(root: Path, name: str) -> str | None:
-    """The commit of DVC's experiment of this name; git itself does not look for one there."""
+    """The commit of DVC's experiment of this name, which git itself does not look up."""
     refs = _git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or ""
     found = [line.split(" ") for line in refs.splitlines()]
     commits = {commit for commit, ref in found if ref.rpartition("/")[2] == name}
     return commits.pop() if len(commits) == 1 else None
 
 
-def in_workspace(root: Path) -> Kept:
-    """The results that lie here.
+def in_workspace(root: Path) -> Snapshot:
+    """The results in this folder.
 
     Raises:
-        KeptError: there are none, or they are not those that `dvc.lock` tells of.
+        SnapshotError: there are none, or they do not match `dvc.lock`.
     """
     lock = root / "dvc.lock"
     if not (root / PREDICTIONS).is_file() or not lock.is_file():
-        raise KeptError(f"{PREDICTIONS}: not found; `dvc repro` makes it")
+        raise SnapshotError(f"{PREDICTIONS}: not found; `dvc repro` writes it")
     md5s = _outs(lock.read_text("utf-8"), "dvc.lock")
     for path in (PREDICTIONS, LABELS):
         content = (root / path).read_bytes() if (root / path).is_file() else b""
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5s.get(path):
-            raise KeptError(
-                f"{path} is not what dvc.lock tells of: a run is under way or was broken off. "
-                "`dvc repro` finishes it; `dvc checkout` brings the last whole results back"
+            raise SnapshotError(
+                f"{path} does not match dvc.lock: a run is in progress or was interrupted. "
+                "`dvc repro` finishes it; `dvc checkout` restores the last complete results"
             )
-    return Kept(
+    return Snapshot(
         "workspace",
         pq.read_table(root / PREDICTIONS),
         Labels.read(root / LABELS),
@@ -113,7 +117,7 @@ def in_workspace(root: Path) -> Kept:
 
 
 def _outs(text: str, name: str) -> dict[str, str]:
-    """MD5 of every output that this dvc.lock lists."""
+    """MD5 of every output in this dvc.lock, by path."""
     try:
         content: Mapping[str, Any] = yaml.safe_load(text)
         stages = content["stages"].values()
@@ -121,7 +125,7 @@ def _outs(text: str, name: str) -> dict[str, str]:
             out["path"]: out.get("md5", "") for stage in stages for out in stage.get("outs", [])
         }
     except (yaml.YAMLError, KeyError, TypeError, AttributeError):
-        raise KeptError(
+        raise SnapshotError(
             f"{name}: cannot be read; is a git conflict left in it? Take one side: "
             "`git checkout --ours dvc.lock`, or --theirs"
         ) from None

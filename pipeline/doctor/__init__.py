@@ -1,1 +1,1 @@
-"""What a run would trip over."""
+"""`handpose doctor`: one module per subject of its checks, each check a generator of findings."""

@@ -1,4 +1,4 @@
-"""What the doctor asks the clone: parameters, data, the hand model and its licence."""
+"""The doctor's checks of the clone: parameters, data, the hand model and its licence."""
 
 from __future__ import annotations
 
@@ -30,36 +30,36 @@ def data(root: Path) -> Iterator[Finding]:
     if not missing and stage_of(root / text) and not is_synthetic(root / text):
         yield Finding(
             "FAIL",
-            f"{text} holds a download, but dvc repro replaces what lies there; move it out of it "
-            "and point data.root in params.yaml there",
+            f"{text} holds a download, but dvc repro replaces that folder; move the download to "
+            "another one and set data.root in params.yaml to it",
         )
     elif not missing:
         yield Finding("ok", f"{text} has images/ and annotations/")
     elif stage_of(root / text):
-        yield Finding("note", f"{text} is not there yet; dvc repro makes it")
+        yield Finding("note", f"{text} is not there yet; dvc repro writes it")
     else:
         yield Finding(
             "FAIL",
-            f"{text} has no {' and no '.join(missing)}; point data.root in params.yaml at an "
+            f"{text} has no {' and no '.join(missing)}; set data.root in params.yaml to an "
             "InterHand2.6M folder, with images/ and annotations/ in it",
         )
 
 
 def hand(root: Path) -> Iterator[Finding]:
-    """Whose hand model it is."""
+    """The hand model: MANO, or the stand-in."""
     text = load_params(root / "params.yaml").hand.mano
     path = root / text / "MANO_RIGHT.npz"
     if not path.exists():
         if stage_of(root / text):
-            yield Finding("note", f"{text} is not there yet; dvc repro makes it")
+            yield Finding("note", f"{text} is not there yet; dvc repro writes it")
         else:
             yield Finding(
-                "FAIL", f"{path} is not there; hand.mano in params.yaml names the folder it is in"
+                "FAIL", f"{path} is not there; set hand.mano in params.yaml to the folder it is in"
             )
         return
     vertices = _template_shape(path)
     if vertices != (778, 3):
-        yield Finding("FAIL", f"{path} is no MANO file: v_template is {vertices}, not (778, 3)")
+        yield Finding("FAIL", f"{path} is not a MANO file: v_template is {vertices}, not (778, 3)")
     elif is_stand_in(path):
         yield Finding("ok", f"{text}: the licence-free stand-in, 778 vertices")
     else:
@@ -67,14 +67,14 @@ def hand(root: Path) -> Iterator[Finding]:
 
 
 def licence(root: Path) -> Iterator[Finding]:
-    """MANO where git or DVC would take it along."""
-    seen = subprocess.run(
+    """MANO files that git or DVC would publish."""
+    listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=root,
         capture_output=True,
         text=True,
     ).stdout.splitlines()
-    in_git = [file for file in seen if Path(file).name.lower() in MANO_FILES]
+    in_git = [file for file in listed if Path(file).name.lower() in MANO_FILES]
     outs = {out for stage in read_dag(root).values() for out in stage.outs}
     in_dvc = [
         str(file.relative_to(root))
@@ -85,16 +85,16 @@ def licence(root: Path) -> Iterator[Finding]:
     ]
     for file in in_git:
         yield Finding(
-            "FAIL", f"git sees {file}: MANO may not be passed on; move it out of the clone"
+            "FAIL", f"git lists {file}: MANO may not be passed on; move it out of the clone"
         )
     for file in in_dvc:
         yield Finding(
             "FAIL",
             f"{file} is in an output of a stage, and dvc push would upload it; MANO may not be "
-            "passed on. Move it out of the clone and point hand.mano in params.yaml there",
+            "passed on. Move it out of the clone and set hand.mano in params.yaml to its folder",
         )
     if not in_git and not in_dvc:
-        yield Finding("ok", "no MANO file where git or DVC would take it along")
+        yield Finding("ok", "no MANO file that git or DVC would publish")
 
 
 def _template_shape(path: Path) -> tuple[int, ...] | None:

@@ -1,4 +1,4 @@
-"""`handpose doctor`: one line for each thing that a run needs, with the remedy where it is ill."""
+"""`handpose doctor`: one line for each thing that a run needs, with the remedy of a fault."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from pipeline.doctor.finding import Finding
 Check = Callable[[Path], Iterator[Finding]]
 
 
-def examine(root: Path, *, cache: bool = False, say: Callable[[str], None] = print) -> int:
-    """Say every finding; the exit code: 2 if one of them is a FAIL, else 0.
+def examine(root: Path, *, cache: bool = False, log: Callable[[str], None] = print) -> int:
+    """Log every finding; the exit code is 2 if one of them is a FAIL, else 0.
 
     `cache` reads and hashes all of DVC's cache as well.
     """
     failed = 0
     for name, check in checks(cache=cache).items():
         for finding in findings(check, root):
-            say(f"{finding.state:<5} {name:<9} {finding.text}")
+            log(f"{finding.state:<5} {name:<9} {finding.text}")
             failed += finding.state == "FAIL"
-    say(f"{failed or 'nothing'} to mend")
+    log(f"{failed or 'nothing'} to fix")
     return 2 if failed else 0
 
 
 def findings(check: Check, root: Path) -> Iterator[Finding]:
-    """What a check sees; one that breaks is itself a finding."""
+    """Results of a check; a check that fails is itself a finding."""
     try:
         yield from check(root)
     except HandPoseError as error:
         yield Finding("FAIL", str(error))
-    except Exception as error:  # the doctor is asked when things are broken, so it must not break
+    except Exception as error:  # the doctor runs where things are broken, so it must not break
         yield Finding(
-            "FAIL", f"this check itself broke: {type(error).__name__}: {error}; please report it"
+            "FAIL", f"this check itself failed: {type(error).__name__}: {error}; please report it"
         )
 
 

@@ -1,4 +1,4 @@
-"""What one of the doctor's checks saw."""
+"""The result of one of the doctor's checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """Good, bad, or good to know; a FAIL's text tells the remedy."""
+    """Good, worth knowing, or bad; the text of a FAIL includes the remedy."""
 
     state: Literal["ok", "note", "FAIL"]
     text: str

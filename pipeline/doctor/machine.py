@@ -1,4 +1,4 @@
-"""What the doctor asks the machine: Python, packages, GPU, disk and Prefect's server."""
+"""The doctor's checks of the machine: Python, packages, GPU, disk and Prefect's server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def packages(root: Path) -> Iterator[Finding]:
     wanted = [
         _plain(text)
         for text in metadata.requires("handpose") or []
-        if "extra ==" not in text  # of `dev`: a user need not have them
+        if "extra ==" not in text  # of `dev`: not needed by a user
     ]
     missing = sorted(name for name in wanted if name not in installed)
     other = [
@@ -57,7 +57,7 @@ def packages(root: Path) -> Iterator[Finding]:
 
 
 def gpu(root: Path) -> Iterator[Finding]:
-    """Torch, and what it will compute on; torch takes seconds to load, so only for a GPU."""
+    """Torch and its device; torch takes seconds to import, so only where there is a GPU."""
     version = metadata.version("torch")
     if not NVIDIA.exists():
         yield Finding("ok", f"torch {version} on the CPU; no NVIDIA driver here")
@@ -72,12 +72,12 @@ def gpu(root: Path) -> Iterator[Finding]:
             "FAIL",
             f"an NVIDIA driver is here ({NVIDIA}), but torch {version} cannot use it, and would "
             "train on the CPU; compare `nvidia-smi` with torch's CUDA "
-            f"{torch.version.cuda or '(none: a CPU build)'}, or say device: cpu in params.yaml",
+            f"{torch.version.cuda or '(none: a CPU build)'}, or set device: cpu in params.yaml",
         )
 
 
 def disk(root: Path) -> Iterator[Finding]:
-    """Free space, and what the cache and checkpoints take of it."""
+    """Free space, and the size of the cache, the data and the checkpoints."""
     free = shutil.disk_usage(root).free / GB
     used = ", ".join(
         f"{name} {_size(root / name) / GB:.2f} GB" for name in (".dvc/cache", "data", "work")
@@ -93,18 +93,18 @@ def disk(root: Path) -> Iterator[Finding]:
 
 
 def prefect(root: Path) -> Iterator[Finding]:
-    """The client, and who listens where its server would be."""
+    """The client, and what listens at the address of its server."""
     client = metadata.version("prefect")
     server = Server.find(root)
     named = os.environ.get("PREFECT_API_URL")
     if named == "":
-        yield Finding("note", f"{client}; runs are not told: PREFECT_API_URL is set to nothing")
+        yield Finding("note", f"{client}; runs are not reported: PREFECT_API_URL is set to nothing")
         return
     if server is None and named:
         yield Finding(
             "note",
-            f"{client}; nobody answers at {named}, which PREFECT_API_URL names: runs are not told. "
-            "Start that server, or unset PREFECT_API_URL and start handpose ui",
+            f"{client}; nothing answers at {named}, which PREFECT_API_URL names: runs are not "
+            "reported. Start that server, or unset PREFECT_API_URL and start handpose ui",
         )
         return
     if server is None:
@@ -115,8 +115,8 @@ def prefect(root: Path) -> Iterator[Finding]:
     except ServerError as error:
         yield Finding(
             "note",
-            f"{client}; somebody listens at {server.api} but is no Prefect server ({error}); runs "
-            "are not reported. Free the port, or set PREFECT_API_URL to where the server is",
+            f"{client}; something listens at {server.api} but is not a Prefect server ({error}); "
+            "runs are not reported. Free the port, or set PREFECT_API_URL to where the server is",
         )
         return
     same = version.split(".")[:2] == client.split(".")[:2]
@@ -130,7 +130,7 @@ def _pins(path: Path) -> dict[str, str]:
 
 
 def _plain(requirement: str) -> str:
-    """A package's name as indexes spell it, out of `Name[extra]>=1`."""
+    """A package's normalised name, out of `Name[extra]>=1`."""
     name = requirement.split(";")[0]
     for mark in "[<>=!~ (":
         name = name.split(mark)[0]
@@ -145,10 +145,10 @@ def _some(items: list[str]) -> str:
 def _size(folder: Path) -> int:
     """Bytes of the files in a folder that may change while it is read."""
     total = 0
-    for place, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.lstat(os.path.join(place, name)).st_size
+                total += os.lstat(os.path.join(parent, name)).st_size
             except OSError:
                 continue
     return total

@@ -1,4 +1,4 @@
-"""What the doctor asks of remotes: no secret in git, host keys checked, somebody there."""
+"""The doctor's checks of remotes: no secret in git, host keys checked, something answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.remote.remote import configured
 from pipeline.remote.storage import Storage
 
 SECRETS = ("password", "passphrase", "access_key_id", "secret_access_key", "session_token", "token")
-"""Keys of a DVC remote that must never be in a file that git keeps."""
+"""Keys of a DVC remote that must never be in a file under git."""
 
 CONNECT_S = 2.0
 
@@ -27,15 +27,15 @@ def remotes(root: Path) -> Iterator[Finding]:
     config = Config(str(root / ".dvc"))
     for name, options in config.read("repo").get("remote", {}).items():
         secrets = [key for key in SECRETS if key in options]
-        mend = [f"dvc remote modify --unset {name} {key}" for key in secrets]
+        remedies = [f"dvc remote modify --unset {name} {key}" for key in secrets]
         if urlsplit(str(options["url"])).password:
             secrets.append("a password in the URL")
-            mend.append(f"dvc remote modify {name} url URL-WITHOUT-IT")
+            remedies.append(f"dvc remote modify {name} url URL-WITHOUT-IT")
         if secrets:
             yield Finding(
                 "FAIL",
-                f"{name}: {', '.join(secrets)} in .dvc/config, which git keeps: change that "
-                f"secret where it is used, then {'; '.join(mend)}",
+                f"{name}: {', '.join(secrets)} in .dvc/config, which is under git: change that "
+                f"secret where it is used, then {'; '.join(remedies)}",
             )
     listed = config.read().get("remote", {})
     if not listed:
@@ -49,7 +49,7 @@ def _finding(name: str, options: dict[str, object]) -> Finding:
         remote = configured(name, options)
     except HandPoseError as error:
         return Finding("note", str(error))
-    if remote.address.kind == "ssh" and host_keys.demanded() is None:
+    if remote.address.kind == "ssh" and host_keys.required_files() is None:
         return Finding(
             "FAIL",
             f"{name}: DVC on this account checks no host key; run: handpose remote add {name}",
@@ -62,7 +62,7 @@ def _finding(name: str, options: dict[str, object]) -> Finding:
 
 
 def _unreachable(remote: Storage) -> str | None:
-    """Why nothing is there; None where something is."""
+    """Why the remote cannot be reached; None where it can."""
     address = remote.address
     if address.kind == "folder":
         return None if Path(address.url).is_dir() else f"the folder {address.url} is not there"

@@ -1,1 +1,1 @@
-"""Runs seen live: a Prefect server, and what is told to it."""
+"""Runs shown live by a Prefect server. May import `pipeline.runner`, `dag` and `profiles`."""

@@ -1,7 +1,7 @@
 """The Prefect flow: one `dvc repro`, started by `handpose run`, on a schedule, or from the UI.
 
-DVC decides what runs. Its stages tell Prefect of themselves (`reporter.py`); this flow adds those
-that DVC leaves as they are, and the end of the whole.
+DVC decides what runs. Its stages report themselves to Prefect (`reporter.py`); this flow adds those
+that DVC skips, and how the whole run ended.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from pipeline.live.flow_run import FLOW, FlowRun, State
 from pipeline.live.reporter import ATTACH
 from pipeline.live.server import Server, ServerError
 from pipeline.profiles.overrides import override
-from pipeline.runner.child import die_with_me
-from pipeline.runner.dvc_command import Command
+from pipeline.runner.child_process import die_with_parent
+from pipeline.runner.dvc_command import DvcCommand
 
 UNCHANGED = re.compile(r"Stage '([^']+)' didn't change, skipping")
 RESTORED = re.compile(r"Stage '([^']+)' is cached - skipping run, checking out outputs")
 DVCS_OWN = re.compile(r"(Stage '|Running stage '|ERROR: |WARNING: |Data and pipelines are up)")
-"""Lines of DVC itself; the others are a stage's, which tells them under its own name."""
+"""Lines of DVC itself; the others are a stage's, which reports them under its own name."""
 
-MENDABLE = "exited with 2"
-"""At the end of DVC's error when a door says that the user can mend it: trying again is no use."""
+USER_ERROR = "exited with 2"
+"""At the end of DVC's error when a stage failed by what the user can fix: no retry will help."""
 
 RETRY_S = 10.0
 
 CTRL_C_S = 10.0
-"""How long dvc, which Ctrl-C in a terminal reaches too, may take to end by itself."""
+"""How long dvc may take to end after Ctrl-C, which a terminal sends to it too."""
 
 STOPPED = "stopped by SIGINT"
 
@@ -60,7 +60,7 @@ class FlowError(HandPoseError):
 
 
 def _name() -> str:
-    """Of the run: as one would type it."""
+    """Name of the run: the command as one would type it."""
     return " ".join(["dvc repro", *(this_run.parameters.get("targets") or [])])
 
 
@@ -75,39 +75,41 @@ def repro(
     Args:
         targets: stages to stop at; all by default.
         overrides: `section.key=value`, written into `params.yaml` first.
-        retries: how often a failed run is tried again; it goes on where it was. What the user has
-            to mend is never tried again.
+        retries: how often a failed run is tried again; it resumes where it was. A failure that
+            the user has to fix is never tried again.
     """
     root = Path.cwd()
     server = Server(os.environ["PREFECT_API_URL"])
     try:
         run = FlowRun(server, str(this_run.id), read_dag(root))
-        watcher.start(run, Command.of(os.getpid()).asked("dvc", "repro", *(targets or [])), root)
-        teller = Teller(run)
+        watcher.start(
+            run, DvcCommand.of(os.getpid()).with_words("dvc", "repro", *(targets or [])), root
+        )
+        log = FlowLog(run)
         for line in override(overrides or [], root / "params.yaml"):
-            teller.line(line)
+            log.line(line)
     except HandPoseError as error:
         return Failed(message=str(error))
     try:
-        code = _tried(root, targets or [], retries, teller)
+        code = _tried(root, targets or [], retries, log)
     except KeyboardInterrupt:
         return Cancelled(message=STOPPED)
     if code == 0:
-        return Completed(message=teller.summary())
+        return Completed(message=log.summary())
     if code < 0:
         return Crashed(message=f"dvc was killed by {signal.Signals(-code).name}")
-    return Failed(message=teller.error or f"dvc ended with exit code {code}")
+    return Failed(message=log.error or f"dvc ended with exit code {code}")
 
 
-def _tried(root: Path, targets: list[str], retries: int, teller: Teller) -> int:
+def _tried(root: Path, targets: list[str], retries: int, log: FlowLog) -> int:
     """Exit code of `dvc repro`, tried again while that may help."""
-    code = _dvc_repro(root, targets, teller)
+    code = _dvc_repro(root, targets, log)
     for attempt in range(1, retries + 1):
-        if code == 0 or MENDABLE in teller.error:
+        if code == 0 or USER_ERROR in log.error:
             break
-        teller.line(f"WARNING: tried again in {RETRY_S:.0f} s ({attempt} of {retries})")
+        log.line(f"WARNING: tried again in {RETRY_S:.0f} s ({attempt} of {retries})")
         time.sleep(RETRY_S)
-        code = _dvc_repro(root, targets, teller)
+        code = _dvc_repro(root, targets, log)
     return code
 
 
@@ -115,7 +117,7 @@ def start(targets: list[str], overrides: list[str], retries: int) -> int:
     """Run the flow here; exit code as of the command line.
 
     Raises:
-        FlowError: a target is no stage.
+        FlowError: a target is not a stage.
         OverrideError: an override is refused.
     """
     known = read_dag(Path.cwd())
@@ -127,30 +129,30 @@ def start(targets: list[str], overrides: list[str], retries: int) -> int:
     print(f"{state.name}: {state.message}", flush=True)
     if state.is_cancelled():
         return 128 + signal.SIGINT
-    return 0 if state.is_completed() else 2 if MENDABLE in (state.message or "") else 1
+    return 0 if state.is_completed() else 2 if USER_ERROR in (state.message or "") else 1
 
 
 def _state_of(targets: list[str], overrides: list[str], retries: int) -> PrefectState:
-    """How the flow ended, whether the server heard of it or not."""
+    """How the flow ended, whether it reached the server or not."""
     ended: list[PrefectState] = []
 
     @flow(name=FLOW, flow_run_name=_name)
     @functools.wraps(repro.fn)
-    def kept(*args: Any, **kwargs: Any) -> PrefectState:
+    def recorded(*args: Any, **kwargs: Any) -> PrefectState:
         ended.append(repro.fn(*args, **kwargs))
         if not Server(os.environ["PREFECT_API_URL"]).listens():
-            logging.disable()  # of a server that is away Prefect prints pages; it is told below
+            logging.disable()  # Prefect prints pages about an absent server; one line below will do
         return ended[-1]
 
     try:
-        return kept(targets, overrides, retries, return_state=True)
+        return recorded(targets, overrides, retries, return_state=True)
     except (httpx.HTTPError, PrefectException) as error:
         if not ended:
             raise FlowError(
-                f"the Prefect server went away before anything began ({error}); start it again "
+                f"the Prefect server went away before anything started ({error}); start it again "
                 "with `handpose ui`. Plain `dvc repro` needs none"
             ) from None
-        print(f"prefect: the server was not told how it ended ({error})", flush=True)
+        print(f"prefect: how the run ended was not reported ({error})", flush=True)
         return ended[0]
     finally:
         logging.disable(logging.NOTSET)
@@ -160,62 +162,62 @@ def serve(targets: list[str], cron: str | None) -> None:
     """Wait for runs that the UI or a schedule starts, until Ctrl-C.
 
     Raises:
-        FlowError: `cron` is no schedule.
+        FlowError: `cron` is not a schedule.
     """
     if cron is not None:
         try:
             CronSchedule(cron=cron)
         except ValueError:
             raise FlowError(
-                f'--cron {cron!r}: is no schedule; expected a line of cron, such as "0 3 * * *", '
-                "every night at three"
+                f"--cron {cron!r}: is not a schedule; expected a line of cron, such as "
+                '"0 3 * * *", every night at three'
             ) from None
     repro.serve(name=Path.cwd().name, cron=cron, parameters={"targets": targets})
 
 
 @dataclass
-class Teller:
-    """What DVC says, put into the flow run line by line; a server that is away is no failure."""
+class FlowLog:
+    """Output of DVC, sent to the flow run line by line; a server that is away is not an error."""
 
     run: FlowRun
     error: str = ""
-    _seen: dict[str, str] = field(default_factory=dict)  # stage -> ran, Cached or Restored
+    _outcomes: dict[str, str] = field(default_factory=dict)  # stage -> ran, Cached or Restored
     _away: bool = False
 
     def line(self, text: str) -> None:
-        """Hand a line of the command on, and tell what it means."""
-        with contextlib.suppress(BrokenPipeError):  # a reader that is gone stops no run
+        """Print a line of the command, and report what it means."""
+        with contextlib.suppress(BrokenPipeError):  # a reader that is gone does not stop the run
             print(text, flush=True)
         if text.startswith("ERROR: "):
             self.error = text.removeprefix("ERROR: ")
-        if DVCS_OWN.match(text) or not self._seen:
+        if DVCS_OWN.match(text) or not self._outcomes:
             level = 40 if text.startswith("ERROR") else 30 if text.startswith("WARNING") else 20
-            self._tell(lambda: self.run.log([(datetime.now(UTC), level, text)]))
+            self._report(lambda: self.run.log([(datetime.now(UTC), level, text)]))
         for pattern, name in ((UNCHANGED, "Cached"), (RESTORED, "Restored")):
             if found := pattern.match(text):
-                self._left(found.group(1), name)
+                self._skipped(found.group(1), name)
         if text.startswith("Running stage '"):
-            self._seen[text.split("'")[1]] = "ran"
+            self._outcomes[text.split("'")[1]] = "ran"
 
     def summary(self) -> str:
         """Such as: 2 ran, 5 cached."""
-        kinds = list(self._seen.values())
+        kinds = list(self._outcomes.values())
         counts = ((kind, kinds.count(kind)) for kind in ("ran", "Cached", "Restored"))
         return ", ".join(f"{n} {kind.lower()}" for kind, n in counts if n) or "nothing to do"
 
-    def _left(self, stage: str, name: str) -> None:
-        """A stage that DVC did not run; after a retry, not one that ran before."""
-        if self._seen.get(stage) == "ran":
+    def _skipped(self, stage: str, name: str) -> None:
+        """Report a stage that DVC did not run, unless it ran before a retry."""
+        if self._outcomes.get(stage) == "ran":
             return
-        self._seen[stage] = name
+        self._outcomes[stage] = name
 
-        def tell() -> None:
+        def report() -> None:
             self.run.task(stage, create_parents=True)
             self.run.set_task_state(stage, State("COMPLETED", name))
 
-        self._tell(tell)
+        self._report(report)
 
-    def _tell(self, act: Callable[[], None]) -> None:
+    def _report(self, act: Callable[[], None]) -> None:
         try:
             act()
         except ServerError as error:
@@ -224,24 +226,24 @@ class Teller:
             self._away = True
 
 
-def _dvc_repro(root: Path, targets: list[str], teller: Teller) -> int:
+def _dvc_repro(root: Path, targets: list[str], log: FlowLog) -> int:
     """Exit code of one `dvc repro`, whose stages report to this flow run."""
-    with _dvc(root, targets, teller.run.id) as process:
+    with _dvc(root, targets, log.run.id) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                teller.line(line.rstrip("\n"))
+                log.line(line.rstrip("\n"))
             return process.wait()
         except KeyboardInterrupt:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 for line in process.communicate(timeout=CTRL_C_S)[0].splitlines():
-                    teller.line(line)
+                    log.line(line)
             raise
 
 
 @contextlib.contextmanager
 def _dvc(root: Path, targets: list[str], flow_run: str) -> Iterator[subprocess.Popen[str]]:
-    """The command; it ends with the block, and the stage in work saves its state first."""
+    """The command; it ends with the block, after the running stage has saved its state."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", *targets],
         cwd=root,
@@ -251,7 +253,7 @@ def _dvc(root: Path, targets: list[str], flow_run: str) -> Iterator[subprocess.P
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        preexec_fn=die_with_me(),
+        preexec_fn=die_with_parent(),
     )
     try:
         yield process

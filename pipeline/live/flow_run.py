@@ -1,4 +1,4 @@
-"""One `dvc repro` as Prefect shows it: a flow run, a task run for each stage, lines, artifacts."""
+"""One `dvc repro` as Prefect shows it: a flow run, a task run per stage, logs and artifacts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class FlowRun:
     def of_command(
         cls, server: Server, dag: Mapping[str, Stage], *, key: str, name: str, tags: list[str]
     ) -> FlowRun:
-        """The flow run of the DVC command that `key` identifies: found, or begun."""
+        """The flow run of the DVC command that `key` identifies, created if there is none."""
         flow = server.call("POST", "/flows/", {"name": FLOW, "tags": ["handpose"]})
         answer = server.call(
             "POST",
@@ -69,7 +69,7 @@ class FlowRun:
 
     @property
     def page(self) -> str:
-        """Where a person looks at it."""
+        """Address of its page."""
         return f"{self.server.ui}/runs/flow-run/{self.id}"
 
     def state(self) -> str:
@@ -77,16 +77,16 @@ class FlowRun:
         return str(self.server.call("GET", f"/flow_runs/{self.id}")["state_type"])
 
     def set_state(self, state: State) -> None:
-        """Of the whole run."""
+        """Set the state of the whole run."""
         body = {"state": state.body(), "force": True}
         self.server.call("POST", f"/flow_runs/{self.id}/set_state", body)
 
     def task(self, stage: str, *, create_parents: bool = False) -> str:
-        """Id of the task run of a stage, made if there is none, with edges from those before it.
+        """Id of a stage's task run, created if there is none, with edges from the stages before it.
 
         Args:
             stage: its name.
-            create_parents: make the stages before it too, as pending; somebody must set their
+            create_parents: create the stages before it too, as pending; the caller must set their
                 states later. Otherwise edges come from the nearest stages that ran.
         """
         if stage not in self.tasks:
@@ -111,7 +111,7 @@ class FlowRun:
                 "flow_run_id": self.id,
                 "name": stage,
                 "task_key": stage,
-                "dynamic_key": stage,  # asked twice, the server gives the same task run
+                "dynamic_key": stage,  # a second request gets the same task run
                 "task_inputs": {"__parents__": edges},
                 "state": State("PENDING").body(),
             },
@@ -128,12 +128,12 @@ class FlowRun:
         return {task["name"]: task["state_type"] for task in answer}
 
     def set_task_state(self, stage: str, state: State) -> None:
-        """Of one stage, which must have a task run."""
+        """Set the state of one stage, which must have a task run."""
         body = {"state": state.body(), "force": True}
         self.server.call("POST", f"/task_runs/{self.tasks[stage]}/set_state", body)
 
     def log(self, lines: Iterable[tuple[datetime, int, str]], stage: str | None = None) -> None:
-        """Lines as (time, level as in `logging`, text), of a stage or of the whole run."""
+        """Send lines as (time, level as in `logging`, text), of a stage or of the whole run."""
         task = self.tasks[stage] if stage else None
         self.server.call(
             "POST",
@@ -168,11 +168,11 @@ class FlowRun:
         return str(answer["id"])
 
     def update(self, artifact: str, data: Any, description: str) -> None:
-        """Put another value into an artifact."""
+        """Change the value of an artifact."""
         body = {"data": data, "description": description}
         self.server.call("PATCH", f"/artifacts/{artifact}", body)
 
 
 def slug(text: str) -> str:
-    """As an artifact's key must be: small letters, digits and dashes."""
+    """An artifact's key: lower-case letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

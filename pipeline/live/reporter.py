@@ -1,15 +1,14 @@
-"""Tells a Prefect server what a stage does, beside the stage and never in its way.
+"""Reports a running stage to a Prefect server without ever delaying the stage.
 
-All talk with the server is in a thread of its own. A server that is slow, goes away or comes back
-costs the stage nothing: lines wait, states are told when it answers again, and at the end the stage
-waits `PATIENCE_S` at most. `pipeline/live/watcher.py` sets right what could not be told.
+All requests are made in a thread of their own. A server that is slow, goes away or comes back costs
+the stage nothing: lines are queued, states are sent when it answers again, and at the end the stage
+waits `PATIENCE_S` at most. `pipeline/live/watcher.py` corrects what could not be reported.
 """
 
 from __future__ import annotations
 
 import base64
 import os
-import re
 import signal
 import threading
 from collections import deque
@@ -20,7 +19,8 @@ from pathlib import Path
 from pipeline.dag import DagError, read_dag
 from pipeline.live.flow_run import FlowRun, State
 from pipeline.live.server import Server, ServerError
-from pipeline.runner.dvc_command import Command
+from pipeline.runner.dvc_command import DvcCommand
+from pipeline.runner.output import PROGRESS
 
 ATTACH = "HANDPOSE_FLOW_RUN"
 """Environment variable in which `handpose run` names the flow run that its stages belong to."""
@@ -28,26 +28,23 @@ ATTACH = "HANDPOSE_FLOW_RUN"
 BEAT_S = 0.5
 RETRY_S = 3.0
 PATIENCE_S = 5.0
-MOST_LINES = 5000  # that wait while the server is away; the oldest go first
-
-PROGRESS = re.compile(r"(\d+)/(\d+)[^,/]*, ([^,]*/s), (\d+) s left")
-"""In a door's lines, as `stages.artifacts.Progress` and `handpose.training.fit.Pace` write them."""
+MAX_LINES = 5000  # queued while the server is away; the oldest are dropped first
 
 SHOWN = {
     "results/summary.txt": "markdown",
     "results/plots/confusion.png": "image",
     "results/report.html": "link",
 }
-"""Results that are shown in the UI once the stage that makes them has ended."""
+"""Results that the UI shows once the stage that writes them has ended."""
 
 
 class Reporter:
-    """One stage's way to a Prefect server, if there is one."""
+    """Reports one stage to a Prefect server, if there is one."""
 
-    def __init__(self, root: Path, stage: str, command: Command, tell: Callable[[str], None]):
-        """Of a stage that `command` started in `root`; `tell` prints a line for the user."""
-        self.root, self.stage, self.command, self.tell = root, stage, command, tell
-        self._lines: deque[tuple[datetime, int, str]] = deque(maxlen=MOST_LINES)
+    def __init__(self, root: Path, stage: str, command: DvcCommand, log: Callable[[str], None]):
+        """Of a stage that `command` started in `root`; `log` prints a line for the user."""
+        self.root, self.stage, self.command, self.log = root, stage, command, log
+        self._lines: deque[tuple[datetime, int, str]] = deque(maxlen=MAX_LINES)
         self._progress: tuple[float, str] | None = None
         self._artifact = ""
         self._end: State | None = None
@@ -56,15 +53,15 @@ class Reporter:
         self._thread.start()
 
     def line(self, level: int, text: str) -> None:
-        """A line of the stage, as it comes."""
+        """A line of the stage's output."""
         self._lines.append((datetime.now(UTC), level, text))
         if found := PROGRESS.search(text):
             done, total, rate, left = found.groups()
-            share = 100 * int(done) / max(int(total), 1)
-            self._progress = (share, f"{done}/{total}, {rate}, {left} s left")
+            percent = 100 * int(done) / max(int(total), 1)
+            self._progress = (percent, f"{done}/{total}, {rate}, {left} s left")
 
     def end(self, code: int, message: str, *, abandoned: bool = False) -> None:
-        """The stage ended with this exit code; returns when the server knows, or has had time.
+        """The stage ended with this exit code; wait until that is reported, `PATIENCE_S` at most.
 
         `abandoned`: it was stopped because DVC had been killed.
         """
@@ -75,13 +72,13 @@ class Reporter:
         self._wake.set()
         self._thread.join(PATIENCE_S)
         if self._thread.is_alive():
-            self.tell(
+            self.log(
                 f"prefect: the server took more than {PATIENCE_S:.0f} s to answer, so its page may "
-                "miss the last lines; results are not touched by that"
+                "miss the last lines; results are not affected"
             )
 
     def _run(self) -> None:
-        """The thread: begin, then tell what is new until the end is told."""
+        """The thread: begin, then report what is new until the end is reported."""
         server = Server.find(self.root)
         if server is None or not server.healthy():
             return
@@ -90,23 +87,23 @@ class Reporter:
         while True:
             try:
                 run = run or self._begin(server)
-                final = self._end  # read before the lines, so that none comes after it
-                self._tell_news(run)
+                final = self._end  # read before the lines, so that no line comes after it
+                self._send_news(run)
                 if final is not None:
                     self._finish(run, final)
                     return
                 away, pause = False, BEAT_S
             except ServerError as error:
                 if error.refused:
-                    self.tell(f"prefect: {server.ui} refused a report ({error}); the run goes on")
+                    self.log(f"prefect: {server.ui} refused a report ({error}); the run goes on")
                     return
                 if not away:
-                    self.tell(f"prefect: {server.ui} does not answer ({error}); the run goes on")
+                    self.log(f"prefect: {server.ui} does not answer ({error}); the run goes on")
                 if self._end is not None:
-                    return  # the watcher goes on trying
+                    return  # the watcher keeps trying
                 away, pause = True, RETRY_S
             except (DagError, KeyError, TypeError) as error:
-                self.tell(f"prefect: not reported ({type(error).__name__}: {error})")
+                self.log(f"prefect: not reported ({type(error).__name__}: {error})")
                 return
             self._wake.wait(pause)
 
@@ -128,31 +125,31 @@ class Reporter:
             if run.created:
                 from pipeline.live.watcher import start
 
-                self.tell(f"prefect: {run.page}")
+                self.log(f"prefect: {run.page}")
                 start(run, command, self.root)
         run.task(self.stage, create_parents=bool(attached))
         run.set_task_state(self.stage, State("RUNNING"))
         return run
 
-    def _tell_news(self, run: FlowRun) -> None:
-        """Lines and progress since the last time; what could not be sent waits for the next."""
+    def _send_news(self, run: FlowRun) -> None:
+        """Send lines and progress that are new; what cannot be sent stays queued."""
         waiting = list(self._lines)
         if waiting:
             run.log(waiting[:200], self.stage)
             for _ in waiting[:200]:
                 self._lines.popleft()
             if len(waiting) > 200:
-                self._tell_news(run)
+                self._send_news(run)
         progress, self._progress = self._progress, None
         if progress is None:
             return
-        share, text = progress
+        percent, text = progress
         if self._artifact:
-            run.update(self._artifact, share, text)
+            run.update(self._artifact, percent, text)
         else:
             key = f"{self.stage}-progress"
             self._artifact = run.artifact(
-                "progress", key, share, stage=self.stage, description=text
+                "progress", key, percent, stage=self.stage, description=text
             )
 
     def _finish(self, run: FlowRun, state: State) -> None:
@@ -162,7 +159,7 @@ class Reporter:
         run.set_task_state(self.stage, state)
 
     def _show(self, run: FlowRun, out: str) -> None:
-        """Put what a person would want to look at among the artifacts."""
+        """Add results worth looking at to the artifacts."""
         for path, kind in SHOWN.items():
             file = self.root / path
             if not file.is_file() or not (path == out or path.startswith(out + "/")):
@@ -176,14 +173,14 @@ class Reporter:
             run.artifact(kind, Path(path).stem, data, stage=self.stage, description=path)
 
     def _link(self, server: Server, file: Path) -> str:
-        """Browsers follow no link from a page to a file, so `handpose ui` serves the results."""
+        """A link to the results that `handpose ui` serves: browsers refuse links to local files."""
         if server.results:
             return f"[{file.name}]({server.results}/{file.name}) (the latest run's)"
         return f"`{file}` on {os.uname().nodename}; `handpose ui` would serve it as a link"
 
 
 def ended(code: int, message: str) -> State:
-    """What an exit code means; a shell's 128 + number stands for a signal."""
+    """The final state for an exit code; 128 + number stands for a signal, as in a shell."""
     if code == 0:
         return State("COMPLETED")
     if code in (128 + signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGHUP):

@@ -1,4 +1,4 @@
-"""A Prefect server as its plain HTTP interface: found, and called, without importing Prefect.
+"""Find and call a Prefect server by its HTTP interface, without importing Prefect.
 
 Importing Prefect takes two seconds, which no stage should pay. Routes and bodies are those of
 Prefect 3.8 (`prefect/server/api`).
@@ -23,14 +23,14 @@ from handpose.errors import HandPoseError
 
 DEFAULT = "http://127.0.0.1:4200/api"
 OWN = Path(".prefect/server.json")
-"""What `handpose ui` leaves while its server runs: addresses of the API and of the results."""
+"""Written by `handpose ui` while its server runs: addresses of the API and of the results."""
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_LEVEL": "WARNING",
 }
-"""Environment in which Prefect tells nobody outside anything, and the terminal what matters."""
+"""Environment in which Prefect sends no statistics and logs only warnings."""
 
 CONNECT_S = 0.25
 HEALTH_S = 2.0
@@ -42,17 +42,17 @@ class NoServerError(HandPoseError):
 
 
 class ServerError(Exception):
-    """The server did not answer, or refused; `refused` tells the two apart."""
+    """The server did not answer, or refused the request; see `refused`."""
 
     def __init__(self, text: str, *, refused: bool) -> None:
-        """`refused`: the server is there, and asking again will not help."""
+        """`refused`: the server answered, and a retry will not help."""
         super().__init__(text)
         self.refused = refused
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where a Prefect server answers, and what it wants to see in a request."""
+    """Address of a Prefect server, and the headers that it requires."""
 
     api: str  # http://host:port/api
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Server:
 
     @classmethod
     def find(cls, root: Path) -> Server | None:
-        """The server that is to be told of runs in `root`, if somebody listens there.
+        """The server that runs in `root` are reported to, if something listens there.
 
         In this order: PREFECT_API_URL, the server that `handpose ui` started here, the active
         profile of Prefect, and 127.0.0.1:4200. PREFECT_API_URL set to nothing turns reporting off.
@@ -72,13 +72,13 @@ class Server:
             candidates = [
                 *_own(root),
                 cls._with(settings, settings.get("PREFECT_API_URL", "")),
-                cls(DEFAULT),  # no key: another user of this machine may be the one who listens
+                cls(DEFAULT),  # without the key: the listener may be another user's
             ]
         return next((server for server in candidates if server.api and server.listens()), None)
 
     @classmethod
     def need(cls, root: Path) -> Server:
-        """The same server where nothing goes without one, and Prefect's own client set to it.
+        """The same server for commands that require one; Prefect's own client is set to it.
 
         Raises:
             NoServerError: none answers.
@@ -106,11 +106,11 @@ class Server:
 
     @property
     def ui(self) -> str:
-        """The address of its pages."""
+        """Address of its pages."""
         return self.api.removesuffix("/api")
 
     def listens(self) -> bool:
-        """Whether a connection is taken; 0.2 ms where nobody listens on this machine."""
+        """Whether it accepts a connection; 0.2 ms where nothing listens on this machine."""
         parts = urlsplit(self.api)
         try:
             port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -120,7 +120,7 @@ class Server:
         return True
 
     def healthy(self) -> bool:
-        """Whether it is a Prefect server, and ready."""
+        """Whether it is a Prefect server that is ready."""
         try:
             return self.call("GET", "/health", timeout_s=HEALTH_S) is True
         except ServerError:
@@ -143,25 +143,25 @@ class Server:
                 text = answer.read()
             return json.loads(text) if text else None
         except urllib.error.HTTPError as error:
-            told = error.read(300).decode(errors="replace")
+            text = error.read(300).decode(errors="replace")
             refused = error.code < 500 and error.code not in (408, 429)
-            raise ServerError(f"{error.code} {error.reason}: {told}", refused=refused) from None
+            raise ServerError(f"{error.code} {error.reason}: {text}", refused=refused) from None
         except (OSError, ValueError) as error:
-            cause = getattr(error, "reason", error)  # what urllib wraps says it all
+            cause = getattr(error, "reason", error)  # urllib wraps the real error
             raise ServerError(str(cause) or type(error).__name__, refused=False) from None
 
 
 def _own(root: Path) -> list[Server]:
-    """The server that `handpose ui` says it runs."""
+    """The server that `handpose ui` runs for this clone."""
     try:
-        told = json.loads((root / OWN).read_text("utf-8"))
-        return [Server(str(told["api"]).rstrip("/"), results=told.get("results"))]
+        addresses = json.loads((root / OWN).read_text("utf-8"))
+        return [Server(str(addresses["api"]).rstrip("/"), results=addresses.get("results"))]
     except (OSError, ValueError, KeyError, TypeError):
-        return []  # none, or just being written
+        return []  # none, or not readable
 
 
 def _profile() -> dict[str, str]:
-    """Settings of Prefect's active profile, as `prefect config set` writes them."""
+    """Settings of Prefect's active profile, written by `prefect config set`."""
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     try:
         content = tomllib.loads((home / "profiles.toml").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""`handpose ui`: a Prefect server for the runs of this clone, and its results beside it."""
+"""`handpose ui`: a Prefect server for the runs of this clone, and a page server for its results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import BinaryIO
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from pipeline.live.server import OWN, QUIET, Server
-from pipeline.runner.child import die_with_me
+from pipeline.runner.child_process import die_with_parent
 
 HOST = "127.0.0.1"
 READY_S = 120.0
@@ -30,10 +30,10 @@ class UiError(HandPoseError):
     """The server cannot be started."""
 
 
-def serve(root: Path, port: int, tell: Callable[[str], None]) -> None:
-    """Run the server until Ctrl-C or SIGTERM, or say where one runs already.
+def serve(root: Path, port: int, log: Callable[[str], None]) -> None:
+    """Run the server until Ctrl-C or SIGTERM, or log where one runs already.
 
-    Its database and its log lie in `<root>/.prefect`; `Server.find` learns its address there.
+    Its database and its log are in `<root>/.prefect`, where `Server.find` reads its address.
 
     Raises:
         UiError: the port belongs to something else, or the server does not come up.
@@ -45,33 +45,33 @@ def serve(root: Path, port: int, tell: Callable[[str], None]) -> None:
                 f"port {port} is in use, and not by a Prefect server; choose another: "
                 f"`handpose ui --port {port + 100}`"
             )
-        tell(f"a Prefect server runs at {server.ui} already; {_who_shows(root, server)}")
+        log(f"a Prefect server runs at {server.ui} already; {_reported_runs(root, server)}")
         return
     home = (root / OWN).parent
     home.mkdir(exist_ok=True)
-    begun = time.monotonic()
+    started = time.monotonic()
     with (
-        _until_told_to_stop(tell),
+        _until_stopped(log),
         _prefect(home, port) as process,
         _results(root, port + 1) as pages,
     ):
         _wait(server, process, home / "server.log")
-        with _address(root, {"api": server.api, "results": pages, "pid": os.getpid()}):
-            tell(f"ready after {time.monotonic() - begun:.0f} s: {server.ui}")
-            tell(f"{_who_shows(root, server)}; Ctrl-C ends the server")
+        with _address_file(root, {"api": server.api, "results": pages, "pid": os.getpid()}):
+            log(f"ready after {time.monotonic() - started:.0f} s: {server.ui}")
+            log(f"{_reported_runs(root, server)}; Ctrl-C ends the server")
             process.wait()
             raise UiError(f"the server ended by itself; its log: {home / 'server.log'}")
 
 
-def _who_shows(root: Path, server: Server) -> str:
-    """Whether runs in this clone are told to this server."""
+def _reported_runs(root: Path, server: Server) -> str:
+    """Which runs of this clone are reported to this server."""
     if os.environ.get("PREFECT_API_URL") == "":
-        return "no run is told to it: PREFECT_API_URL is set to nothing here"
+        return "no run is reported to it: PREFECT_API_URL is set to nothing here"
     found = Server.find(root)
     if found is None or _plain(found.api) != server.api:
         where = found.ui if found else "nowhere, since PREFECT_API_URL names a server that is away"
         return (
-            f"but runs here are told to {where}; to have them there: "
+            f"but runs here are reported to {where}; to see them on this server: "
             f"export PREFECT_API_URL={server.api}"
         )
     return "every `dvc repro` here shows there as it runs"
@@ -82,10 +82,10 @@ def _plain(api: str) -> str:
 
 
 @contextlib.contextmanager
-def _address(root: Path, told: dict[str, object]) -> Iterator[None]:
-    """Leave the addresses where `Server.find` looks for them."""
+def _address_file(root: Path, addresses: dict[str, object]) -> Iterator[None]:
+    """Write the addresses where `Server.find` looks for them; delete the file after the block."""
     with atomic_file(root / OWN) as partial:
-        partial.write_text(json.dumps(told), encoding="utf-8")
+        partial.write_text(json.dumps(addresses), encoding="utf-8")
     try:
         yield
     finally:
@@ -107,8 +107,8 @@ def _prefect(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C is ours; it is told when we are done
-            preexec_fn=die_with_me(),
+            start_new_session=True,  # Ctrl-C reaches us alone; we stop it
+            preexec_fn=die_with_parent(),
         )
     try:
         yield process
@@ -134,14 +134,14 @@ def _wait(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 class Results(SimpleHTTPRequestHandler):
-    """The files of `results/`, to be read and no more: no listing, nothing outside."""
+    """Serves the files of `results/` read-only: no listing, nothing outside the folder."""
 
     def list_directory(self, path: str | os.PathLike[str]) -> None:
-        """Not even of `results/` itself."""
+        """Refuse to list any folder."""
         self.send_error(404)
 
     def send_head(self) -> io.BytesIO | BinaryIO | None:
-        """Refuse what a link leads to outside of the folder."""
+        """Refuse a link that leads outside the folder."""
         inside = Path(self.directory).resolve()
         if not Path(self.translate_path(self.path)).resolve().is_relative_to(inside):
             self.send_error(404)
@@ -149,7 +149,7 @@ class Results(SimpleHTTPRequestHandler):
         return super().send_head()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing of each request."""
+        """Log no request."""
 
 
 @contextlib.contextmanager
@@ -168,8 +168,8 @@ def _results(root: Path, port: int) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _until_told_to_stop(tell: Callable[[str], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the block, and are no error."""
+def _until_stopped(log: Callable[[str], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block without an error."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -178,6 +178,6 @@ def _until_told_to_stop(tell: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        tell("stopped")
+        log("stopped")
     finally:
         signal.signal(signal.SIGTERM, before)

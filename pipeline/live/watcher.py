@@ -1,10 +1,10 @@
 """Closes a flow run once its DVC command has ended, however it ended.
 
 `python -m pipeline.live.watcher API FLOW_RUN PID STARTED ROOT WORDS...`, started by the first stage
-of a command, in a session of its own so that Ctrl-C passes it by. A stage cannot close the run,
-since it does not know whether another one follows; DVC knows nothing of Prefect; and nobody but
-DVC's parent is told how DVC ended. So the watcher asks DVC itself: if `dvc status` has nothing left
-to do for what was asked, the command has done it.
+of a command, in a session of its own so that Ctrl-C does not reach it. A stage cannot close the
+run, since it does not know whether another one follows; DVC knows nothing of Prefect; and only
+DVC's parent gets its exit code. So the watcher asks DVC itself: if `dvc status` has nothing left to
+do for the command's targets, the command succeeded.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from pathlib import Path
 from pipeline.dag import read_dag
 from pipeline.live.flow_run import FINAL, FlowRun, Kind, State
 from pipeline.live.server import Server, ServerError
-from pipeline.runner.dvc_command import Command
+from pipeline.runner.dvc_command import DvcCommand
 
 WORST: tuple[Kind, ...] = ("FAILED", "CRASHED", "CANCELLED")
-"""Of the stages' states, the first of these that is met is that of the run."""
+"""The first of these that any stage has is the state of the run."""
 
 KEEP_TRYING_S = 600.0
 PAUSE_S = 3.0
-LAST_WORDS_S = 10.0
-"""A stage whose dvc was killed saves its state first, and then says itself how it ended."""
+END_REPORT_S = 10.0
+"""A stage whose dvc was killed saves its state first and then reports itself how it ended."""
 
 
-def start(run: FlowRun, command: Command, root: Path) -> None:
+def start(run: FlowRun, command: DvcCommand, root: Path) -> None:
     """Start the watcher of this command."""
     headers = json.dumps(dict(run.server.headers))
     subprocess.Popen(
@@ -42,7 +42,7 @@ def start(run: FlowRun, command: Command, root: Path) -> None:
         ],
         cwd=Path(__file__).parents[2],
         env={k: v for k, v in os.environ.items() if not k.startswith("DVC_")}
-        | {"HANDPOSE_PREFECT_HEADERS": headers},  # a key does not belong on a command line
+        | {"HANDPOSE_PREFECT_HEADERS": headers},  # a key must not be on a command line
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -51,10 +51,10 @@ def start(run: FlowRun, command: Command, root: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Wait for the command's end, then set the states that nobody else could."""
+    """Wait for the command's end, then set the states that are still missing."""
     api, flow_run, pid, started, folder, *words = sys.argv[1:] if argv is None else argv
     server = Server(api, json.loads(os.environ.get("HANDPOSE_PREFECT_HEADERS", "{}")))
-    command, root = Command(int(pid), int(started), tuple(words)), Path(folder)
+    command, root = DvcCommand(int(pid), int(started), tuple(words)), Path(folder)
     dag = read_dag(root)
     if (descriptor := command.open()) is not None:
         select.select([descriptor], [], [])
@@ -72,9 +72,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def close(run: FlowRun, left: set[str] | None) -> int:
-    """Give the run and its stages their final states, where they have none."""
-    patience = time.monotonic() + LAST_WORDS_S
-    while "RUNNING" in run.refresh().values() and time.monotonic() < patience:
+    """Set the final state of the run and of its stages, where they have none."""
+    deadline = time.monotonic() + END_REPORT_S
+    while "RUNNING" in run.refresh().values() and time.monotonic() < deadline:
         time.sleep(PAUSE_S / 3)
     whole, stages = verdict(run.refresh(), left)
     for stage, state in stages.items():
@@ -85,11 +85,11 @@ def close(run: FlowRun, left: set[str] | None) -> int:
 
 
 def verdict(kinds: Mapping[str, str], left: set[str] | None) -> tuple[State, dict[str, State]]:
-    """States of the run and of the stages that need another one.
+    """The final state of the run, and those of the stages that need a new one.
 
     Args:
-        kinds: kind of each stage's state. One that is pending was never reached, or left as it was.
-        left: stages that `dvc status` would still run; None when it could not be asked.
+        kinds: kind of each stage's state. One that is pending was never reached, or was skipped.
+        left: stages that `dvc status` would still run; None when it failed.
     """
     stages = {}
     for stage, kind in kinds.items():
@@ -97,15 +97,15 @@ def verdict(kinds: Mapping[str, str], left: set[str] | None) -> tuple[State, dic
         if kind == "RUNNING" and done:
             stages[stage] = State("COMPLETED", message="ended while the server did not answer")
         elif kind == "RUNNING":
-            stages[stage] = State("CRASHED", message="ended without a word: it was killed")
+            stages[stage] = State("CRASHED", message="ended without a report: it was killed")
         elif kind == "PENDING" and done:
             stages[stage] = State("COMPLETED", "Cached")
     now = {**kinds, **{stage: state.kind for stage, state in stages.items()}}
     for bad in WORST:
-        if those := sorted(stage for stage, kind in now.items() if kind == bad):
-            return State(bad, message=f"{', '.join(those)}: {bad.lower()}"), stages
+        if failed := sorted(stage for stage, kind in now.items() if kind == bad):
+            return State(bad, message=f"{', '.join(failed)}: {bad.lower()}"), stages
     if left is None:
-        text = "dvc ended, and `dvc status` could not say whether its work is done"
+        text = "dvc ended, and `dvc status` failed, so whether its work is done is not known"
         return State("CRASHED", message=text), stages
     if left:
         todo = ", ".join(sorted(left))
@@ -114,10 +114,10 @@ def verdict(kinds: Mapping[str, str], left: set[str] | None) -> tuple[State, dic
     return State("COMPLETED"), stages
 
 
-def pending(root: Path, command: Command) -> set[str] | None:
-    """Stages that still have to run for what the command was asked; None when DVC does not say.
+def pending(root: Path, command: DvcCommand) -> set[str] | None:
+    """Stages that still have to run for the command's targets; None when `dvc status` fails.
 
-    A temporary copy of `dvc exp run` that is gone was put away by a DVC that ended well.
+    A temporary copy of `dvc exp run` that is gone was deleted by a DVC that succeeded.
     """
     if not root.is_dir():
         return set() if "exps" in root.parts else None
@@ -126,7 +126,7 @@ def pending(root: Path, command: Command) -> set[str] | None:
     targets = sorted(names & set(read_dag(root)))
     alone = {"-s", "--single-item"} & set(words)
     deps = [] if alone or not targets else ["--with-deps"]
-    for _ in range(5):  # another command may hold a stage for a moment
+    for _ in range(5):  # another command may lock a stage for a moment
         done = subprocess.run(
             [sys.executable, "-m", "dvc", "status", "--json", *deps, *targets],
             cwd=root,

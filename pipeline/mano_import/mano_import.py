@@ -1,4 +1,4 @@
-"""`handpose mano import`: from the official pickles to the plain files that `hand.mano` names."""
+"""`handpose mano import`: convert the official pickles to the files that `hand.mano` expects."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from handpose.hand.mano import Mano, ManoError, Side, check_side
 from pipeline.licence_guard import git_takes, stage_of
 from pipeline.mano_import.mano_pickle import read_pickle, repaired_left
 
-PLACES = (".", "models", "mano_v1_2/models")
-"""Where the pickles lie in what the MANO site gives, unpacked."""
+FOLDERS = (".", "models", "mano_v1_2/models")
+"""Where the pickles are in the unpacked download of the MANO site."""
 
 RIGHT, LEFT = "MANO_RIGHT.pkl", "MANO_LEFT.pkl"
 
-WHERE_FROM = (
-    "MANO is free for research, but everybody gets it for themselves: register at "
+HOW_TO_GET = (
+    "MANO is free for research, but each user has to download it: register at "
     "mano.is.tue.mpg.de, accept its licence, download `Models & Code`, unpack it, and name that "
     "folder here. Without it everything runs on the stand-in hand"
 )
 
 
 def import_mano(source: Path, out: Path | None = None) -> list[str]:
-    """Write `MANO_RIGHT.npz` and, where there is a left hand, `MANO_LEFT.npz`; lines to tell.
+    """Write `MANO_RIGHT.npz` and, for a left hand, `MANO_LEFT.npz`; returns lines for the user.
 
     Args:
         source: a pickle, or the folder of the unpacked download.
         out: folder to write to; by default that of the pickles.
 
     Raises:
-        ManoError: no MANO file is there, one is not what its name says, or `out` cannot be written
-            to, is a folder that git would commit, or one that a stage makes.
+        ManoError: there is no MANO file, one does not match its name, or `out` cannot be written
+            to, is a folder that git would commit, or one that a stage writes.
     """
     try:
         folder = _folder(source)
@@ -42,30 +42,30 @@ def import_mano(source: Path, out: Path | None = None) -> list[str]:
         _check_out(out)
         right = _hand(folder / RIGHT, "right")
         left = _hand(folder / LEFT, "left") if (folder / LEFT).is_file() else None
-        told = _write_both(out, right, left)
+        lines = _write_both(out, right, left)
         Mano.load(out)  # as every stage will
     except OSError as error:
         raise ManoError(
             f"{error.filename or out or source}: {error.strerror}; name a download that you may "
             "read, and with --out a folder that you may write to"
         ) from None
-    return [*told, f"now set hand.mano to {out.resolve()} in params.yaml"]
+    return [*lines, f"now set hand.mano to {out.resolve()} in params.yaml"]
 
 
 def _folder(source: Path) -> Path:
-    """Where the pickles lie."""
+    """The folder with the pickles."""
     if source.is_file() and source.name not in (RIGHT, LEFT):
         raise ManoError(
-            f"{source}: is a file of another name; expected {RIGHT}, or the folder of the unpacked "
-            f"download. {WHERE_FROM}"
+            f"{source}: is a file with another name; expected {RIGHT}, or the folder of the "
+            f"unpacked download. {HOW_TO_GET}"
         )
-    candidates = [source.parent] if source.is_file() else [source / place for place in PLACES]
+    candidates = [source.parent] if source.is_file() else [source / folder for folder in FOLDERS]
     for folder in candidates:
         if (folder / RIGHT).is_file():
             return folder
     beside = "beside" if source.is_file() else "in"
     found = f"no {RIGHT} {beside} it" if source.exists() else "no such folder"
-    raise ManoError(f"{source}: {found}. {WHERE_FROM}")
+    raise ManoError(f"{source}: {found}. {HOW_TO_GET}")
 
 
 def _check_out(out: Path) -> None:
@@ -74,12 +74,12 @@ def _check_out(out: Path) -> None:
         raise ManoError(f"{out}: is a file; name a folder with --out")
     if git_takes(out / "MANO_RIGHT.npz"):
         raise ManoError(
-            f"{out}: lies in a git repository that does not ignore it, and MANO may not be "
+            f"{out}: is in a git repository that does not ignore it, and MANO may not be "
             "published; choose another folder with --out, or add this one to .gitignore"
         )
     if stage := stage_of(out):
         raise ManoError(
-            f"{out}: belongs to what stage {stage} makes: `dvc repro` would replace what lies "
+            f"{out}: is in an output of stage {stage}: `dvc repro` would replace what is "
             "there, and `dvc push` would publish it, which MANO's licence forbids; choose another "
             "folder with --out, outside the clone"
         )
@@ -94,17 +94,17 @@ def _hand(path: Path, side: Side) -> dict[str, NDArray[Any]]:
 def _write_both(
     out: Path, right: dict[str, NDArray[Any]], left: dict[str, NDArray[Any]] | None
 ) -> list[str]:
-    told = [_write(out / "MANO_RIGHT.npz", right)]
+    lines = [_write(out / "MANO_RIGHT.npz", right)]
     if left is None:
-        return told
-    sound = repaired_left(left, right)
-    told.append(_write(out / "MANO_LEFT.npz", sound or left))
-    if sound:
-        told.append(
-            f"{LEFT} has its known fault: the shapes of the right hand, unmirrored. The "
+        return lines
+    repaired = repaired_left(left, right)
+    lines.append(_write(out / "MANO_LEFT.npz", repaired or left))
+    if repaired:
+        lines.append(
+            f"{LEFT} has its known fault: the shapes of the right hand, not mirrored. The "
             "x-components of shapedirs were negated"
         )
-    return told
+    return lines
 
 
 def _write(path: Path, arrays: dict[str, NDArray[Any]]) -> str:

@@ -1,9 +1,9 @@
-"""MANO's official files, read without the packages they were made with, and without running them.
+"""Read MANO's official files without the packages they need, and without running their code.
 
 `MANO_RIGHT.pkl` and `MANO_LEFT.pkl` are pickles of Python 2 that hold numpy arrays, a scipy.sparse
 matrix (`J_regressor`) and two chumpy objects (`shapedirs` selects ten of twenty components). A
-pickle can name any function to be called while it is read; this reader knows a short list of names,
-puts inert records in place of the chumpy and scipy ones, and refuses everything else.
+pickle can call any function while it is read; this reader allows a short list of names, replaces
+the chumpy and scipy ones by inert records, and refuses everything else.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from handpose.hand.skeleton import MANO_PARENTS
 
 FAULT_M = 1.0
 """Sum of |difference| of the x-components of both hands' shapedirs, below which the left ones are
-those of the right hand unmirrored: the known fault of MANO_LEFT.pkl (InterHand2.6M,
+those of the right hand, not mirrored: the known fault of MANO_LEFT.pkl (InterHand2.6M,
 tool/MANO_world_to_camera/convert.py)."""
 
 SMALL = 1e-4
 
 
 class Inert:
-    """What the file says of an object whose class is not needed: its state, and nothing done."""
+    """Stands for an object whose class is not needed: stores its state and does nothing."""
 
     state: dict[str, Any]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Keep it."""
+        """Store it."""
         self.state = state
 
 
@@ -69,7 +69,7 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("__builtin__", "set"): set,
     ("_codecs", "encode"): _latin1,
 }
-"""All that a MANO file needs, by the names of its time; and of a Python 3 that saved it again."""
+"""All that a MANO file needs, by its names in Python 2 or, if saved again, in Python 3."""
 
 _reconstruct, _scalar = (np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0])
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
@@ -77,24 +77,24 @@ for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
 
 
 class Reader(pickle.Unpickler):
-    """Knows the names of `ALLOWED` and no others."""
+    """Allows the names of `ALLOWED` and no others."""
 
     def __init__(self, stream: IO[bytes], path: Path) -> None:
-        """`path` is told in errors."""
+        """`path` is named in errors."""
         super().__init__(stream, encoding="latin1")  # Python 2's bytes, byte for byte
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a name; called before anything of it can run.
+        """The object for a name; called before anything of it can run.
 
         Raises:
             ManoError: the name is not allowed.
         """
         if (module, name) not in ALLOWED:
             raise ManoError(
-                f"{self._path}: asks for {module}.{name}, which MANO's own files do not; nothing "
-                "of it was run. If another program saved it again, take the file as it was; else "
-                "take it from the MANO site itself, mano.is.tue.mpg.de"
+                f"{self._path}: needs {module}.{name}, which MANO's own files do not; nothing "
+                "of it was run. If another program saved it again, use the original file, or "
+                "download it from the MANO site, mano.is.tue.mpg.de"
             )
         return ALLOWED[module, name]
 
@@ -103,7 +103,8 @@ def read_pickle(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of `handpose.hand.mano.SHAPES` from an official pickle, checked.
 
     Raises:
-        ManoError: the file is missing, is no pickle, asks for what it may not, or is no MANO hand.
+        ManoError: the file is missing, is not a pickle, needs a name that is not allowed, or is
+            not a MANO hand.
     """
     try:
         with path.open("rb") as stream:
@@ -114,15 +115,15 @@ def read_pickle(path: Path) -> dict[str, NDArray[Any]]:
     except FileNotFoundError:
         raise ManoError(f"{path}: not found") from None
     except PermissionError:
-        raise ManoError(f"{path}: you may not read it; mend its permission") from None
+        raise ManoError(f"{path}: you may not read it; fix its permission") from None
     except KeyError as error:
-        raise ManoError(f"{path}: is no MANO hand: {error} is missing") from None
+        raise ManoError(f"{path}: is not a MANO hand: {error} is missing") from None
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise ManoError(
             f"{path}: cannot be read ({type(error).__name__}: {error}); download it again"
         ) from None
     if wrong := _wrong(arrays):
-        raise ManoError(f"{path}: is no MANO hand: {'; '.join(wrong)}")
+        raise ManoError(f"{path}: is not a MANO hand: {'; '.join(wrong)}")
     arrays["kintree_table"] = arrays["kintree_table"].astype(np.int64)
     arrays["f"] = arrays["f"].astype(np.int64)
     return arrays
@@ -131,10 +132,10 @@ def read_pickle(path: Path) -> dict[str, NDArray[Any]]:
 def repaired_left(
     left: dict[str, NDArray[Any]], right: dict[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]] | None:
-    """The left hand with its shapes mirrored where the file forgot to; None if it is sound.
+    """The left hand with its shapes mirrored if the file does not have them so; None if it has.
 
-    Each must be the hand that it is called (`handpose.hand.mano.check_side`): a right hand under
-    the left one's name has the right one's shapes without any fault.
+    Each must be the hand of its name (`handpose.hand.mano.check_side`): a right hand under the left
+    one's name has the right one's shapes without being faulty.
     """
     if np.abs(left["shapedirs"][:, 0] - right["shapedirs"][:, 0]).sum() >= FAULT_M:
         return None
@@ -144,7 +145,7 @@ def repaired_left(
 
 
 def _array(value: Any) -> NDArray[Any]:
-    """What an object of the file stands for, as chumpy's own `compute_r` and scipy say."""
+    """The array of an object in the file, computed as chumpy's `compute_r` and scipy do."""
     if isinstance(value, Ch):
         return np.asarray(value.state["x"])
     if isinstance(value, Select):
@@ -159,7 +160,7 @@ def _array(value: Any) -> NDArray[Any]:
 
 
 def _wrong(arrays: dict[str, NDArray[Any]]) -> list[str]:
-    """What a MANO hand cannot be like: shapes, numbers, topology."""
+    """Faults that a MANO hand cannot have, in shapes, numbers and topology."""
     wrong = [
         f"{key} has shape {arrays[key].shape}, expected {shape}"
         for key, shape in SHAPES.items()
@@ -169,7 +170,7 @@ def _wrong(arrays: dict[str, NDArray[Any]]) -> list[str]:
         return wrong
     for key, array in arrays.items():
         if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            wrong.append(f"{key} holds something that is no number")
+            wrong.append(f"{key} holds something that is not a number")
     if wrong:
         return wrong
     faces, parents = arrays["f"].astype(np.int64), arrays["kintree_table"][0].astype(np.int64)

@@ -1,4 +1,4 @@
-"""`-S stage.key=value`: values put into `params.yaml`, comments kept, nothing invalid written."""
+"""`-S section.key=value`: write values into `params.yaml`, comments preserved, only if valid."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def override(pairs: Iterable[str], path: Path) -> list[str]:
         try:
             value = YAML(typ="safe").load(text)
         except YAMLError:
-            raise OverrideError(f"-S {pair}: {text!r} is no YAML value") from None
-        section, name = _place(params, key)
+            raise OverrideError(f"-S {pair}: {text!r} is not a YAML value") from None
+        section, name = _find(params, key)
         if section[name] != value:
             changed.append(f"{path.name}: {key} {section[name]} -> {value}")
             section[name] = value
@@ -51,8 +51,8 @@ def override(pairs: Iterable[str], path: Path) -> list[str]:
     return changed
 
 
-def _place(params: Any, key: str) -> tuple[Any, str]:
-    """The section that holds a dotted key, and its name there."""
+def _find(params: Any, key: str) -> tuple[Any, str]:
+    """The section that holds a dotted key, and the key's name in it."""
     *sections, name = key.split(".")
     section = params
     for part in sections:

@@ -1,1 +1,1 @@
-"""Where results are kept."""
+"""Remotes of DVC: addresses, host keys, and the check that a remote works."""

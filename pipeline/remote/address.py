@@ -1,4 +1,4 @@
-"""Where a remote is: a folder, an SSH server's folder or an S3 bucket, read from its URL."""
+"""The address of a remote: a folder, a folder of an SSH server, or an S3 bucket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class AddressError(HandPoseError):
 
 @dataclass(frozen=True)
 class Address:
-    """A URL that everybody may read: no user, no password, no key."""
+    """A URL that may be published: no user, no password, no key."""
 
     kind: Literal["folder", "ssh", "s3"]
     url: str
@@ -27,10 +27,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, port: int | None = None) -> Address:
-        """The address that was typed; `port` overrules the one in an SSH URL.
+        """The address of a URL or folder; `port` overrides the one in an SSH URL.
 
         Raises:
-            AddressError: a secret is in it, or it is of no kind that is checked here.
+            AddressError: it contains a secret, or is of a kind that is not checked here.
         """
         if "://" not in text:
             return cls._folder(text)
@@ -55,7 +55,7 @@ class Address:
         if ":" in head:
             host, _, folder = text.partition(":")
             raise AddressError(
-                f"{text}: DVC would take this for a folder of this machine; for a server write "
+                f"{text}: DVC would read this as a folder of this machine; for a server write "
                 f"ssh://{host}/{folder.lstrip('/')} (its full path, from / on)"
             )
         return cls("folder", os.path.abspath(Path(text).expanduser()))
@@ -64,7 +64,7 @@ class Address:
     def _ssh(cls, parts: SplitResult, port: int | None) -> Address:
         if parts.password:
             raise AddressError(
-                f"ssh://{parts.hostname}: a password is in the URL, which git would keep for ever. "
+                f"ssh://{parts.hostname}: a password is in the URL, which git would store. "
                 "Use a key: ssh-keygen -t ed25519, ssh-copy-id, and --keyfile here. If it must be "
                 "a password, let DVC ask: dvc remote modify --local NAME ask_password true"
             )
@@ -72,14 +72,14 @@ class Address:
             raise AddressError(
                 f"{_without_login(parts.geturl())}: write ssh://HOST/FULL/PATH/OF/THE/FOLDER"
             )
-        place = f"{parts.hostname}:{port}" if port else parts.hostname
-        return cls("ssh", f"ssh://{place}{parts.path}", parts.hostname, port, parts.username)
+        server = f"{parts.hostname}:{port}" if port else parts.hostname
+        return cls("ssh", f"ssh://{server}{parts.path}", parts.hostname, port, parts.username)
 
     @classmethod
     def _s3(cls, parts: SplitResult) -> Address:
         if parts.username or parts.password:
             raise AddressError(
-                "s3://: an access key is in the URL, which git would keep for ever. It belongs in "
+                "s3://: an access key is in the URL, which git would store for good. It belongs in "
                 "~/.aws/credentials (`aws configure --profile ME`, and --profile ME here) or in "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
@@ -88,7 +88,7 @@ class Address:
         return cls("s3", f"s3://{parts.netloc}{parts.path}", parts.netloc)
 
     def inside(self, folder: Path) -> bool:
-        """Whether it is a folder in this one."""
+        """Whether it is a folder inside `folder`."""
         return self.kind == "folder" and Path(os.path.realpath(self.url)).is_relative_to(
             os.path.realpath(folder)
         )
@@ -98,15 +98,15 @@ def check_endpoint(url: str) -> str:
     """The same URL of an S3 server.
 
     Raises:
-        AddressError: it is no http(s) URL, or holds a login.
+        AddressError: it is not an http(s) URL, or contains a login.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise AddressError(f"--endpoint-url {_without_login(url)}: write https://HOST[:PORT]")
     if parts.username or parts.password:
         raise AddressError(
-            f"--endpoint-url {_without_login(url)}: a login is in the URL, which git would keep "
-            "for ever; keys belong in ~/.aws/credentials, see --profile"
+            f"--endpoint-url {_without_login(url)}: a login is in the URL, which git would store "
+            "for good; keys belong in ~/.aws/credentials, see --profile"
         )
     return url
 
@@ -114,5 +114,5 @@ def check_endpoint(url: str) -> str:
 def _without_login(url: str) -> str:
     """The URL as it may be printed."""
     scheme, _, rest = url.partition("://")
-    place, slash, path = rest.partition("/")
-    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+    server, slash, path = rest.partition("/")
+    return f"{scheme}://{server.rpartition('@')[2]}{slash}{path}"

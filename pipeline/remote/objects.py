@@ -1,8 +1,8 @@
-"""Objects of DVC's cache, here or on a remote: does each still hold what its name, its md5, says?
+"""Check objects of DVC's cache, here or on a remote, against their names, which are their md5.
 
-DVC does not look again at what it has hashed once. An object that a disk or a person changed later
-is restored as if it were whole, and its copy in the workspace is then taken for whole too, even
-after the object itself was mended.
+DVC never hashes an object again. One that a disk or a person changed later is restored as if it
+were intact, and its copy in the workspace then counts as intact too, even after the object itself
+was repaired.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ class ObjectError(HandPoseError):
 
 
 def check_cache(cache: Path, results: Mapping[str, list[Path]]) -> Iterator[str]:
-    """Hash every object of a cache folder, then the results; yields lines of what was seen.
+    """Hash every object of a cache folder, then the results; yields lines that report both.
 
     Args:
         cache: DVC's cache.
-        results: md5 to the files of the workspace that should have it, see `results_of`.
+        results: files of the workspace by the md5 that they should have, see `results_of`.
 
     Raises:
-        ObjectError: an object is not what its name says, or a result not what `dvc.lock` says.
+        ObjectError: an object does not match its name, or a result does not match `dvc.lock`.
     """
-    bad, count, halves = [], 0, 0
+    bad, count, partial = [], 0, 0
     for path in sorted((cache / "files" / "md5").glob("??/*")):
         if path.suffix == ".tmp":
-            halves += 1
+            partial += 1
             continue
         count += 1
         if _md5_of(path) != _name(path):
@@ -49,39 +49,39 @@ def check_cache(cache: Path, results: Mapping[str, list[Path]]) -> Iterator[str]
         commands = "\n".join(f"  {_remedy(path, results)}" for path in bad)
         raise ObjectError(
             f"{len(bad)} of {count} objects in {cache} are corrupted. Run\n{commands}\n"
-            "then dvc pull, or without a remote dvc repro: it makes anew what is missing"
+            "then dvc pull, or without a remote dvc repro, which makes what is missing"
         )
-    yield f"{count} objects in {cache} hold what their names say"
-    if halves:
+    yield f"{count} objects in {cache} match their names"
+    if partial:
         yield (
-            f"{halves} halves of objects, left by a pull that was cut off; to free their space: "
+            f"{partial} partial objects, left by an interrupted pull; to free their space: "
             f"find {cache} -name '*.tmp' -delete"
         )
     yield from _check_results(results)
 
 
 def check_remote(storage: Storage) -> Iterator[str]:
-    """Read every object of a remote; yields a line of what was seen.
+    """Read and hash every object of a remote; yields a line that reports it.
 
     Raises:
-        ObjectError: an object is not what its name says.
+        ObjectError: an object does not match its name.
     """
     listed = list(storage.objects())
     with ThreadPoolExecutor(READERS) as pool:
-        whole = list(pool.map(_is_whole, listed))
-    bad = [path for (_, _, path), good in zip(listed, whole, strict=True) if not good]
+        intact = list(pool.map(_is_intact, listed))
+    bad = [path for (_, _, path), good in zip(listed, intact, strict=True) if not good]
     if bad:
         names = "\n".join(f"  {path}" for path in bad)
         raise ObjectError(
             f"{len(bad)} of {len(listed)} objects of remote {storage.name} are corrupted. Delete "
-            f"them there, then run `dvc push -r {storage.name}` in a clone that has them whole:\n"
+            f"them there, then run `dvc push -r {storage.name}` in a clone that has them intact:\n"
             f"{names}"
         )
-    yield f"{len(listed)} objects of remote {storage.name} hold what their names say"
+    yield f"{len(listed)} objects of remote {storage.name} match their names"
 
 
 def results_of(root: Path, cache: Path) -> dict[str, list[Path]]:
-    """The files that `dvc.lock` says are in the workspace, by md5."""
+    """The files of the workspace that `dvc.lock` lists, by md5."""
     path = root / "dvc.lock"
     lock = yaml.safe_load(path.read_text("utf-8")) if path.exists() else None
     found: dict[str, list[Path]] = {}
@@ -92,8 +92,8 @@ def results_of(root: Path, cache: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _is_whole(item: tuple[str, Any, str]) -> bool:
-    """Whether an object of a remote is what its name says, see `Storage.objects`."""
+def _is_intact(item: tuple[str, Any, str]) -> bool:
+    """Whether an object of a remote matches its name, see `Storage.objects`."""
     name, system, path = item
     with system.open(path, "rb") as stream:
         return _md5(stream) == name
@@ -111,28 +111,28 @@ def _files(out: Mapping[str, Any], root: Path, cache: Path) -> Iterator[tuple[st
 
 
 def _check_results(results: Mapping[str, list[Path]]) -> Iterator[str]:
-    there = [(md5, path) for md5, paths in results.items() for path in paths if path.is_file()]
-    wrong = [str(path) for md5, path in there if _md5_of(path) != md5]
+    existing = [(md5, path) for md5, paths in results.items() for path in paths if path.is_file()]
+    wrong = [str(path) for md5, path in existing if _md5_of(path) != md5]
     if wrong:
         raise ObjectError(
-            f"{len(wrong)} of {len(there)} results are not what dvc.lock says: {', '.join(wrong)}. "
-            "They were edited or are of an unfinished run (then dvc status names them), or were "
-            f"copied from a corrupted object; then: rm -f {' '.join(wrong)}; dvc checkout"
+            f"{len(wrong)} of {len(existing)} results do not match dvc.lock: {', '.join(wrong)}. "
+            "They were edited or are of an unfinished run (dvc status then names them), or were "
+            f"copied from a corrupted object; in that case: rm -f {' '.join(wrong)}; dvc checkout"
         )
-    yield f"{len(there)} results hold what dvc.lock says"
+    yield f"{len(existing)} results match dvc.lock"
 
 
 def _remedy(path: Path, results: Mapping[str, list[Path]]) -> str:
-    """Put back what the workspace still has whole, or remove the object and its copies."""
+    """Restore the object from an intact copy in the workspace, or remove it and its copies."""
     copies = [copy for copy in results.get(_name(path), []) if copy.is_file()]
-    whole = next((copy for copy in copies if _md5_of(copy) == _name(path)), None)
-    if whole is not None:
-        return f"cp -f {whole} {path}"
+    intact = next((copy for copy in copies if _md5_of(copy) == _name(path)), None)
+    if intact is not None:
+        return f"cp -f {intact} {path}"
     return f"rm -f {' '.join(map(str, [path, *copies]))}"
 
 
 def _name(path: Path) -> str:
-    """The md5 that an object's path says."""
+    """The md5 in an object's path."""
     return path.parent.name + path.name.removesuffix(".dir")
 
 

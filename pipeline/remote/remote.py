@@ -1,8 +1,8 @@
-"""`handpose remote add` and `check`: where `dvc push` keeps results, set up only if it works.
+"""`handpose remote add` and `check`: a remote for `dvc push` is configured only if it works.
 
-What everybody may read goes to `.dvc/config`, which git keeps: URL, endpoint. What is personal goes
-to `.dvc/config.local`, which git ignores: user, key file, profile. Passwords and access keys go to
-neither.
+What may be published goes to `.dvc/config`, which is under git: URL, endpoint. What is personal
+goes to `.dvc/config.local`, which git ignores: user, key file, profile. Passwords and access keys
+go to neither.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 KEY_FILES = ("id_ed25519", "id_ecdsa", "id_rsa")
 UNCHECKED = "first run handpose remote add"
-"""Name of a key file that no machine has. It stands in `.dvc/config` for an SSH remote, and only
-`.dvc/config.local` has the real one: in a clone where `handpose remote add` never ran, `dvc pull`
-ends with this name instead of talking to a server whose key nobody checks."""
+"""Name of a key file that no machine has. `.dvc/config` names it for an SSH remote, and only
+`.dvc/config.local` names the real one: where `handpose remote add` never ran, `dvc pull` fails with
+this name instead of connecting to a server whose host key would not be checked."""
 
 
 class RemoteError(HandPoseError):
-    """A remote cannot be added or is not there."""
+    """A remote cannot be added, or is not configured."""
 
 
 @dataclass(frozen=True)
-class Personal:
-    """What one person needs to reach a remote; none of it goes into git."""
+class Credentials:
+    """What one person needs to reach a remote; it never goes into git."""
 
     user: str | None = None
     keyfile: Path | None = None
@@ -48,43 +48,43 @@ def add(
     url: str | None,
     *,
     root: Path,
-    personal: Personal,
+    credentials: Credentials,
     port: int | None = None,
     endpoint: str | None = None,
     known_hosts: Path | None = None,
     default: bool = False,
 ) -> Iterator[str]:
-    """Check a remote and, if it works, write it down; yields lines for the user.
+    """Check a remote and, if it works, configure it; yields lines for the user.
 
-    Without a URL the one that somebody else has put into `.dvc/config` is taken.
+    Without a URL, the one that `.dvc/config` already has is used.
 
     Raises:
-        HandPoseError: it does not work; nothing was written then.
+        HandPoseError: it does not work; nothing is written.
     """
     config = _config(root)
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
-        raise RemoteError(f"{name!r}: name it with small letters, digits, - and _")
+        raise RemoteError(f"{name!r}: use lower-case letters, digits, - and _ in its name")
     shared = config.read("repo").get("remote", {}).get(name, {})
     address = Address.parse(url or _shared_url(name, shared), port)
     if shared and not _same(shared["url"], address.url, config):
         raise RemoteError(
-            f"remote {name} is {shared['url']} already; take another name, or first: "
+            f"remote {name} is {shared['url']} already; choose another name, or first: "
             f"dvc remote remove {name}"
         )
     if address.inside(root):
-        raise RemoteError(f"{address.url} lies in this clone and would be lost with it")
-    mine = _personal(address, personal)
+        raise RemoteError(f"{address.url} is inside this clone and would be lost with it")
+    private = _personal_options(address, credentials)
     public = {"url": _as_typed(address, url), **shared, "verify": True}  # hash what is pulled
     if endpoint:
         public["endpointurl"] = check_endpoint(endpoint)
     if address.kind == "ssh":
-        host_keys.demand(known_hosts)
-    remote = Storage(name, address, {**_without_url(public), **mine})
+        host_keys.require(known_hosts)
+    remote = Storage(name, address, {**_without_url(public), **private})
     yield f"{name}: {address.url}: wrote, read back and deleted in {remote.probe():.1f} s"
     if address.kind == "ssh":
-        yield f"every dvc command of this account checks host keys: {host_keys.keep()}"
+        yield f"every dvc command of this account checks host keys: {host_keys.save()}"
         public["keyfile"] = os.path.relpath(root / ".dvc" / f"{UNCHECKED} {name}")
-    yield from _write(config, name, public, mine, default=default)
+    yield from _write(config, name, public, private, default=default)
 
 
 def check(name: str | None, *, root: Path, deep: bool = False) -> Iterator[str]:
@@ -94,7 +94,7 @@ def check(name: str | None, *, root: Path, deep: bool = False) -> Iterator[str]:
         HandPoseError: a step failed, or an object is corrupted.
     """
     remote = find(root, name)
-    if remote.address.kind == "ssh" and host_keys.demanded() is None:
+    if remote.address.kind == "ssh" and host_keys.required_files() is None:
         raise RemoteError(
             f"DVC on this account checks no host key; run: handpose remote add {remote.name}"
         )
@@ -110,7 +110,7 @@ def find(root: Path, name: str | None = None) -> Storage:
     """A configured remote; without a name the default one.
 
     Raises:
-        RemoteError: it is not configured, or not for this person yet.
+        RemoteError: it is not configured, or not for this account yet.
     """
     merged = _config(root).read()
     remotes = merged.get("remote", {})
@@ -143,7 +143,7 @@ def _config(root: Path) -> Config:
     from dvc.exceptions import DvcException
 
     if not (root / ".dvc").is_dir():
-        raise RemoteError(f"{root}: no DVC project; run this in the folder of the clone")
+        raise RemoteError(f"{root}: not a DVC project; run this in the folder of the clone")
     try:
         return Config(str(root / ".dvc"))
     except DvcException as error:
@@ -157,34 +157,34 @@ def _shared_url(name: str, shared: Mapping[str, Any]) -> str:
 
 
 def _as_typed(address: Address, url: str | None) -> str:
-    """Its URL; a folder told from here stays so, from .dvc on, as DVC keeps it."""
+    """Its URL; a relative folder stays relative, to .dvc, as DVC stores it."""
     if address.kind == "folder" and url is not None and not os.path.isabs(Path(url).expanduser()):
         return os.path.relpath(address.url)
     return address.url
 
 
 def _same(first: str, second: str, config: Config) -> bool:
-    """Whether two URLs are one place; a folder in `.dvc/config` is told from .dvc on."""
+    """Whether two URLs are the same; a folder in `.dvc/config` is relative to .dvc."""
     if "://" in first or "://" in second:
         return first == second
     base = Path(str(config.dvc_dir))
     return (base / first).resolve() == (base / second).resolve()
 
 
-def _personal(address: Address, personal: Personal) -> dict[str, Any]:
-    """What goes to `.dvc/config.local`."""
+def _personal_options(address: Address, credentials: Credentials) -> dict[str, Any]:
+    """Options for `.dvc/config.local`."""
     if address.kind == "s3":
-        return {"profile": personal.profile} if personal.profile else {}
+        return {"profile": credentials.profile} if credentials.profile else {}
     if address.kind == "folder":
         return {}
     home = Path.home() / ".ssh"
     found = [home / name for name in KEY_FILES if (home / name).is_file()]
-    keyfile = personal.keyfile.expanduser().absolute() if personal.keyfile else None
+    keyfile = credentials.keyfile.expanduser().absolute() if credentials.keyfile else None
     if keyfile is None and not found:
         raise RemoteError(
             f"no key in {home}; make one with ssh-keygen -t ed25519, or name one with --keyfile"
         )
-    user = personal.user or address.user
+    user = credentials.user or address.user
     return {"keyfile": str(keyfile or found[0]), **({"user": user} if user else {})}
 
 
@@ -193,9 +193,9 @@ def _without_url(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write(
-    config: Config, name: str, public: dict[str, Any], mine: dict[str, Any], *, default: bool
+    config: Config, name: str, public: dict[str, Any], private: dict[str, Any], *, default: bool
 ) -> Iterator[str]:
-    """Both files, or neither."""
+    """Write both files, or neither."""
     files = [Path(config.files[level]) for level in ("repo", "local")]
     before = [file.read_bytes() if file.exists() else None for file in files]
     try:
@@ -205,14 +205,14 @@ def _write(
                 shared["core"]["remote"] = name
         with config.edit("local") as local:
             local["remote"].pop(name, None)
-            if mine:
-                local["remote"][name] = mine
+            if private:
+                local["remote"][name] = private
     except BaseException as error:
         for file, content in zip(files, before, strict=True):
             file.unlink(missing_ok=True) if content is None else file.write_bytes(content)
         if isinstance(error, OSError):
             raise RemoteError(f"{files[0].parent}: cannot be written: {error}") from None
         raise
-    yield f"for everybody, commit it: {files[0]}: {', '.join(k for k in public if k != 'keyfile')}"
-    if mine:
-        yield f"for you alone, git ignores it: {files[1]}: {', '.join(mine)}"
+    yield f"shared, commit it: {files[0]}: {', '.join(k for k in public if k != 'keyfile')}"
+    if private:
+        yield f"private, ignored by git: {files[1]}: {', '.join(private)}"

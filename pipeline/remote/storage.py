@@ -1,4 +1,4 @@
-"""A remote as DVC opens it: reach it, write, read back and delete, and say plainly what failed."""
+"""A remote as DVC opens it: write, read back and delete an object, and explain what failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from handpose.errors import HandPoseError
 from pipeline.remote import host_keys
 from pipeline.remote.address import Address
 
-PATIENCE: Mapping[str, Mapping[str, Any]] = {
+TIMEOUTS: Mapping[str, Mapping[str, Any]] = {
     "folder": {},
     "ssh": {"timeout": 10},
     "s3": {"connect_timeout": 5, "read_timeout": 10},
@@ -24,19 +24,19 @@ PROBE = b"written by `handpose remote check`; may be deleted\n"
 
 
 class StorageError(HandPoseError):
-    """A remote cannot be used; the text says which step failed and what to do."""
+    """A remote cannot be used; the message names the step that failed and what to do."""
 
 
 @dataclass(frozen=True)
 class Storage:
-    """One remote, with all that DVC's configuration says of it."""
+    """One remote, with its options in DVC's configuration."""
 
     name: str
     address: Address
     options: Mapping[str, Any]  # as in .dvc/config and .dvc/config.local, without the URL
 
     def probe(self) -> float:
-        """Write a tiny object, read it back and delete it; the seconds that took.
+        """Write a tiny object, read it back and delete it; returns the seconds it took.
 
         Raises:
             StorageError: a step failed.
@@ -44,7 +44,7 @@ class Storage:
         started = time.monotonic()
         try:
             system, folder = self.open()
-            self._demand_folder(system, folder)
+            self._require_folder(system, folder)
             path = system.join(folder, f".handpose-{uuid.uuid4().hex}")
             with system.open(path, "wb") as stream:
                 stream.write(PROBE)
@@ -55,7 +55,7 @@ class Storage:
                 system.remove(path)
         except HandPoseError:
             raise
-        except Exception as error:  # every library below has its own kinds
+        except Exception as error:  # each library below has exceptions of its own
             raise StorageError(
                 f"remote {self.name} ({self.address.url}): {self.explain(error)}"
             ) from None
@@ -75,14 +75,14 @@ class Storage:
         """DVC's own file system for it, and the folder there."""
         from dvc.fs import get_cloud_fs
 
-        options = {**PATIENCE[self.address.kind], **self.options, "url": self.address.url}
+        options = {**TIMEOUTS[self.address.kind], **self.options, "url": self.address.url}
         kind, settings, folder = get_cloud_fs({}, **options)
         return kind(**settings), folder
 
-    def _demand_folder(self, system: Any, folder: str) -> None:
-        """DVC would make a missing folder; a typo, or a disk that is not mounted, made it missing.
+    def _require_folder(self, system: Any, folder: str) -> None:
+        """Refuse a missing folder, a typo or a disk that is not mounted: DVC would create it.
 
-        A bucket's prefix is no folder and need not be there.
+        A bucket's prefix is not a folder and need not exist.
         """
         if self.address.kind == "s3" or system.isdir(folder):
             return
@@ -96,7 +96,7 @@ class Storage:
         )
 
     def explain(self, error: Exception) -> str:
-        """A failure in words, and its remedy."""
+        """Describe a failure, and its remedy."""
         explain = {"folder": self._of_folder, "ssh": self._of_ssh, "s3": self._of_s3}
         plain = f"{type(error).__name__}: {error}"
         return explain[self.address.kind](error, type(error).__name__) or plain
@@ -105,12 +105,12 @@ class Storage:
         if isinstance(error, PermissionError):
             return f"no permission to write there; ask its owner, or try `ls -ld {error.filename}`"
         if isinstance(error, OSError) and error.strerror:
-            return f"{error.strerror}; `df -h {self.address.url}` tells what is free"
+            return f"{error.strerror}; `df -h {self.address.url}` shows what is free"
         return None
 
     def _of_ssh(self, error: Exception, kind: str) -> str | None:
         host, port = self.address.host, self.address.port
-        place = f"{host}:{port or 22}"
+        server = f"{host}:{port or 22}"
         keyfile = str(self.options.get("keyfile", "~/.ssh/id_*"))
         user = self.options.get("user", os.environ.get("USER", "you"))
         if kind == "HostKeyNotVerifiable":
@@ -131,13 +131,13 @@ class Storage:
                 f"{self.name} ask_passphrase true"
             )
         if kind == "gaierror":
-            return f"no machine is called {host}; is the name right, and the network up?"
+            return f"there is no machine {host}; is the name right, and the network up?"
         if isinstance(error, (OSError, TimeoutError)) or kind in (
             "ConnectionLost",
             "FSTimeoutError",
         ):
             return (
-                f"nothing answers at {place} ({error or kind}). Is the server up, the port right, "
+                f"nothing answers at {server} ({error or kind}). Is the server up, the port right, "
                 f"a firewall or VPN in between? `ssh -p {port or 22} {user}@{host}` must work first"
             )
         return None

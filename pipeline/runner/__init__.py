@@ -1,1 +1,4 @@
-"""How a stage is started: as a child process that ends with DVC."""
+"""How a stage runs: as a child process of DVC's command, with its output forwarded.
+
+May import `handpose.errors`; `pipeline.live` imports from here, never the other way.
+"""

@@ -1,4 +1,4 @@
-"""The DVC command that started a stage: which process it is, and what it was asked for."""
+"""The DVC command that started a stage: its process and its command line."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 PROC = Path("/proc")
 MARK = b"DVC_STAGE="
-"""In the environment of all that DVC starts for a stage, and not in that of DVC itself."""
+"""In the environment of every process that DVC starts for a stage, not in that of DVC itself."""
 
 
 @dataclass(frozen=True)
-class Command:
-    """A process that lives, or lived."""
+class DvcCommand:
+    """A process that runs or has ended."""
 
     pid: int
-    started: int  # clock ticks since boot; with the pid it names a process for ever
+    started: int  # clock ticks since boot; with the pid it identifies a process
     words: tuple[str, ...]  # its command line from `dvc` on, such as ("dvc", "repro", "pose")
 
     @classmethod
-    def above(cls, pid: int) -> Command | None:
-        """The DVC command that started this process; None when DVC did not, or it has ended.
+    def above(cls, pid: int) -> DvcCommand | None:
+        """The DVC command that started this process; None if there is none, or it has ended.
 
         The shell that DVC runs a stage in carries DVC's mark, DVC does not: the first ancestor
         without the mark is DVC.
@@ -36,11 +36,11 @@ class Command:
             return None
 
     @classmethod
-    def of(cls, pid: int) -> Command:
+    def of(cls, pid: int) -> DvcCommand:
         """The process with this number.
 
         Raises:
-            OSError: there is none, or it belongs to somebody else.
+            OSError: there is none, or it belongs to another user.
         """
         words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
         names = [Path(word).name for word in words if word]
@@ -48,13 +48,13 @@ class Command:
         tail = [word for word in words if word][begin + 1 :]
         return cls(pid, int(_stat(pid)[19]), (*names[begin : begin + 1], *tail))
 
-    def asked(self, *words: str) -> Command:
-        """The same process, where it is known what it was asked for."""
+    def with_words(self, *words: str) -> DvcCommand:
+        """The same process with a command line that is known otherwise."""
         return replace(self, words=words)
 
     @property
     def text(self) -> str:
-        """As a person typed it."""
+        """The command line as a person typed it."""
         return " ".join(self.words)
 
     def open(self) -> int | None:
@@ -64,7 +64,7 @@ class Command:
         except OSError:
             return None
         try:
-            same = Command.of(self.pid).started == self.started
+            same = DvcCommand.of(self.pid).started == self.started
         except OSError:
             same = False
         if not same:  # it ended, and its number was given to another process

@@ -60,8 +60,8 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     HANDPOSE_TINY_RUN names a folder that keeps it from one pytest to the next, for development.
     """
-    kept = os.environ.get("HANDPOSE_TINY_RUN")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("tiny") / "clone"
+    existing = os.environ.get("HANDPOSE_TINY_RUN")
+    folder = Path(existing) if existing else tmp_path_factory.mktemp("tiny") / "clone"
     if (folder / "results" / "report.html").exists():
         return folder
     subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)

@@ -21,7 +21,7 @@ GONE_S = 20.0
 
 
 @dataclass(frozen=True)
-class Place:
+class Breakpoint:
     """A call before which a process is held, see `hold/sitecustomize.py`."""
 
     inside: str  # word of the process's command line
@@ -46,18 +46,18 @@ class Lab:
             params[section].update(values)
         yaml.dump(params, path)
 
-    def start(self, line: str, place: Place | None = None, **environ: str) -> Started:
-        """Run a command in a process group of its own, as a terminal does; hold it at a place."""
+    def start(self, line: str, at: Breakpoint | None = None, **environ: str) -> Started:
+        """Run a command in its own process group, as a terminal does; hold it at a breakpoint."""
         mark = uuid.uuid4().hex
         log, held = (self.folder.parent / f"{name}-{mark}" for name in ("log", "held"))
         hold = {}
-        if place:
+        if at:
             hold = {
                 "PYTHONPATH": f"{HOLD}:{self.environ['PYTHONPATH']}",
-                "HANDPOSE_HOLD_IN": place.inside,
-                "HOLD_CALL": place.call,
-                "HOLD_COUNT": str(place.count),
-                "HOLD_TEXT": place.text,
+                "HANDPOSE_HOLD_IN": at.inside,
+                "HOLD_CALL": at.call,
+                "HOLD_COUNT": str(at.count),
+                "HOLD_TEXT": at.text,
                 "HOLD_FILE": str(held),
             }
         with log.open("w") as stream:
@@ -74,11 +74,11 @@ class Lab:
         return self._started[-1]
 
     def do(self, line: str, expect: int = 0, **environ: str) -> str:
-        """All that a command says which nobody disturbs."""
+        """All output of a command that runs undisturbed."""
         started = self.start(line, None, **environ)
         code = started.process.wait(PATIENCE_S)
-        assert code == expect, f"{line}: {code}\n{started.told()}"
-        return started.told()
+        assert code == expect, f"{line}: {code}\n{started.output()}"
+        return started.output()
 
     def close(self) -> None:
         """Leave no process behind, whatever happened."""
@@ -96,7 +96,7 @@ class Started:
     log: Path
     held: Path
 
-    def told(self) -> str:
+    def output(self) -> str:
         return self.log.read_text("utf-8", errors="replace")
 
     def processes(self) -> dict[int, str]:
@@ -116,19 +116,19 @@ class Started:
         """The number of the process that is held."""
         deadline = time.monotonic() + PATIENCE_S
         while not self.held.exists():
-            assert self.process.poll() is None, self.told()
-            assert time.monotonic() < deadline, self.told()
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() < deadline, self.output()
             time.sleep(0.02)
         return int(self.held.read_text())
 
     def kill(self, who: str, number: signal.Signals) -> None:
-        """Send a signal to `dvc`, the `runner`, the `door`, or `all` that a terminal reaches."""
+        """Send a signal to `dvc`, the `runner`, the `stage`, or `all` that a terminal reaches."""
         if who == "all":
             os.killpg(self.process.pid, number)
         elif who == "dvc":
             os.kill(self.process.pid, number)
         else:
-            module = {"door": "-m stages.", "runner": "-m pipeline.stage "}[who]
+            module = {"stage": "-m stages.", "runner": "-m pipeline.stage "}[who]
             (pid,) = [  # a shell that DVC runs a stage in may stand above it, with the same words
                 p
                 for p, line in self.processes().items()
@@ -141,6 +141,6 @@ class Started:
         begun = time.monotonic()
         self.process.wait(PATIENCE_S)
         while left := self.processes():
-            assert time.monotonic() < begun + GONE_S, f"orphans: {left}\n{self.told()}"
+            assert time.monotonic() < begun + GONE_S, f"orphans: {left}\n{self.output()}"
             time.sleep(0.02)
         return time.monotonic() - begun

@@ -42,46 +42,46 @@ class Ssh:
 
 
 @contextlib.contextmanager
-def ssh_server(place: Path, port: int = 0, *more: str) -> Iterator[Ssh]:
-    """Run one in an empty `place`; `more` are lines of its configuration."""
+def ssh_server(folder: Path, port: int = 0, *more: str) -> Iterator[Ssh]:
+    """Run one in an empty `folder`; `more` are lines of its configuration."""
     if not Path(SSHD).exists():
         _missing(f"{SSHD} is not there: apt-get install -y --no-install-recommends openssh-server")
-    place.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name in ("host", "user"):
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / name)]
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
         subprocess.run(command, check=True)
-    shutil.copy(place / "user.pub", place / "authorized_keys")
-    (place / "store").mkdir(exist_ok=True)
+    shutil.copy(folder / "user.pub", folder / "authorized_keys")
+    (folder / "store").mkdir(exist_ok=True)
     port = port or free_port()
     lines = [
         f"Port {port}",
         "ListenAddress 127.0.0.1",
-        f"HostKey {place / 'host'}",
-        f"AuthorizedKeysFile {place / 'authorized_keys'}",
-        f"PidFile {place / 'pid'}",
+        f"HostKey {folder / 'host'}",
+        f"AuthorizedKeysFile {folder / 'authorized_keys'}",
+        f"PidFile {folder / 'pid'}",
         "UsePAM no",
         "StrictModes no",  # pytest's folders belong to whoever runs it
         "PasswordAuthentication no",
         "KbdInteractiveAuthentication no",
         *(more or ("Subsystem sftp internal-sftp",)),
     ]
-    (place / "config").write_text("\n".join(lines) + "\n", "utf-8")
+    (folder / "config").write_text("\n".join(lines) + "\n", "utf-8")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd wants it when root runs it
-    command = [SSHD, "-D", "-f", str(place / "config"), "-E", str(place / "log")]
-    with _running(command, port, place / "log"):
-        yield Ssh(port, place / "store", place / "user")
+    command = [SSHD, "-D", "-f", str(folder / "config"), "-E", str(folder / "log")]
+    with _running(command, port, folder / "log"):
+        yield Ssh(port, folder / "store", folder / "user")
 
 
 @contextlib.contextmanager
-def s3_server(place: Path) -> Iterator[str]:
+def s3_server(folder: Path) -> Iterator[str]:
     """Run one; yields its endpoint."""
-    place.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     program = Path(sys.executable).parent / "moto_server"
     if not program.exists():
         _missing("moto_server is not there: make setup installs it")
     port = free_port()
-    with _running([str(program), "-H", "127.0.0.1", "-p", str(port)], port, place / "log"):
+    with _running([str(program), "-H", "127.0.0.1", "-p", str(port)], port, folder / "log"):
         yield f"http://127.0.0.1:{port}"
 
 

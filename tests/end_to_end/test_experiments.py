@@ -38,10 +38,10 @@ def lines() -> list[str]:
 def wait_for_the_queue(lab: Lab) -> str:
     """The queue's last word."""
     deadline = time.monotonic() + PATIENCE_S
-    while re.search("Running|Queued", told := lab.do("dvc queue status")):
-        assert time.monotonic() < deadline, told
+    while re.search("Running|Queued", output := lab.do("dvc queue status")):
+        assert time.monotonic() < deadline, output
         time.sleep(1)
-    return told
+    return output
 
 
 def checkpoints(lab: Lab) -> set[Path]:
@@ -52,17 +52,17 @@ def test_the_page(lab: Lab) -> None:
     (run_one, queue_seeds, run_all, queue_more, start, status, show, apply, *rest) = lines()
     remove, back, checkout, logs, remove_failed = rest
 
-    told = lab.do(run_one)
-    assert "Stage 'pretrain' didn't change" in told
-    assert told.count("Running stage") == 3
+    output = lab.do(run_one)
+    assert "Stage 'pretrain' didn't change" in output
+    assert output.count("Running stage") == 3
     before = checkpoints(lab)
 
     lab.do(back)
     lab.do(checkout)
     assert "up to date" in lab.do("dvc status")
     lab.do(queue_seeds)
-    told = lab.do(run_all)
-    assert told.count("Running stage 'pose'") == 2
+    output = lab.do(run_all)
+    assert output.count("Running stage 'pose'") == 2
     assert checkpoints(lab) == before, "a queued run keeps its checkpoints in its copy"
 
     lab.do(queue_more)
@@ -70,13 +70,13 @@ def test_the_page(lab: Lab) -> None:
     lab.do(status)
     assert wait_for_the_queue(lab).count("Success") == 3, "the two that --run-all ran, and this"
 
-    told = lab.do(show)
+    output = lab.do(show)
     for name in ("slow", "seed-1", "seed-2", "sure", "full_model.mpjpe_mm", "pose.lr", "pose.seed"):
-        assert name in told
-    assert "models/" not in told
-    rows = {name: line for line in told.splitlines() for name in re.findall(r"\[(.*?)\]", line)}
+        assert name in output
+    assert "models/" not in output
+    rows = {name: line for line in output.splitlines() for name in re.findall(r"\[(.*?)\]", line)}
     assert len({rows[name].split("]")[1] for name in ("slow", "seed-1", "seed-2")}) == 3
-    assert max(map(len, told.splitlines())) < 300
+    assert max(map(len, output.splitlines())) < 300
 
     lab.do(apply)
     assert "seed: 2" in (lab.folder / "params.yaml").read_text("utf-8")
@@ -97,10 +97,10 @@ def test_the_page(lab: Lab) -> None:
 
 
 def test_a_value_that_cannot_be(lab: Lab) -> None:
-    told = lab.do("dvc exp run -S pose.lr=fast", expect=255)
-    assert "pose.lr: Input should be a valid number" in told
-    assert "Traceback" not in told
-    assert "exited with 2" in told
+    output = lab.do("dvc exp run -S pose.lr=fast", expect=255)
+    assert "pose.lr: Input should be a valid number" in output
+    assert "Traceback" not in output
+    assert "exited with 2" in output
     assert "Could not override" in lab.do("dvc exp run -S pose.lrate=1", expect=255)
     lab.do("git checkout params.yaml")
     lab.do("dvc checkout --quiet")

@@ -54,8 +54,8 @@ def test_the_page(tiny_copy: Path, home: Path, run: Run) -> None:
 
     mano, configure, verify, shard, inspect, everything, rejects = lines()
     assert "MANO_RIGHT.npz" in do(mano)
-    told = do(configure)
-    assert f"data.root: data/synthetic -> {home / 'InterHand2.6M'}" in told.splitlines()
+    output = do(configure)
+    assert f"data.root: data/synthetic -> {home / 'InterHand2.6M'}" in output.splitlines()
     four_people = {"validation_subjects": [2], "test_subjects": [3]}
     Lab(tiny_copy, {}).configure(ingest=four_people)  # the real data have more
     assert "nothing to mend" in do(verify)

@@ -1,8 +1,8 @@
 """Kill what you like, when you like: `dvc repro` goes on, and the weights are the same bytes.
 
-A run of each training stage is killed again and again: each time another process (the door, its
-runner, dvc; or all that a terminal reaches, by Ctrl-C), by another signal, at another place. The
-process is held at the place (`hold/sitecustomize.py`), so that nothing depends on who is faster.
+A run of each training stage is killed again and again: each time another process (the stage, its
+runner, dvc; or all that a terminal reaches, by Ctrl-C), by another signal, at another point. The
+process is held there (`hold/sitecustomize.py`), so that nothing depends on who is faster.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.end_to_end.lab import Lab, Place
+from tests.end_to_end.lab import Breakpoint, Lab
 
 pytestmark = pytest.mark.end_to_end
 
 SHELL = {"pretrain": "/bin/sh", "pose_scratch": "/bin/bash"}
 """What DVC runs a stage in: the first may stay above it (dash does), the second gives way to it."""
-DOOR = {"pretrain": "stages.pretrain", "pose_scratch": "stages.pose"}
+MODULE = {"pretrain": "stages.pretrain", "pose_scratch": "stages.pose"}
 OUT = {"pretrain": "models/pretrain", "pose_scratch": "models/pose/scratch"}
 PER_EPOCH, EPOCHS = 11, 2
 STEPS = PER_EPOCH * EPOCHS
@@ -35,41 +35,41 @@ class Kill(NamedTuple):
 
     who: str
     number: signal.Signals
-    place: str
-    step: int  # held before this step, at a place that is a step
+    at: str
+    step: int  # held before this step, where that is a step
     goes_on: int
     every_s: int = OFTEN
 
-    def where(self, stage: str, begin: int) -> Place:
-        """The place in a process that begins after the step `begin`."""
-        if self.place == "saving by dvc":
-            return Place("bin/dvc", "dvc.stage:Stage.commit", 1, stage)
+    def where(self, stage: str, begin: int) -> Breakpoint:
+        """The breakpoint in a process that begins after the step `begin`."""
+        if self.at == "saving by dvc":
+            return Breakpoint("bin/dvc", "dvc.stage:Stage.commit", 1, stage)
         call, count, text = {
             "a step": ("handpose.training.fit:gradient_step", self.step - begin, ""),
             "validation": ("handpose.training.fit:TrainingState.end_epoch", 1, ""),
             "saving a checkpoint": ("os:replace", 1, "checkpoint.pt"),
             "writing model.json": ("os:replace", 1, "model.json"),
             "writing curves.csv": ("os:replace", 1, "curves.csv"),
-        }[self.place]
-        return Place(DOOR[stage], call, count, text)
+        }[self.at]
+        return Breakpoint(MODULE[stage], call, count, text)
 
 
 KILLS = {
     "pretrain": [
-        Kill("door", TERM, "a step", 5, 5, SELDOM),  # before any checkpoint
+        Kill("stage", TERM, "a step", 5, 5, SELDOM),  # before any checkpoint
         Kill("dvc", KILL, "a step", 8, 8),
-        Kill("door", KILL, "validation", PER_EPOCH, PER_EPOCH),
+        Kill("stage", KILL, "validation", PER_EPOCH, PER_EPOCH),
         Kill("runner", KILL, "a step", 14, 14),
         Kill("all", INT, "a step", 17, 17),
-        Kill("door", KILL, "saving a checkpoint", 18, 17),
+        Kill("stage", KILL, "saving a checkpoint", 18, 17),
         Kill("dvc", KILL, "saving a checkpoint", 18, 18),
         Kill("dvc", KILL, "validation", STEPS, STEPS, SELDOM),
-        Kill("door", KILL, "writing model.json", STEPS, STEPS),
+        Kill("stage", KILL, "writing model.json", STEPS, STEPS),
         Kill("all", INT, "writing curves.csv", STEPS, STEPS),
         Kill("dvc", KILL, "saving by dvc", STEPS, STEPS),
     ],
     "pose_scratch": [
-        Kill("door", KILL, "a step", 5, 0, SELDOM),  # before any checkpoint: all is lost
+        Kill("stage", KILL, "a step", 5, 0, SELDOM),  # before any checkpoint: all is lost
         Kill("all", INT, "a step", 5, 5, SELDOM),
         Kill("runner", TERM, "a step", 9, 9),
         Kill("dvc", TERM, "a step", 14, 14),
@@ -114,7 +114,7 @@ def whole(
     shutil.copytree(ready, folder, symlinks=True)
     lab = Lab(folder, environ_of(folder))
     lab.do("dvc repro pretrain pose_scratch")
-    return {stage: results(lab, stage) for stage in DOOR}
+    return {stage: results(lab, stage) for stage in MODULE}
 
 
 def results(lab: Lab, stage: str) -> dict[str, bytes]:
@@ -124,12 +124,12 @@ def results(lab: Lab, stage: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths if path.exists()}
 
 
-def begun_at(told: str) -> int:
-    """The step after which a stage went on, as it tells."""
-    if "its results are written anew" in told:
-        assert not re.search(r"epoch \d/2", told), "it did not train again"
+def begun_at(output: str) -> int:
+    """The step after which a stage went on, as it logs."""
+    if "its results are written anew" in output:
+        assert not re.search(r"epoch \d/2", output), "it did not train again"
         return STEPS
-    found = re.search(rf"goes on after step (\d+)/{STEPS} ", told)
+    found = re.search(rf"goes on after step (\d+)/{STEPS} ", output)
     return int(found[1]) if found else 0
 
 
@@ -140,18 +140,18 @@ def test_a_run_that_is_killed_again_and_again_ends_the_same(
     section, begin = stage.partition("_")[0], 0
     for kill in KILLS[stage]:
         lab.configure(**{section: {"checkpoint_every_s": kill.every_s}})
-        place = kill.where(stage, begin)
-        started = lab.start(f"dvc repro {stage}", place, SHELL=SHELL[stage])
+        point = kill.where(stage, begin)
+        started = lab.start(f"dvc repro {stage}", point, SHELL=SHELL[stage])
         started.wait_held()
-        assert begun_at(started.told()) == begin, kill
+        assert begun_at(started.output()) == begin, kill
         started.kill(kill.who, kill.number)
         gone_s = started.wait_gone()
-        print(f"{stage}: {kill.who} {kill.number.name} at {kill.place}: gone in {gone_s:.1f} s")
+        print(f"{stage}: {kill.who} {kill.number.name} at {kill.at}: gone in {gone_s:.1f} s")
         assert started.process.returncode != 0, kill
         assert results(lab, stage).items() <= whole[stage].items(), "nothing half-written"
         begin = kill.goes_on
-    told = lab.do(f"dvc repro {stage}")
-    assert begun_at(told) == begin
+    output = lab.do(f"dvc repro {stage}")
+    assert begun_at(output) == begin
     assert results(lab, stage) == whole[stage]
     assert not list((lab.folder / OUT[stage]).glob(".*")), "nothing temporary is left"
     assert "up to date" in lab.do(f"dvc status {stage}")
@@ -165,7 +165,7 @@ def test_one_process_at_a_time_and_each_state_for_its_own_parameters_and_labels(
         """Of a run that began anew, and was asked to stop."""
         started = lab.start(
             "dvc repro pretrain",
-            Place(DOOR["pretrain"], "handpose.training.fit:gradient_step", step),
+            Breakpoint(MODULE["pretrain"], "handpose.training.fit:gradient_step", step),
         )
         pid = started.wait_held()
         if step == 5:
@@ -173,13 +173,13 @@ def test_one_process_at_a_time_and_each_state_for_its_own_parameters_and_labels(
             assert f"another run (process {pid}) is training here" in refused
         started.kill("all", INT)
         started.wait_gone()
-        return started.told()
+        return started.output()
 
     assert begun_at(killed_before(5)) == 0
     lab.configure(pretrain={"lr": 0.002})
-    told = killed_before(3)
-    assert begun_at(told) == 0
-    assert "1 other unfinished or unrecorded runs left" in told
+    output = killed_before(3)
+    assert begun_at(output) == 0
+    assert "1 other unfinished or unrecorded runs left" in output
     lab.configure(pretrain={"lr": 0.001})
     gestures = lab.folder / "labels" / "gesture_map.csv"
     labels = gestures.read_text("utf-8")
@@ -194,19 +194,19 @@ def test_one_process_at_a_time_and_each_state_for_its_own_parameters_and_labels(
 
 
 @pytest.mark.parametrize(
-    ("stage", "who", "place"),
+    ("stage", "who", "point"),
     [
-        ("ingest", "door", Place("stages.ingest", "os:replace", 1, "samples.parquet")),
-        ("shard", "dvc", Place("stages.shard", "handpose.data.shards:write_tar", 2)),
-        ("shard", "door", Place("stages.shard", "os:replace", 1, ".tars.partial")),
+        ("ingest", "stage", Breakpoint("stages.ingest", "os:replace", 1, "samples.parquet")),
+        ("shard", "dvc", Breakpoint("stages.shard", "handpose.data.shards:write_tar", 2)),
+        ("shard", "stage", Breakpoint("stages.shard", "os:replace", 1, ".tars.partial")),
     ],
 )
 def test_half_written_data_are_never_taken_for_whole(
-    lab: Lab, stage: str, who: str, place: Place
+    lab: Lab, stage: str, who: str, point: Breakpoint
 ) -> None:
     before = {path.name for path in (lab.folder / "data" / stage).iterdir()}
     lab.configure(ingest={"min_valid_joints": 7}, shard={"jpeg_quality": 94})
-    started = lab.start(f"dvc repro {stage}", place)
+    started = lab.start(f"dvc repro {stage}", point)
     started.wait_held()
     started.kill(who, KILL)
     started.wait_gone()
@@ -220,10 +220,10 @@ def test_half_written_data_are_never_taken_for_whole(
 
 def test_workers_do_not_outlive_their_door(lab: Lab) -> None:
     lab.configure(synthesize={"seed": 1, "workers": 2})
-    place = Place("stages.synthesize", "handpose.synthetic.writer:InterHandWriter.add", 5)
-    started = lab.start("dvc repro synthesize", place)
+    point = Breakpoint("stages.synthesize", "handpose.synthetic.writer:InterHandWriter.add", 5)
+    started = lab.start("dvc repro synthesize", point)
     started.wait_held()
     assert sum("spawn_main" in line for line in started.processes().values()) == 2
-    started.kill("door", KILL)
+    started.kill("stage", KILL)
     started.wait_gone()
     assert not (lab.folder / "data" / "synthetic").exists()

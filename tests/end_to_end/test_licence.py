@@ -41,8 +41,8 @@ def somebodys_hand(stand_in: Path, folder: Path) -> dict[str, NDArray[Any]]:
 def windows(array: NDArray[Any], width: int) -> Iterator[bytes]:
     """A few stretches of the array's bytes, in both precisions."""
     flat = np.ascontiguousarray(array).ravel()
-    told = np.abs(flat) > SMALL
-    full = [i for i in range(0, flat.size - width, 97) if told[i : i + width].all()]
+    output = np.abs(flat) > SMALL
+    full = [i for i in range(0, flat.size - width, 97) if output[i : i + width].all()]
     for start in full[:: max(1, len(full) // 20)]:
         for kind in (np.float32, np.float64):
             yield flat[start : start + width].astype(kind).tobytes()
@@ -114,8 +114,8 @@ def test_nothing_of_a_hand_from_elsewhere_is_in_the_cache_or_on_a_remote(
     store.mkdir()
     run(tiny_copy, "handpose", "remote", "add", "store", str(store), "--default")
     run(tiny_copy, "dvc", "push")
-    for place in (tiny_copy / ".dvc" / "cache", store):
-        files = [path for path in place.rglob("*") if path.is_file()]
+    for folder in (tiny_copy / ".dvc" / "cache", store):
+        files = [path for path in folder.rglob("*") if path.is_file()]
         assert len(files) > 100
         assert [path for path in files if holds(path, marks)] == []
     listed = subprocess.run(

@@ -84,20 +84,20 @@ class Site:
 
     def run(self, *command: str, expect: int = 0) -> str:
         process = self.start(*command)
-        told, _ = process.communicate(timeout=300)
-        assert process.returncode == expect, told
-        return told
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == expect, output
+        return output
 
 
 def free_port() -> int:
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        return int(place.getsockname()[1])
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 @contextlib.contextmanager
 def served(folder: Path, environment: dict[str, str]) -> Iterator[Site]:
-    """`handpose ui` in this clone, whose runs are told to it."""
+    """`handpose ui` in this clone, whose runs are reported to it."""
     environment = {**environment, "PREFECT_HOME": str(folder / "no-profile")}
     del environment["PREFECT_API_URL"]
     port, begun = free_port(), time.monotonic()
@@ -170,9 +170,9 @@ def test_the_ui_was_ready_soon(site: Site) -> None:
 def test_plain_dvc_repro_is_seen(site: Site, tmp_path: Path) -> None:
     params = site.folder / "params.yaml"
     params.write_text(params.read_text().replace("bootstrap: 50", "bootstrap: 60"))
-    told = site.run("dvc", "repro")
+    output = site.run("dvc", "repro")
     run = site.ended()
-    assert f"prefect: {site.api.removesuffix('/api')}/runs/flow-run/{run['id']}" in told
+    assert f"prefect: {site.api.removesuffix('/api')}/runs/flow-run/{run['id']}" in output
     assert (run["name"], run["state_type"]) == ("dvc repro", "COMPLETED")
     assert {name: task["state"]["name"] for name, task in site.tasks(run).items()} == {
         "evaluate": "Completed"
@@ -189,9 +189,9 @@ def test_plain_dvc_repro_is_seen(site: Site, tmp_path: Path) -> None:
 
 
 def test_handpose_run_shows_cached_and_restored_stages(site: Site, tmp_path: Path) -> None:
-    told = site.run("handpose", "run", "-S", "evaluate.bootstrap=70")
-    assert "params.yaml: evaluate.bootstrap 60 -> 70" in told
-    assert told.strip().endswith("Completed: 1 ran, 7 cached")
+    output = site.run("handpose", "run", "-S", "evaluate.bootstrap=70")
+    assert "params.yaml: evaluate.bootstrap 60 -> 70" in output
+    assert output.strip().endswith("Completed: 1 ran, 7 cached")
     run = site.latest()
     tasks = site.tasks(run)
     names = {name: task["state"]["name"] for name, task in tasks.items()}
@@ -218,8 +218,8 @@ def test_handpose_run_shows_cached_and_restored_stages(site: Site, tmp_path: Pat
 def test_a_failing_stage_is_red_with_its_message_and_not_tried_again(
     site: Site, tmp_path: Path
 ) -> None:
-    told = site.run("handpose", "run", "-S", "pretrain.batch=100000", "--retries", "2", expect=2)
-    assert told.count("Running stage 'pretrain'") == 1
+    output = site.run("handpose", "run", "-S", "pretrain.batch=100000", "--retries", "2", expect=2)
+    assert output.count("Running stage 'pretrain'") == 1
     run = site.latest()
     tasks = site.tasks(run)
     assert run["state_type"] == "FAILED"
@@ -235,7 +235,7 @@ LONG = ("-S", "pretrain.epochs=500", "-S", "pretrain.threads=1")
 
 
 def in_training(site: Site) -> int:
-    """The process of a Stage 1 training that has told its first step."""
+    """The process of a Stage 1 training that has logged its first step."""
     pid = wait_for(lambda: processes(site.folder, "stages.pretrain"))[0]
     wait_for(lambda: any("step" in line for line in site.lines(site.latest())))
     return int(pid)
@@ -249,14 +249,14 @@ def none_left(site: Site) -> None:
 def test_what_was_killed_never_shows_as_completed(site: Site, victim: str) -> None:
     process = site.start("handpose", "run", *LONG)
     try:
-        door = in_training(site)
+        stage = in_training(site)
         if victim == "dvc":
             os.kill(processes(site.folder, "-m dvc repro")[0], signal.SIGKILL)
         elif victim == "pipeline run":
             process.kill()
         else:
             os.kill(
-                door if victim.startswith("stages") else processes(site.folder, victim)[0],
+                stage if victim.startswith("stages") else processes(site.folder, victim)[0],
                 signal.SIGKILL,
             )
         process.communicate(timeout=60)
@@ -289,10 +289,10 @@ def test_ctrl_c_shows_as_cancelled(site: Site) -> None:
     try:
         in_training(site)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
-        told, _ = process.communicate(timeout=60)
-        assert process.returncode == 128 + signal.SIGINT, told
-        assert told.strip().endswith("Cancelled: stopped by SIGINT")
-        assert "Traceback" not in told
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 128 + signal.SIGINT, output
+        assert output.strip().endswith("Cancelled: stopped by SIGINT")
+        assert "Traceback" not in output
         none_left(site)
         run = site.ended()
         assert run["state_type"] == "CANCELLED"
@@ -311,12 +311,12 @@ def test_a_server_that_goes_away_stops_no_run(
         process = site.start("handpose", "run", "-S", "evaluate.bootstrap=80")
         assert process.stdout is not None
         begun = next(line for line in process.stdout if "Running stage 'evaluate'" in line)
-    told = begun + process.communicate(timeout=120)[0]
-    assert process.returncode == 0, told
-    assert told.count("does not answer") >= 1
-    assert "prefect: the server was not told how it ended" in told
-    assert told.strip().endswith("Completed: 1 ran, 7 cached")
-    assert "Traceback" not in told
+    output = begun + process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    assert output.count("does not answer") >= 1
+    assert "prefect: how the run ended was not reported" in output
+    assert output.strip().endswith("Completed: 1 ran, 7 cached")
+    assert "Traceback" not in output
 
 
 def test_the_flow_is_served_on_a_schedule_and_started_from_outside(site: Site) -> None:

@@ -27,17 +27,17 @@ ALL = ["synthesize", "ingest", "label", "shard", "pretrain", "pose", "pose_scrat
 TRAINED = {"pretrain", "pose", "pose_scratch", "evaluate"}
 
 
-def planned(told: str) -> dict[str, str]:
-    """What `handpose plan` says of each stage."""
-    return dict(PLANNED.findall(told))
+def planned(output: str) -> dict[str, str]:
+    """What `handpose plan` reports of each stage."""
+    return dict(PLANNED.findall(output))
 
 
-def done(told: str) -> dict[str, str]:
+def done(output: str) -> dict[str, str]:
     """What `dvc repro` did with each stage."""
-    found = {name: word for text, word in DONE.items() for name in re.findall(text, told)}
+    found = {name: word for text, word in DONE.items() for name in re.findall(text, output)}
     return found or dict.fromkeys(
         ALL, "unchanged"
-    )  # it says nothing of a pipeline that is up to date
+    )  # it reports nothing of a pipeline that is up to date
 
 
 def running(fates: dict[str, str]) -> set[str]:
@@ -89,11 +89,11 @@ def test_the_journey_of_the_page(tiny_copy: Path, run: Any) -> None:
     moved = next_line("dvc metrics diff")
     assert "results/headline.json" in moved
     assert len(moved.splitlines()) < 40, "it is read by people"
-    told = next_line("handpose compare")
-    assert "0006_thumbup_relaxed  thumb_up / thumb_up_relaxed -> thumb_up / thumb_up_firm" in told
-    assert "70 -> 68 fine" in told
-    assert "full model, MPJPE " in told
-    assert "one person, so there is no interval" in told
+    output = next_line("handpose compare")
+    assert "0006_thumbup_relaxed  thumb_up / thumb_up_relaxed -> thumb_up / thumb_up_firm" in output
+    assert "70 -> 68 fine" in output
+    assert "full model, MPJPE " in output
+    assert "one person, so there is no interval" in output
     next_line("handpose compare --out")
     assert (tiny_copy / "work" / "compare.png").read_bytes().startswith(b"\x89PNG")
     next_line("dvc plots diff")
@@ -104,9 +104,9 @@ def test_the_journey_of_the_page(tiny_copy: Path, run: Any) -> None:
     left[:2], saved = [], left[:2]
     assert [line.split()[1] for line in saved] == ["add", "commit"]
     next_line("git checkout labels")
-    told = run(tiny_copy, "handpose", "plan")
+    output = run(tiny_copy, "handpose", "plan")
     repro = next_line("dvc repro")
-    assert planned(told) == done(repro)
+    assert planned(output) == done(repro)
     assert running(done(repro)) == set(), "undoing trains nothing"
     assert (tiny_copy / "results" / "metrics.json").read_bytes() == before
 
@@ -162,28 +162,28 @@ def test_the_plan_is_what_dvc_then_does(
 ) -> None:
     edit(tiny_copy)
     status = run(tiny_copy, "git", "status", "--porcelain")
-    told = run(tiny_copy, "handpose", "plan", *targets)
+    output = run(tiny_copy, "handpose", "plan", *targets)
     assert run(tiny_copy, "git", "status", "--porcelain") == status, "a plan writes nothing"
-    assert reason in told
+    assert reason in output
     first = run(tiny_copy, "dvc", "repro", *targets)
-    assert planned(told) == done(first)
+    assert planned(output) == done(first)
     assert running(done(first)) == expected
     if not expected:
         return
     run(tiny_copy, "git", "checkout", "labels", "params.yaml")
-    told = run(tiny_copy, "handpose", "plan", *targets)
+    output = run(tiny_copy, "handpose", "plan", *targets)
     undo = run(tiny_copy, "dvc", "repro", *targets)
-    assert planned(told) == done(undo)
+    assert planned(output) == done(undo)
     assert running(done(undo)) == set()
 
 
 def test_a_fault_in_the_map_is_told_before_anything_runs(tiny_copy: Path, run: Any) -> None:
     text = (tiny_copy / MAP).read_text("utf-8")
     (tiny_copy / MAP).write_text(text.replace(",31,thumb_up_relaxed", ",31,thumb_upp"), "utf-8")
-    told = run(tiny_copy, "handpose", "plan", expect=2)
-    assert planned(told)["label"] == "stops"
-    assert "labels/gesture_map.csv:8" in told
-    assert "Traceback" not in told
+    output = run(tiny_copy, "handpose", "plan", expect=2)
+    assert planned(output)["label"] == "stops"
+    assert "labels/gesture_map.csv:8" in output
+    assert "Traceback" not in output
 
 
 def test_the_headline_is_a_dozen_numbers_with_their_counts(tiny_run: Path) -> None:

@@ -44,9 +44,9 @@ def do(tiny_copy: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatc
     }
 
     def line_in(line: str, *, folder: Path | None = None, expect: int = 0) -> str:
-        told = run(folder or tiny_copy, *line.split(), expect=expect, env=env)
-        assert "Traceback" not in told
-        return told
+        output = run(folder or tiny_copy, *line.split(), expect=expect, env=env)
+        assert "Traceback" not in output
+        return output
 
     return line_in
 
@@ -90,9 +90,9 @@ def rot(path: Path) -> None:
 def test_a_server_that_refuses_the_key(do: Do, ssh: Ssh, tmp_path: Path) -> None:
     trust(tmp_path, ssh)
     other = ssh.keyfile.parent / "host"  # a key, but not one that is let in
-    told = do(add(ssh, keyfile=str(other)), expect=2)
-    assert f"refuses the key {other} for user {user()}" in told
-    assert "authorized_keys" in told
+    output = do(add(ssh, keyfile=str(other)), expect=2)
+    assert f"refuses the key {other} for user {user()}" in output
+    assert "authorized_keys" in output
     do(add(ssh))
     (ssh.keyfile.parent / "authorized_keys").rename(ssh.keyfile.parent / "moved")
     try:
@@ -119,8 +119,8 @@ def test_a_server_without_the_folder_or_the_right_to_write(do: Do, tmp_path: Pat
         trust(tmp_path, server)
         assert "no permission to write" in do(add(server), expect=2)
         server.folder.rmdir()
-        told = do(add(server), expect=2)
-        assert f"mkdir -p {server.folder}" in told
+        output = do(add(server), expect=2)
+        assert f"mkdir -p {server.folder}" in output
 
 
 def test_s3_that_is_down_or_has_no_bucket_or_no_keys(
@@ -133,11 +133,11 @@ def test_s3_that_is_down_or_has_no_bucket_or_no_keys(
         assert "no access key was found" in do(add, expect=2)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
-        told = do(add, expect=2)
-        assert f"aws s3 mb s3://hands --endpoint-url {endpoint}" in told
+        output = do(add, expect=2)
+        assert f"aws s3 mb s3://hands --endpoint-url {endpoint}" in output
     nobody = f"http://127.0.0.1:{free_port()}"
-    told = do(f"handpose remote add cloud s3://hands --endpoint-url {nobody}", expect=2)
-    assert f"no S3 server answers at {nobody}" in told
+    output = do(f"handpose remote add cloud s3://hands --endpoint-url {nobody}", expect=2)
+    assert f"no S3 server answers at {nobody}" in output
 
 
 # ---- objects
@@ -168,14 +168,14 @@ def test_an_object_that_rotted_on_the_remote_is_never_handed_out(
     do(add(ssh).replace(str(ssh.folder), str(pushed)), folder=clone)
     rotten = pushed / object_of(tiny_copy, MODEL)
     rot(rotten)
-    told = do("dvc pull", folder=clone, expect=1)
-    assert f"Checkout failed for following targets:\n{MODEL}" in told
+    output = do("dvc pull", folder=clone, expect=1)
+    assert f"Checkout failed for following targets:\n{MODEL}" in output
     assert not (clone / MODEL).exists()
     assert (clone / "results" / "report.html").exists(), "the rest came"
-    told = do("handpose remote check --deep", folder=clone, expect=2)
-    assert f"1 of {len(list(pushed.rglob('??/*')))} objects" in told
-    assert str(rotten) in told
-    rotten.unlink()  # the remedy it tells
+    output = do("handpose remote check --deep", folder=clone, expect=2)
+    assert f"1 of {len(list(pushed.rglob('??/*')))} objects" in output
+    assert str(rotten) in output
+    rotten.unlink()  # the remedy in the message
     assert "1 file pushed" in do("dvc push")
     do("dvc pull", folder=clone)
     assert (clone / MODEL).read_bytes() == (tiny_copy / MODEL).read_bytes()
@@ -187,15 +187,15 @@ def test_an_object_that_rotted_on_this_disk_is_found_and_mended(
 ) -> None:
     whole = (tiny_copy / MODEL).read_bytes()
     rot(tiny_copy / ".dvc" / "cache" / object_of(tiny_copy, MODEL))
-    told = do("handpose doctor --cache", expect=2)
-    assert f"cp -f {tiny_copy / MODEL}" in told, "the workspace still has it whole"
+    output = do("handpose doctor --cache", expect=2)
+    assert f"cp -f {tiny_copy / MODEL}" in output, "the workspace still has it intact"
 
     (tiny_copy / MODEL).unlink()
     do("dvc checkout")
     assert (tiny_copy / MODEL).read_bytes() != whole
     assert "up to date" in do("dvc status"), "the evidence that dvc alone does not see it"
-    told = do("handpose doctor --cache", expect=2)
-    (remedy,) = re.findall(r"^  (rm -f .*)$", told, re.MULTILINE)
+    output = do("handpose doctor --cache", expect=2)
+    (remedy,) = re.findall(r"^  (rm -f .*)$", output, re.MULTILINE)
     do(remedy)
     do("dvc pull")
     assert (tiny_copy / MODEL).read_bytes() == whole
@@ -216,15 +216,15 @@ def test_a_disk_that_fills_up_during_a_pull_loses_nothing(
         clone = fresh_clone(do, tiny_copy, disk / "clone")
         free = shutil.disk_usage(disk).used + 15_000_000
         subprocess.run(["mount", "-o", f"remount,size={free}", str(disk)], check=True)
-        told = do("dvc pull", folder=clone, expect=1)
-        assert "No space left on device" in told
+        output = do("dvc pull", folder=clone, expect=1)
+        assert "No space left on device" in output
         assert re.search("FAIL +disk", do("handpose doctor", folder=clone, expect=2))
         subprocess.run(["mount", "-o", "remount,size=300m", str(disk)], check=True)
         do("dvc pull", folder=clone)
         assert "up to date" in do("dvc repro", folder=clone)
-        told = do("handpose doctor --cache", folder=clone, expect=2)
-        assert "hold what their names say" in told
-        assert "halves of objects" in told
-        assert re.findall("FAIL +([a-z]+)", told) == ["disk"], "300 MB are still little"
+        output = do("handpose doctor --cache", folder=clone, expect=2)
+        assert "match their names" in output
+        assert "partial objects" in output
+        assert re.findall("FAIL +([a-z]+)", output) == ["disk"], "300 MB are still little"
     finally:
         subprocess.run(["umount", str(disk)], check=True)

@@ -1,4 +1,4 @@
-"""Three remotes on real servers, as docs/remotes.md tells: push, clone, pull, nothing to do."""
+"""Three remotes on real servers, as in docs/remotes.md: push, clone, pull, nothing to do."""
 
 from __future__ import annotations
 
@@ -149,23 +149,23 @@ def test_ssh(lab: Lab, ssh: Ssh) -> None:
     assert "config.local" not in lab.do("git status --porcelain --untracked-files=all")
 
     def prepare(clone: Path) -> None:
-        told = lab.do("dvc pull", folder=clone, expect=1)
-        assert "first run handpose remote add lab" in told, "no clone talks to it unchecked"
+        output = lab.do("dvc pull", folder=clone, expect=1)
+        assert "first run handpose remote add lab" in output, "no clone talks to it unchecked"
         again = documented("handpose remote add lab --user", {"me": user()})
         lab.do(f"{again} --keyfile {ssh.keyfile}", folder=clone)
         assert lab.do("git status --porcelain", folder=clone) == "", "setting it up changes nothing"
 
     journey(lab, "ssh", prepare)
     assert "wrote, read back and deleted" in lab.do("handpose remote check lab")
-    assert "objects of remote lab hold" in lab.do("handpose remote check lab --deep")
+    assert "objects of remote lab match" in lab.do("handpose remote check lab --deep")
     assert "objects in" in lab.do("handpose doctor --cache")
 
 
 def test_s3(lab: Lab, s3: str) -> None:
     places = {"https://s3.example.org": s3}
     add = documented("handpose remote add cloud s3", places)
-    told = lab.do(add, expect=2)
-    assert "aws configure --profile me" in told, "the profile is not there"
+    output = lab.do(add, expect=2)
+    assert "aws configure --profile me" in output, "the profile is not there"
     credentials = lab.home / ".aws" / "credentials"
     credentials.parent.mkdir()
     credentials.write_text("[me]\naws_access_key_id = AKIAME\naws_secret_access_key = hush\n")
@@ -173,7 +173,7 @@ def test_s3(lab: Lab, s3: str) -> None:
     assert "profile" not in (lab.origin / ".dvc" / "config").read_text()
     again = documented("handpose remote add cloud --profile", {})
     journey(lab, "s3", lambda clone: lab.do(again, folder=clone))
-    assert "objects of remote cloud hold" in lab.do("handpose remote check --deep")
+    assert "objects of remote cloud match" in lab.do("handpose remote check --deep")
 
 
 # ---- host keys: plain dvc, not only our command
@@ -190,11 +190,11 @@ def test_by_itself_plain_dvc_checks_no_host_key(lab: Lab, ssh: Ssh) -> None:
 def test_an_unknown_host_key_is_refused_by_our_command_and_by_plain_dvc(lab: Lab, ssh: Ssh) -> None:
     add = f"handpose remote add lab {ssh.url} --user {user()} --keyfile {ssh.keyfile} --default"
     before = (lab.origin / ".dvc" / "config").read_text()
-    told = lab.do(add, expect=2)
-    assert "is unknown" in told
-    assert "SHA256:" in told
+    output = lab.do(add, expect=2)
+    assert "is unknown" in output
+    assert "SHA256:" in output
     assert (lab.origin / ".dvc" / "config").read_text() == before, "nothing half configured"
-    line = told.split("echo '")[1].split("'")[0] + "\n"
+    line = output.split("echo '")[1].split("'")[0] + "\n"
     assert line == ssh.known_host, "what to trust is what the server shows"
     path = lab.trust(ssh)
     lab.do(add)
@@ -222,9 +222,9 @@ def test_a_changed_host_key_is_refused(lab: Lab, tmp_path: Path) -> None:
             "--default"
         )
     with ssh_server(tmp_path / "second", first.port) as second:
-        told = lab.do("handpose remote check lab", expect=2)
-        assert "has CHANGED" in told
-        assert "Traceback" not in told
+        output = lab.do("handpose remote check lab", expect=2)
+        assert "has CHANGED" in output
+        assert "Traceback" not in output
         assert "Host key is not trusted for host 127.0.0.1" in lab.do("dvc push", expect=255)
         assert not list(first.folder.iterdir())
         assert not list(second.folder.iterdir())

@@ -32,10 +32,10 @@ def test_what_a_user_can_mend_exits_with_a_plain_message(tiny_copy: Path, run: A
     params = tiny_copy / "params.yaml"
     good = params.read_text("utf-8")
     params.write_text(good.replace("epochs: 1", "epoch: 1", 1), encoding="utf-8")
-    told = run(tiny_copy, "python", "-m", "stages.pretrain", expect=2)
-    assert "did you mean pretrain.epochs?" in told
-    assert "Traceback" not in told
+    output = run(tiny_copy, "python", "-m", "stages.pretrain", expect=2)
+    assert "did you mean pretrain.epochs?" in output
+    assert "Traceback" not in output
     params.write_text(good.replace("root: data/synthetic", "root: /nowhere"), encoding="utf-8")
-    told = run(tiny_copy, "python", "-m", "stages.ingest", expect=2)
-    assert "/nowhere" in told
-    assert "Traceback" not in told
+    output = run(tiny_copy, "python", "-m", "stages.ingest", expect=2)
+    assert "/nowhere" in output
+    assert "Traceback" not in output

@@ -1,4 +1,4 @@
-"""docs/trouble.md: what goes wrong, what is said, and that its remedy works."""
+"""docs/trouble.md: what goes wrong, the message, and that its remedy works."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.lab import Lab, Place
+from tests.end_to_end.lab import Breakpoint, Lab
 
 pytestmark = pytest.mark.end_to_end
 
 PAGE = Path(__file__).parents[2] / "docs" / "trouble.md"
-TRAINING = Place("stages.pretrain", "handpose.training.fit:gradient_step", 5)
+TRAINING = Breakpoint("stages.pretrain", "handpose.training.fit:gradient_step", 5)
 
 
 @pytest.fixture
@@ -42,13 +42,13 @@ def small_disk() -> Iterator[Callable[..., None]]:
         if folder in mounted:
             subprocess.run(["mount", "-o", f"remount,{size}", str(folder)], check=True)
             return
-        kept = Path(shutil.move(folder, folder.with_name("kept")))
+        saved = Path(shutil.move(folder, folder.with_name("saved")))
         folder.mkdir()
         command = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
         if subprocess.run(command, capture_output=True).returncode:
             pytest.skip("only root can mount a small disk")
         mounted.append(folder)
-        shutil.copytree(kept, folder, dirs_exist_ok=True, symlinks=True)
+        shutil.copytree(saved, folder, dirs_exist_ok=True, symlinks=True)
 
     yield mount
     for folder in mounted:
@@ -69,19 +69,19 @@ def documented(heading: str) -> list[str]:
 def test_two_at_once_and_then_a_stale_lock(lab: Lab) -> None:
     lab.configure(pretrain={"lr": 0.002})
     first = lab.start("dvc repro pretrain", TRAINING)
-    door = first.wait_held()
-    told = lab.do("dvc repro", expect=255)
-    assert f"is busy, it is being blocked by:\n  (PID {first.process.pid})" in told
-    assert f"another run (process {door})" in lab.do("python -m stages.pretrain", expect=2)
+    stage = first.wait_held()
+    output = lab.do("dvc repro", expect=255)
+    assert f"is busy, it is being blocked by:\n  (PID {first.process.pid})" in output
+    assert f"another run (process {stage})" in lab.do("python -m stages.pretrain", expect=2)
     lab.do("dvc metrics show")
-    assert door in first.processes(), "the first one is not disturbed"
+    assert stage in first.processes(), "the first one is not disturbed"
 
     first.kill("dvc", signal.SIGKILL)
     first.wait_gone()
     (again,) = documented("Stop it, kill it")
-    told = lab.do(f"{again} pretrain")
-    assert "had been killed. Auto removed it from the lock file" in told
-    assert "goes on after step 5/22" in told
+    output = lab.do(f"{again} pretrain")
+    assert "had been killed. Auto removed it from the lock file" in output
+    assert "goes on after step 5/22" in output
     (forget,) = documented("Checkpoints")
     lab.do(forget)
     assert "up to date" in lab.do("dvc status pretrain")
@@ -93,10 +93,10 @@ def test_a_full_disk_under_the_shards(lab: Lab, small_disk: Callable[..., None])
     small_disk(lab.folder / "data" / "shard", 0)
     shutil.rmtree(lab.folder / "data" / "shard" / "tars")
     (lab.folder / "data" / "shard" / "filler").write_bytes(b"0" * 1_000_000)
-    told = lab.do("dvc repro shard", expect=255)
-    assert "shard: No space left on device" in told
-    assert "exited with 2" in told
-    assert "Traceback" not in told
+    output = lab.do("dvc repro shard", expect=255)
+    assert "shard: No space left on device" in output
+    assert "exited with 2" in output
+    assert "Traceback" not in output
     assert not (lab.folder / "data" / "shard" / "tars").exists()
     assert (lab.folder / "dvc.lock").read_bytes() == earlier
 
@@ -110,10 +110,10 @@ def test_a_full_disk_under_the_checkpoints(lab: Lab, small_disk: Callable[..., N
     lab.configure(pretrain={"lr": 0.002, "checkpoint_every_s": 0})
     shutil.rmtree(lab.folder / "work", ignore_errors=True)
     small_disk(lab.folder / "work", 30)
-    told = lab.do("dvc repro pretrain", expect=255)
-    assert "pretrain: No space left on device" in told
-    assert "exited with 2" in told
-    assert "Traceback" not in told
+    output = lab.do("dvc repro pretrain", expect=255)
+    assert "pretrain: No space left on device" in output
+    assert "exited with 2" in output
+    assert "Traceback" not in output
     assert not list((lab.folder / "work").rglob("*.partial"))
 
     small_disk(lab.folder / "work", 100)
@@ -124,14 +124,14 @@ def test_a_full_disk_under_the_cache(lab: Lab, small_disk: Callable[..., None]) 
     """The training ends well, and DVC cannot keep what came out."""
     lab.configure(pretrain={"lr": 0.002})
     small_disk(lab.folder / ".dvc" / "cache", 2)
-    told = lab.do("dvc repro pretrain", expect=255)
-    assert "[Errno 28] No space left on device" in told
-    assert "epoch 1/1" in told
+    output = lab.do("dvc repro pretrain", expect=255)
+    assert "[Errno 28] No space left on device" in output
+    assert "epoch 1/1" in output
 
     small_disk(lab.folder / ".dvc" / "cache", 100)
-    told = lab.do("dvc repro pretrain")
-    assert "its results are written anew" in told
-    assert "epoch 1/1" not in told
+    output = lab.do("dvc repro pretrain")
+    assert "its results are written anew" in output
+    assert "epoch 1/1" not in output
     assert "up to date" in lab.do("dvc status pretrain")
     lab.do("git add dvc.lock params.yaml")
     lab.do("git commit -qm Another")
@@ -152,8 +152,8 @@ def test_a_lock_file_in_conflict(lab: Lab) -> None:
         lab.do(f"git commit -qam {branch}")
     lab.do("git merge theirs", expect=1)
 
-    told = lab.do("dvc repro", expect=255)
-    assert "dvc.lock' is invalid (possible merge conflicts)" in told
+    output = lab.do("dvc repro", expect=255)
+    assert "dvc.lock' is invalid (possible merge conflicts)" in output
     assert "git conflict" in lab.do("handpose plan", expect=2)
     *remedy, repro = documented("possible merge conflicts")
     for line in remedy:
@@ -162,18 +162,18 @@ def test_a_lock_file_in_conflict(lab: Lab) -> None:
     assert path.read_text("utf-8") == good
 
 
-@pytest.mark.parametrize("kept", [0, 20000])
-def test_a_lock_file_that_was_cut_short(lab: Lab, kept: int) -> None:
+@pytest.mark.parametrize("saved", [0, 20000])
+def test_a_lock_file_that_was_cut_short(lab: Lab, saved: int) -> None:
     path = lab.folder / "dvc.lock"
     good = path.read_bytes()
-    path.write_bytes(good[:kept])
-    if not kept:
+    path.write_bytes(good[:saved])
+    if not saved:
         assert "validation failed" in lab.do("dvc repro", expect=255)
     remove, repro = documented("validation failed")
     lab.do(remove)
-    told = lab.do(repro)
-    assert "Running stage" not in told
-    assert told.count("is cached - skipping run, checking out outputs") == 8
+    output = lab.do(repro)
+    assert "Running stage" not in output
+    assert output.count("is cached - skipping run, checking out outputs") == 8
     assert path.read_bytes() == good
 
 
@@ -181,13 +181,13 @@ def test_a_result_that_was_edited_is_named(lab: Lab) -> None:
     with (lab.folder / "models" / "pretrain" / "model.safetensors").open("r+b") as stream:
         stream.seek(-4, os.SEEK_END)
         stream.write(b"rot!")
-    told = lab.do("python -m stages.evaluate", expect=2)
-    assert "is not the file that model.json tells of" in told
+    output = lab.do("python -m stages.evaluate", expect=2)
+    assert "is not the file that model.json tells of" in output
     (look,) = documented("model.json tells of")
-    told = lab.do(look, expect=2)
-    assert "models/pretrain/model.safetensors" in told
-    remedy = re.search(r"rm -f (\S+); (dvc checkout)", told)
-    assert remedy, told
+    output = lab.do(look, expect=2)
+    assert "models/pretrain/model.safetensors" in output
+    remedy = re.search(r"rm -f (\S+); (dvc checkout)", output)
+    assert remedy, output
     Path(remedy[1]).unlink()
     lab.do(remedy[2])
     lab.do(look)

@@ -18,7 +18,7 @@ import pytest
 
 
 class FakePrefect:
-    """What was told, by kind, and how the server is to behave."""
+    """What was reported, by kind, and how the server is to behave."""
 
     def __init__(self) -> None:
         self.flow_runs: dict[str, dict[str, Any]] = {}

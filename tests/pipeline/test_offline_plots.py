@@ -35,7 +35,7 @@ def test_a_page_made_with_it_asks_for_nothing(tmp_path: Path) -> None:
     assert loaded(page.read_text("utf-8")), "DVC's own page needs none of this any more"
 
 
-def test_the_template_has_dvcs_places_once_each() -> None:
+def test_the_template_has_each_of_dvcs_placeholders_once() -> None:
     text = template()
     for place in (HTML.PLOTS_PLACEHOLDER, HTML.REFRESH_PLACEHOLDER):
         assert text.count(f"{{{place}}}") == 1
@@ -47,8 +47,8 @@ def test_dvc_is_told_of_it_on_this_machine_alone(tmp_path: Path) -> None:
     before = (tmp_path / ".dvc" / "config").read_text()
     assert install(tmp_path) == tmp_path / TEMPLATE
     assert (tmp_path / ".dvc" / "config").read_text() == before
-    told = Repo(str(tmp_path)).config["plots"]["html_template"]
-    assert (tmp_path / ".dvc" / told).read_text("utf-8") == template()
+    named = Repo(str(tmp_path)).config["plots"]["html_template"]
+    assert (tmp_path / ".dvc" / named).read_text("utf-8") == template()
 
 
 def test_git_ignores_it() -> None:

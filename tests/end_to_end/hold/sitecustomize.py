@@ -1,4 +1,4 @@
-"""Holds a process still at a chosen call until a signal comes, so that a kill has one place.
+"""Holds a process still at a chosen call until a signal comes, so that a kill always hits there.
 
 Python imports a `sitecustomize` that it finds on PYTHONPATH in every process. This one acts only in
 the process whose command line holds the word HANDPOSE_HOLD_IN: the call number HOLD_COUNT of
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 
-def _hold_before(place: str, count: int, text: str, file: Path) -> None:
-    module, _, path = place.partition(":")
+def _hold_before(call: str, count: int, text: str, file: Path) -> None:
+    module, _, path = call.partition(":")
     *owners, name = path.split(".")
     owner = functools.reduce(getattr, owners, importlib.import_module(module))
     function = getattr(owner, name)

@@ -16,7 +16,7 @@ from dvc.repo import Repo
 
 from handpose.evaluation.tiles import PageError
 from pipeline.compare.compare import compare
-from pipeline.compare.snapshot import LABELS, PREDICTIONS, SAMPLES, KeptError
+from pipeline.compare.snapshot import LABELS, PREDICTIONS, SAMPLES, SnapshotError
 from tests.pipeline.made_up import evaluation
 
 ROOT = Path(__file__).parents[3]
@@ -166,32 +166,32 @@ def test_an_experiment_is_found_by_its_name(clone: Clone) -> None:
 
 
 def test_revisions_without_results_are_told_with_the_remedy(clone: Clone) -> None:
-    with pytest.raises(KeptError, match=r"git knows no revision 'nope'"):
+    with pytest.raises(SnapshotError, match=r"git knows no revision 'nope'"):
         compare(clone.root, "nope")
     clone.run("git", "rm", "-q", "--cached", "dvc.lock")
     who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
     clone.run("git", *who, "commit", "-qm", "no lock")
-    with pytest.raises(KeptError, match=r"HEAD has no dvc\.lock.*git add dvc\.lock"):
+    with pytest.raises(SnapshotError, match=r"HEAD has no dvc\.lock.*git add dvc\.lock"):
         compare(clone.root, "HEAD")
 
 
 def test_results_that_left_the_cache_are_told_with_the_remedy(clone: Clone) -> None:
     shutil.rmtree(clone.root / ".dvc/cache/files")
-    with pytest.raises(KeptError, match=r"neither in DVC's cache nor on a remote.*dvc push"):
+    with pytest.raises(SnapshotError, match=r"neither in DVC's cache nor on a remote.*dvc push"):
         compare(clone.root, "HEAD")
 
 
 def test_half_finished_results_here_are_refused(clone: Clone) -> None:
     (clone.root / PREDICTIONS).write_bytes(b"half")
-    with pytest.raises(KeptError, match=r"not what dvc\.lock tells of.*dvc repro"):
+    with pytest.raises(SnapshotError, match=r"does not match dvc\.lock.*dvc repro"):
         compare(clone.root, "HEAD")
     (clone.root / PREDICTIONS).unlink()
-    with pytest.raises(KeptError, match=r"not found; `dvc repro` makes it"):
+    with pytest.raises(SnapshotError, match=r"not found; `dvc repro` makes it"):
         compare(clone.root, "HEAD")
 
 
 def test_a_lock_in_conflict_is_told(clone: Clone) -> None:
     lock = clone.root / "dvc.lock"
     lock.write_text("<<<<<<< HEAD\n" + lock.read_text())
-    with pytest.raises(KeptError, match="is a git conflict left in it"):
+    with pytest.raises(SnapshotError, match="is a git conflict left in it"):
         compare(clone.root, "HEAD")

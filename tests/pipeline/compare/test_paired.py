@@ -22,7 +22,7 @@ def test_the_same_evaluation_has_not_moved() -> None:
     assert (change.by, change.before, change.comparison.verdict) == (0, 40.5, "inconclusive")
 
 
-def test_samples_are_matched_by_what_they_are_and_not_by_their_place() -> None:
+def test_samples_are_matched_by_what_they_are_and_not_by_their_index() -> None:
     before = evaluation()
     shuffled = before.take(np.random.default_rng(0).permutation(len(before)))
     errors = np.asarray(shuffled["pretrained_wrist_mpjpe_mm"]) - 2.0

@@ -28,7 +28,7 @@ def point(clone: Path, old: str, new: str) -> None:
 
 
 def other_hand(stand_in: Path, folder: Path) -> Path:
-    """A hand that does not say it is ours."""
+    """A hand model without the mark of our own."""
     with np.load(stand_in / "MANO_RIGHT.npz") as arrays:
         kept = {name: arrays[name] for name in arrays.files if name != "model_name"}
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def other_hand(stand_in: Path, folder: Path) -> Path:
 def test_what_dvc_repro_makes_need_not_be_there_yet(clone: Path) -> None:
     for check in (doctor_clone.data, doctor_clone.hand):
         (found,) = check(clone)
-        assert (found.state, "dvc repro makes it" in found.text) == ("note", True)
+        assert (found.state, "dvc repro writes it" in found.text) == ("note", True)
 
 
 def test_a_data_root_without_annotations_fails(clone: Path) -> None:
@@ -58,13 +58,13 @@ def test_a_download_where_a_stage_writes_fails(clone: Path) -> None:
         (clone / "data" / "synthetic" / part).mkdir(parents=True)
     (found,) = doctor_clone.data(clone)
     assert found.state == "FAIL"
-    assert "dvc repro replaces what lies there; move it out" in found.text
+    assert "dvc repro replaces that folder; move the download" in found.text
     (clone / "data" / "synthetic" / "annotations" / "synthetic.json").touch()
     (found,) = doctor_clone.data(clone)
     assert found.state == "ok"
 
 
-def test_the_hand_is_told_for_what_it_is(clone: Path, stand_in: Path) -> None:
+def test_the_hand_model_is_identified(clone: Path, stand_in: Path) -> None:
     shutil.copytree(stand_in, clone / "data" / "stand_in")
     (found,) = doctor_clone.hand(clone)
     assert "stand-in" in found.text
@@ -74,7 +74,7 @@ def test_the_hand_is_told_for_what_it_is(clone: Path, stand_in: Path) -> None:
     assert (found.state, "MANO, 778" in found.text) == ("ok", True)
     (elsewhere / "MANO_RIGHT.npz").write_bytes(b"torn")
     (found,) = doctor_clone.hand(clone)
-    assert (found.state, "is no MANO file" in found.text) == ("FAIL", True)
+    assert (found.state, "is not a MANO file" in found.text) == ("FAIL", True)
     (elsewhere / "MANO_RIGHT.npz").unlink()
     (found,) = doctor_clone.hand(clone)
     assert (found.state, "is not there" in found.text) == ("FAIL", True)

@@ -17,8 +17,8 @@ def good(root: Path) -> Iterator[Finding]:
     yield Finding("note", "mind this")
 
 
-def ill(root: Path) -> Iterator[Finding]:
-    raise HandPoseError("the file is torn; mend it")
+def faulty(root: Path) -> Iterator[Finding]:
+    raise HandPoseError("the file is torn; fix it")
 
 
 def broken(root: Path) -> Iterator[Finding]:
@@ -26,36 +26,38 @@ def broken(root: Path) -> Iterator[Finding]:
     raise ZeroDivisionError("by zero")
 
 
-def say(monkeypatch: pytest.MonkeyPatch, checks: dict[str, doctor.Check]) -> tuple[int, list[str]]:
+def examine(
+    monkeypatch: pytest.MonkeyPatch, checks: dict[str, doctor.Check]
+) -> tuple[int, list[str]]:
     monkeypatch.setattr(doctor, "checks", lambda *, cache: checks)
-    said: list[str] = []
-    return doctor.examine(Path(), say=said.append), said
+    lines: list[str] = []
+    return doctor.examine(Path(), log=lines.append), lines
 
 
 def test_notes_do_not_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    code, said = say(monkeypatch, {"a": good})
+    code, lines = examine(monkeypatch, {"a": good})
     assert code == 0
-    assert [line.split()[0] for line in said] == ["ok", "note", "nothing"]
+    assert [line.split()[0] for line in lines] == ["ok", "note", "nothing"]
 
 
 def test_what_a_check_raises_is_a_line_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    code, said = say(monkeypatch, {"a": ill, "b": good})
+    code, lines = examine(monkeypatch, {"a": faulty, "b": good})
     assert code == 2
-    assert said[0] == "FAIL  a         the file is torn; mend it"
-    assert said[-1] == "1 to mend"
+    assert lines[0] == "FAIL  a         the file is torn; fix it"
+    assert lines[-1] == "1 to fix"
 
 
 def test_a_check_that_breaks_is_named_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    code, said = say(monkeypatch, {"a": broken, "b": good})
+    code, lines = examine(monkeypatch, {"a": broken, "b": good})
     assert code == 2
-    assert "ZeroDivisionError: by zero" in said[1]
-    assert len(said) == 5
+    assert "ZeroDivisionError: by zero" in lines[1]
+    assert len(lines) == 5
 
 
-def test_an_empty_folder_is_told_in_lines_and_never_in_a_traceback(tmp_path: Path) -> None:
-    said: list[str] = []
-    assert doctor.examine(tmp_path, cache=True, say=said.append) == 2
-    assert {line.split()[0] for line in said[:-1]} <= {"ok", "note", "FAIL"}
-    assert not any("broke" in line for line in said), said
+def test_an_empty_folder_is_reported_in_lines_and_never_in_a_traceback(tmp_path: Path) -> None:
+    lines: list[str] = []
+    assert doctor.examine(tmp_path, cache=True, log=lines.append) == 2
+    assert {line.split()[0] for line in lines[:-1]} <= {"ok", "note", "FAIL"}
+    assert not any("failed" in line for line in lines), lines

@@ -37,7 +37,7 @@ def test_another_version_and_a_missing_package_fail(
 
 
 @pytest.mark.parametrize(("free", "state"), [(1e8, "FAIL"), (2e9, "note"), (1e11, "ok")])
-def test_a_disk_that_fills_up_is_told_in_time(
+def test_a_disk_that_fills_up_is_reported_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, state: str
 ) -> None:
     (tmp_path / "work").mkdir()
@@ -51,7 +51,7 @@ def test_a_disk_that_fills_up_is_told_in_time(
 
 @pytest.fixture
 def mute() -> Iterator[str]:
-    """Somebody who takes connections and answers with what is no HTTP."""
+    """A server that accepts connections and answers with something that is not HTTP."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/api"
 
@@ -66,20 +66,23 @@ def test_the_prefect_server_is_named(prefect: FakePrefect, monkeypatch: pytest.M
     assert (found.state, "2.0.0" in found.text) == ("note", True)
 
 
-def test_somebody_else_on_the_port_is_a_note(mute: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_something_else_on_the_port_is_a_note(mute: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", mute)
     monkeypatch.setattr(doctor_machine, "ANSWER_S", 0.2)
     (found,) = doctor_machine.prefect(ROOT)
     assert found.state == "note"
-    assert "is no Prefect server" in found.text
+    assert "is not a Prefect server" in found.text
 
 
-def test_no_server_is_fine_and_a_named_one_that_is_away_is_told(
+def test_no_server_is_fine_and_a_named_one_that_is_away_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     (found,) = doctor_machine.prefect(ROOT)
-    assert (found.state, "nobody answers at http://127.0.0.1:9/api" in found.text) == ("note", True)
+    assert (found.state, "nothing answers at http://127.0.0.1:9/api" in found.text) == (
+        "note",
+        True,
+    )
     monkeypatch.setenv("PREFECT_API_URL", "")
     (found,) = doctor_machine.prefect(ROOT)
     assert (found.state, "is set to nothing" in found.text) == ("note", True)

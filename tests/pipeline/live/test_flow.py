@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.dag import Stage
-from pipeline.live.flow import FlowError, Teller, serve, start
+from pipeline.live.flow import FlowError, FlowLog, serve, start
 from pipeline.live.flow_run import FlowRun
 from pipeline.live.server import Server
 from pipeline.profiles.overrides import OverrideError
@@ -24,46 +24,46 @@ DAG = {
 
 
 @pytest.fixture
-def teller(prefect: Any) -> Teller:
+def flow_log(prefect: Any) -> FlowLog:
     run = FlowRun.of_command(Server(prefect.api), DAG, key="1", name="dvc repro", tags=[])
-    return Teller(run)
+    return FlowLog(run)
 
 
-def test_stages_that_did_not_run_are_shown_as_what_they_were(prefect: Any, teller: Teller) -> None:
-    teller.line("Stage 'a' didn't change, skipping")
-    teller.line("Stage 'b' is cached - skipping run, checking out outputs")
-    teller.line("Running stage 'c':")
+def test_stages_that_did_not_run_are_shown_as_they_were(prefect: Any, flow_log: FlowLog) -> None:
+    flow_log.line("Stage 'a' didn't change, skipping")
+    flow_log.line("Stage 'b' is cached - skipping run, checking out outputs")
+    flow_log.line("Running stage 'c':")
     names = {task["name"]: task["state"]["name"] for task in prefect.task_runs.values()}
-    assert names == {"a": "Cached", "b": "Restored"}, "c tells of itself"
+    assert names == {"a": "Cached", "b": "Restored"}, "c reports itself"
     assert prefect.task("b")["task_inputs"]["__parents__"][0]["id"] == prefect.task("a")["id"]
-    assert teller.summary() == "1 ran, 1 cached, 1 restored"
+    assert flow_log.summary() == "1 ran, 1 cached, 1 restored"
 
 
-def test_a_stage_that_ran_before_a_retry_stays_what_it_was(prefect: Any, teller: Teller) -> None:
-    teller.line("Running stage 'a':")
-    teller.line("Stage 'a' didn't change, skipping")
+def test_a_stage_that_ran_before_a_retry_stays_what_it_was(prefect: Any, flow_log: FlowLog) -> None:
+    flow_log.line("Running stage 'a':")
+    flow_log.line("Stage 'a' didn't change, skipping")
     assert not prefect.task_runs
 
 
-def test_lines_of_a_stage_are_its_own_to_tell(
-    prefect: Any, teller: Teller, capsys: pytest.CaptureFixture[str]
+def test_a_stage_reports_its_own_lines(
+    prefect: Any, flow_log: FlowLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    teller.line("Running stage 'a':")
-    teller.line("a: 10/20 images")
-    teller.line("ERROR: failed to reproduce 'a': failed to run: x, exited with 2")
+    flow_log.line("Running stage 'a':")
+    flow_log.line("a: 10/20 images")
+    flow_log.line("ERROR: failed to reproduce 'a': failed to run: x, exited with 2")
     assert [log["message"].split(":")[0] for log in prefect.logs] == ["Running stage 'a'", "ERROR"]
     assert "a: 10/20 images" in capsys.readouterr().out
-    assert teller.error.endswith("exited with 2")
+    assert flow_log.error.endswith("exited with 2")
 
 
-def test_a_server_that_went_away_is_told_once_and_stops_nothing(
-    prefect: Any, teller: Teller, capsys: pytest.CaptureFixture[str]
+def test_a_server_that_went_away_is_reported_once_and_stops_nothing(
+    prefect: Any, flow_log: FlowLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prefect.status = 503
     for stage in "abc":
-        teller.line(f"Stage '{stage}' didn't change, skipping")
+        flow_log.line(f"Stage '{stage}' didn't change, skipping")
     assert capsys.readouterr().out.count("does not answer") == 1
-    assert teller.summary() == "3 cached"
+    assert flow_log.summary() == "3 cached"
 
 
 def test_what_cannot_run_is_refused_before_anything_does(
@@ -79,7 +79,7 @@ def test_what_cannot_run_is_refused_before_anything_does(
 
 
 @pytest.mark.parametrize("command", ["run", "serve"])
-def test_without_a_server_the_remedy_is_told(
+def test_without_a_server_the_remedy_is_named(
     command: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -95,7 +95,7 @@ def test_what_is_no_schedule_or_no_number_of_retries_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for cron in ("bogus", "99 3 * * *"):
-        with pytest.raises(FlowError, match=r"is no schedule; expected .*0 3 \* \* \*"):
+        with pytest.raises(FlowError, match=r"is not a schedule; expected .*0 3 \* \* \*"):
             serve([], cron)
     assert main(["run", "--retries", "-1"]) == 2
     message = "Invalid value for '--retries': Input should be greater than or equal to 0"
@@ -103,12 +103,12 @@ def test_what_is_no_schedule_or_no_number_of_retries_is_refused(
 
 
 def test_a_reader_that_is_gone_stops_no_run(
-    prefect: Any, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    prefect: Any, flow_log: FlowLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(*_: object, **__: object) -> None:
         raise BrokenPipeError
 
     monkeypatch.setattr("builtins.print", gone)
-    teller.line("Running stage 'a':")
-    assert teller.summary() == "1 ran"
+    flow_log.line("Running stage 'a':")
+    assert flow_log.summary() == "1 ran"
     assert prefect.logs[-1]["message"] == "Running stage 'a':"

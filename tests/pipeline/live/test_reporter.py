@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.live import reporter as module
 from pipeline.live import watcher
-from pipeline.live.reporter import ATTACH, PROGRESS, Reporter, ended
-from pipeline.runner.dvc_command import Command
+from pipeline.live.reporter import ATTACH, Reporter, ended
+from pipeline.runner.dvc_command import DvcCommand
 
 DVC = """
 stages:
@@ -31,13 +31,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect: Any) -> Path:
     return tmp_path
 
 
-class Told(list[str]):
+class Lines(list[str]):
     def __call__(self, text: str) -> None:
         self.append(text)
 
 
-def report(root: Path, stage: str, told: Told) -> Reporter:
-    return Reporter(root, stage, Command(1, 2, ("dvc", "repro")), told)
+def report(root: Path, stage: str, lines: Lines) -> Reporter:
+    return Reporter(root, stage, DvcCommand(1, 2, ("dvc", "repro")), lines)
 
 
 def wait_for(condition: Any) -> None:
@@ -48,14 +48,14 @@ def wait_for(condition: Any) -> None:
 
 
 def test_a_stage_is_seen_from_its_begin_to_its_end(root: Path, prefect: Any) -> None:
-    told = Told()
-    one = report(root, "first", told)
+    lines = Lines()
+    one = report(root, "first", lines)
     wait_for(lambda: prefect.task_runs)
     one.line(20, "first: 50/200 images, 10/s, 15 s left")
     wait_for(lambda: prefect.artifacts)
     one.line(40, "a warning")
     one.end(0, "")
-    two = report(root, "last", told)
+    two = report(root, "last", lines)
     two.end(0, "")
     (run,) = prefect.flow_runs.values()
     assert run["state_type"] == "RUNNING", "the watcher closes it, no stage can"
@@ -69,16 +69,16 @@ def test_a_stage_is_seen_from_its_begin_to_its_end(root: Path, prefect: Any) -> 
     ]
     (progress,) = prefect.artifacts.values()
     assert (progress["type"], progress["data"]) == ("progress", 100.0)
-    assert told == [f"prefect: {prefect.api.removesuffix('/api')}/runs/flow-run/{run['id']}"]
+    assert lines == [f"prefect: {prefect.api.removesuffix('/api')}/runs/flow-run/{run['id']}"]
 
 
 def test_results_are_shown_when_their_stage_ended_well(root: Path, prefect: Any) -> None:
     (root / "results" / "plots").mkdir(parents=True)
     (root / "results" / "summary.txt").write_text("full model 32.3")
     (root / "results" / "plots" / "confusion.png").write_bytes(b"\x89PNG")
-    report(root, "last", Told()).end(1, "")
+    report(root, "last", Lines()).end(1, "")
     assert not prefect.artifacts
-    report(root, "last", Told()).end(0, "")
+    report(root, "last", Lines()).end(0, "")
     shown = {artifact["key"]: artifact["data"] for artifact in prefect.artifacts.values()}
     assert "full model 32.3" in shown["summary"]
     assert shown["confusion"].startswith("data:image/png;base64,")
@@ -89,58 +89,58 @@ def test_a_stage_of_handpose_run_joins_its_flow_run(
 ) -> None:
     prefect.flow_runs["theirs"] = {"state_type": "RUNNING", "history": []}
     monkeypatch.setenv(ATTACH, "theirs")
-    report(root, "last", Told()).end(0, "")
+    report(root, "last", Lines()).end(0, "")
     assert set(prefect.flow_runs) == {"theirs"}
-    assert prefect.task("first")["state_type"] == "PENDING", "handpose run will say what it is"
+    assert prefect.task("first")["state_type"] == "PENDING", "handpose run will set its state"
     assert prefect.task("last")["state_type"] == "COMPLETED"
 
 
-def test_without_a_server_nothing_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_server_nothing_is_logged(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    told = Told()
-    report(root, "first", told).end(0, "")
-    assert not told
+    lines = Lines()
+    report(root, "first", lines).end(0, "")
+    assert not lines
 
 
 def test_a_server_that_goes_and_comes_back_gets_all_lines(root: Path, prefect: Any) -> None:
-    told = Told()
-    one = report(root, "first", told)
+    lines = Lines()
+    one = report(root, "first", lines)
     wait_for(lambda: prefect.task_runs)
     prefect.status = 503
     for number in range(250):
         one.line(20, f"line {number}")
-    wait_for(lambda: told[1:])
+    wait_for(lambda: lines[1:])
     prefect.status = 200
     wait_for(lambda: len(prefect.logs) == 250)
     one.end(0, "")
     assert [log["message"] for log in prefect.logs] == [f"line {n}" for n in range(250)]
-    assert "does not answer (503" in told[1]
-    assert len(told) == 2, "it is said once"
+    assert "does not answer (503" in lines[1]
+    assert len(lines) == 2, "it is logged once"
 
 
 def test_a_slow_server_delays_the_end_by_no_more_than_the_patience(
     root: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE_S", 0.3)
-    told = Told()
-    one = report(root, "first", told)
+    lines = Lines()
+    one = report(root, "first", lines)
     wait_for(lambda: prefect.task_runs)
     prefect.delay_s = 5.0
     begun = time.monotonic()
     one.end(0, "")
     assert time.monotonic() - begun < 2.0
-    assert "results are not touched" in told[-1]
+    assert "results are not affected" in lines[-1]
 
 
 def test_a_refusal_is_told_and_ends_the_reports(root: Path, prefect: Any) -> None:
-    told = Told()
-    one = report(root, "first", told)
+    lines = Lines()
+    one = report(root, "first", lines)
     wait_for(lambda: prefect.task_runs)
     prefect.status = 401
     one.line(20, "text")
-    wait_for(lambda: told[1:])
+    wait_for(lambda: lines[1:])
     one.end(0, "")
-    assert "refused a report (401" in told[1]
+    assert "refused a report (401" in lines[1]
 
 
 @pytest.mark.parametrize(
@@ -162,18 +162,5 @@ def test_what_exit_codes_mean(code: int, kind: str) -> None:
 
 
 def test_a_stage_stopped_because_dvc_was_killed_is_crashed(root: Path, prefect: Any) -> None:
-    report(root, "first", Told()).end(143, "", abandoned=True)
+    report(root, "first", Lines()).end(143, "", abandoned=True)
     assert prefect.task("first")["state_type"] == "CRASHED"
-
-
-def test_the_progress_lines_of_doors_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
-    from stages.artifacts import Progress
-
-    Progress("shard", 8, "images", every_s=0).step(2)
-    found = PROGRESS.search(capsys.readouterr().out)
-    assert found is not None
-    assert found.group(1, 2) == ("2", "8")
-    line = "pretrain: epoch 1/4, step 120/1080, 98 images/s, 12 s left, loss 3.1"
-    found = PROGRESS.search(line)
-    assert found is not None
-    assert found.group(1, 2, 3, 4) == ("120", "1080", "98 images/s", "12")

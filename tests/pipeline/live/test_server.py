@@ -29,9 +29,9 @@ def profile(home: Path, **settings: str) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        return int(place.getsockname()[1])
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 def test_the_server_of_handpose_ui_is_found(tmp_path: Path, prefect: Any) -> None:
@@ -63,7 +63,7 @@ def test_a_server_that_is_gone_leaves_room_for_the_profile(tmp_path: Path, prefe
     assert prefect.headers["Authorization"] == "Bearer secret"
 
 
-def test_no_key_goes_to_whoever_listens_at_the_usual_place(
+def test_no_key_goes_to_whoever_listens_at_the_default_port(
     tmp_path: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = f"http://127.0.0.1:{free_port()}/api"

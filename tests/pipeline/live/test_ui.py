@@ -61,7 +61,7 @@ def port_of(prefect: Any) -> int:
     return int(prefect.api.split(":")[2].split("/")[0])
 
 
-def test_a_port_taken_by_something_else_is_told(
+def test_a_port_taken_by_something_else_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
@@ -75,9 +75,9 @@ def test_a_port_taken_by_something_else_is_told(
     finally:
         server.shutdown()
         server.server_close()
-    told = capsys.readouterr().err
-    assert "not by a Prefect server" in told
-    assert "handpose ui --port" in told
+    errors = capsys.readouterr().err
+    assert "not by a Prefect server" in errors
+    assert "handpose ui --port" in errors
     assert not (tmp_path / ".prefect").exists()
 
 
@@ -89,23 +89,23 @@ def test_a_prefect_server_that_runs_already_is_named(
 
 
 @pytest.mark.parametrize(
-    ("named", "told"),
+    ("named", "expected"),
     [
-        ("", "no run is told to it: PREFECT_API_URL is set to nothing here"),
-        ("http://127.0.0.1:9/api", "told to nowhere, since PREFECT_API_URL names a server that is"),
+        ("", "no run is reported to it: PREFECT_API_URL is set to nothing here"),
+        ("http://127.0.0.1:9/api", "to nowhere, since PREFECT_API_URL names a server that is"),
         ("http://localhost:{port}/api", "every `dvc repro` here shows there"),
     ],
 )
-def test_whether_runs_here_show_there_is_told(
-    tmp_path: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch, named: str, told: str
+def test_whether_runs_here_show_there_is_logged(
+    tmp_path: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch, named: str, expected: str
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", named.format(port=port_of(prefect)))
     lines: list[str] = []
     ui.serve(tmp_path, port_of(prefect), lines.append)
-    assert told in lines[0]
+    assert expected in lines[0]
 
 
-def test_a_clone_whose_own_server_is_another_is_told(
+def test_a_clone_with_another_server_is_reported(
     tmp_path: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
@@ -115,7 +115,10 @@ def test_a_clone_whose_own_server_is_another_is_told(
         (tmp_path / OWN).write_text(json.dumps({"api": f"{own}/api"}))
         lines: list[str] = []
         ui.serve(tmp_path, port_of(prefect), lines.append)
-    assert f"but runs here are told to {own}; to have them there: export PREFECT_API_" in lines[0]
+    assert (
+        f"but runs here are reported to {own}; to see them on this server: export PREFECT"
+        in lines[0]
+    )
 
 
 def test_away_from_a_clone_there_is_no_server(
@@ -139,14 +142,14 @@ def test_a_port_that_cannot_be_is_refused(
     assert message in capsys.readouterr().err
 
 
-def test_a_server_that_does_not_come_up_is_told_with_its_last_line(
+def test_a_server_that_does_not_come_up_is_reported_with_its_last_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "prefect.py").write_text("raise SystemExit('no such database')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        port = place.getsockname()[1]
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
     with pytest.raises(ui.UiError, match=r"did not come up.*no such database"):
         ui.serve(tmp_path, port, print)
     assert not (tmp_path / OWN).exists()

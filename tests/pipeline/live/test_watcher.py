@@ -10,7 +10,7 @@ from pipeline.dag import Stage
 from pipeline.live import watcher
 from pipeline.live.flow_run import FlowRun, State
 from pipeline.live.server import Server
-from pipeline.runner.dvc_command import Command
+from pipeline.runner.dvc_command import DvcCommand
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from pipeline.runner.dvc_command import Command
         ({"a": "COMPLETED"}, {"b"}, "CRASHED"),  # killed between two stages
         ({"a": "COMPLETED"}, None, "CRASHED"),
         ({"a": "COMPLETED", "b": "RUNNING"}, {"b"}, "CRASHED"),  # runner killed
-        ({"a": "COMPLETED", "b": "RUNNING"}, set(), "COMPLETED"),  # its end could not be told
+        ({"a": "COMPLETED", "b": "RUNNING"}, set(), "COMPLETED"),  # its end could not be reported
         ({"a": "COMPLETED", "b": "FAILED"}, {"b"}, "FAILED"),
         ({"a": "COMPLETED", "b": "FAILED"}, set(), "FAILED"),
         ({"a": "CANCELLED"}, {"a", "b"}, "CANCELLED"),
@@ -44,7 +44,7 @@ def test_only_a_run_with_nothing_left_to_do_shows_as_completed() -> None:
         assert watcher.verdict({"a": kind}, None)[0].kind != "COMPLETED"
 
 
-def test_a_stage_may_say_itself_how_it_ended(prefect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_may_report_its_own_end(prefect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It saves its state first, which takes longer than the watcher's question to dvc."""
     run = FlowRun.of_command(
         Server(prefect.api), {"a": Stage("a", "a", (), ())}, key="1", name="dvc repro", tags=[]
@@ -52,8 +52,8 @@ def test_a_stage_may_say_itself_how_it_ended(prefect: Any, monkeypatch: pytest.M
     run.task("a")
     run.set_task_state("a", State("RUNNING"))
 
-    last_words = State("CRASHED", message="dvc was killed")
-    timer = threading.Timer(0.5, run.set_task_state, ("a", last_words))
+    end_report = State("CRASHED", message="dvc was killed")
+    timer = threading.Timer(0.5, run.set_task_state, ("a", end_report))
     timer.start()
     watcher.close(run, {"a"})
     timer.join()
@@ -61,7 +61,7 @@ def test_a_stage_may_say_itself_how_it_ended(prefect: Any, monkeypatch: pytest.M
 
 
 def test_the_run_is_closed_once(prefect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watcher, "LAST_WORDS_S", 0.0)
+    monkeypatch.setattr(watcher, "END_REPORT_S", 0.0)
     dag = {"a": Stage("a", "a", (), ())}
     run = FlowRun.of_command(Server(prefect.api), dag, key="1", name="dvc repro", tags=[])
     run.task("a")
@@ -99,10 +99,10 @@ def toy(folder: Path) -> Path:
 def test_what_is_left_is_asked_of_dvc(
     tmp_path: Path, words: tuple[str, ...], left: set[str]
 ) -> None:
-    assert watcher.pending(toy(tmp_path), Command(1, 0, words)) == left
+    assert watcher.pending(toy(tmp_path), DvcCommand(1, 0, words)) == left
 
 
 def test_an_experiments_copy_that_was_put_away_is_done(tmp_path: Path) -> None:
-    command = Command(1, 0, ("dvc", "exp", "run", "--temp"))
+    command = DvcCommand(1, 0, ("dvc", "exp", "run", "--temp"))
     assert watcher.pending(tmp_path / ".dvc" / "tmp" / "exps" / "gone", command) == set()
     assert watcher.pending(tmp_path / "gone", command) is None

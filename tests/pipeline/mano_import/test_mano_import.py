@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """What of this clone tells which folders a stage makes; git is not asked."""
+    """The files of a clone that name the folders of a stage; git is not asked."""
     clone = tmp_path / "clone"
     for name in ("dvc.yaml", "params.yaml", "pipeline/stage.py"):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
@@ -42,13 +42,13 @@ def download(stand_in: Path, tmp_path: Path) -> Path:
 
 
 def test_the_imported_files_are_the_hand(download: Path, stand_in: Path) -> None:
-    told = import_mano(download, download / "out")
+    lines = import_mano(download, download / "out")
     ours, theirs = Mano.load(download / "out"), Mano.load(stand_in)
     assert (ours.layer.v_template == theirs.layer.v_template).all()
     left = np.load(download / "out" / "MANO_LEFT.npz")["shapedirs"]
     np.testing.assert_allclose(left, np.load(stand_in / "MANO_LEFT.npz")["shapedirs"], atol=1e-12)
-    assert any("known fault" in line for line in told)
-    assert f"set hand.mano to {download / 'out'}" in told[-1]
+    assert any("known fault" in line for line in lines)
+    assert f"set hand.mano to {download / 'out'}" in lines[-1]
 
 
 def test_by_default_they_lie_beside_the_pickles(download: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_hand_under_the_name_of_the_other_is_refused_and_nothing_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_place_that_cannot_be_written_is_told(download: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(download: Path) -> None:
     (download / "file").touch()
     with pytest.raises(ManoError, match="file: is a file; name a folder with --out"):
         import_mano(download, download / "file")

@@ -152,18 +152,20 @@ def test_every_other_name_is_refused(tmp_path: Path, module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"leave": "posedirs"}, "'posedirs' is missing"),
         ({"v_template": np.zeros((6890, 3))}, r"v_template has shape \(6890, 3\)"),
-        ({"hands_mean": np.full(45, np.nan)}, "hands_mean holds something that is no number"),
+        ({"hands_mean": np.full(45, np.nan)}, "hands_mean holds something that is not a number"),
         ({"f": np.zeros((1538, 3), np.int64)}, "f does not use the vertices"),
         ({"weights": np.zeros((778, 16))}, "rows of weights do not sum to 1"),
         ({"kintree_table": np.zeros((2, 16), np.int64)}, "kintree_table has the parents"),
     ],
 )
-def test_what_is_no_mano_hand_is_told(write: Write, change: dict[str, Any], told: str) -> None:
-    with pytest.raises(ManoError, match=told):
+def test_what_is_not_a_mano_hand_is_refused(
+    write: Write, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ManoError, match=message):
         read_pickle(write(**change))
 
 
@@ -202,7 +204,7 @@ def test_a_file_of_somebody_else_is_told(write: Write, monkeypatch: pytest.Monke
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(ManoError, match="you may not read it; mend its permission"):
+    with pytest.raises(ManoError, match="you may not read it; fix its permission"):
         read_pickle(path)
 
 

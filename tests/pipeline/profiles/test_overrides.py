@@ -35,7 +35,7 @@ def test_values_are_written_and_comments_kept(params: Path) -> None:
         ("evaluate.bootstrp=60", "did you mean evaluate.bootstrap"),
         ("pose=1", "no such key"),
         ("pose.lr=-1", "should be greater than 0"),
-        ("pose.lr=[", "is no YAML value"),
+        ("pose.lr=[", "is not a YAML value"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_written(

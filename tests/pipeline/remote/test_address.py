@@ -23,7 +23,7 @@ def test_a_url_parses_to_itself_once_it_is_clean(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("ssh://me:secret@host/srv", "use a key"),
         ("s3://AKIA:secret@bucket", "~/.aws/credentials"),
@@ -35,8 +35,8 @@ def test_a_url_parses_to_itself_once_it_is_clean(tmp_path: Path) -> None:
         ("ssh://host:port/srv", "port"),
     ],
 )
-def test_what_cannot_be_used_is_refused_and_no_secret_is_repeated(url: str, told: str) -> None:
-    with pytest.raises(AddressError, match=f"(?i){told}") as caught:
+def test_what_cannot_be_used_is_refused_and_no_secret_is_repeated(url: str, message: str) -> None:
+    with pytest.raises(AddressError, match=f"(?i){message}") as caught:
         Address.parse(url)
     assert "secret" not in str(caught.value)
 

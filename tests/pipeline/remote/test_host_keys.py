@@ -1,4 +1,4 @@
-"""What is written and told; tests/end_to_end/test_remotes.py asks real servers."""
+"""What is written and reported; tests/end_to_end/test_remotes.py asks real servers."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ def known_hosts(path: Path, host: str) -> Path:
     return path
 
 
-def test_dvc_checks_nothing_until_it_is_demanded() -> None:
-    assert host_keys.demanded() is None
-    host_keys.demand(None)
-    assert host_keys.demanded() is not None
+def test_dvc_checks_nothing_until_it_is_required() -> None:
+    assert host_keys.required_files() is None
+    host_keys.require(None)
+    assert host_keys.required_files() is not None
 
 
 def test_an_empty_list_means_the_file_in_the_home_for_asyncssh(home: Path) -> None:
-    host_keys.demand(None)
+    host_keys.require(None)
     assert conf[SECTION]["known_hosts"] == []
-    assert host_keys.demanded() == [str(home / ".ssh" / "known_hosts")]
+    assert host_keys.required_files() == [str(home / ".ssh" / "known_hosts")]
 
 
 def test_a_second_file_joins_the_first_and_stays(home: Path) -> None:
     standard = known_hosts(home / ".ssh" / "known_hosts", "a")
     extra = known_hosts(home / "lab", "b")
-    host_keys.demand(extra)
-    host_keys.demand(None)
-    assert host_keys.demanded() == [str(standard), str(extra)]
+    host_keys.require(extra)
+    host_keys.require(None)
+    assert host_keys.required_files() == [str(standard), str(extra)]
 
 
 def test_what_is_kept_is_what_fsspec_reads(home: Path) -> None:
-    host_keys.demand(known_hosts(home / "lab", "b"))
-    path = host_keys.keep()
+    host_keys.require(known_hosts(home / "lab", "b"))
+    path = host_keys.save()
     assert path == home / ".config" / "fsspec" / FILE
     assert json.loads(path.read_text())[SECTION] == conf[SECTION]
     assert [file.name for file in path.parent.iterdir()] == [FILE]
@@ -64,7 +64,7 @@ def test_what_is_kept_is_what_fsspec_reads(home: Path) -> None:
 
 def test_a_missing_file_of_known_hosts_is_refused(home: Path) -> None:
     with pytest.raises(HostKeyError, match="no such file of known hosts"):
-        host_keys.demand(home / "nowhere")
+        host_keys.require(home / "nowhere")
 
 
 def test_unknown_and_changed_are_told_apart(home: Path) -> None:
@@ -72,10 +72,10 @@ def test_unknown_and_changed_are_told_apart(home: Path) -> None:
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
         known_hosts(home / ".ssh" / "known_hosts", "other")
-        host_keys.demand(None)
+        host_keys.require(None)
         assert "is unknown" in host_keys.diagnosis("127.0.0.1", port)
         known_hosts(home / ".ssh" / "known_hosts", f"[127.0.0.1]:{port}")
-        told = host_keys.diagnosis("127.0.0.1", port)
-    assert "has CHANGED" in told
-    assert "SHA256:" in told
-    assert f"ssh-keygen -R '[127.0.0.1]:{port}'" in told
+        message = host_keys.diagnosis("127.0.0.1", port)
+    assert "has CHANGED" in message
+    assert "SHA256:" in message
+    assert f"ssh-keygen -R '[127.0.0.1]:{port}'" in message

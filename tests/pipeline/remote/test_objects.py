@@ -40,10 +40,10 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_whole_objects_and_results_pass(clone: Path) -> None:
+def test_intact_objects_and_results_pass(clone: Path) -> None:
     objects, results = check(clone)
     assert objects.startswith("3 objects in")
-    assert results.startswith("2 results hold")
+    assert results.startswith("2 results match")
 
 
 def run(remedy: str) -> None:
@@ -85,22 +85,22 @@ def test_a_wrong_result_is_found_when_its_object_is_whole(clone: Path) -> None:
         check(clone)
 
 
-def test_halves_of_a_pull_are_no_corruption(clone: Path) -> None:
+def test_partial_objects_of_a_pull_are_not_corruption(clone: Path) -> None:
     path = put(clone / "cache", b"weights")
     path.with_name(".x.tmp").write_bytes(b"wei")
-    assert any(line.startswith("1 halves") for line in check(clone))
+    assert any(line.startswith("1 partial") for line in check(clone))
 
 
 def test_a_remote_is_read_through_dvc(tmp_path: Path) -> None:
     put(tmp_path, b"[]", ".dir")
     path = put(tmp_path, b"weights")
     remote = Storage("store", Address("folder", str(tmp_path)), {})
-    assert list(check_remote(remote)) == ["2 objects of remote store hold what their names say"]
+    assert list(check_remote(remote)) == ["2 objects of remote store match their names"]
     path.write_bytes(b"")
     with pytest.raises(ObjectError, match=f"1 of 2 objects(.|\n)*push(.|\n)*{path}"):
         list(check_remote(remote))
 
 
-def test_an_empty_remote_is_whole(tmp_path: Path) -> None:
+def test_an_empty_remote_is_intact(tmp_path: Path) -> None:
     remote = Storage("store", Address("folder", str(tmp_path)), {})
-    assert list(check_remote(remote)) == ["0 objects of remote store hold what their names say"]
+    assert list(check_remote(remote)) == ["0 objects of remote store match their names"]

@@ -8,7 +8,7 @@ import pytest
 
 from handpose.errors import HandPoseError
 from pipeline.remote import remote
-from pipeline.remote.remote import UNCHECKED, Personal, RemoteError
+from pipeline.remote.remote import UNCHECKED, Credentials, RemoteError
 from pipeline.remote.storage import StorageError
 
 
@@ -24,8 +24,8 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def add(clone: Path, name: str, url: str | None = None, **options: object) -> list[str]:
-    personal = options.pop("personal", Personal())
-    return list(remote.add(name, url, root=clone, personal=personal, **options))  # type: ignore[arg-type]
+    credentials = options.pop("credentials", Credentials())
+    return list(remote.add(name, url, root=clone, credentials=credentials, **options))  # type: ignore[arg-type]
 
 
 def files(clone: Path) -> dict[str, str]:
@@ -33,8 +33,8 @@ def files(clone: Path) -> dict[str, str]:
 
 
 def test_a_folder_is_checked_and_written_relative_as_it_was_typed(clone: Path) -> None:
-    told = add(clone, "store", "../store", default=True)
-    assert "wrote, read back and deleted" in told[0]
+    lines = add(clone, "store", "../store", default=True)
+    assert "wrote, read back and deleted" in lines[0]
     assert not list((clone.parent / "store").iterdir()), "the probe leaves nothing"
     written = files(clone)["config"]
     assert "url = ../../store" in written
@@ -53,7 +53,7 @@ def test_nothing_is_written_when_the_check_fails(clone: Path) -> None:
     assert not missing.exists()
 
 
-def test_a_file_is_no_folder_and_the_clone_no_place(clone: Path) -> None:
+def test_a_file_and_a_folder_inside_the_clone_are_refused(clone: Path) -> None:
     (clone.parent / "file").touch()
     with pytest.raises(HandPoseError, match="is not there"):
         add(clone, "store", "../file")
@@ -62,7 +62,7 @@ def test_a_file_is_no_folder_and_the_clone_no_place(clone: Path) -> None:
         add(clone, "store", "here")
 
 
-def test_a_name_keeps_its_place(clone: Path) -> None:
+def test_a_name_keeps_its_url(clone: Path) -> None:
     add(clone, "store", "../store", default=True)
     before = files(clone)
     add(clone, "store", "../store")
@@ -74,7 +74,7 @@ def test_a_name_keeps_its_place(clone: Path) -> None:
         add(clone, "store", "../other")
 
 
-def test_unknown_names_are_told_with_the_known(clone: Path) -> None:
+def test_unknown_names_are_refused_with_the_known(clone: Path) -> None:
     with pytest.raises(RemoteError, match="add one"):
         list(remote.check(None, root=clone))
     with pytest.raises(RemoteError, match="add its URL"):
@@ -82,7 +82,7 @@ def test_unknown_names_are_told_with_the_known(clone: Path) -> None:
     add(clone, "store", "../store")
     with pytest.raises(RemoteError, match="there are: store"):
         list(remote.check("stroe", root=clone))
-    with pytest.raises(RemoteError, match="small letters"):
+    with pytest.raises(RemoteError, match="lower-case letters"):
         add(clone, "My Store", "../store")
 
 
@@ -114,11 +114,11 @@ def test_a_user_that_dvc_left_in_the_url_is_kept(clone: Path) -> None:
     assert found.options == {"user": "me", "port": 2222}
 
 
-def test_broken_settings_are_told(clone: Path) -> None:
+def test_broken_settings_are_reported(clone: Path) -> None:
     (clone / ".dvc" / "config").write_text("[core\n")
     with pytest.raises(RemoteError, match="config"):
         remote.find(clone, "lab")
-    with pytest.raises(RemoteError, match="no DVC project"):
+    with pytest.raises(RemoteError, match="not a DVC project"):
         remote.find(clone.parent, "lab")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runner.dvc_command import Command
+from pipeline.runner.dvc_command import DvcCommand
 
 WAIT = "import sys; print(flush=True); sys.stdin.read()"
 
@@ -24,37 +24,37 @@ def python(code: str, *words: str, **env: str) -> subprocess.Popen[str]:
 
 
 def test_the_first_ancestor_without_dvcs_mark_is_dvc() -> None:
-    """This test plays DVC: it starts a marked shell, which starts a marked stage."""
+    """This test is in DVC's role: it starts a marked shell, which starts a marked stage."""
     inner = (
-        "from pipeline.runner.dvc_command import Command; import os; "
-        "print(Command.above(os.getpid()).pid)"
+        "from pipeline.runner.dvc_command import DvcCommand; import os; "
+        "print(DvcCommand.above(os.getpid()).pid)"
     )
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
-    told, _ = python(outer, DVC_STAGE="toy", PYTHONPATH=str(Path.cwd())).communicate()
-    assert int(told) == os.getpid()
+    output, _ = python(outer, DVC_STAGE="toy", PYTHONPATH=str(Path.cwd())).communicate()
+    assert int(output) == os.getpid()
 
 
 def test_a_stage_started_by_hand_has_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Command.above(os.getpid()) is None
+    assert DvcCommand.above(os.getpid()) is None
 
 
 def test_the_words_are_those_after_dvc() -> None:
     process = python(WAIT, "/usr/bin/dvc", "repro", "pose")
     assert process.stdout is not None
-    process.stdout.readline()  # by now it is what it says it is
+    process.stdout.readline()  # by now it has its command line
     try:
-        command = Command.of(process.pid)
+        command = DvcCommand.of(process.pid)
         assert command.words == ("dvc", "repro", "pose")
         assert command.text == "dvc repro pose"
     finally:
         process.communicate()
 
 
-def test_the_descriptor_tells_the_end() -> None:
+def test_the_descriptor_reports_the_end() -> None:
     process = python(WAIT)
     assert process.stdout is not None
     process.stdout.readline()
-    descriptor = Command.of(process.pid).open()
+    descriptor = DvcCommand.of(process.pid).open()
     assert descriptor is not None
     assert not select.select([descriptor], [], [], 0.1)[0]
     process.communicate()
@@ -63,7 +63,7 @@ def test_the_descriptor_tells_the_end() -> None:
 
 
 def test_another_process_under_the_same_number_is_not_taken_for_it() -> None:
-    mine = Command.of(os.getpid())
-    assert Command(mine.pid, mine.started - 1, mine.words).open() is None
+    mine = DvcCommand.of(os.getpid())
+    assert DvcCommand(mine.pid, mine.started - 1, mine.words).open() is None
     with pytest.raises(OSError, match="No such"):
-        Command.of(2**22 + 1)
+        DvcCommand.of(2**22 + 1)

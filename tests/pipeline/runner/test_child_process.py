@@ -1,4 +1,4 @@
-"""Real processes: the runner, a door with code of the test, and a process that plays DVC."""
+"""Real processes: the runner, a stage with code of the test, and a process in the role of DVC."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ ROOT = Path(__file__).parents[3]
 
 
 def runner(code: str, folder: Path) -> list[str]:
-    """A command that runs `stage.main(["door"])` on a door with this code."""
+    """A command that runs `stage.main(["toy"])` on a stage with this code."""
     (folder / "stages").mkdir()
     (folder / "stages" / "__init__.py").touch()
-    (folder / "stages" / "door.py").write_text(code + "\n# __main__\n")
+    (folder / "stages" / "toy.py").write_text(code + "\n# __main__\n")
     script = (
         "import sys; from pathlib import Path; from pipeline import stage;"
-        f"stage.STAGES = Path({str(folder / 'stages')!r}); sys.exit(stage.main(['door']))"
+        f"stage.STAGES = Path({str(folder / 'stages')!r}); sys.exit(stage.main(['toy']))"
     )
     return [sys.executable, "-c", script]
 
 
 @pytest.mark.parametrize("code", [0, 2, 5])
-def test_the_runner_ends_as_the_door_does(tmp_path: Path, code: int) -> None:
+def test_the_runner_ends_as_the_stage_does(tmp_path: Path, code: int) -> None:
     command = runner(f"import sys; sys.exit({code})", tmp_path)
-    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
     assert subprocess.run(command, cwd=tmp_path, env=env).returncode == code
 
 
-def test_lines_of_the_door_are_handed_on(tmp_path: Path) -> None:
+def test_output_of_the_stage_is_forwarded(tmp_path: Path) -> None:
     code = "import sys; print('out'); print('oops', file=sys.stderr); print('no end', end='')"
-    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
     done = subprocess.run(
         runner(code, tmp_path), cwd=tmp_path, env=env, capture_output=True, text=True
     )
@@ -45,7 +45,7 @@ def test_lines_of_the_door_are_handed_on(tmp_path: Path) -> None:
 
 def test_a_grandchild_that_lives_on_keeps_nobody_waiting(tmp_path: Path) -> None:
     code = "import subprocess; subprocess.Popen(['sleep', '30'])"
-    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
     begun = time.monotonic()
     assert subprocess.run(runner(code, tmp_path), cwd=tmp_path, env=env).returncode == 0
     assert time.monotonic() - begun < 20
@@ -70,8 +70,8 @@ def wait_for(file: Path) -> str:
     return file.read_text()
 
 
-def test_sigterm_to_the_runner_reaches_the_door(tmp_path: Path) -> None:
-    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+def test_sigterm_to_the_runner_reaches_the_stage(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
     process = subprocess.Popen(runner(STOPPABLE, tmp_path), cwd=tmp_path, env=env)
     wait_for(tmp_path / "ready")
     process.send_signal(signal.SIGTERM)
@@ -79,8 +79,8 @@ def test_sigterm_to_the_runner_reaches_the_door(tmp_path: Path) -> None:
     assert (tmp_path / "stopped").exists()
 
 
-def test_kill_9_of_the_runner_stops_the_door(tmp_path: Path) -> None:
-    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+def test_kill_9_of_the_runner_stops_the_stage(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
     process = subprocess.Popen(runner(STOPPABLE, tmp_path), cwd=tmp_path, env=env)
     wait_for(tmp_path / "ready")
     process.kill()
@@ -90,20 +90,21 @@ def test_kill_9_of_the_runner_stops_the_door(tmp_path: Path) -> None:
 
 def test_a_stage_whose_dvc_is_gone_already_stops(tmp_path: Path) -> None:
     """The mark is there, but no process without it up to the first one: DVC died meanwhile."""
-    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}", "DVC_STAGE": "door"}
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}", "DVC_STAGE": "toy"}
     words = runner(STOPPABLE, tmp_path)
-    words[2] = "from pipeline import command; command.Command.above = lambda pid: None;" + words[2]
+    gone = "C.above = lambda pid: None"
+    words[2] = f"from pipeline.runner.dvc_command import DvcCommand as C; {gone}; {words[2]}"
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode in (7, 128 + signal.SIGTERM)
     assert "dvc was stopped" in done.stdout
 
 
-def test_kill_9_of_dvc_stops_the_door(tmp_path: Path) -> None:
-    """A process plays DVC: it starts a shell that carries DVC's mark and runs the runner."""
+def test_kill_9_of_dvc_stops_the_stage(tmp_path: Path) -> None:
+    """A process in DVC's role starts a shell that carries DVC's mark and runs the runner."""
     command = shlex.join(runner(STOPPABLE, tmp_path)) + "; true"  # so that the shell stays
     dvc = (
         "import os, subprocess, sys; subprocess.run(['sh', '-c', sys.argv[1]],"
-        " env={**os.environ, 'DVC_STAGE': 'door'})"
+        " env={**os.environ, 'DVC_STAGE': 'toy'})"
     )
     env = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}", "PREFECT_API_URL": ""}
     process = subprocess.Popen([sys.executable, "-c", dvc, command], cwd=tmp_path, env=env)
