@@ -39,15 +39,15 @@ from bench.shard import SHARD
 from handpose.data.loading import Loading
 from handpose.data.shards import Shards
 from handpose.distributed import SINGLE_PROCESS
+from handpose.nets.gesture_net import GestureNet
 from handpose.sample import HandBatch
 from handpose.training.fit import FitSettings, Objective, TrainingState, gradient_step
-from handpose.training.gesture_model import build_gesture_net
 from handpose.training.losses import GestureLoss
 from stages.params import load_params
 from stages.pretrain import forward
 
 LOSS = GestureLoss(0.5, 0, 1, 0.5)
-CLASSES = {"coarse_classes": 54, "fine_classes": 70}
+COARSE, FINE = 54, 70
 TRAINING_IMAGES = 687_548
 """Of InterHand2.6M's training split at 5 fps with one hand, whoever annotated them."""
 
@@ -70,8 +70,9 @@ class Setup:
     def net(self) -> nn.Module:
         """Stage 1's network of `params.yaml` with another backbone."""
         torch.manual_seed(0)
-        keys = load_params().net.model_dump() | {"backbone": self.backbone, "image_px": self.px}
-        return build_gesture_net(keys, **CLASSES).to(self.device)
+        encoder = load_params().encoder.keywords()
+        encoder |= {"backbone": self.backbone, "image_px": self.px}
+        return GestureNet(**encoder, coarse_classes=COARSE, fine_classes=FINE).to(self.device)
 
     def run(self, bf16: bool | None = None) -> TrainingState:
         """A training run that has not begun."""

@@ -1,4 +1,4 @@
-"""A trained model put to use on a user's own crops.
+"""A trained model on a user's own crops.
 
     predictor = Predictor.load("models/pose/pretrained", mano="data/stand_in")
     hand = predictor(crops, is_left=None)  # crops (B, S, S, 3) uint8 RGB
@@ -25,7 +25,7 @@ from handpose.hand.mirror import mirror_points
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import PoseOutput
 from handpose.training.model_io import ModelRecord, read_record
-from handpose.training.pose_model import load_pose_net
+from handpose.training.trained_nets import load_pose_net
 
 
 class PredictError(HandPoseError):
@@ -55,12 +55,12 @@ class Predictor:
     def __call__(
         self, crops: NDArray[np.uint8], is_left: NDArray[np.bool_] | None = None
     ) -> PoseOutput:
-        """What the network says of crops (B, S, S, 3) uint8 RGB; `uv` is in pixels of these crops.
+        """The hands in crops (B, S, S, 3) uint8 RGB; `uv` is in pixels of these crops.
 
         Args:
             crops: square images of any size, one hand each.
-            is_left: (B,) which of them show a left hand; None lets the gesture classes tell, which
-                only a model with handed classes can.
+            is_left: (B,) which of them show a left hand; with None the gesture classes decide,
+                which takes a model with handed classes.
 
         Raises:
             PredictError: another shape or type, or no side where one is needed.
@@ -70,7 +70,7 @@ class Predictor:
             raise PredictError(
                 f"crops are {crops.dtype} {crops.shape}, expected uint8 (B, S, S, 3) in RGB"
             )
-        px = self.record.net["image_px"]
+        px = self.net.gesture_net.image_px
         A = affine(Square((side - 1) / 2, (side - 1) / 2, side), px)
         image = torch.from_numpy(np.stack([warp(crop, A, px) for crop in crops]))
         image = image.permute(0, 3, 1, 2).to(next(self.net.parameters()).device)  # (B, 3, px, px)
@@ -92,16 +92,18 @@ class Predictor:
                 )
             return torch.tensor(np.asarray(is_left, np.bool_), device=image.device)
         if self._is_canonical:
-            raise PredictError("this model's classes do not tell left from right: give is_left")
+            raise PredictError(
+                "this model's classes do not distinguish left from right: give is_left"
+            )
         probability = self.net.gesture_net(image).coarse_logits.softmax(-1)  # (B, coarse classes)
         left = torch.tensor([hand == "left" for hand in self.record.hands], device=image.device)
         is_likely: Tensor = probability[:, left].sum(-1) > 0.5
         return is_likely
 
     def _canonical(self, image: Tensor, is_left: Tensor) -> PoseOutput:
-        """The hands as seen, by a network that knows right hands only: mirrored there and back."""
-        seen = torch.where(is_left[:, None, None, None], image.flip(-1), image)
-        hand: PoseOutput = self.net(seen, torch.zeros_like(is_left))
+        """The hands as they are, by a network of right hands only: mirrored there and back."""
+        mirrored = torch.where(is_left[:, None, None, None], image.flip(-1), image)
+        hand: PoseOutput = self.net(mirrored, torch.zeros_like(is_left))
         u, v = hand.uv.unbind(-1)  # (B, 21) each
         u = torch.where(is_left[:, None], image.shape[-1] - 1 - u, u)
         return dataclasses.replace(

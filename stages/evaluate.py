@@ -24,12 +24,12 @@ from handpose.evaluation import embedding
 from handpose.evaluation.scores import STAGE_1, UNTRAINED, Models, Scores, score_split
 from handpose.files import atomic_file, atomic_folder, digest
 from handpose.hand.mano import Mano
+from handpose.nets.gesture_net import GestureNet
 from handpose.sample import UNLABELLED, HandBatch
 from handpose.training.device import describe_device, prepare_device
-from handpose.training.gesture_model import build_gesture_net, load_gesture_net
 from handpose.training.model_io import ModelRecord, read_record
-from handpose.training.pose_model import load_pose_net
 from handpose.training.seeding import seed
+from handpose.training.trained_nets import load_gesture_net, load_pose_net
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
 from stages.evaluation import figures, report, summary
 from stages.evaluation.data import EvaluationData, hands
@@ -58,7 +58,7 @@ def main() -> None:
     device = prepare_device(settings.device, threads=0)
     records = {folder: read_record(folder) for folder in (STAGE_1_MODEL, *STAGE_2_MODELS.values())}
     data = EvaluationData.open(
-        image_px=records[STAGE_1_MODEL].net["image_px"],
+        image_px=records[STAGE_1_MODEL].encoder["image_px"],
         canonical=params.label.handedness == "canonical",
         batch=settings.batch,
         loading=Loading.on(device),
@@ -95,13 +95,13 @@ def check_models(records: Mapping[Path, ModelRecord], params: Params) -> None:
     Raises:
         CheckpointError: it names what differs.
     """
-    image_px = records[STAGE_1_MODEL].net["image_px"]
+    image_px = records[STAGE_1_MODEL].encoder["image_px"]
     for folder, record in records.items():
         record.require(
             folder,
             handedness=params.label.handedness,
             labels_digest=digest(LABELS),
-            net={"image_px": image_px},
+            encoder={"image_px": image_px},
         )
 
 
@@ -122,8 +122,8 @@ def load_models(
     mano = mano.to(device)
     first = records[STAGE_1_MODEL]
     seed(untrained_seed)
-    untrained = build_gesture_net(
-        first.net, coarse_classes=len(first.coarse), fine_classes=len(first.fine)
+    untrained = GestureNet(
+        **first.encoder, coarse_classes=len(first.coarse), fine_classes=len(first.fine)
     )
     runs = {run: load_pose_net(folder, mano) for run, folder in STAGE_2_MODELS.items()}
     return Models(

@@ -23,15 +23,15 @@ from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
 from handpose.files import digest
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
+from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch, PoseOutput
 from handpose.training.device import prepare_device
-from handpose.training.gesture_model import GESTURE_KEYS, build_gesture_net, load_gesture_net
 from handpose.training.history import Scalars
 from handpose.training.inference import run_inference
 from handpose.training.losses import PoseLoss
 from handpose.training.model_io import ModelRecord, read_record
-from handpose.training.pose_model import build_pose_net
 from handpose.training.seeding import seed
+from handpose.training.trained_nets import load_gesture_net
 from stages.artifacts import run_stage
 from stages.fitting.launch import launch_processes
 from stages.fitting.training import WORK, TrainingData, loading_on, log_to_stdout, run_training
@@ -52,28 +52,30 @@ def main(argv: list[str] | None = None) -> None:
     started = time.monotonic()
     run = chosen_run(sys.argv[1:] if argv is None else argv)
     params = load_params()
-    settings, keys = params.pose, params.net.model_dump()
+    settings = params.pose
+    encoder, pose_net = params.encoder.keywords(), params.pose_net.keywords()
     if launch_processes("pose", params, run):
         return
     device = prepare_device(settings.device, settings.threads)
     with process_group(device) as distributed, log_to_stdout(f"pose {run}", distributed):
         data = TrainingData.open(
             settings,
-            image_px=params.net.image_px,
+            image_px=params.encoder.image_px,
             handedness=params.label.handedness,
             distributed=distributed,
             loading=loading_on(device),
         )
         mano = Mano.load(params.hand.mano)
         seed(settings.seed)
-        gesture_net, stage_1 = first_stage(run, data, keys)
-        net = build_pose_net(keys, gesture_net=gesture_net, mano=mano).to(device)
-        loss = PoseLoss(mano.rotations, settings.weights.model_dump(), params.net.depth_range_m)
+        gesture_net, stage_1 = first_stage(run, data, encoder)
+        net = PoseNet(gesture_net, mano, **pose_net).to(device)
+        loss = PoseLoss(mano.rotations, settings.weights.keywords(), net.depth_range_m)
         run_training(
             "pose",
             data=data,
             net=net,
-            net_params=keys,
+            encoder=encoder,
+            pose_net=pose_net,
             forward=forward,
             loss=loss,
             validate=validate,
@@ -105,7 +107,7 @@ def chosen_run(argv: list[str]) -> str:
 
 
 def first_stage(
-    run: str, data: TrainingData, keys: Mapping[str, Any]
+    run: str, data: TrainingData, encoder: Mapping[str, Any]
 ) -> tuple[GestureNet, ModelRecord | None]:
     """Stage 1's network for this run: trained, with its record; or untrained, and None.
 
@@ -115,12 +117,12 @@ def first_stage(
     """
     if run == "scratch":
         coarse, fine = len(data.coarse), len(data.fine)
-        return build_gesture_net(keys, coarse_classes=coarse, fine_classes=fine), None
+        return GestureNet(**encoder, coarse_classes=coarse, fine_classes=fine), None
     record = read_record(STAGE_1)
     record.require(
         STAGE_1,
         stage="pretrain",
-        net={key: keys[key] for key in GESTURE_KEYS},
+        encoder=encoder,
         handedness=data.handedness,
         coarse=data.coarse,
         fine=data.fine,

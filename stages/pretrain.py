@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from handpose.distributed import SINGLE_PROCESS, Distributed, process_group
+from handpose.nets.gesture_net import GestureNet
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.device import prepare_device
-from handpose.training.gesture_model import GESTURE_KEYS, build_gesture_net
 from handpose.training.history import Scalars
 from handpose.training.inference import run_inference
 from handpose.training.losses import GestureLoss
@@ -42,14 +42,14 @@ def main() -> None:
     """Train Stage 1 as `params.yaml` says, and write the model and its metrics."""
     started = time.monotonic()
     params = load_params()
-    settings, keys = params.pretrain, params.net.model_dump(include=set(GESTURE_KEYS))
+    settings, encoder = params.pretrain, params.encoder.keywords()
     if launch_processes("pretrain", params):
         return
     device = prepare_device(settings.device, settings.threads)
     with process_group(device) as distributed, log_to_stdout("pretrain", distributed):
         data = TrainingData.open(
             settings,
-            image_px=params.net.image_px,
+            image_px=params.encoder.image_px,
             handedness=params.label.handedness,
             distributed=distributed,
             loading=loading_on(device),
@@ -59,7 +59,7 @@ def main() -> None:
             data.validation(), coarse_classes=coarse, fine_classes=fine, distributed=distributed
         )
         seed(settings.seed)
-        net = build_gesture_net(keys, coarse_classes=coarse, fine_classes=fine).to(device)
+        net = GestureNet(**encoder, coarse_classes=coarse, fine_classes=fine).to(device)
         loss = GestureLoss(
             fine_weight_start=settings.fine_weight_start,
             fine_weight_step=settings.fine_weight_step,
@@ -70,7 +70,7 @@ def main() -> None:
             "pretrain",
             data=data,
             net=net,
-            net_params=keys,
+            encoder=encoder,
             forward=forward,
             loss=loss,
             validate=validate,

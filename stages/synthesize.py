@@ -76,7 +76,7 @@ def main() -> None:
 
 def synthesize(params: Params, root: Path) -> dict[str, int]:
     """Write the data set to `root` and return the number of images of each split."""
-    settings = params.synthesize.model_dump(exclude={"workers"})
+    settings = params.synthesize.keywords(without={"workers"})
     recipe, mano = DatasetSpec(**settings), Path(params.hand.mano)
     captures = list(plan(recipe, read_gesture_poses()))
     annotations = root / "annotations"

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from handpose.distributed import Distributed, DistributedGroup, process_group
-from handpose.nets.backbone import Backbone
 from handpose.nets.gesture_net import GestureNet
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.checkpoint import Checkpoint, CheckpointError
@@ -137,14 +136,17 @@ def slope(distributed: Distributed, folder: Path) -> dict[str, Any]:
 
     seed(0)
     mano = Mano.load(Path(os.environ["SCENES"]) / "mano")
-    backbone = Backbone(name="hrnet_w18_small")
-    gesture = GestureNet(backbone=backbone, coarse_classes=6, fine_classes=9, gesture_levels=(32,))
+    gesture = GestureNet(
+        backbone="hrnet_w18_small", feature_location="", weights="", frozen_stages=0, image_px=64,
+        imagenet_normalisation=True, gesture_levels=(32,), gesture_hidden=0, gesture_dropout=0.0,
+        coarse_classes=6, fine_classes=9,
+    )  # fmt: skip
     batch = true_batch(distributed)
     pose_loss = PoseLoss(mano.rotations, dict.fromkeys(TERMS, 1.0), 0.2)
     pose = PoseNet(
-        gesture_net=copy.deepcopy(gesture), mano=mano, pose_levels=(8, 32), grid=2, dim=8, heads=2,
-        encoder_layers=1, volume_depth=2, volume_sharpness=5.0, depth_range_m=0.2,
-        fusion_layers=1, fusion="self", gesture_tokens=True, gate_init=0.1, side_input=True,
+        copy.deepcopy(gesture), mano, pose_levels=(8, 32), grid=2, dim=8, heads=2,
+        encoder_layers=1, fusion_layers=1, fusion="self", volume_depth=2, volume_sharpness=5.0,
+        depth_range_m=0.2, gate_init=0.1, gesture_tokens=True, side_input=True,
     )  # fmt: skip
     found: dict[str, Any] = {}
     parts = {

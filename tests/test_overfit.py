@@ -8,20 +8,19 @@ import torch
 from torch import Tensor
 
 from handpose.hand.mano import Mano
-from handpose.nets.backbone import Backbone
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch
 from handpose.training.losses import PoseLoss
 from handpose.training.schedules import one_cycle
-from stages.params import load_params
+from stages.params import EncoderParams, PoseNetParams, load_params
 
 STEPS = 100
 
 
 def train(net: PoseNet, batch: HandBatch) -> None:
     """All steps on the one batch, with the loss weights of params.yaml."""
-    weights = load_params().pose.weights.model_dump()
+    weights = load_params().pose.weights.keywords()
     loss = PoseLoss(net.mano.rotations, weights, net.depth_range_m)
     optimizer = torch.optim.AdamW(net.parameters(), fused=True)
     for step in range(STEPS):
@@ -45,24 +44,10 @@ def test_four_samples_are_learnt_to_three_millimetres(
     mano: Mano, make_batch: Callable[..., HandBatch]
 ) -> None:
     torch.manual_seed(0)
-    net = PoseNet(
-        gesture_net=GestureNet(
-            backbone=Backbone(name="hrnet_w18_small"),
-            coarse_classes=6,
-            fine_classes=9,
-            gesture_levels=(4, 8, 16, 32),
-        ),
-        mano=mano,
-        pose_levels=(8, 32),
-        grid=8,
-        dim=64,
-        heads=4,
-        encoder_layers=1,
-        volume_depth=8,
-        volume_sharpness=5.0,
-        depth_range_m=0.2,
-        fusion_layers=1,
-    )
+    encoder = EncoderParams(image_px=64, gesture_dropout=0)
+    gesture_net = GestureNet(**encoder.keywords(), coarse_classes=6, fine_classes=9)
+    pose_net = PoseNetParams(grid=8, dim=64, fusion_layers=1)
+    net = PoseNet(gesture_net, mano, **pose_net.keywords())
     batch = make_batch(4, side=64)
     with torch.no_grad():
         assert mpjpe_mm(net(batch.image, batch.is_left).joints, batch) > 30

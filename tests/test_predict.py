@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from handpose.hand.mano import Mano
+from handpose.nets.gesture_net import GestureNet
+from handpose.nets.pose_net import PoseNet
 from handpose.predict import PredictError, Predictor
-from handpose.training.gesture_model import build_gesture_net
 from handpose.training.model_io import ModelRecord, save_model
-from handpose.training.pose_model import build_pose_net
-from stages.params import load_params
+from stages.params import EncoderParams, PoseNetParams
 
 PX = 64
 Crops = NDArray[np.uint8]
@@ -30,20 +30,21 @@ def predictor(mano: Mano) -> Callable[..., Predictor]:
     def make(handedness: str = "handed") -> Predictor:
         torch.manual_seed(0)
         side_input = handedness == "handed"
-        keys = load_params().net.model_dump()
-        keys |= {"image_px": PX, "grid": 4, "dim": 16, "heads": 2, "side_input": side_input}
-        gesture_net = build_gesture_net(keys, coarse_classes=3, fine_classes=3)
-        net = build_pose_net(keys, gesture_net=gesture_net, mano=mano)
-        return Predictor(net, a_record(keys, handedness))
+        encoder = EncoderParams(image_px=PX).keywords()
+        pose_net = PoseNetParams(grid=4, dim=16, heads=2, side_input=side_input).keywords()
+        gesture_net = GestureNet(**encoder, coarse_classes=3, fine_classes=3)
+        net = PoseNet(gesture_net, mano, **pose_net)
+        return Predictor(net, a_record(encoder, pose_net, handedness))
 
     return make
 
 
-def a_record(keys: dict[str, Any], handedness: str) -> ModelRecord:
+def a_record(encoder: dict[str, Any], pose_net: dict[str, Any], handedness: str) -> ModelRecord:
     names = ["fist", "left fist", "gun"]
     return ModelRecord(
         stage="pose",
-        net=keys,
+        encoder=encoder,
+        pose_net=pose_net,
         coarse=names,
         fine=names,
         hands=["right", "left", "right"],

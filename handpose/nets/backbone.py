@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors.torch
 import timm
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from handpose.errors import HandPoseError
 
-STRIDES = (4, 8, 16, 32)
+Stride = Literal[4, 8, 16, 32]
+STRIDES: tuple[Stride, ...] = (4, 8, 16, 32)
 """Strides of HRNet's four branches, fine to deep."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -44,7 +45,7 @@ class Backbone(nn.Module):
         self,
         *,
         name: str,
-        feature_location: str = "",
+        feature_location: Literal["", "incre"] = "",
         weights: str = "",
         imagenet_normalisation: bool = True,
         frozen_stages: int = 0,
@@ -91,12 +92,12 @@ class Backbone(nn.Module):
         """Feature maps by stride: image (B, 3, S, S) uint8 RGB -> {s: (B, C_s, S / s, S / s)}.
 
         Raises:
-            BackboneError: S is no multiple of 32.
+            BackboneError: S is not a multiple of 32.
         """
         if image.shape[-1] % STRIDES[-1] or image.shape[-2] % STRIDES[-1]:
             raise BackboneError(
                 f"the image is {tuple(image.shape[-2:])} px; HRNet needs sides that are multiples "
-                f"of {STRIDES[-1]}: set net.image_px to one"
+                f"of {STRIDES[-1]}: set encoder.image_px to one"
             )
         x = image.to(self.scale.dtype, memory_format=torch.channels_last)
         levels = self.hrnet(x * self.scale + self.shift)
@@ -111,10 +112,10 @@ class Backbone(nn.Module):
 
 
 def _create(name: str, feature_location: str, *, pretrained: bool) -> Any:
-    """The network by timm; its four branches only (the stride-2 stem is no feature of HRNet's)."""
+    """The network by timm, its four branches only: its stride-2 stem is not a level of HRNet."""
     if not name.startswith("hrnet_") or not timm.is_model(name):
         raise BackboneError(
-            f"net.backbone {name!r} is no HRNet of timm {timm.__version__}; it knows "
+            f"encoder.backbone {name!r} is not an HRNet of timm {timm.__version__}; it knows "
             f"{', '.join(timm.list_models('hrnet_*'))}"
         )
     try:
@@ -130,8 +131,8 @@ def _create(name: str, feature_location: str, *, pretrained: bool) -> Any:
             raise
         raise BackboneError(
             f"cannot fetch the ImageNet weights of {name}: {type(error).__name__}: {error}. "
-            "net.weights: imagenet needs a network (or timm's cache); on a machine without one "
-            f"set net.weights to a downloaded file of timm's {name}, or to '' for a random start"
+            "encoder.weights: imagenet needs a network (or timm's cache); on a machine without one "
+            f"set encoder.weights to a downloaded file of timm's {name}, or to '' for random ones"
         ) from error
     return net
 
@@ -145,10 +146,12 @@ def _load(net: nn.Module, path: Path, name: str) -> None:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BackboneError(
-            f"net.weights: {path} not found; give '', 'imagenet' or an existing file"
+            f"encoder.weights: {path} not found; give '', 'imagenet' or an existing file"
         ) from None
     except Exception as error:  # each format has its own kinds of errors
-        raise BackboneError(f"net.weights: {path} is not a readable state dict: {error}") from error
+        raise BackboneError(
+            f"encoder.weights: {path} is not a readable state dict: {error}"
+        ) from error
 
     wanted = net.state_dict()
     missing = sorted(key for key in wanted if key not in state)
@@ -156,7 +159,7 @@ def _load(net: nn.Module, path: Path, name: str) -> None:
     shapes = sorted(k for k in wanted if k in state and state[k].shape != wanted[k].shape)
     if missing or extra or shapes:
         raise BackboneError(
-            f"net.weights: {path} does not fit {name}: {len(missing)} entries missing "
+            f"encoder.weights: {path} does not fit {name}: {len(missing)} entries missing "
             f"{missing[:3]}, {len(extra)} unknown {extra[:3]}, {len(shapes)} of another shape "
             f"{shapes[:3]}; it must hold the state dict of timm's {name}"
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
-from handpose.nets.backbone import Backbone
+from handpose.nets.backbone import Backbone, Stride
 from handpose.nets.gesture_heads import GestureHeads
 from handpose.sample import GestureOutput
 
@@ -17,19 +17,48 @@ class GestureNet(nn.Module):
     def __init__(
         self,
         *,
-        backbone: Backbone,
+        backbone: str,
+        feature_location: Literal["", "incre"],
+        weights: str,
+        frozen_stages: int,
+        image_px: int,
+        imagenet_normalisation: bool,
+        gesture_levels: tuple[Stride, ...],
+        gesture_hidden: int,
+        gesture_dropout: float,
         coarse_classes: int,
         fine_classes: int,
-        gesture_levels: Sequence[int] = (32,),
-        gesture_hidden: int = 0,
-        gesture_dropout: float = 0.0,
     ) -> None:
-        """Heads on the levels of these strides, pooled and put side by side."""
+        """The network before training.
+
+        Args:
+            backbone: timm's name of an HRNet; it and the next keywords are those of `Backbone`.
+            feature_location: '' for the raw branches, 'incre' for wider maps.
+            weights: '' random; 'imagenet'; or a file.
+            frozen_stages: how many of HRNet's four stages are not trained.
+            image_px: side S of the images it is trained on.
+            imagenet_normalisation: normalise the input as ImageNet; else RGB in [0, 1].
+            gesture_levels: strides of the levels that are pooled and put side by side.
+            gesture_hidden: width of the heads' hidden layer; 0 makes them linear.
+            gesture_dropout: probability, in the heads.
+            coarse_classes: number of them.
+            fine_classes: number of them.
+
+        Raises:
+            BackboneError: see `Backbone`.
+        """
         super().__init__()
-        self.backbone = backbone
+        self.image_px = image_px
         self.gesture_levels = tuple(gesture_levels)
+        self.backbone = Backbone(
+            name=backbone,
+            feature_location=feature_location,
+            weights=weights,
+            imagenet_normalisation=imagenet_normalisation,
+            frozen_stages=frozen_stages,
+        )
         self.heads = GestureHeads(
-            channels=[backbone.channels[stride] for stride in gesture_levels],
+            channels=[self.backbone.channels[stride] for stride in gesture_levels],
             coarse_classes=coarse_classes,
             fine_classes=fine_classes,
             hidden=gesture_hidden,
@@ -37,7 +66,7 @@ class GestureNet(nn.Module):
         )
 
     def forward(self, image: Tensor) -> GestureOutput:
-        """What Stage 1 says of images (B, 3, S, S) uint8 RGB."""
+        """Logits and features of images (B, 3, S, S) uint8 RGB."""
         return self.gestures(self.backbone(image))
 
     def gestures(self, levels: dict[int, Tensor]) -> GestureOutput:

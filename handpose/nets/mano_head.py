@@ -15,8 +15,8 @@ BETAS = 10
 class ManoHead(nn.Module):
     """Two MLPs: a pose head for 16 rotations in 6D (root and 15 joints) and a shape head for betas.
 
-    The pose head reads every joint's token with its place, and the global feature; the shape head
-    the mean token and the global feature. Source of the 6D representation: Zhou et al., On the
+    The pose head reads every joint's token with its position, and the global feature; the shape
+    head the mean token and the global feature. Source of the 6D representation: Zhou et al., On the
     Continuity of Rotation Representations in Neural Networks (2019).
     """
 
@@ -36,12 +36,12 @@ class ManoHead(nn.Module):
 
         Args:
             tokens: (B, J, C).
-            uvd: (B, J, 3) in [-1, 1], the joints' places.
+            uvd: (B, J, 3) in [-1, 1], the joints' positions.
             features: (B, F).
         """
         features = self.norm(features)
-        placed = torch.cat([tokens, uvd], dim=-1).flatten(1)  # (B, J (C + 3))
-        rot6d = self.pose(torch.cat([placed, features], dim=-1)).view(-1, ROTATIONS, 6)
+        positioned = torch.cat([tokens, uvd], dim=-1).flatten(1)  # (B, J (C + 3))
+        rot6d = self.pose(torch.cat([positioned, features], dim=-1)).view(-1, ROTATIONS, 6)
         betas = self.shape(torch.cat([tokens.mean(1), features], dim=-1))
         return rot6d, betas
 

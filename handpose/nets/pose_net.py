@@ -11,6 +11,7 @@ from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import matrix_to_rot6d, rot6d_to_matrix
 from handpose.hand.skeleton import JOINTS, WRIST
+from handpose.nets.backbone import Stride
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.mano_head import ManoHead
 from handpose.nets.token_fusion import GestureTokens, TokenFusion
@@ -23,22 +24,22 @@ class PoseNet(nn.Module):
 
     def __init__(
         self,
-        *,
         gesture_net: GestureNet,
         mano: Mano,
-        pose_levels: tuple[int, int],
+        *,
+        pose_levels: tuple[Stride, Stride],
         grid: int,
         dim: int,
         heads: int,
         encoder_layers: int,
-        volume_depth: int,
-        volume_sharpness: float = 1.0,
-        depth_range_m: float,
         fusion_layers: int,
-        fusion: Literal["self", "cross"] = "self",
-        gesture_tokens: bool = True,
-        gate_init: float = 0.01,
-        side_input: bool = True,
+        fusion: Literal["self", "cross"],
+        volume_depth: int,
+        volume_sharpness: float,
+        depth_range_m: float,
+        gate_init: float,
+        gesture_tokens: bool,
+        side_input: bool,
         mean_rotations: Tensor | None = None,
     ) -> None:
         """The network of these sizes.
@@ -51,17 +52,17 @@ class PoseNet(nn.Module):
             dim: width of all tokens; `heads` divides it.
             heads: attention heads.
             encoder_layers: Transformer blocks over the grid.
+            fusion_layers: Transformer blocks over joint and gesture tokens.
+            fusion: 'self' puts gesture tokens among the joint tokens, 'cross' lets joint tokens
+                attend to them.
             volume_depth: depth bins of the heatmap volume, over the wrist's depth
                 +- `depth_range_m`.
             volume_sharpness: factor of the volume's logits.
             depth_range_m: see `volume_depth`.
-            fusion_layers: Transformer blocks over joint and gesture tokens.
-            fusion: 'self' puts gesture tokens among the joint tokens, 'cross' lets joint tokens
-                attend to them.
-            gesture_tokens: False is the ablation without guidance tokens.
             gate_init: where the gates of both gesture tokens start.
-            side_input: tell the network which hand it sees, as an embedding on the joint tokens
-                and by showing the MANO head the joints' places in the right-hand frame.
+            gesture_tokens: False is the ablation without guidance tokens.
+            side_input: give the network the hand's side, as an embedding on the joint tokens and
+                by mirroring the joints' positions that the MANO head reads to a right hand's.
             mean_rotations: (16, 3, 3) the pose that training starts from, root first; MANO's mean
                 pose with its root at rest by default.
         """
@@ -111,15 +112,15 @@ class PoseNet(nn.Module):
         )
 
     def forward(self, image: Tensor, is_left: Tensor) -> PoseOutput:
-        """What Stage 2 says of images (B, 3, S, S) uint8 RGB of hands with this side, (B,) bool."""
+        """The hands in images (B, 3, S, S) uint8 RGB; `is_left` (B,) bool is their side."""
         levels = self.gesture_net.backbone(image)
         gesture = self.gesture_net.gestures(levels)
 
         grid = self.grid_encoder([levels[stride] for stride in self.pose_levels])  # (B, C, G, G)
         uvd = soft_argmax(self.volume_head(grid))  # (B, 21, 3) in [-1, 1]
-        # The places are learnt by their own losses: MANO's would drag them to where they help MANO.
-        places = uvd.detach()
-        joint_tokens = sample_tokens(grid, places[..., :2])  # (B, 21, C)
+        # Positions are learnt by their own losses: MANO's would drag them to where they help MANO.
+        positions = uvd.detach()
+        joint_tokens = sample_tokens(grid, positions[..., :2])  # (B, 21, C)
 
         guidance = None
         if self.gesture_tokens is not None:
@@ -127,8 +128,8 @@ class PoseNet(nn.Module):
         tokens = self.fusion(joint_tokens, guidance, is_left)  # (B, 21, C)
 
         if self.side_input:
-            places = mirror_points(places, is_left)  # as a right hand's, like the parameters
-        rot6d, betas = self.mano_head(tokens, places, gesture.features)
+            positions = mirror_points(positions, is_left)  # as a right hand's, like the parameters
+        rot6d, betas = self.mano_head(tokens, positions, gesture.features)
         rot6d, betas = rot6d.float(), betas.float()  # bf16 would cost millimetres from here on
         rotmat = rot6d_to_matrix(rot6d)  # (B, 16, 3, 3)
         hand = self.mano(rotmat[:, 0], rotmat[:, 1:], betas)

@@ -33,7 +33,7 @@ class GestureTokens(nn.Module):
 
 
 class TokenFusion(nn.Module):
-    """A Transformer over the joint tokens that hears the gesture tokens, with a learnt residual."""
+    """A Transformer over joint tokens, guided by gesture tokens, with a learnt residual."""
 
     def __init__(
         self,

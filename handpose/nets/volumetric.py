@@ -1,8 +1,8 @@
 """Per-joint tokens by 2.5D volumetric reasoning (paper, section 3.2.1).
 
-Two feature levels become a grid of tokens, the grid a heatmap volume per joint, the volume a place
-(soft-argmax), and the grid is read at that place. Letters: B batch, J = 21 joints, C token width,
-G side of the grid, D depth bins.
+Two feature levels become a grid of tokens, the grid a heatmap volume per joint, the volume a
+position (soft-argmax), and the grid is sampled there. Letters: B batch, J = 21 joints, C token
+width, G side of the grid, D depth bins.
 
 **One coordinate for all of it.** `uvd` is in [-1, 1]: -1 is the centre of the first pixel, cell or
 bin, +1 the centre of the last. So pixel u of a crop of side S is 2 u / (S - 1) - 1 (what
@@ -76,7 +76,7 @@ class VolumeHead(nn.Module):
 
 
 def soft_argmax(logits: Tensor) -> Tensor:
-    """Expected place under each volume's softmax: logits (B, J, D, H, W) -> uvd (B, J, 3).
+    """Expected position under each volume's softmax: logits (B, J, D, H, W) -> uvd (B, J, 3).
 
     Always in single precision: bf16 has 8 bits, about a pixel of a crop. Hence no matmul either,
     which autocast would take back to bf16.

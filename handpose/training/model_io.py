@@ -1,7 +1,7 @@
 """A trained model on disk: the weights, and the record of how to build the network they fit.
 
 `model.safetensors` holds what was trained and nothing of MANO; `model.json` is a `ModelRecord`. No
-`params.yaml` is needed to use them: see `gesture_model.py` and `pose_model.py`.
+`params.yaml` is needed to use them: see `trained_nets.py`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from handpose.training.checkpoint import CheckpointError, differences
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What `model.json` tells."""
+    """The contents of `model.json`."""
 
     stage: str  # pretrain or pose
-    net: dict[str, Any]  # keys of params.yaml's net section
+    encoder: dict[str, Any]  # keywords of GestureNet: params.yaml's section of that name
+    pose_net: dict[str, Any]  # keywords of PoseNet, likewise; none in a model of Stage 1
     coarse: list[str]  # names of the coarse classes by id
     fine: list[str]
     hands: list[str]  # right or left, of each coarse class
-    handedness: str  # handed or canonical: left images are mirrored before the net sees them
+    handedness: str  # handed or canonical: left images are mirrored before they enter the network
     labels_digest: str  # SHA-256 of the labels it was trained on
-    params_digest: str  # SHA-256 of all that decided its training
+    params_digest: str  # SHA-256 of everything that decided its training
     seconds: dict[str, float]  # of training, by stage
     best_epoch: int
     weights_sha256: str = ""  # of model.safetensors; `save_model` fills it in
@@ -60,7 +61,7 @@ class ModelRecord:
 
 
 def save_model(folder: Path, model: nn.Module, record: ModelRecord) -> None:
-    """Write weights and record; `model.json` comes last and tells the weights' SHA-256."""
+    """Write weights and record; `model.json` comes last and holds the weights' SHA-256."""
     weights = safetensors.torch.save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     )
@@ -74,17 +75,23 @@ def read_record(folder: Path) -> ModelRecord:
     """The record of the model in this folder.
 
     Raises:
-        CheckpointError: there is none, or it cannot be read.
+        CheckpointError: there is none, it cannot be read, or an older version wrote it.
     """
     path = folder / "model.json"
     try:
-        return ModelRecord(**json.loads(path.read_text("utf-8")))
+        fields = json.loads(path.read_text("utf-8"))
+        if "net" in fields:  # before encoder and pose_net were two sections
+            raise CheckpointError(
+                f"{path}: found `net`, expected `encoder` and `pose_net`: an older version trained "
+                "this model; train it again with `dvc repro`"
+            )
+        return ModelRecord(**fields)
     except FileNotFoundError:
         raise CheckpointError(
             f"{path}: not found; no trained model is here. Run `dvc repro`, which trains it"
         ) from None
     except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: is no record of a trained model: {error}") from None
+        raise CheckpointError(f"{path}: is not a record of a trained model: {error}") from None
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
@@ -100,7 +107,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         raise CheckpointError(f"{path}: not found, but model.json is there") from None
     if hashlib.sha256(data).hexdigest() != read_record(folder).weights_sha256:
         raise CheckpointError(
-            f"{path}: is not the file that model.json tells of (another SHA-256); fetch both again "
+            f"{path}: is not the file that model.json names (another SHA-256); fetch both again "
             "with `dvc checkout --force`, or train again"
         )
     try:

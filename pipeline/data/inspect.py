@@ -125,14 +125,12 @@ def _batches(params: Params, stage: str, split: str, batch: int, augmented: bool
     return Shards.open(SHARDS).batches(
         split,
         batch=batch,
-        image_px=params.net.image_px,
+        image_px=params.encoder.image_px,
         labels=Labels.read(LABELS).ids,
         canonical=params.label.handedness == "canonical",
         seed=fit.seed,
         epoch=0 if in_training else None,
-        augmentation=Augmentation(**fit.augment.model_dump())
-        if in_training and augmented
-        else None,
+        augmentation=Augmentation(**fit.augment.keywords()) if in_training and augmented else None,
     )
 
 

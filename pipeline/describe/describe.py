@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,16 +11,17 @@ import torch
 from handpose.gesture_map import LEVELS
 from handpose.gestures import GestureTable
 from handpose.hand.mano import Mano
+from handpose.nets.gesture_net import GestureNet
+from handpose.nets.pose_net import PoseNet
 from handpose.synthetic.stand_in import build
-from handpose.training.gesture_model import build_gesture_net
-from handpose.training.pose_model import build_pose_net
 from handpose.training.schedules import fine_weight, lr_factor
 from pipeline.describe.layers import describe
 from stages.params import Params, TrainParams, load_params
 from stages.paths import STAND_IN, is_same_path
+from stages.sections.section import Section, as_yaml, plain
 
 STEPS_SHOWN = 100
-"""An epoch is taken to have this many steps when the learning rate is told."""
+"""An epoch is taken to have this many steps when the learning rate is printed."""
 
 
 def description(path: Path) -> str:
@@ -34,20 +36,30 @@ def description(path: Path) -> str:
 
 def _networks(params: Params) -> Iterator[str]:
     """Both stages' networks, run once on a grey image."""
-    net = params.net.model_dump() | {"weights": ""}  # the shapes need no download
     table = GestureTable.read(Path(params.label.map))
     canonical = params.label.handedness == "canonical"
     coarse, fine = (
         len(set(table.class_ids(level, canonical=canonical).values())) for level in LEVELS
     )
-    gesture_net = build_gesture_net(net, coarse_classes=coarse, fine_classes=fine)
-    image = torch.full((1, 3, params.net.image_px, params.net.image_px), 128, dtype=torch.uint8)
-    yield f"Stage 1: {params.net.backbone}, {coarse} coarse and {fine} fine classes"
+    encoder = params.encoder.keywords() | {"weights": ""}  # the shapes need no download
+    gesture_net = GestureNet(**encoder, coarse_classes=coarse, fine_classes=fine)
+    px = params.encoder.image_px
+    image = torch.full((1, 3, px, px), 128, dtype=torch.uint8)
+    yield f"Stage 1, {_keys('encoder', params.encoder)}"
+    yield f"{coarse} coarse and {fine} fine classes"
     yield describe(gesture_net, image)
     mano = _mano(Path(params.hand.mano))
-    pose_net = build_pose_net(net, gesture_net=gesture_net, mano=mano)
-    yield f"\nStage 2: on top of Stage 1, {params.net.fusion}-attention fusion"
+    pose_net = PoseNet(gesture_net, mano, **params.pose_net.keywords())
+    yield f"\nStage 2, on top of Stage 1, {_keys('pose_net', params.pose_net)}"
     yield describe(pose_net, image, torch.tensor([False]))
+
+
+def _keys(name: str, section: Section) -> str:
+    """The section with its keys, on a few lines."""
+    keys = ", ".join(f"{key}: {as_yaml(value)}" for key, value in plain(section).items())
+    return "\n".join(
+        [f"{name}:", *textwrap.wrap(keys, 96, initial_indent="  ", subsequent_indent="  ")]
+    )
 
 
 def _mano(folder: Path) -> Mano:

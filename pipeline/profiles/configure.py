@@ -13,12 +13,16 @@ from ruamel.yaml.error import YAMLError
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from pipeline.licence_guard import git_takes, is_stand_in, is_synthetic, stage_of
-from stages.params import ParamsError, load_params
+from pipeline.profiles.comments import merged
+from stages.params import Params, ParamsError, load_params
+from stages.sections.section import as_yaml, defaults
 
-PROFILES = Path(__file__).parent
-DEFAULT = "demo"
-PLACES = ("data", "hand")
-"""Sections that tell where things are; only a profile that names them changes them."""
+OVERLAYS = Path(__file__).parent
+DEMO = "demo"
+"""The profile that the repository ships: the default of every field."""
+
+PATHS = ("data", "hand")
+"""Sections that say where things are; only a profile that names them changes them."""
 
 
 class ProfileError(HandPoseError):
@@ -34,12 +38,13 @@ def configure(
 ) -> list[str]:
     """Lay a profile over `params.yaml`; returns one line per value that changed.
 
-    A profile is a whole: what it does not name, but another one or a person with the real data may
-    have changed, becomes as in `demo.yaml`. So it does not matter what was there before; thinning
-    (`ingest.cameras_per_instant` and its like) and `processes` are set after it.
+    A profile is a whole: of the keys that some profile names, those that this one does not name
+    become the default. So it does not matter which profile was there before; thinning
+    (`ingest.cameras_per_instant` and its like) and `processes` are set after it. All other keys,
+    such as seeds and `label.handedness`, stay as they are.
 
     Args:
-        profile: name of a file in `pipeline/profiles`.
+        profile: one of `profiles()`.
         path: the file to change.
         data_root: InterHand2.6M download for `data.root`, with `images/` and `annotations/`.
         mano: folder with `MANO_RIGHT.npz` for `hand.mano`.
@@ -49,27 +54,58 @@ def configure(
             contradicts what it leaves as it is; the file cannot be read or written; or a folder
             does not hold what it should, or lies where git would commit it or a stage replace it.
     """
-    places = _places(data_root, mano)
-    source = PROFILES / f"{profile}.yaml"
-    if not source.is_file():
-        known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.yaml")))
-        raise ProfileError(f"no profile is called {profile!r}; there are: {known}")
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 100
+    paths = _paths(data_root, mano)
+    if profile not in profiles():
+        raise ProfileError(f"no profile is called {profile!r}; there are: {', '.join(profiles())}")
+    yaml = _yaml()
     params = _read(path, yaml)
-    default = yaml.load(PROFILES / f"{DEFAULT}.yaml")
-    values = {section: content for section, content in default.items() if section not in PLACES}
-    for layer in (yaml.load(source), places):
-        values = _merged(values, layer)
-    changed = _overlay(params, values, "", source)
+    values = merged(values_of(profile), paths)
+    changed = _overlay(params, values, "", profile)
     try:
         with atomic_file(path) as partial:
             yaml.dump(params, partial)
             _check_whole(partial, path, profile)
     except OSError as error:
-        raise ProfileError(f"{path}: cannot be written ({error.strerror}); mend that") from None
+        raise ProfileError(
+            f"{path}: cannot be written ({error.strerror}); please fix that"
+        ) from None
     return changed
+
+
+def profiles() -> list[str]:
+    """The names that `configure` knows."""
+    return sorted([DEMO, *(path.stem for path in OVERLAYS.glob("*.yaml"))])
+
+
+def values_of(profile: str) -> dict[str, Any]:
+    """Section by section, the keys that this profile sets, with its values."""
+    yaml = _yaml()
+    overlays = {path.stem: yaml.load(path) for path in OVERLAYS.glob("*.yaml")}
+    named: dict[str, Any] = {}
+    for overlay in overlays.values():
+        named = merged(named, overlay)
+    values = _at_default(named, yaml.load(as_yaml(defaults(Params))))  # lists on one line
+    if profile == DEMO:
+        return values
+    unnamed_paths = set(PATHS) - set(overlays[profile])
+    values = {key: value for key, value in values.items() if key not in unnamed_paths}
+    return merged(values, overlays[profile])
+
+
+def _yaml() -> YAML:
+    """A reader and writer that keeps comments and quotes."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 100
+    return yaml
+
+
+def _at_default(named: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of `named`, with their defaults."""
+    return {
+        key: _at_default(value, default[key]) if isinstance(value, dict) else default[key]
+        for key, value in named.items()
+    }
 
 
 def _check_whole(made: Path, path: Path, profile: str) -> None:
@@ -77,12 +113,12 @@ def _check_whole(made: Path, path: Path, profile: str) -> None:
     try:
         load_params(made)
     except ParamsError as error:
-        told = str(error).replace(str(made), f"{path} with profile {profile}")
-        raise ProfileError(f"{told}\nIt was left as it is") from None
+        message = str(error).replace(str(made), f"{path} with profile {profile}")
+        raise ProfileError(f"{message}\nThe file is unchanged") from None
 
 
 def _read(path: Path, yaml: YAML) -> Any:
-    """The file, with its comments; what is wrong with it is told as every stage tells it."""
+    """The file, with its comments; a fault in it is reported as every stage reports it."""
     try:
         params = yaml.load(path)
     except (OSError, UnicodeDecodeError, YAMLError) as error:
@@ -94,26 +130,25 @@ def _read(path: Path, yaml: YAML) -> Any:
     return params
 
 
-def _places(data_root: Path | None, mano: Path | None) -> dict[str, dict[str, str]]:
-    """The two folders as keys of `params.yaml`, looked into first."""
-    places: dict[str, dict[str, str]] = {}
+def _paths(data_root: Path | None, mano: Path | None) -> dict[str, dict[str, str]]:
+    """The two folders as keys of `params.yaml`, once they are checked."""
+    paths: dict[str, dict[str, str]] = {}
     try:
         if data_root is not None:
             _check_data(data_root)
-            places["data"] = {"root": str(data_root)}
+            paths["data"] = {"root": str(data_root)}
         if mano is not None:
             _check_mano(mano)
-            places["hand"] = {"mano": str(mano)}
+            paths["hand"] = {"mano": str(mano)}
     except OSError as error:
         raise ProfileError(
-            f"{error.filename}: cannot be looked into ({error.strerror}); name a folder that you "
-            "may read"
+            f"{error.filename}: cannot be read ({error.strerror}); name a folder that you may read"
         ) from None
-    return places
+    return paths
 
 
 def _check_data(root: Path) -> None:
-    """Refuse what is no download, and one that git would commit."""
+    """Refuse what is not a download, and one that git would commit."""
     parts = [root / name for name in ("images", "annotations")]
     if missing := [part.name for part in parts if not part.is_dir()]:
         raise ProfileError(
@@ -137,7 +172,7 @@ def _check_data(root: Path) -> None:
 def _check_mano(folder: Path) -> None:
     """Refuse a folder without the plain file that the stages read."""
     if not folder.is_dir():
-        raise ProfileError(f"{folder}: is no folder; expected one with a MANO_RIGHT.npz")
+        raise ProfileError(f"{folder}: is not a folder; expected one with a MANO_RIGHT.npz")
     if not (folder / "MANO_RIGHT.npz").is_file():
         raise ProfileError(
             f"{folder}: has no MANO_RIGHT.npz; `handpose mano import {folder}` makes it from the "
@@ -151,30 +186,20 @@ def _check_mano(folder: Path) -> None:
         )
 
 
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of both, section by section; the second one's values where both have one."""
-    both = {key: _merged(under[key], over[key]) for key in over if _are_sections(under, over, key)}
-    return {**under, **over, **both}
-
-
-def _are_sections(under: Mapping[str, Any], over: Mapping[str, Any], key: str) -> bool:
-    return isinstance(under.get(key), dict) and isinstance(over[key], dict)
-
-
-def _overlay(params: Any, values: Any, prefix: str, source: Path) -> list[str]:
+def _overlay(params: Any, values: Any, prefix: str, profile: str) -> list[str]:
     """Copy `values` into `params` in place, section by section."""
     changed = []
     for key, value in values.items():
         dotted = f"{prefix}{key}"
         if key not in params:
-            raise ProfileError(f"{source}: {dotted} is no key of params.yaml")
+            raise ProfileError(f"profile {profile} sets {dotted}, which params.yaml does not have")
         if isinstance(value, dict) and not isinstance(params[key], dict):
             raise ProfileError(
                 f"{dotted} in params.yaml: expected keys and values, found {params[key]!r}; "
                 "`git diff params.yaml` shows what changed"
             )
         if isinstance(value, dict):
-            changed += _overlay(params[key], value, f"{dotted}.", source)
+            changed += _overlay(params[key], value, f"{dotted}.", profile)
         elif params[key] != value:
             changed.append(f"{dotted}: {_plain(params[key])} -> {_plain(value)}")
             params[key] = value

@@ -184,7 +184,7 @@ def limits(e: Evaluation) -> list[str]:
         "not tried here.",
         "Initialisation or tokens. Pretraining acts as a starting point of the encoder and through "
         f"the gesture tokens ({_gates(full)}). This run does not tell them apart; one with "
-        "net.gesture_tokens: false would.",
+        "pose_net.gesture_tokens: false would.",
         "Gestures or any warm-up. A pretraining on shuffled labels, which would teach no gesture, "
         "was not run: the gain, if there is one, need not come from knowing gestures.",
         "One seed each. Another seed gives another pair of models, and the intervals know nothing "

@@ -53,7 +53,7 @@ def launch_processes(stage: str, params: Params, *arguments: str) -> bool:
         require_gpus(processes)
     TrainingData.open(
         settings,
-        image_px=params.net.image_px,
+        image_px=params.encoder.image_px,
         handedness=params.label.handedness,
         distributed=Distributed(0, processes),
     )

@@ -138,7 +138,7 @@ class TrainingData:
             seed=self.settings.seed,
             epoch=epoch,
             skip=skip,
-            augmentation=Augmentation(**self.settings.augment.model_dump()),
+            augmentation=Augmentation(**self.settings.augment.keywords()),
             loading=self.loading,
             distributed=self.distributed,
         )
@@ -181,7 +181,9 @@ class TrainingData:
             checkpoint_every_s=settings.checkpoint_every_s,
         )
 
-    def identity(self, net: Mapping[str, Any], **more: str) -> dict[str, Any]:
+    def identity(
+        self, encoder: Mapping[str, Any], pose_net: Mapping[str, Any] | None = None, **more: str
+    ) -> dict[str, Any]:
         """Everything that decides the weights: a checkpoint is resumed only if all of it matches.
 
         A file of initial weights counts by its content; `more` are further entries by name, such
@@ -189,8 +191,9 @@ class TrainingData:
         """
         return {
             "settings": self.settings.model_dump(mode="json", exclude=NOT_IN_IDENTITY),
-            "net": dict(net),
-            "start": digest(start) if (start := Path(net["weights"])).is_file() else "",
+            "encoder": dict(encoder),
+            "pose_net": dict(pose_net or {}),
+            "start": digest(start) if (start := Path(encoder["weights"])).is_file() else "",
             "handedness": self.handedness,
             "labels": digest(LABELS),
             "shards": digest(SHARDS / "index.json"),
@@ -198,13 +201,12 @@ class TrainingData:
             **more,
         }
 
-    def record(
-        self, stage: str, net: Mapping[str, Any], fitted: Fitted, checkpoint: Checkpoint
-    ) -> ModelRecord:
+    def record(self, stage: str, fitted: Fitted, checkpoint: Checkpoint) -> ModelRecord:
         """The record of the trained model."""
         return ModelRecord(
             stage=stage,
-            net=dict(net),
+            encoder=checkpoint.identity["encoder"],
+            pose_net=checkpoint.identity["pose_net"],
             coarse=self.coarse,
             fine=self.fine,
             hands=self.hands,
@@ -240,7 +242,8 @@ def run_training(
     *,
     data: TrainingData,
     net: nn.Module,
-    net_params: Mapping[str, Any],
+    encoder: Mapping[str, Any],
+    pose_net: Mapping[str, Any] | None = None,
     forward: Callable[[nn.Module, HandBatch], Output],
     loss: Loss,
     validate: Callable[[nn.Module, Iterable[HandBatch], Loss, bool, Distributed], Scalars],
@@ -259,7 +262,8 @@ def run_training(
         stage: for the model's record, `pretrain` or `pose`.
         data: what to train and to validate on, and the settings.
         net: the network before its training, on its device.
-        net_params: the parameters that it is built from; part of the run's identity.
+        encoder: keywords of Stage 1's network; part of the run's identity.
+        pose_net: keywords that Stage 2 adds, likewise.
         forward: (net, batch) -> the network's output.
         loss: see `fit`.
         validate: (net, batches, loss, bf16, distributed) -> metrics by name.
@@ -279,7 +283,7 @@ def run_training(
     distributed, settings = data.distributed, data.settings
     device = next(net.parameters()).device
     logger.info("trains on %s, %s", describe_device(device, settings.device), settings.precision)
-    identity = data.identity(net_params, **(inputs or {}))
+    identity = data.identity(encoder, pose_net, **(inputs or {}))
     with Checkpoint(work, identity, writable=distributed.is_rank_zero) as checkpoint:
         if distributed.is_rank_zero:
             drop_recorded_checkpoints(checkpoint)
@@ -295,7 +299,7 @@ def run_training(
         )
         if not distributed.is_rank_zero:
             return
-        record = data.record(stage, net_params, fitted, checkpoint)
+        record = data.record(stage, fitted, checkpoint)
         record = dataclasses.replace(record, seconds={**(seconds_before or {}), **record.seconds})
         write_results(out, net=net, record=record, fitted=fitted, started=started, metrics=metrics)
         checkpoint.finish(results_id(out))

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from handpose.hand.mano import Mano
-from handpose.nets.backbone import Backbone
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
+from stages.params import EncoderParams, PoseNetParams
 
 SIDE = 64
 
@@ -30,27 +30,16 @@ def is_left() -> Tensor:
 @pytest.fixture
 def gesture_net() -> GestureNet:
     torch.manual_seed(0)
-    return GestureNet(
-        backbone=Backbone(name="hrnet_w18_small"),
-        coarse_classes=6,
-        fine_classes=9,
-        gesture_levels=(4, 8, 16, 32),
-    )
+    encoder = EncoderParams(image_px=SIDE, gesture_dropout=0)
+    return GestureNet(**encoder.keywords(), coarse_classes=6, fine_classes=9)
 
 
 @pytest.fixture
 def make_pose_net(gesture_net: GestureNet, mano: Mano) -> Callable[..., PoseNet]:
     def make(**changes: Any) -> PoseNet:
-        keywords: dict[str, Any] = {
-            "pose_levels": (8, 32),
-            "grid": 6,
-            "dim": 32,
-            "heads": 2,
-            "encoder_layers": 1,
-            "volume_depth": 5,
-            "depth_range_m": 0.2,
-            "fusion_layers": 1,
-        }
-        return PoseNet(gesture_net=gesture_net, mano=mano, **keywords | changes)
+        pose_net = PoseNetParams(
+            grid=6, dim=32, heads=2, fusion_layers=1, volume_depth=5, volume_sharpness=1
+        )
+        return PoseNet(gesture_net, mano, **pose_net.keywords() | changes)
 
     return make

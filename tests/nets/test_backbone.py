@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import safetensors.torch
@@ -18,7 +18,7 @@ NAME = "hrnet_w18_small"
     ("location", "channels"), [("", (16, 32, 64, 128)), ("incre", (128, 256, 512, 1024))]
 )
 def test_levels_are_named_by_stride(
-    location: str, channels: tuple[int, ...], image: Tensor
+    location: Literal["", "incre"], channels: tuple[int, ...], image: Tensor
 ) -> None:
     backbone = Backbone(name=NAME, feature_location=location)
     assert backbone.channels == dict(zip((4, 8, 16, 32), channels, strict=True))
@@ -81,7 +81,7 @@ def test_no_network_for_imagenet_weights_says_what_to_do(monkeypatch: pytest.Mon
         raise OSError("no route to the hub")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(BackboneError, match=r"no route to the hub.*set net.weights to a"):
+    with pytest.raises(BackboneError, match=r"no route to the hub.*set encoder.weights to a"):
         Backbone(name=NAME, weights="imagenet")
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from handpose.nets.backbone import Backbone
 from handpose.nets.gesture_net import GestureNet
 from handpose.sample import GestureOutput
+from stages.params import EncoderParams
 
 
 def test_output_shapes(gesture_net: GestureNet, image: Tensor) -> None:
@@ -23,13 +23,8 @@ def test_gradient_reaches_every_parameter(gesture_net: GestureNet, image: Tensor
 
 
 def test_deepest_level_alone_is_the_papers_global_feature(image: Tensor) -> None:
-    net = GestureNet(
-        backbone=Backbone(name="hrnet_w18_small", feature_location="incre"),
-        coarse_classes=6,
-        fine_classes=9,
-        gesture_levels=(32,),
-        gesture_hidden=8,
-    ).eval()
+    encoder = EncoderParams(feature_location="incre", gesture_levels=(32,), gesture_hidden=8)
+    net = GestureNet(**encoder.keywords(), coarse_classes=6, fine_classes=9).eval()
     deepest = net.backbone(image)[32]
     torch.testing.assert_close(net(image).features, deepest.mean((2, 3)))
     assert isinstance(net(image), GestureOutput)

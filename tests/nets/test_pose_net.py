@@ -9,12 +9,11 @@ from torch import Tensor
 
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix
-from handpose.nets.backbone import Backbone
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch, PoseOutput
 from handpose.training.losses import PoseLoss
-from stages.params import LossWeights
+from stages.params import EncoderParams, LossWeights, PoseNetParams
 
 MakePoseNet = Callable[..., PoseNet]
 
@@ -147,25 +146,14 @@ def test_bf16_keeps_places_and_mesh_in_single_precision(
 
 
 def test_papers_size_is_a_matter_of_keywords(mano: Mano) -> None:
-    gesture_net = GestureNet(
-        backbone=Backbone(name="hrnet_w32", feature_location="incre"),
-        coarse_classes=54,
-        fine_classes=70,
-        gesture_levels=(32,),
-        gesture_hidden=1024,
+    encoder = EncoderParams(
+        backbone="hrnet_w32", feature_location="incre", gesture_levels=(32,), gesture_hidden=1024
     )
-    net = PoseNet(
-        gesture_net=gesture_net,
-        mano=mano,
-        pose_levels=(16, 32),
-        grid=16,
-        dim=512,
-        heads=8,
-        encoder_layers=2,
-        volume_depth=8,
-        depth_range_m=0.2,
-        fusion_layers=4,
-    ).eval()
+    pose_net = PoseNetParams(
+        pose_levels=(16, 32), grid=16, dim=512, heads=8, encoder_layers=2, fusion_layers=4
+    )
+    gesture_net = GestureNet(**encoder.keywords(), coarse_classes=54, fine_classes=70)
+    net = PoseNet(gesture_net, mano, **pose_net.keywords()).eval()
     with torch.no_grad():
         output = net(torch.zeros(1, 3, 256, 256, dtype=torch.uint8), torch.tensor([True]))
     assert output.vertices.shape == (1, 778, 3)

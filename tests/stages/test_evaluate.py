@@ -18,10 +18,10 @@ from handpose.data.shards import Shards
 from handpose.evaluation.protocols import ProtocolError
 from handpose.files import digest
 from handpose.hand.mano import Mano
+from handpose.nets.gesture_net import GestureNet
+from handpose.nets.pose_net import PoseNet
 from handpose.training.checkpoint import CheckpointError
-from handpose.training.gesture_model import build_gesture_net
 from handpose.training.model_io import ModelRecord, save_model
-from handpose.training.pose_model import build_pose_net
 from handpose.training.seeding import seed
 from stages import evaluate
 from stages.artifacts import run_stage
@@ -80,11 +80,11 @@ def write_models(broken: bool = False) -> None:
         labels["coarse"][labels["coarse_id"].index(k)] for k in sorted(set(labels["coarse_id"]))
     ]
     hands = [labels["hand"][labels["coarse_id"].index(k)] for k in sorted(set(labels["coarse_id"]))]
-    keys = params.net.model_dump(mode="json")
+    encoder, pose_net = params.encoder.keywords(), params.pose_net.keywords()
     mano = Mano.load(params.hand.mano)
     seed(0)
-    gesture = build_gesture_net(keys, coarse_classes=len(coarse), fine_classes=4)
-    pose: Any = build_pose_net(keys, gesture_net=gesture, mano=mano)
+    gesture = GestureNet(**encoder, coarse_classes=len(coarse), fine_classes=4)
+    pose: Any = PoseNet(gesture, mano, **pose_net)
     if broken:
         torch.nn.init.constant_(pose.mano_head.shape[-1].bias, float("nan"))
     for folder, net, seconds in (
@@ -94,7 +94,8 @@ def write_models(broken: bool = False) -> None:
     ):
         record = ModelRecord(
             stage="pretrain" if folder == "pretrain" else "pose",
-            net=keys,
+            encoder=encoder,
+            pose_net=pose_net,
             coarse=coarse,
             fine=labels["fine"],
             hands=hands,
@@ -194,7 +195,7 @@ def test_everything_is_written_and_every_number_has_its_counts(
 def test_canonical_mode_mirrors_its_joints_back_into_the_photo(
     evaluable: Path, set_params: Setter, labels_of: Setter
 ) -> None:
-    set_params(label={"handedness": "canonical"}, net={"side_input": False})
+    set_params(label={"handedness": "canonical"}, pose_net={"side_input": False})
     labels_of(coarse=("gun", "fist", "gun", "fist"))
     write_models()
     evaluate.main()

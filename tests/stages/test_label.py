@@ -40,7 +40,7 @@ def set_params(**changes: Any) -> None:
     raw = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     raw["label"] |= {"map": "map.csv"} | changes
     if raw["label"]["handedness"] == "canonical":
-        raw["net"]["side_input"] = False
+        raw["pose_net"]["side_input"] = False
     Path("params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from stages.params import Params, ParamsError, load_params
+from stages.params import Params, ParamsError, check_values, load_params
+from stages.sections.section import defaults
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
@@ -30,12 +32,30 @@ def refusal(tmp_path: Path, **changes: Any) -> str:
 def test_shipped_parameters_are_accepted_and_frozen() -> None:
     params = load_params(SHIPPED)
     with pytest.raises(Exception, match="frozen"):
-        params.net.dim = 3  # type: ignore[misc]
+        params.pose_net.dim = 3  # type: ignore[misc]
 
 
 def test_every_key_in_the_file_is_a_field_and_the_reverse() -> None:
     dumped = Params.model_validate(yaml.safe_load(SHIPPED.read_text("utf-8"))).model_dump()
     assert dumped.keys() == yaml.safe_load(SHIPPED.read_text("utf-8")).keys()
+
+
+def test_the_shipped_values_are_the_defaults() -> None:
+    assert load_params(SHIPPED) == Params()
+    assert check_values(defaults(Params), SHIPPED) == Params(), "no default is refused"
+
+
+def test_keys_that_the_docs_name_exist() -> None:
+    values = defaults(Params)
+    pages = [*(SHIPPED.parent / "docs").glob("*.md"), SHIPPED.parent / "labels" / "README.md"]
+    text = "".join(page.read_text("utf-8") for page in pages)
+    named = re.findall(rf"`({'|'.join(values)})\.([a-z0-9_.]+)", text)
+    assert len(named) > 30
+    for section, key in named:
+        found = values[section]
+        for part in key.rstrip(".").split("."):
+            assert part in found or part.endswith("_"), f"{section}.{key}"  # fine_weight_*
+            found = found.get(part)
 
 
 def test_misspelt_key_is_named_with_the_nearest_known_one(tmp_path: Path) -> None:
@@ -50,10 +70,18 @@ def test_unknown_section_and_deep_key_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_missing_key_and_wrong_type_name_key_and_value(tmp_path: Path) -> None:
-    message = refusal(tmp_path, net__dim="wide", label={"map": "labels/gesture_map.csv"})
-    assert "net.dim" in message
+    message = refusal(tmp_path, pose_net__dim="wide", label={"map": "labels/gesture_map.csv"})
+    assert "pose_net.dim" in message
     assert "'wide'" in message
-    assert "label.handedness: is missing" in message
+    assert "label.handedness: is missing; its default is handed" in message
+
+
+def test_every_missing_key_is_named_with_its_default(tmp_path: Path) -> None:
+    message = refusal(tmp_path, pose={}, evaluate={"device": "auto"}, encoder=None)
+    assert "pose.milestones: is missing; its default is []" in message
+    assert "pose.augment: is missing; its default is {rotation_deg: 15.0, scale: 0.1," in message
+    assert "evaluate.bootstrap: is missing; its default is 1000" in message
+    assert "encoder: Input should be a valid dictionary" in message
 
 
 @pytest.mark.parametrize(
@@ -62,17 +90,17 @@ def test_missing_key_and_wrong_type_name_key_and_value(tmp_path: Path) -> None:
         (
             {
                 "label__handedness": "canonical",
-                "net__side_input": False,
+                "pose_net__side_input": False,
                 "pose__augment__flip": 0.5,
             },
             ("label.handedness", "pose.augment.flip"),
         ),
-        ({"label__handedness": "canonical"}, ("label.handedness", "net.side_input")),
-        ({"net__side_input": False}, ("label.handedness", "net.side_input")),
+        ({"label__handedness": "canonical"}, ("label.handedness", "pose_net.side_input")),
+        ({"pose_net__side_input": False}, ("label.handedness", "pose_net.side_input")),
         ({"shard__stored_px": 50}, ("shard.stored_px", "shard.view_px")),
         ({"shard__stored_px": 127}, ("shard.stored_px", "shard.view_px")),
-        ({"net__image_px": 128}, ("shard.view_px", "net.image_px")),
-        ({"net__heads": 5}, ("net.dim", "net.heads")),
+        ({"encoder__image_px": 128}, ("shard.view_px", "encoder.image_px")),
+        ({"pose_net__heads": 5}, ("pose_net.dim", "pose_net.heads")),
         (
             {"ingest__test_subjects": [8, 9]},
             ("ingest.validation_subjects", "ingest.test_subjects"),
@@ -89,7 +117,7 @@ def test_contradictions_name_both_keys(
 def test_absent_file_and_broken_yaml(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="not found; run from the folder"):
         load_params(tmp_path / "params.yaml")
-    (tmp_path / "params.yaml").write_text("net: [1, 2", encoding="utf-8")
+    (tmp_path / "params.yaml").write_text("encoder: [1, 2", encoding="utf-8")
     with pytest.raises(ParamsError, match="not readable YAML"):
         load_params(tmp_path / "params.yaml")
 

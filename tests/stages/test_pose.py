@@ -18,9 +18,8 @@ from handpose.hand.mano import Mano
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch, PoseOutput
 from handpose.training.checkpoint import Checkpoint
-from handpose.training.gesture_model import load_gesture_net
 from handpose.training.model_io import read_record
-from handpose.training.pose_model import build_pose_net, load_pose_net
+from handpose.training.trained_nets import load_gesture_net, load_pose_net
 from stages import pose, pretrain
 from stages.artifacts import run_stage
 from stages.pose import validate
@@ -73,11 +72,11 @@ def test_pretrained_starts_from_stage_1_and_records_both_times(
     begun: list[dict[str, Tensor]] = []
 
     def watched_build(*args: Any, **keywords: Any) -> PoseNet:
-        net = build_pose_net(*args, **keywords)
+        net = PoseNet(*args, **keywords)
         begun.append({k: v.clone() for k, v in net.gesture_net.state_dict().items()})
         return net
 
-    monkeypatch.setattr("stages.pose.build_pose_net", watched_build)
+    monkeypatch.setattr("stages.pose.PoseNet", watched_build)
     assert run_pose("pretrained") == 0
     expected = load_gesture_net(STAGE_1).state_dict()
     assert all(torch.equal(begun[0][name], expected[name]) for name in expected)
@@ -124,10 +123,10 @@ def test_stage_1_of_other_classes_is_refused(
 def test_stage_1_of_another_network_is_refused(
     with_stage_1: Path, capsys: pytest.CaptureFixture[str], set_params: Callable[..., None]
 ) -> None:
-    set_params(net={"gesture_hidden": 8})
+    set_params(encoder={"gesture_hidden": 8})
     assert run_pose("pretrained") == 2
-    assert "net.gesture_hidden is 0 there, expected 8" in capsys.readouterr().err
-    set_params(net={"gesture_hidden": 0, "dim": 64})  # Stage 1 does not depend on it
+    assert "encoder.gesture_hidden is 0 there, expected 8" in capsys.readouterr().err
+    set_params(encoder={"gesture_hidden": 0}, pose_net={"dim": 64})  # Stage 1 does not depend on it
     assert run_pose("pretrained") == 0
 
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from handpose.files import digest
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.checkpoint import Checkpoint
-from handpose.training.gesture_model import load_gesture_net
 from handpose.training.losses import GestureLoss
 from handpose.training.model_io import read_record
+from handpose.training.trained_nets import load_gesture_net
 from stages import pretrain
 from stages.artifacts import run_stage
 from stages.fitting import training
@@ -50,7 +50,8 @@ def test_a_model_its_record_and_its_metrics_are_written(trainable: Path) -> None
     assert record.handedness == "handed"
     assert record.labels_digest == digest(Path("data/labels/labels.parquet"))
     assert set(record.seconds) == {"pretrain"}
-    assert "dim" not in record.net, "Stage 1 is the same whatever Stage 2's sizes are"
+    assert record.encoder["image_px"] == 64
+    assert record.pose_net == {}, "Stage 1 is the same whatever Stage 2's sizes are"
 
     metrics = json.loads((OUT / "metrics.json").read_text())
     assert set(metrics["validation"]) == {"loss", "coarse_accuracy", "fine_accuracy"}

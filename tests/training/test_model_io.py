@@ -17,7 +17,8 @@ from handpose.training.model_io import ModelRecord, load_weights, read_record, s
 def a_record(**changes: Any) -> ModelRecord:
     fields: dict[str, Any] = {
         "stage": "pose",
-        "net": {"dim": 16, "grid": 4, "gesture_levels": (4, 8)},
+        "encoder": {"image_px": 96, "gesture_levels": (4, 8)},
+        "pose_net": {"dim": 16, "grid": 4},
         "coarse": ["fist", "gun", "claw"],
         "fine": ["fist", "gun", "claw", "dinosaur"],
         "hands": ["right", "left", "right"],
@@ -43,14 +44,14 @@ def test_weights_and_record_are_read_as_they_were_written(tmp_path: Path) -> Non
         assert torch.equal(again.state_dict()[name], tensor)
     record = read_record(tmp_path)
     record.require(tmp_path, **{k: v for k, v in vars(a_record()).items() if k != "weights_sha256"})
-    assert json.loads((tmp_path / "model.json").read_text())["net"]["gesture_levels"] == [4, 8]
+    assert json.loads((tmp_path / "model.json").read_text())["encoder"]["gesture_levels"] == [4, 8]
 
 
 def test_weights_of_another_file_are_refused(tmp_path: Path) -> None:
     save_model(tmp_path, a_net(), a_record())
     with (tmp_path / "model.safetensors").open("ab") as stream:
         stream.write(b" ")
-    with pytest.raises(CheckpointError, match=r"is not the file that model\.json tells of"):
+    with pytest.raises(CheckpointError, match=r"is not the file that model\.json names"):
         load_weights(tmp_path, a_net())
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors: not found"):
@@ -66,7 +67,7 @@ def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "[]", '{"stage": "pose"}', '{"unknown": 1}'])
 def test_a_broken_record_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "model.json").write_text(content)
-    with pytest.raises(CheckpointError, match="is no record of a trained model"):
+    with pytest.raises(CheckpointError, match="is not a record of a trained model"):
         read_record(tmp_path)
 
 
@@ -77,14 +78,14 @@ def test_a_missing_record_is_named_with_its_remedy(tmp_path: Path) -> None:
 
 def test_a_model_of_other_parameters_is_refused_by_what_differs(tmp_path: Path) -> None:
     record = a_record()
-    record.require(tmp_path, net={"dim": 16}, coarse=("fist", "gun", "claw"))
+    record.require(tmp_path, pose_net={"dim": 16}, coarse=("fist", "gun", "claw"))
     with pytest.raises(CheckpointError) as caught:
         record.require(
-            tmp_path, net={"dim": 64, "grid": 4}, coarse=["fist"], handedness="canonical"
+            tmp_path, pose_net={"dim": 64, "grid": 4}, coarse=["fist"], handedness="canonical"
         )
     for text in (
         str(tmp_path),
-        "net.dim is 16 there, expected 64",
+        "pose_net.dim is 16 there, expected 64",
         "number of coarse is 3 there, expected 1",
         "handedness is handed there, expected canonical",
         "dvc repro pose",

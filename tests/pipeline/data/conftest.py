@@ -22,7 +22,8 @@ CHANGES = {
     },
     "ingest": {"validation_subjects": [1], "test_subjects": [2]},
     "shard": {"view_px": 64, "stored_px": 86, "workers": 1},
-    "net": {"image_px": 64, "grid": 8, "dim": 32, "heads": 2},
+    "encoder": {"image_px": 64},
+    "pose_net": {"grid": 8, "dim": 32, "heads": 2},
 }
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from handpose.training.gesture_model import load_gesture_net
 from handpose.training.losses import GestureLoss
+from handpose.training.trained_nets import load_gesture_net
 from stages import pretrain
 from stages.artifacts import run_stage
 from stages.fitting.launch import SHUTDOWN_S, gpu_count, launch_processes

@@ -1,7 +1,9 @@
-"""Both networks from the keys of params.yaml, and from their folders without it."""
+"""Both trained networks from their folders, without params.yaml."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,21 @@ from torch import Tensor
 
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
+from handpose.nets.pose_net import PoseNet
 from handpose.training.checkpoint import CheckpointError
-from handpose.training.gesture_model import GESTURE_KEYS, build_gesture_net, load_gesture_net
 from handpose.training.model_io import ModelRecord, save_model
-from handpose.training.pose_model import build_pose_net, load_pose_net
-from stages.params import NetParams, load_params
+from handpose.training.trained_nets import load_gesture_net, load_pose_net
+from stages.params import EncoderParams, PoseNetParams
 
-SMALL = {"image_px": 64, "grid": 4, "dim": 16, "heads": 2}
-KEYS: dict[str, Any] = load_params().net.model_dump() | SMALL
+ENCODER = EncoderParams(image_px=64).keywords()
+POSE_NET = PoseNetParams(grid=4, dim=16, heads=2).keywords()
 
 
-def a_record(stage: str, net: dict[str, Any]) -> ModelRecord:
-    return ModelRecord(
+def a_record(stage: str, **changes: Any) -> ModelRecord:
+    record = ModelRecord(
         stage=stage,
-        net=net,
+        encoder=ENCODER,
+        pose_net=POSE_NET if stage == "pose" else {},
         coarse=["fist", "gun", "claw"],
         fine=["fist", "gun", "claw", "dinosaur"],
         hands=["right", "left", "right"],
@@ -34,12 +37,13 @@ def a_record(stage: str, net: dict[str, Any]) -> ModelRecord:
         seconds={},
         best_epoch=1,
     )
+    return dataclasses.replace(record, **changes)
 
 
 @pytest.fixture
 def gesture_net() -> GestureNet:
     torch.manual_seed(1)
-    return build_gesture_net(KEYS, coarse_classes=3, fine_classes=4)
+    return GestureNet(**ENCODER, coarse_classes=3, fine_classes=4)
 
 
 @pytest.fixture
@@ -50,8 +54,8 @@ def image() -> Tensor:
 def test_a_stage_2_model_says_the_same_when_it_is_read_again(
     tmp_path: Path, gesture_net: GestureNet, mano: Mano, image: Tensor
 ) -> None:
-    net = build_pose_net(KEYS, gesture_net=gesture_net, mano=mano)
-    save_model(tmp_path, net, a_record("pose", KEYS))
+    net = PoseNet(gesture_net, mano, **POSE_NET)
+    save_model(tmp_path, net, a_record("pose"))
     is_left = torch.tensor([False, True])
     with torch.no_grad():
         before = net.eval()(image, is_left)
@@ -63,8 +67,7 @@ def test_a_stage_2_model_says_the_same_when_it_is_read_again(
 def test_a_stage_1_model_says_the_same_and_needs_no_key_of_stage_2(
     tmp_path: Path, gesture_net: GestureNet, image: Tensor
 ) -> None:
-    keys = {key: KEYS[key] for key in GESTURE_KEYS}
-    save_model(tmp_path, gesture_net, a_record("pretrain", keys))
+    save_model(tmp_path, gesture_net, a_record("pretrain"))
     with torch.no_grad():
         before, after = gesture_net.eval()(image), load_gesture_net(tmp_path).eval()(image)
     assert torch.equal(before.fine_logits, after.fine_logits)
@@ -73,7 +76,7 @@ def test_a_stage_1_model_says_the_same_and_needs_no_key_of_stage_2(
 def test_a_stage_1_model_is_no_stage_2_model(
     tmp_path: Path, gesture_net: GestureNet, mano: Mano
 ) -> None:
-    save_model(tmp_path, gesture_net, a_record("pretrain", KEYS))
+    save_model(tmp_path, gesture_net, a_record("pretrain"))
     with pytest.raises(CheckpointError, match="holds a model of stage pretrain, expected pose"):
         load_pose_net(tmp_path, mano)
 
@@ -81,20 +84,18 @@ def test_a_stage_1_model_is_no_stage_2_model(
 def test_first_weights_are_not_fetched_for_a_trained_model(
     tmp_path: Path, gesture_net: GestureNet
 ) -> None:
-    save_model(tmp_path, gesture_net, a_record("pretrain", KEYS | {"weights": "gone.pth"}))
+    save_model(
+        tmp_path, gesture_net, a_record("pretrain", encoder=ENCODER | {"weights": "gone.pth"})
+    )
     load_gesture_net(tmp_path)
 
 
-def test_every_key_of_the_net_section_reaches_a_constructor(mano: Mano) -> None:
-    read: set[str] = set()
-
-    class Watched(dict[str, Any]):
-        def __getitem__(self, key: str) -> Any:
-            read.add(key)
-            return super().__getitem__(key)
-
-    keys = Watched(KEYS)
-    gesture_net = build_gesture_net(keys, coarse_classes=3, fine_classes=4)
-    assert read | {"image_px"} == set(GESTURE_KEYS), "image_px decides what it is trained on"
-    build_pose_net(keys, gesture_net=gesture_net, mano=mano)
-    assert read | {"image_px"} == set(NetParams.model_fields)
+def test_a_model_of_an_older_version_is_refused(tmp_path: Path, gesture_net: GestureNet) -> None:
+    save_model(tmp_path, gesture_net, a_record("pretrain"))
+    fields = json.loads((tmp_path / "model.json").read_text())
+    fields["net"] = fields.pop("encoder") | fields.pop("pose_net")
+    (tmp_path / "model.json").write_text(json.dumps(fields))
+    with pytest.raises(
+        CheckpointError, match="an older version trained this model; train it again"
+    ):
+        load_gesture_net(tmp_path)

@@ -1,0 +1,138 @@
+"""Sections of the data: where they are, how they are made, split, labelled and cropped."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from stages.sections.section import Probability, Section
+
+Quality = Annotated[int, Field(ge=1, le=100)]  # of a JPEG
+
+SPLITS = ("train", "validation", "test", "official_val", "official_test")
+"""The parts of the data: three of official train, divided by subject; official val and test."""
+
+LABELLED_SPLITS = SPLITS[:3]
+"""Official train alone has gesture folders; each of its parts must hold some."""
+
+
+class HandParams(Section):
+    """The hand model."""
+
+    mano: str = "data/stand_in"
+    """folder with MANO_RIGHT.npz; default: the licence-free stand-in"""
+
+
+class DataParams(Section):
+    """The data set."""
+
+    root: str = "data/synthetic"
+    """with images/ and annotations/; put a download elsewhere: what is in data/synthetic itself is
+    replaced"""
+
+
+class SynthesizeParams(Section):
+    """A synthetic InterHand2.6M; made if data.root is data/synthetic."""
+
+    seed: NonNegativeInt = 0
+    """of people, poses, cameras, light and noise"""
+    frames: PositiveInt = 5670
+    """in train's gesture folders; ROM and two-hand images come on top"""
+    main_subjects: PositiveInt = 8
+    """people with long sequences, numbered from 0"""
+    short_subjects: NonNegativeInt = 5
+    """people after them, with half as many frames each"""
+    cameras_per_instant: PositiveInt = 1
+    """that photograph one frame"""
+    back_cameras: Probability = 0.0
+    """share of the rig that faces the back of an upright hand; 0.33: a studio all round, a harder
+    set for longer training"""
+    image_px: tuple[PositiveInt, PositiveInt] = (200, 160)
+    """long and short side; InterHand2.6M: [512, 334]"""
+    supersampling: PositiveInt = 1
+    """2: anti-aliased from 2 x 2 samples per pixel"""
+    jpeg_quality: Quality = 90
+    """of the images, 1 to 100"""
+    pose_jitter_deg: NonNegativeFloat = 4.5
+    """standard deviation of a gesture's MCP and PIP angles"""
+    workers: NonNegativeInt = 0
+    """processes; 0: every core; never changes a byte of the result"""
+
+
+class IngestParams(Section):
+    """Which annotations are used, and who is held out."""
+
+    validation_subjects: tuple[int, ...] = (8,)
+    """of official train: choose the best checkpoint"""
+    test_subjects: tuple[int, ...] = (9, 10, 11, 12)
+    """of official train: labelled evaluation, never trained on"""
+    min_valid_joints: Annotated[int, Field(ge=1, le=21)] = 6
+    """of 21; an annotation with fewer is rejected"""
+    check_images: bool = True
+    """decode every image once to find missing, truncated, black ones"""
+    cameras_per_instant: NonNegativeInt = 0
+    """views of a frame that train, of 80 to 140 in real data; 0: all"""
+    trim_ends: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """share of a gesture sequence not trained on, at each end, where hands are often neutral; 0.1
+    for real data"""
+
+    @pydantic.model_validator(mode="after")
+    def _disjoint(self) -> IngestParams:
+        both = sorted(set(self.validation_subjects) & set(self.test_subjects))
+        if both:
+            raise ValueError(
+                f"subjects {both} stand in both ingest.validation_subjects and "
+                "ingest.test_subjects; a subject belongs to one split"
+            )
+        return self
+
+
+class LabelParams(Section):
+    """The gesture map and the handedness of its classes."""
+
+    map: str = "labels/gesture_map.csv"
+    """edited by hand, see labels/README.md"""
+    handedness: Literal["handed", "canonical"] = "handed"
+    """handed: 54/70 classes (paper); canonical: left mirrored, 27/35
+
+    handed: a class per gesture and hand, images as they are; canonical: left images mirrored to
+    right, one class per gesture.
+    """
+
+
+class ShardParams(Section):
+    """The crops that training reads."""
+
+    box_scale: PositiveFloat = 1.4
+    """ours; side of the input window / longer side of the joint box"""
+    view_px: PositiveInt = 96
+    """side of that window in a crop; encoder.image_px: no resampling"""
+    stored_px: PositiveInt = 128
+    """side of a crop: the window and a border for augmentation"""
+    jpeg_quality: Quality = 95
+    """of the crops that are encoded anew, 1 to 100"""
+    lossless: Literal["never", "auto", "always"] = "never"
+    """always: cut without decoding, needs libturbojpeg (real data)
+
+    never: crops are resampled to stored_px; the same bytes on every machine. always: the photo's
+    own pixels, cut out of its JPEG without decoding. auto: the photo's own pixels, encoded anew
+    where libturbojpeg is missing, so that machines may differ.
+    """
+    samples_per_tar: PositiveInt = 1000
+    """crops in one file"""
+    seed: NonNegativeInt = 0
+    """of the one global shuffle"""
+    workers: NonNegativeInt = 0
+    """processes; 0: every core; never changes a byte of the result"""
+
+    @pydantic.model_validator(mode="after")
+    def _centred(self) -> ShardParams:
+        border = self.stored_px - self.view_px
+        if border < 0 or border % 2:
+            raise ValueError(
+                f"shard.stored_px {self.stored_px} must be shard.view_px {self.view_px} plus an "
+                "even border (the same whole pixels on every side); a third of the view is usual"
+            )
+        return self

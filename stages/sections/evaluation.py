@@ -1,0 +1,24 @@
+"""The section of the evaluation."""
+
+from __future__ import annotations
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from stages.sections.section import Device, Section
+
+
+class EvaluateParams(Section):
+    """Evaluation and its report."""
+
+    device: Device = "auto"
+    """or cpu, cuda"""
+    batch: PositiveInt = 64
+    """images"""
+    bootstrap: PositiveInt = 1000
+    """resamples of the subjects for the intervals"""
+    tsne_samples: PositiveInt = 1080
+    """test images in the t-SNE maps"""
+    pictures: PositiveInt = 4
+    """overlays each of best, median and worst"""
+    seed: NonNegativeInt = 0
+    """of the resamples, t-SNE and the untrained network"""

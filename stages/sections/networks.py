@@ -1,0 +1,76 @@
+"""Sections of the networks: their keys are keyword arguments of `GestureNet` and `PoseNet`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from stages.sections.section import Probability, Section
+
+Stride = Literal[4, 8, 16, 32]  # of HRNet's four levels
+
+
+class EncoderParams(Section):
+    """Stage 1's network: HRNet and the gesture heads."""
+
+    backbone: str = "hrnet_w18_small"
+    """a timm HRNet (paper: HRNet); paper's profile: hrnet_w32"""
+    feature_location: Literal["", "incre"] = ""
+    """'': raw branches; incre: 128/256/512/1024 channels"""
+    weights: str = ""
+    """'': random; imagenet, from the timm hub; or a file"""
+    frozen_stages: Annotated[int, Field(ge=0, le=4)] = 0
+    """of HRNet's four, from the image on, that are not trained"""
+    image_px: Annotated[int, Field(gt=0, multiple_of=32)] = 96
+    """side of the input; paper's profile: 256"""
+    imagenet_normalisation: bool = True
+    """else RGB in [0, 1]"""
+    gesture_levels: Annotated[tuple[Stride, ...], Field(min_length=1)] = (4, 8, 16, 32)
+    """ours; strides of the pooled levels; paper: the deepest, [32]"""
+    gesture_hidden: NonNegativeInt = 0
+    """ours; heads' hidden width, 0: linear; paper's profile: 1024"""
+    gesture_dropout: Probability = 0.2
+    """in the heads; paper's profile: 0.5"""
+
+
+class PoseNetParams(Section):
+    """What Stage 2 adds: tokens, fusion, MANO head."""
+
+    pose_levels: tuple[Stride, Stride] = (8, 32)
+    """ours; strides of the two projected levels"""
+    grid: Annotated[int, Field(ge=2)] = 12
+    """ours; side of the token grid to which both are resampled"""
+    dim: PositiveInt = 128
+    """ours; token width, a multiple of 2 x heads"""
+    heads: PositiveInt = 4
+    """ours; attention heads"""
+    encoder_layers: PositiveInt = 1
+    """ours; blocks of the encoder over the grid"""
+    fusion_layers: PositiveInt = 2
+    """ours; blocks over joint and gesture tokens"""
+    fusion: Literal["self", "cross"] = "self"
+    """cross: the variant of the paper's rebuttal"""
+    volume_depth: Annotated[int, Field(ge=2)] = 8
+    """depth bins of the heatmap volume"""
+    volume_sharpness: PositiveFloat = 5.0
+    """ours; factor of logits: 1 learns slowly, 10 is sure too early"""
+    depth_range_m: PositiveFloat = 0.2
+    """ours; the volume spans the wrist +- this: EANet's 0.15 misses a finger that points at the
+    camera"""
+    gate_init: float = 0.01
+    """of both gesture gates; paper: near zero"""
+    gesture_tokens: bool = True
+    """false: the ablation without guidance tokens"""
+    side_input: bool = True
+    """input the hand's side: handed needs it, canonical forbids it"""
+
+    @pydantic.model_validator(mode="after")
+    def _divisible(self) -> PoseNetParams:
+        if self.dim % (2 * self.heads):
+            raise ValueError(
+                f"pose_net.dim {self.dim} must be a multiple of 2 x pose_net.heads "
+                f"(2 x {self.heads})"
+            )
+        return self

@@ -1,0 +1,112 @@
+"""Sections of both training stages: optimiser, schedule, augmentation, loss weights."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from stages.sections.section import Device, Probability, Section, Share
+
+
+class AugmentParams(Section):
+    """What training does to a crop; image, intrinsics, joints, MANO and label move together."""
+
+    one_line: ClassVar[bool] = True
+
+    rotation_deg: NonNegativeFloat = 0.0
+    """uniform +-"""
+    scale: Share = 0.0
+    """uniform 1 +-"""
+    shift: Share = 0.0
+    """uniform +-, of the side"""
+    colour: Share = 0.0
+    """each channel's gain, uniform 1 +-"""
+    flip: Probability = 0.0
+    """probability of a mirror image, with the twin's class"""
+
+
+class TrainParams(Section):
+    """One training run; the loop is the same for both stages."""
+
+    seed: NonNegativeInt = 0
+    """of the initial weights, the order of samples and augmentation"""
+    epochs: PositiveInt
+    """over the training samples"""
+    batch: PositiveInt = 16
+    """images, of all processes together"""
+    lr: PositiveFloat = 0.001
+    """AdamW's, at its peak"""
+    schedule: Literal["one_cycle", "cosine", "step", "constant"] = "one_cycle"
+    """of lr: one_cycle, cosine, step or constant"""
+    milestones: tuple[PositiveInt, ...] = ()
+    """epochs at which step divides lr by 10"""
+    weight_decay: NonNegativeFloat = 0.02
+    """AdamW's"""
+    clip_norm: NonNegativeFloat = 5.0
+    """of the gradient; 0: off"""
+    ema: Share = 0.0
+    """decay of the weights' moving average; 0: off"""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """or bf16"""
+    device: Device = "auto"
+    """or cpu, cuda"""
+    threads: NonNegativeInt = 0
+    """of torch on the CPU; 0: every core, or OMP_NUM_THREADS"""
+    processes: NonNegativeInt = 1
+    """that share each batch; 0: one for each GPU (docs/many-gpus.md)"""
+    checkpoint_every_s: NonNegativeFloat = 60
+    """seconds; 0: after every step"""
+    augment: AugmentParams = AugmentParams()
+
+
+class PretrainParams(TrainParams):
+    """Stage 1: gesture classification."""
+
+    epochs: PositiveInt = 4
+    best: Literal["coarse_accuracy", "fine_accuracy", "loss"] = "loss"
+    """validation metric that picks the weights; or coarse_accuracy, fine_accuracy: coarse-grained
+    with one validation subject"""
+    fine_weight_start: NonNegativeFloat = 0.5
+    """ours; lambda in the first epochs; paper's profile: 0.1"""
+    fine_weight_step: NonNegativeFloat = 0.1
+    """ours; is added to lambda"""
+    fine_weight_every_epochs: PositiveInt = 10
+    """paper; how often it is added"""
+    fine_weight_max: NonNegativeFloat = 0.5
+    """ours; lambda's end"""
+
+
+class LossWeights(Section):
+    """Of the loss terms; ours, see docs/choices.md."""
+
+    rotation: NonNegativeFloat = 1.0
+    """6D rotations of the 15 joints"""
+    root: NonNegativeFloat = 1.0
+    """6D rotation of the root"""
+    betas: NonNegativeFloat = 0.1
+    """MANO's shape"""
+    joints_volume: NonNegativeFloat = 10.0
+    """3D from the 2.5D volume, m"""
+    joints_mano: NonNegativeFloat = 10.0
+    """3D from MANO, m"""
+    uvd: NonNegativeFloat = 1.0
+    """2.5D in the volume's [-1, 1]"""
+    reprojection_volume: NonNegativeFloat = 1.0
+    """in [-1, 1] of the crop"""
+    reprojection_mano: NonNegativeFloat = 1.0
+    """in [-1, 1] of the crop"""
+    bone: NonNegativeFloat = 0.01
+    """continuity of consecutive rotations"""
+    gesture: NonNegativeFloat = 0.1
+    """keeps Stage 1's heads alive; paper: 0, the logits decay"""
+
+
+class PoseParams(TrainParams):
+    """Stage 2: gesture-guided pose; keys without comment: as above."""
+
+    epochs: PositiveInt = 3
+    augment: AugmentParams = AugmentParams(rotation_deg=15, scale=0.1, shift=0.05, colour=0.15)
+    best: Literal["mpjpe_mm", "pa_annotated_mpjpe_mm", "loss"] = "mpjpe_mm"
+    """or pa_annotated_mpjpe_mm, loss"""
+    weights: LossWeights = LossWeights()

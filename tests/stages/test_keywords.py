@@ -1,0 +1,48 @@
+"""The keys of a section are the keywords of the constructor that takes them, name and type."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+import pytest
+
+from handpose.data.augment import Augmentation
+from handpose.nets.gesture_net import GestureNet
+from handpose.nets.pose_net import PoseNet
+from handpose.synthetic.plan import DatasetSpec
+from stages.params import AugmentParams, EncoderParams, PoseNetParams, SynthesizeParams
+from stages.sections.section import Section
+
+
+@pytest.mark.parametrize(
+    ("section", "constructor", "without", "besides"),
+    [
+        (EncoderParams, GestureNet, set(), {"coarse_classes", "fine_classes"}),
+        (PoseNetParams, PoseNet, set(), {"gesture_net", "mano", "mean_rotations"}),
+        (AugmentParams, Augmentation, set(), set()),
+        (SynthesizeParams, DatasetSpec, {"workers"}, set()),
+    ],
+)
+def test_keys_are_keywords_of_the_same_type(
+    section: type[Section], constructor: Callable[..., Any], without: set[str], besides: set[str]
+) -> None:
+    taken = {name: kind for name, kind in hints(constructor).items() if name not in besides}
+    assert taken == {
+        key: get_type_hints(section)[key] for key in section().keywords(without=without)
+    }
+
+
+@pytest.mark.parametrize(
+    ("section", "net"), [(EncoderParams, GestureNet), (PoseNetParams, PoseNet)]
+)
+def test_a_default_stands_on_the_field_alone(section: type[Section], net: type) -> None:
+    parameters = inspect.signature(net).parameters
+    assert all(parameters[key].default is inspect.Parameter.empty for key in section.model_fields)
+
+
+def hints(constructor: Any) -> dict[str, Any]:
+    """Types of a constructor's parameters."""
+    found = get_type_hints(constructor.__init__)
+    return {name: found[name] for name in inspect.signature(constructor).parameters}
