@@ -54,7 +54,7 @@ def test_demo_undoes_what_the_docs_tell_to_set() -> None:
     docs = "".join(page.read_text("utf-8") for page in pages)
     told = set(re.findall(r"\b((?:ingest|shard|pretrain|pose)\.[a-z_]+): ", docs))
     told |= {f"{stage}.{key}" for stage in ("pretrain", "pose") for key in ("processes", "batch")}
-    assert {"ingest.check_images", "shard.scheduler"} <= told
+    assert {"ingest.check_images", "ingest.trim_ends"} <= told
     demo = values_of("demo")
     params = YAML().load(ROOT / "params.yaml")
     for section, key in (name.split(".") for name in sorted(told)):
