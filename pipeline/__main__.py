@@ -20,7 +20,8 @@ from handpose.errors import HandPoseError
 if TYPE_CHECKING:
     from stages.params import Params
 
-Text, File = str | None, Path | None
+Text = str | None
+File = Path | None
 Targets = Annotated[
     list[str] | None,
     Argument(metavar="STAGE", help="Default: every stage.", autocompletion=lambda: _stage_names()),
