@@ -1,1 +1,4 @@
-"""What runs the stages: the command line, the stage runner, and tools around `dvc repro`."""
+"""What runs the stages: command line, stage runner, Prefect flow, plan, comparison, remotes.
+
+Imports `handpose` and the helpers of `stages`; it never imports a stage, but runs it through DVC.
+"""

@@ -1,4 +1,4 @@
-"""The stages of `dvc.yaml` and who needs whom, read without DVC (whose import takes a second)."""
+"""The stages of `dvc.yaml` and their order, read without DVC, whose import takes a second."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 from handpose.errors import HandPoseError
 
-PLACE = re.compile(r"\$\{([\w.]+)\}")
+REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
 class DagError(HandPoseError):
@@ -24,7 +24,7 @@ class Stage:
     """One stage of `dvc.yaml`; paths are relative to the folder of that file."""
 
     name: str
-    door: str  # its module in stages/
+    entry_point: str  # its module in stages/
     deps: tuple[str, ...]
     outs: tuple[str, ...]  # metrics and plots among them
 
@@ -33,14 +33,14 @@ def read_dag(root: Path) -> dict[str, Stage]:
     """Stages by name, in the order of the file, `${key}` replaced from `params.yaml`.
 
     Raises:
-        DagError: a file is missing or is no YAML, or a `${key}` is not in `params.yaml`.
+        DagError: a file is missing or is not YAML, or a `${key}` is not in `params.yaml`.
     """
     params = _mapping(root / "params.yaml")
     listed = _mapping(root / "dvc.yaml").get("stages", {})
     return {
         name: Stage(
             name=name,
-            door=str(stage["cmd"]).split()[3],  # python -m pipeline.stage DOOR
+            entry_point=str(stage["cmd"]).split()[3],  # python -m pipeline.stage ENTRY_POINT
             deps=_paths(stage, ("deps",), params),
             outs=_paths(stage, ("outs", "metrics", "plots"), params),
         )
@@ -59,7 +59,7 @@ def parents(dag: Mapping[str, Stage], name: str) -> set[str]:
 
 
 def nearest(dag: Mapping[str, Stage], name: str, among: set[str]) -> set[str]:
-    """The next stages before this one that are `among` those given: over others, their parents."""
+    """The closest stages before this one that are `among` those given, through any others."""
     found: set[str] = set()
     for parent in parents(dag, name):
         found |= {parent} if parent in among else nearest(dag, parent, among)
@@ -80,10 +80,11 @@ def _mapping(path: Path) -> dict[str, Any]:
             f"{path}: not found; run this in the folder of the clone, beside dvc.yaml"
         ) from None
     except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        line = f" (line {place.line + 1})" if place else ""
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark else ""
         raise DagError(
-            f"{path}: is no YAML{line}; is a git conflict left in it? `git diff` shows what changed"
+            f"{path}: is not YAML{line}; is a git conflict left in it? "
+            "`git diff` shows what changed"
         ) from None
     if not isinstance(content, dict):
         raise DagError(f"{path}: expected keys and values, found {type(content).__name__}")
@@ -95,7 +96,9 @@ def _paths(
 ) -> tuple[str, ...]:
     entries = [entry for key in keys for entry in stage.get(key, [])]
     texts = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
-    return tuple(PLACE.sub(lambda found: _value(found.group(1), params), text) for text in texts)
+    return tuple(
+        REFERENCE.sub(lambda found: _value(found.group(1), params), text) for text in texts
+    )
 
 
 def _value(key: str, params: Mapping[str, Any]) -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import vl_convert
-from dvc.config import Config
 
 from handpose.files import atomic_file
+from pipeline import dvc_internals
 
 VEGA_LITE = "5.21"
 """The major version that DVC's templates are written for."""
@@ -48,7 +48,7 @@ def install(root: Path) -> Path:
     path = root / TEMPLATE
     with atomic_file(path) as partial:
         partial.write_text(template(), encoding="utf-8")
-    with Config(str(root / ".dvc")).edit("local") as settings:
+    with dvc_internals.config(root).edit("local") as settings:
         settings.setdefault("plots", {})["html_template"] = TEMPLATE.name
     return path
 

@@ -1,22 +1,83 @@
-"""The shape of the house: arrows, doors, no cycles, and an honest cache."""
+"""The shape of the house: what may import what, no cycles, where a name and a library belong."""
 
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 import yaml
 
-from pipeline.imports import ROOT, closure, code_deps, imported, is_code
-from pipeline.stage import stage_names
+from stages.code_digest import ROOT, SourceTree, entry_points
 
+PACKAGES = ("handpose", "stages", "pipeline")
+SOURCES = SourceTree()
 MODULES = sorted(
-    path.relative_to(ROOT)
-    for package in ("handpose", "stages", "pipeline")
-    for path in (ROOT / package).rglob("*.py")
+    path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py")
 )
+NAMED = [file for file in MODULES if file.name != "__init__.py"]
+ENTRY_POINTS = {Path("stages") / f"{name}.py" for name in entry_points()}
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))
+
+FLOORS: dict[str, set[str]] = {  # package of handpose: the others that it may import
+    "hand": set(),
+    "render": set(),
+    "data": set(),
+    "nets": {"hand"},
+    "interhand": {"data", "hand"},
+    "training": {"hand", "nets"},
+    "evaluation": {"hand", "nets", "render"},
+    "synthetic": {"hand", "render", "interhand"},
+    "predict.py": {"data", "hand", "nets", "training"},
+}
+"""Every package but `render` may import the modules beside it (`sample`, `errors`, ...) too, and
+of those only `predict` imports a package."""
+
+BESIDE_THE_FLOORS = {
+    ("handpose/synthetic/gallery.py", "handpose/evaluation/tiles.py"): "a page of pictures",
+}
+
+STAGE_HELPERS = {"artifacts", "code_digest", "params", "paths"}
+"""Modules in stages/ beside the stages themselves; others belong into a sub-package."""
+
+MOST_MODULES = 16
+FEWEST_LINES = 60
+
+SMALL = {  # modules under 60 lines, and why each is one of its own
+    "handpose/errors.py": "the base class of errors, imported by everything",
+    "handpose/hand/mirror.py": "the one sign of handedness",
+    "handpose/interhand/verify/jpeg_header.py": "a file format",
+    "handpose/nets/gesture_heads.py": "a figure of the paper: a module each",
+    "handpose/nets/gesture_net.py": "a figure of the paper: a module each",
+    "handpose/nets/mano_head.py": "a figure of the paper: a module each",
+    "handpose/training/ema.py": "the moving average of weights",
+    "handpose/training/seeding.py": "every random state, saved and restored",
+    "handpose/training/inference.py": "how a network runs over batches, in training and evaluation",
+    "handpose/training/trained_nets.py": "the networks of both stages from their files",
+    "stages/paths.py": "the paths of artefacts",
+    "stages/code.py": "a stage",
+    "stages/fitting/checkpoint_gc.py": "when a finished checkpoint may go",
+    "stages/ingestion/photo_check.py": "a check, by processes that import no more",
+    "stages/ingestion/selection.py": "a section of params.yaml",
+    "pipeline/licence_guard.py": "what MANO's licence forbids",
+    "pipeline/offline_plots.py": "a program: python -m pipeline.offline_plots",
+    "pipeline/stage.py": "a program: the command of every stage in dvc.yaml",
+    "pipeline/compare/arrow_plot.py": "a picture",
+    "pipeline/data/mixing.py": "a statistic",
+    "pipeline/data/verify.py": "a command",
+    "pipeline/doctor/finding.py": "what every check returns",
+    "pipeline/runner/child.py": "a system call",
+}
+
+SAME_BASENAME = {  # modules of one name in two packages, and why nobody mixes them up
+    "__init__.py": "every package",
+    "plan.py": "the plan of the synthetic data set; `handpose plan`",
+    "rejects.py": "the table that ingest writes; `handpose data rejects`",
+    "selection.py": "which samples; the section of params.yaml that says so",
+    "verify.py": "the checks of a download; `handpose data verify`",
+}
 
 
 def libraries(file: Path) -> set[str]:
@@ -30,9 +91,21 @@ def libraries(file: Path) -> set[str]:
     return names
 
 
+def package(file: Path) -> str:
+    """The package below handpose, stages or pipeline; a module beside them is one of its own."""
+    return "/".join(file.parts[:2])
+
+
+def imported(file: Path) -> set[Path]:
+    return {other for other in SOURCES.imported(file) if other.name != "__init__.py"}
+
+
 def stage_of(name: str) -> dict[str, object]:
     stage: dict[str, object] = DVC["stages"][name]
-    return stage.get("do", stage)  # type: ignore[return-value]
+    return stage
+
+
+# --- what may import what ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("file", MODULES, ids=str)
@@ -42,23 +115,56 @@ def test_arrows_point_one_way(file: Path) -> None:
 
 
 def test_no_stage_imports_another() -> None:
-    files = {Path("stages") / f"{door}.py" for door in stage_names()}
-    for file in files:
-        assert not (closure(file) & files) - {file}
+    for file in ENTRY_POINTS:
+        assert not (SOURCES.closure(file) & ENTRY_POINTS) - {file}
 
 
-def test_pipeline_runs_stages_through_dvc_and_never_imports_a_door() -> None:
-    files = {Path("stages") / f"{door}.py" for door in stage_names()}
+def test_pipeline_runs_stages_through_dvc_and_never_imports_an_entry_point() -> None:
     for file in MODULES:
         if file.parts[0] == "pipeline":
-            assert not imported(file) & files
+            assert not SOURCES.imported(file) & ENTRY_POINTS
 
 
 def test_nets_and_losses_meet_in_sample_only() -> None:
     losses = Path("handpose/training/losses.py")
     nets = {file for file in MODULES if file.parts[:2] == ("handpose", "nets")}
-    assert not closure(losses) & nets
-    assert all(losses not in closure(file) for file in nets)
+    assert not SOURCES.closure(losses) & nets
+    assert all(losses not in SOURCES.closure(file) for file in nets)
+
+
+@pytest.mark.parametrize("file", [file for file in NAMED if file.parts[0] == "handpose"], ids=str)
+def test_a_package_of_handpose_imports_the_floors_below_it(file: Path) -> None:
+    own = file.parts[1]
+    beside = {name.name for name in (ROOT / "handpose").glob("*.py")} - {"predict.py"}
+    allowed = FLOORS.get(own, set()) | {own} | (set() if own == "render" else beside)
+    for other in imported(file):
+        if (str(file), str(other)) not in BESIDE_THE_FLOORS:
+            assert other.parts[1] in allowed, (
+                f"{file} imports {other}: {own} may import {sorted(FLOORS.get(own, ()))}; its "
+                "docstring and FLOORS say so"
+            )
+
+
+def test_every_package_of_handpose_has_its_floor() -> None:
+    folders = {path.parent.name for path in (ROOT / "handpose").glob("*/__init__.py")}
+    assert folders == set(FLOORS) - {"predict.py"}
+    for file, other in BESIDE_THE_FLOORS:
+        assert Path(other) in imported(Path(file)), "an exception that is needed no more"
+
+
+@pytest.mark.parametrize("file", MODULES, ids=str)
+def test_no_import_cycle(file: Path) -> None:
+    assert all(file not in SOURCES.closure(other) for other in SOURCES.imported(file))
+
+
+def test_no_cycle_between_packages() -> None:
+    graph: dict[str, set[str]] = defaultdict(set)
+    for file in NAMED:
+        graph[package(file)] |= {package(other) for other in imported(file)} - {package(file)}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"packages import each other: {' <- '.join(error.args[1])}")
 
 
 @pytest.mark.parametrize(
@@ -75,29 +181,67 @@ def test_nets_and_losses_meet_in_sample_only() -> None:
         ("rich", "pipeline/runner/output.py"),
     ],
 )
-def test_one_library_one_door(library: str, allowed: str) -> None:
+def test_one_library_one_place(library: str, allowed: str) -> None:
     users = [str(file) for file in MODULES if library in libraries(file)]
     assert all(user.startswith(allowed) for user in users), users
 
 
-@pytest.mark.parametrize("file", MODULES, ids=str)
-def test_no_import_cycle(file: Path) -> None:
-    assert all(file not in closure(other) for other in imported(file))
+# --- rooms and names -----------------------------------------------------------------------------
+
+
+def test_the_listing_of_stages_is_the_pipeline() -> None:
+    stages = {"synthesize", "ingest", "label", "shard", "pretrain", "pose", "evaluate"}
+    assert set(entry_points()) == stages | {"code"}
+    listed = {file.stem for file in NAMED if file.parent == Path("stages")}
+    assert listed - stages - {"code"} == STAGE_HELPERS, "helpers belong into a sub-package"
+
+
+def test_no_folder_is_crowded() -> None:
+    folders: dict[Path, list[str]] = defaultdict(list)
+    for file in NAMED:
+        folders[file.parent].append(file.name)
+    crowded = {str(folder): len(names) for folder, names in folders.items()}
+    assert {folder: n for folder, n in crowded.items() if n > MOST_MODULES} == {}
+
+
+def test_a_small_module_has_a_reason() -> None:
+    lines = {str(file): len((ROOT / file).read_text("utf-8").splitlines()) for file in NAMED}
+    small = {file: n for file, n in lines.items() if n < FEWEST_LINES and file not in SMALL}
+    assert small == {}, "merge it with what it serves, or say in SMALL why it is one of its own"
+    assert set(SMALL) <= set(lines), "a module that is gone"
+
+
+def test_no_class_name_twice() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for file in NAMED:
+        for node in ast.walk(ast.parse((ROOT / file).read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(str(file))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+def test_no_basename_twice() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for file in MODULES:
+        places[file.name].append(str(file))
+    twice = {name for name, files in places.items() if len(files) > 1}
+    assert {name: places[name] for name in twice - set(SAME_BASENAME)} == {}
+    assert set(SAME_BASENAME) <= twice, "a pair that is none any more"
+
+
+@pytest.mark.parametrize("folder", sorted({file.parent for file in MODULES}), ids=str)
+def test_a_package_says_what_lives_there(folder: Path) -> None:
+    assert ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text("utf-8")))
+
+
+# --- dvc.yaml ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", DVC["stages"])
-def test_code_deps_are_the_import_closure(name: str) -> None:
+def test_params_that_a_stage_reads_are_declared(name: str) -> None:
     stage = stage_of(name)
-    door = str(stage["cmd"]).split()[3]
-    listed = [dep for dep in stage["deps"] if is_code(dep)]  # type: ignore[attr-defined]
-    assert listed == code_deps(door), "run python -m pipeline.imports"
-
-
-@pytest.mark.parametrize("name", DVC["stages"])
-def test_params_that_a_door_reads_are_declared(name: str) -> None:
-    stage = stage_of(name)
-    door = str(stage["cmd"]).split()[3]
-    tree = ast.parse((ROOT / "stages" / f"{door}.py").read_text("utf-8"))
+    entry_point = str(stage["cmd"]).split()[3]
+    tree = ast.parse((ROOT / "stages" / f"{entry_point}.py").read_text("utf-8"))
     read = {
         node.attr
         for node in ast.walk(tree)
@@ -105,19 +249,28 @@ def test_params_that_a_door_reads_are_declared(name: str) -> None:
         and isinstance(node.value, ast.Name)
         and node.value.id == "params"
     }
-    declared = {str(param).split(".")[0] for param in stage["params"]}  # type: ignore[attr-defined]
+    params: list[object] = stage.get("params", [])  # type: ignore[assignment]
+    declared = {str(param).split(".")[0] for param in params}
     sections = set(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")))
     assert read & sections <= declared
+    assert declared <= sections, "DVC refuses to run a stage with a parameter that is missing"
 
 
-def test_every_command_in_dvc_yaml_opens_a_door_through_the_runner() -> None:
+def test_every_command_in_dvc_yaml_runs_a_stage_through_the_runner() -> None:
     for name in DVC["stages"]:
-        assert str(stage_of(name)["cmd"]).startswith("python -m pipeline.stage ")
+        words = str(stage_of(name)["cmd"]).split()
+        assert words[:3] == ["python", "-m", "pipeline.stage"]
+        assert words[3] in entry_points()
+
+
+def test_dvc_yaml_is_read_in_a_screen_and_a_half() -> None:
+    assert len((ROOT / "dvc.yaml").read_text("utf-8").splitlines()) < 200
 
 
 def test_pretraining_depends_on_its_own_network_and_on_no_key_of_stage_2() -> None:
     declared = {str(param).split(".")[0] for param in DVC["stages"]["pretrain"]["params"]}
     assert "encoder" in declared
     assert not declared & {"pose_net", "pose"}
-    nets = {file.name for file in closure(Path("stages/pretrain.py")) if file.parts[1] == "nets"}
+    closure = SOURCES.closure(Path("stages/pretrain.py")) - {Path("handpose/nets/__init__.py")}
+    nets = {file.name for file in closure if file.parts[1] == "nets"}
     assert nets == {"backbone.py", "gesture_heads.py", "gesture_net.py"}

@@ -1,1 +1,4 @@
-"""From files to batches: InterHand2.6M, synthesis, crops, augmentation, shards."""
+"""From records to batches, of any data set: crops, shards, augmentation, loading.
+
+Imports the top-level modules and no other package.
+"""

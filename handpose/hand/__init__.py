@@ -1,1 +1,4 @@
-"""The hand itself: joints, rotations, camera, mirror, MANO and the stand-in model."""
+"""The hand itself, from any source: joints, rotations, camera, mirror, MANO.
+
+Imports the top-level modules and no other package.
+"""

@@ -1,1 +1,4 @@
-"""The networks of the paper; constructors take plain keywords, never a config object."""
+"""The networks of the paper; constructors take plain keywords, never a config object.
+
+Imports `hand` and the top-level modules; losses and networks meet in `sample` only.
+"""

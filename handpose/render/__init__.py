@@ -1,1 +1,2 @@
-"""Pictures of a triangle mesh: rasteriser, surfaces, shadows. Imports no other package."""
+"""Pictures of a triangle mesh: rasteriser, surfaces, shadows. Imports nothing of this
+project."""

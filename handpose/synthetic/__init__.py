@@ -1,4 +1,5 @@
 """The licence-free stand-in hand and the synthetic data set in InterHand2.6M format.
 
-Imports `hand`, `render`, and `interhand` for the format that it writes.
+Imports `hand`, `render`, `interhand` for the format that it writes, and the top-level modules;
+`gallery`, the picture of all gestures, also `evaluation.tiles`, which lays out a page.
 """

@@ -1,4 +1,4 @@
-"""What the doctor asks DVC: its files, its cache, its locks, and what training has left behind."""
+"""Checks of DVC: its files, its cache, its locks, and the checkpoints that training has left."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from handpose.training.checkpoint import MARK
+from pipeline import dvc_internals
 from pipeline.dag import read_dag
 from pipeline.doctor.finding import Finding
 from pipeline.remote.objects import check_cache, results_of
@@ -65,7 +66,7 @@ def cache(root: Path, *, deep: bool) -> Iterator[Finding]:
 
 
 def locks(root: Path) -> Iterator[Finding]:
-    """Who holds what DVC and the training stages lock."""
+    """Which processes hold the locks of DVC and of the training stages."""
     running: set[str] = set()
     stale: set[str] = set()
     for entry in _rwlock(root / ".dvc" / "tmp" / "rwlock"):
@@ -85,7 +86,7 @@ def locks(root: Path) -> Iterator[Finding]:
 
 
 def work(root: Path) -> Iterator[Finding]:
-    """Checkpoints that a stage has not used up."""
+    """Checkpoints of unfinished or unrecorded trainings."""
     left = sorted((root / "work").glob("**/*.pt"))
     for path in left:
         info = path.stat()
@@ -121,9 +122,7 @@ def plots(root: Path) -> Iterator[Finding]:
 
 def _config(root: Path) -> dict[str, Any]:
     """DVC's merged configuration."""
-    from dvc.config import Config
-
-    return dict(Config(str(root / ".dvc")))
+    return dict(dvc_internals.config(root))
 
 
 def _cache_settings(root: Path) -> tuple[list[str], Path]:
@@ -145,7 +144,7 @@ def _rwlock(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _held(root: Path) -> Iterator[tuple[Path, int]]:
-    """Lock files that a process holds, as the kernel tells; asking does not disturb anybody."""
+    """Lock files that a process holds, as the kernel lists them; reading that disturbs nobody."""
     files = [root / ".dvc" / "tmp" / "lock", *sorted((root / "work").glob("*/lock"))]
     numbers = {file.stat().st_ino: file for file in files if file.exists()}
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from handpose.errors import HandPoseError
+from pipeline import dvc_internals
 from pipeline.doctor.finding import Finding
 from pipeline.remote import host_keys
 from pipeline.remote.remote import configured
@@ -22,9 +23,7 @@ CONNECT_S = 2.0
 
 def remotes(root: Path) -> Iterator[Finding]:
     """A line for each remote; `handpose remote check` goes deeper."""
-    from dvc.config import Config
-
-    config = Config(str(root / ".dvc"))
+    config = dvc_internals.config(root)
     for name, options in config.read("repo").get("remote", {}).items():
         secrets = [key for key in SECRETS if key in options]
         remedies = [f"dvc remote modify --unset {name} {key}" for key in secrets]

@@ -1,1 +1,1 @@
-"""What would run, and why."""
+"""`handpose plan`: what would run, and why."""

@@ -1,31 +1,25 @@
 """What `dvc repro` would do, stage by stage, and why; nothing is written.
 
-It walks the stages in DVC's own order and asks of each what DVC asks: are command, parameters and
-inputs those of `dvc.lock`? If not, has the run-cache seen them? A stage that would be restored
-tells what its outputs will be, so that the stages after it can be asked in turn.
-`tests/end_to_end/test_relabel.py` holds it against what DVC then does.
+It walks the stages in DVC's order and asks of each what DVC asks: are command, parameters and
+inputs those of `dvc.lock`? If not, does the run cache have them? The outputs of a stage that would
+be restored are known, so the stages after it can be asked in turn.
+`tests/end_to_end/test_relabel.py` compares the forecast with what DVC then does.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-
-from dvc.dependency import ParamsDependency
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
-from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
-from dvc.stage import PipelineStage
-from dvc_data.hashfile.hash_info import HashInfo
-from dvc_data.hashfile.meta import Meta
+from typing import Any
 
 from handpose.errors import HandPoseError
-from pipeline.plan import dvc_stage
-from pipeline.plan.dvc_stage import CannotRunError, DepChange, Known, Moved
-from pipeline.plan.rehearsal import FileHash, rehearse
+from pipeline import dvc_internals
+from pipeline.dvc_internals import CannotRunError, ChangedOut, DepChange, DvcError, Known
+from pipeline.plan.rehearsal import RehearsedFile, rehearse
+from stages.code_digest import RECORDS
 
 
 class ForecastError(HandPoseError):
@@ -48,11 +42,11 @@ class Forecast:
     stage: str
     fate: Fate = Fate.UNCHANGED
     changes: list[DepChange] = field(default_factory=list)
-    after: list[str] = field(default_factory=list)  # stages before it that write its inputs anew
+    after: list[str] = field(default_factory=list)  # stages before it that rewrite its inputs
     manifest: Path | None = None  # the last run's, in the workspace or the cache
     size: int | None = None  # bytes of its outputs; None if it never ran here
     frozen: bool = False
-    rehearsed: bool = False  # it was run aside, so its outputs are known
+    rehearsed: bool = False  # it was run in a temporary folder, so its outputs are known
     fault: str = ""  # why DVC stops here
 
 
@@ -63,29 +57,25 @@ def forecast(root: Path, targets: list[str]) -> list[Forecast]:
         ForecastError: no DVC repository, `dvc.yaml` cannot be used, or a target is unknown.
     """
     try:
-        repo = Repo(str(root))
-        graph = get_active_graph(repo.index.graph)
-        chosen = collect_stages(repo, targets or [os.path.join(repo.root_dir, "dvc.yaml")])
-        stages = [s for s in plan_repro(graph, chosen) if isinstance(s, PipelineStage)]
-        return list(_Walk().over(stages))
-    except DvcException as error:
-        cause = f": {error.__cause__}" if error.__cause__ else ""
-        raise ForecastError(f"{error}{cause}") from None
+        with dvc_internals.dvc_errors():
+            return list(_Walk().over(dvc_internals.stages_of_repro(root, targets)))
+    except DvcError as error:
+        raise ForecastError(str(error)) from None
 
 
 class _Walk:
     """The stages in order, and which outputs those so far would change."""
 
     def __init__(self) -> None:
-        self.moved: list[Moved] = []
-        self.same: dict[str, Known] = {}  # outputs that stay, not to be hashed for each reader
+        self.changed: list[ChangedOut] = []
+        self.unchanged: dict[str, Known] = {}  # outputs that stay, not to be hashed for each reader
 
-    def over(self, stages: list[PipelineStage]) -> Iterator[Forecast]:
+    def over(self, stages: list[Any]) -> Iterator[Forecast]:
         for stage in stages:
             found = Forecast(
                 stage.name,
-                manifest=dvc_stage.manifest(stage),
-                size=dvc_stage.size(stage.outs),
+                manifest=dvc_internals.manifest(stage),
+                size=dvc_internals.size(stage.outs),
                 frozen=stage.frozen,
             )
             try:
@@ -99,30 +89,31 @@ class _Walk:
             if found.fate is Fate.STOPS:
                 return
 
-    def _take_frozen(self, stage: PipelineStage, found: Forecast) -> None:
+    def _take_frozen(self, stage: Any, found: Forecast) -> None:
         """DVC takes a frozen stage's outputs as they are; they have to be there."""
         if missing := [out.def_path for out in stage.outs if not out.exists]:
             raise CannotRunError(f"{', '.join(missing)} is missing: dvc unfreeze {stage.name}")
-        found.changes = dvc_stage.changed_outs(stage)
+        found.changes = dvc_internals.changed_outs(stage)
 
-    def _decide(self, stage: PipelineStage, found: Forecast) -> None:
+    def _decide(self, stage: Any, found: Forecast) -> None:
         self._compare(stage, found)
         as_locked = not (found.changes or found.after)
         if as_locked:
-            found.changes = dvc_stage.changed_outs(stage)
+            found.changes = dvc_internals.changed_outs(stage)
             if not found.changes:
-                self.same |= {out.fs_path: (out.hash_info, out.meta) for out in stage.outs}
+                self.unchanged |= {out.fs_path: (out.hash_info, out.meta) for out in stage.outs}
                 return
-        kept = None if found.after else dvc_stage.kept_outs(stage, as_locked=as_locked)
-        if kept is None:
+        outs = None if found.after else dvc_internals.restorable_outs(stage, as_locked=as_locked)
+        if outs is None:
             found.fate = Fate.RUNS
             self._run(stage, found)
             return
-        found.fate, found.size = Fate.RESTORED, dvc_stage.size(kept)
-        for out in kept:
-            self.moved.append(Moved(out.fs_path, stage.name, (out.hash_info, out.meta), out))
+        found.fate, found.size = Fate.RESTORED, dvc_internals.size(outs)
+        for out in outs:
+            known = (out.hash_info, out.meta)
+            self.changed.append(ChangedOut(out.fs_path, stage.name, known, out))
 
-    def _compare(self, stage: PipelineStage, found: Forecast) -> None:
+    def _compare(self, stage: Any, found: Forecast) -> None:
         """Command, parameters and inputs against `dvc.lock`; afterwards the stage holds the new."""
         first = not any(item.hash_info for item in (*stage.deps, *stage.outs))
         changes = [DepChange("first", stage.name)] if first else []
@@ -131,34 +122,71 @@ class _Walk:
         if stage.always_changed or stage.is_callback:
             changes.append(DepChange("always", stage.name))
         for dep in stage.deps:
-            if isinstance(dep, ParamsDependency):
-                changes += dvc_stage.changed_params(dep)
+            if dvc_internals.is_params(dep):
+                changes += dvc_internals.changed_params(dep)
                 continue
-            moved = [m for m in self.moved if dvc_stage.overlap(m.path, dep.fs_path)]
-            known = self.same.get(dep.fs_path) or dvc_stage.content(dep, moved)
+            before = self._changed_before(dep)
+            known = self.unchanged.get(dep.fs_path) or dvc_internals.known_input(dep, before)
             if known is None:
-                found.after += [m.stage for m in moved if m.stage not in found.after]
+                found.after += [out.stage for out in before if out.stage not in found.after]
                 continue
             if dep.hash_info != known[0]:
-                old, new = dvc_stage.version(dep.hash_info, dep.meta), dvc_stage.version(*known)
-                changes.append(DepChange("input", dep.def_path, old, new))
+                changes += self._changed_input(stage, dep, known)
             dep.hash_info, dep.meta = known
         found.changes = changes[:1] if first else changes
 
-    def _run(self, stage: PipelineStage, found: Forecast) -> None:
-        """Note that its outputs are unknown; where it is quick, look what they will be."""
-        written: Mapping[str, FileHash] = {}
-        here = not any(
-            dvc_stage.overlap(moved.path, dep.fs_path) for moved in self.moved for dep in stage.deps
-        )
-        if here and (stage.meta or {}).get("rehearse"):
-            inputs, outs = ([item.def_path for item in items] for items in (stage.deps, stage.outs))
-            written, fault = rehearse(Path(stage.wdir), stage.cmd, inputs, outs)
+    def _changed_input(self, stage: Any, dep: Any, known: Known) -> list[DepChange]:
+        """An input that is another than in `dvc.lock`; of a record of code, the changed files."""
+        if Path(dep.def_path).parent == RECORDS:
+            before = _code_files(dvc_internals.cached_file(stage, dep.hash_info))
+            now = _code_files(self._content(stage, dep))
+            if before is not None and now is not None:
+                return [
+                    DepChange("code", path, before.get(path), now.get(path))
+                    for path in sorted({*before, *now})
+                    if before.get(path) != now.get(path)
+                ]
+        old = dvc_internals.version(dep.hash_info, dep.meta)
+        return [DepChange("input", dep.def_path, old, dvc_internals.version(*known))]
+
+    def _run(self, stage: Any, found: Forecast) -> None:
+        """Its outputs are unknown, unless it is quick enough to be rehearsed."""
+        written: dict[str, RehearsedFile] = {}
+        inputs = {dep.def_path: self._content(stage, dep) for dep in stage.deps}
+        if (stage.meta or {}).get("rehearse") and None not in inputs.values():
+            there = {path: content for path, content in inputs.items() if content is not None}
+            outs = [out.def_path for out in stage.outs]
+            written, fault = rehearse(Path(stage.wdir), stage.cmd, there, outs)
             if fault:
                 raise CannotRunError(fault)
             found.rehearsed = True
         for out in stage.outs:
             new = written.get(out.def_path)
-            known = (HashInfo("md5", new.md5), Meta(size=new.size)) if new else None
-            if known is None or known[0] != out.hash_info:
-                self.moved.append(Moved(out.fs_path, stage.name, known))
+            known = dvc_internals.known_file(new.md5, len(new.content)) if new else None
+            if known is None or known[0] != out.hash_info or out.status():
+                content = new.content if new else None
+                self.changed.append(ChangedOut(out.fs_path, stage.name, known, content=content))
+
+    def _changed_before(self, dep: Any) -> list[ChangedOut]:
+        return [out for out in self.changed if dvc_internals.overlap(out.path, dep.fs_path)]
+
+    def _content(self, stage: Any, dep: Any) -> Path | bytes | None:
+        """An input as it will be: where it lies, or its bytes; None while that is unknown."""
+        before = self._changed_before(dep)
+        if not before:
+            return Path(dep.fs_path)
+        if len(before) > 1 or before[0].path != dep.fs_path or before[0].known is None:
+            return None
+        (out,) = before
+        if out.content is not None:
+            return out.content
+        return dvc_internals.cached_file(stage, out.known[0]) if out.known else None
+
+
+def _code_files(record: Path | bytes | None) -> dict[str, str] | None:
+    """Digests by path from a record that `stages/code.py` wrote; None if it is not to be had."""
+    try:
+        content = record.read_bytes() if isinstance(record, Path) else record
+        return dict(json.loads(content)["files"]) if content else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

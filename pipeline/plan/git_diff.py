@@ -1,54 +1,85 @@
-"""How a text file differs from what it was in the last run, as far as git remembers that."""
+"""How a file differs from what it was in the last run, as far as git has that version."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+from stages.code_digest import code_only, digest_of, unix_text
+
 COMMITS = 30
-"""How far back an old content is looked for."""
+"""How many commits of a file are searched for an old version."""
 
 MOST_LINES = 8
 WIDEST = 100
 
 
 def changed_lines(root: Path, path: str, md5: str) -> list[str]:
-    """Lines that went (`- old`) and came (`+ new`) since the file had this MD5; of code, how many.
+    """Lines removed (`- old`) and added (`+ new`) since the file had this MD5.
 
-    Empty when git has no such content, when it is no text, or when the file is gone.
+    Where they are many, or code, they are counted. Empty when git has no such version, when the
+    file is not text, or when it is gone.
     """
-    old = _content(root, path, md5)
+    old = _version(root, path, lambda content: _md5(content) == md5)
     try:
-        new = (root / path).read_text("utf-8")
+        now = (root / path).read_text("utf-8").splitlines()
         before = old.decode("utf-8").splitlines() if old is not None else None
     except (OSError, UnicodeDecodeError):
         return []
     if before is None:
         return []
-    now = new.splitlines()
     if before != now and sorted(before) == sorted(now):
         return [f"the same {len(now)} lines in another order"]
     if before == now:
         return ["only the ends of the lines differ"]
-    lines = [
+    lines = _diff(before, now)
+    return _counted(lines) if len(lines) > MOST_LINES or path.endswith(".py") else lines
+
+
+def changed_code(root: Path, path: str, digest: str) -> list[str]:
+    """How many lines of code were removed and added since the file had this digest.
+
+    Empty when git has no such version, or when the file is gone. `digest` is the file's in a record
+    of `stages/code_digest.py`, so comments and docstrings do not count.
+    """
+    old = _version(root, path, lambda content: digest_of(_code(path, content)) == digest)
+    if old is None or not (root / path).is_file():
+        return []
+    new = (root / path).read_bytes()
+    return _counted(_diff(_code(path, old).splitlines(), _code(path, new).splitlines()))
+
+
+def _diff(before: list[str], now: list[str]) -> list[str]:
+    return [
         f"{line[0]} {line[1:]}"[:WIDEST]
         for line in difflib.unified_diff(before, now, n=0, lineterm="")
         if line[0] in "+-" and not line.startswith(("---", "+++"))
     ]
-    if len(lines) > MOST_LINES or path.endswith(".py"):
-        went = sum(line[0] == "-" for line in lines)
-        return [f"{went} lines went, {len(lines) - went} came"]
-    return lines
 
 
-def _content(root: Path, path: str, md5: str) -> bytes | None:
-    """The committed content with this MD5; the newest commits are looked at first."""
+def _counted(lines: list[str]) -> list[str]:
+    removed = sum(line[0] == "-" for line in lines)
+    return [f"{removed} lines removed, {len(lines) - removed} added"]
+
+
+def _code(path: str, content: bytes) -> str:
+    """What of a file's text counts as code; all of it where it is not valid Python."""
+    text = unix_text(content)
+    try:
+        return code_only(text) if path.endswith(".py") else text
+    except SyntaxError:
+        return text
+
+
+def _version(root: Path, path: str, is_it: Callable[[bytes], bool]) -> bytes | None:
+    """The newest committed content of which this is true."""
     log = _git(root, "log", f"-{COMMITS}", "--format=%H", "--", path)
     for commit in (log or b"").decode().split():
         content = _git(root, "show", f"{commit}:./{path}")
-        if content is not None and _md5(content) == md5:
+        if content is not None and is_it(content):
             return content
     return None
 

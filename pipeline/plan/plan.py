@@ -1,4 +1,4 @@
-"""`handpose plan`: which stages would run, which would not, why, and what that took last time."""
+"""`handpose plan`: which stages would run, which would not, why, and the time it took last time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from handpose.errors import HandPoseError
-from pipeline.plan.dvc_stage import DepChange, FileVersion
+from pipeline.dvc_internals import DepChange, FileVersion
 from pipeline.plan.forecast import Fate, Forecast, forecast
-from pipeline.plan.git_diff import changed_lines
+from pipeline.plan.git_diff import changed_code, changed_lines
 
 SIGNS = {Fate.UNCHANGED: "=", Fate.RESTORED: "<", Fate.RUNS: ">", Fate.STOPS: "!"}
 MOST_CHANGES = 6
@@ -19,8 +19,8 @@ CONFLICT = ("<<<<<<< ", "=======", ">>>>>>> ")
 REMEDIES = {
     "dvc.lock": "take one side (`git checkout --ours dvc.lock`, or --theirs), then `dvc checkout` "
     "brings back its results and `dvc repro` what is left to do",
-    "dvc.yaml": "mend it by hand: `git diff` shows both sides",
-    "params.yaml": "mend it by hand: `git diff` shows both sides",
+    "dvc.yaml": "fix it by hand: `git diff` shows both sides",
+    "params.yaml": "fix it by hand: `git diff` shows both sides",
 }
 
 
@@ -45,7 +45,7 @@ def plan(root: Path, targets: Sequence[str] = ()) -> Plan:
     check(root)
     found = forecast(root, list(targets))
     width = max((len(one.stage) for one in found), default=0)
-    lines = [line for one in found for line in _told(one, width, root)]
+    lines = [line for one in found for line in _describe(one, width, root)]
     return Plan([*lines, "", *_total(found)], any(one.fate is Fate.STOPS for one in found))
 
 
@@ -60,24 +60,25 @@ def check(root: Path) -> None:
     for name, remedy in REMEDIES.items():
         path = root / name
         lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
-        places = [k for k, line in enumerate(lines, 1) if line.startswith(CONFLICT)]
-        if places:
-            raise PlanError(f"{name}:{places[0]}: a git conflict is left in it; {remedy}")
+        marks = [k for k, line in enumerate(lines, 1) if line.startswith(CONFLICT)]
+        if marks:
+            raise PlanError(f"{name}:{marks[0]}: a git conflict is left in it; {remedy}")
 
 
 # --- a stage -------------------------------------------------------------------------------------
 
 
-def _told(one: Forecast, width: int, root: Path) -> Iterator[str]:
+def _describe(one: Forecast, width: int, root: Path) -> Iterator[str]:
     """`> pretrain  runs  about 1 min 23 s, 5.1 MB`, and under it why."""
     head = f"{SIGNS[one.fate]} {one.stage:<{width}}  {one.fate.value:<9}"
     yield f"{head}  {_cost(one)}".rstrip()
     if one.frozen:
-        yield "      frozen in dvc.yaml: its inputs are not looked at"
+        yield "      frozen in dvc.yaml: its inputs are not checked"
     for change in one.changes[:MOST_CHANGES]:
         yield from (f"      {line}" for line in _reason(change, root))
-    if (left := len(one.changes) - MOST_CHANGES) > 0:
-        yield f"      ... and {left} more: dvc status {one.stage}"
+    if left := one.changes[MOST_CHANGES:]:
+        code = all(change.kind == "code" for change in left)
+        yield f"      ... and {len(left)} more" + ("" if code else f": dvc status {one.stage}")
     if one.after:
         yield f"      after {', '.join(one.after)}"
     for line in one.fault.splitlines():
@@ -87,13 +88,13 @@ def _told(one: Forecast, width: int, root: Path) -> Iterator[str]:
 def _cost(one: Forecast) -> str:
     """What it took last time."""
     if one.fate is not Fate.RUNS:
-        return bytes_told(one.size) if one.fate is Fate.RESTORED and one.size else ""
+        return format_bytes(one.size) if one.fate is Fate.RESTORED and one.size else ""
     seconds = _seconds(one)
     if one.size is None:
         return "unknown: never run here"
     if seconds is None:
-        return f"for an unknown time, {bytes_told(one.size)}"
-    return f"about {seconds_told(seconds)}, {bytes_told(one.size)}"
+        return f"for an unknown time, {format_bytes(one.size)}"
+    return f"about {format_seconds(seconds)}, {format_bytes(one.size)}"
 
 
 def _seconds(one: Forecast) -> float | None:
@@ -116,10 +117,24 @@ def _reason(change: DepChange, root: Path) -> Iterator[str]:
         yield f"{change.name}: {change.new}"
     elif change.kind == "parameter":
         yield f"{change.name}: {_value(change.old)} -> {_value(change.new)}"
+    elif change.kind == "code":
+        yield from _code_reason(change, root)
     else:
         old: FileVersion | None = change.old
         lines = changed_lines(root, change.name, old.md5) if old else []
         yield change.name + ("" if lines else f": {_version(old)} -> {_version(change.new)}")
+        yield from (f"  {line}" for line in lines)
+
+
+def _code_reason(change: DepChange, root: Path) -> Iterator[str]:
+    """A file of the stage's code, and how much of it changed."""
+    if change.old is None:
+        yield f"{change.name}: new in its code"
+    elif change.new is None:
+        yield f"{change.name}: no longer part of its code"
+    else:
+        lines = changed_code(root, change.name, change.old)
+        yield change.name + ("" if lines else ": changed")
         yield from (f"  {line}" for line in lines)
 
 
@@ -131,7 +146,7 @@ def _version(version: FileVersion | None) -> str:
     """`8.9 kB 77cabc12`; the MD5 of a folder ends in .dir in dvc.lock."""
     if version is None:
         return "(new)"
-    return f"{bytes_told(version.size)} {version.md5[:8]}" if version.size else version.md5[:8]
+    return f"{format_bytes(version.size)} {version.md5[:8]}" if version.size else version.md5[:8]
 
 
 # --- all of them ---------------------------------------------------------------------------------
@@ -150,9 +165,13 @@ def _total(found: Sequence[Forecast]) -> Iterator[str]:
     if restored:
         yield f"{len(restored)} would come from DVC's cache without running."
     if any(one.after for one in runs):
-        yield "Whatever comes after another is skipped if its inputs come out as they were."
-    if told := [one.stage for one in found if one.rehearsed]:
-        yield f"{', '.join(told)} was run aside to see what comes out; nothing was written."
+        yield "A stage that comes after another is skipped if its inputs come out as they were."
+    if rehearsed := [one.stage for one in found if one.rehearsed]:
+        verb = "was" if len(rehearsed) == 1 else "were"
+        yield (
+            f"{' and '.join(rehearsed)} {verb} run in a temporary folder to see what comes out; "
+            "nothing here was changed."
+        )
 
 
 def _sum(runs: Sequence[Forecast]) -> str:
@@ -163,12 +182,12 @@ def _sum(runs: Sequence[Forecast]) -> str:
     seconds = sum(_seconds(one) or 0 for one in runs)
     size = sum(one.size or 0 for one in runs)
     return (
-        f": about {seconds_told(seconds)} as last time, and a few for each to start; "
-        f"{bytes_told(size)}, once here and once in DVC's cache"
+        f": about {format_seconds(seconds)} as last time, and a few for each to start; "
+        f"{format_bytes(size)}, once here and once in DVC's cache"
     ) + (f"; {new} of them never ran here" if new else "")
 
 
-def seconds_told(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """`0.7 s`, `83 s`, `4 min 20 s`, `3 h 5 min`."""
     if seconds < 10:
         return f"{max(seconds, 0.1):.1f} s"
@@ -180,7 +199,7 @@ def seconds_told(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def bytes_told(size: int | None) -> str:
+def format_bytes(size: int | None) -> str:
     """`512 B`, `8.9 kB`, `21 MB`; thousands, as `ls --si` counts."""
     amount = float(size or 0)
     for unit in ("B", "kB", "MB", "GB"):

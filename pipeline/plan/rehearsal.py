@@ -1,8 +1,8 @@
-"""Run a quick stage aside, to know what it would write.
+"""Run a quick stage in a temporary folder, to know what it would write.
 
 A stage marked `meta: {rehearse: true}` in `dvc.yaml` takes about a second. `handpose plan` runs it
-in a temporary folder that holds links to its inputs, and thereby knows whether the hour-long
-stages after it would run at all.
+in a folder that holds links to its inputs, and so knows whether the hour-long stages after it would
+run at all.
 """
 
 from __future__ import annotations
@@ -12,41 +12,47 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 LONGEST_S = 60.0
 
 
-class FileHash(NamedTuple):
-    """A file as DVC would record it."""
+class RehearsedFile(NamedTuple):
+    """A file that a rehearsal wrote."""
 
-    md5: str
-    size: int
+    md5: str  # as DVC would record it
+    content: bytes
 
 
 class Outcome(NamedTuple):
-    """What came out."""
+    """The result of a rehearsal."""
 
-    outs: dict[str, FileHash]
-    fault: str = ""  # what the stage said when it failed
+    outs: dict[str, RehearsedFile]
+    fault: str = ""  # the message of a stage that failed
 
 
-def rehearse(root: Path, command: str, inputs: Sequence[str], outs: Sequence[str]) -> Outcome:
+def rehearse(
+    root: Path, command: str, inputs: Mapping[str, Path | bytes], outs: Sequence[str]
+) -> Outcome:
     """What `command` writes, from these inputs, without touching the repository.
 
     Args:
-        root: the repository; the inputs and outputs are relative to it.
+        root: the repository; its modules are the ones that run.
         command: the stage's command.
-        inputs: files and folders, parameters' file included.
-        outs: files it writes; a folder among them stays unknown.
+        inputs: files and folders by path from the root, parameters' file included: where each is
+            found, or the content of a file that is nowhere yet.
+        outs: files it writes, by path from the root; a folder among them stays unknown.
     """
     with tempfile.TemporaryDirectory(prefix="handpose-plan-") as name:
         stage = Path(name)
-        for path in inputs:
+        for path, content in inputs.items():
             (stage / path).parent.mkdir(parents=True, exist_ok=True)
-            (stage / path).symlink_to((root / path).resolve())
+            if isinstance(content, bytes):
+                (stage / path).write_bytes(content)
+            else:
+                (stage / path).symlink_to(content.resolve())
         try:
             done = subprocess.run(
                 command,
@@ -60,21 +66,21 @@ def rehearse(root: Path, command: str, inputs: Sequence[str], outs: Sequence[str
         except subprocess.TimeoutExpired:
             return Outcome({})
         if done.returncode:
-            said = done.stderr.strip() or f"exited with {done.returncode}"
-            return Outcome({}, fault=said)
+            fault = done.stderr.strip() or f"exited with {done.returncode}"
+            return Outcome({}, fault=fault)
         files = (path for path in outs if (stage / path).is_file())
-        return Outcome({path: _hash(stage / path) for path in files})
+        return Outcome({path: _written(stage / path) for path in files})
 
 
 def _environment(root: Path) -> dict[str, str]:
     """The repository's modules, this Python, and no sign of a DVC command above."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")}
-    return kept | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}",
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(root), kept.get("PYTHONPATH")))),
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")}
+    return inherited | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(root), inherited.get("PYTHONPATH")))),
     }
 
 
-def _hash(path: Path) -> FileHash:
+def _written(path: Path) -> RehearsedFile:
     content = path.read_bytes()
-    return FileHash(hashlib.md5(content, usedforsecurity=False).hexdigest(), len(content))
+    return RehearsedFile(hashlib.md5(content, usedforsecurity=False).hexdigest(), content)

@@ -12,16 +12,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from handpose.errors import HandPoseError
+from pipeline import dvc_internals
 from pipeline.remote import host_keys
 from pipeline.remote.address import Address, check_endpoint
 from pipeline.remote.objects import check_remote
 from pipeline.remote.storage import Storage
-
-if TYPE_CHECKING:
-    from dvc.config import Config
 
 KEY_FILES = ("id_ed25519", "id_ecdsa", "id_rsa")
 UNCHECKED = "first run handpose remote add"
@@ -138,15 +136,13 @@ def configured(name: str, options: Mapping[str, Any]) -> Storage:
     return Storage(name, address, {**user, **_without_url(options)})
 
 
-def _config(root: Path) -> Config:
-    from dvc.config import Config
-    from dvc.exceptions import DvcException
-
+def _config(root: Path) -> Any:
+    """DVC's configuration of this clone, see `dvc_internals.config`."""
     if not (root / ".dvc").is_dir():
         raise RemoteError(f"{root}: not a DVC project; run this in the folder of the clone")
     try:
-        return Config(str(root / ".dvc"))
-    except DvcException as error:
+        return dvc_internals.config(root)
+    except dvc_internals.DvcError as error:
         raise RemoteError(f"{root / '.dvc' / 'config'}: {error}") from None
 
 
@@ -163,7 +159,7 @@ def _as_typed(address: Address, url: str | None) -> str:
     return address.url
 
 
-def _same(first: str, second: str, config: Config) -> bool:
+def _same(first: str, second: str, config: Any) -> bool:
     """Whether two URLs are the same; a folder in `.dvc/config` is relative to .dvc."""
     if "://" in first or "://" in second:
         return first == second
@@ -193,7 +189,7 @@ def _without_url(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write(
-    config: Config, name: str, public: dict[str, Any], private: dict[str, Any], *, default: bool
+    config: Any, name: str, public: dict[str, Any], private: dict[str, Any], *, default: bool
 ) -> Iterator[str]:
     """Write both files, or neither."""
     files = [Path(config.files[level]) for level in ("repo", "local")]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handpose.errors import HandPoseError
+from pipeline import dvc_internals
 from pipeline.remote import host_keys
 from pipeline.remote.address import Address
 
@@ -73,11 +74,8 @@ class Storage:
 
     def open(self) -> tuple[Any, str]:
         """DVC's own file system for it, and the folder there."""
-        from dvc.fs import get_cloud_fs
-
-        options = {**TIMEOUTS[self.address.kind], **self.options, "url": self.address.url}
-        kind, settings, folder = get_cloud_fs({}, **options)
-        return kind(**settings), folder
+        settings = {**TIMEOUTS[self.address.kind], **self.options, "url": self.address.url}
+        return dvc_internals.file_system(settings)
 
     def _require_folder(self, system: Any, folder: str) -> None:
         """Refuse a missing folder, a typo or a disk that is not mounted: DVC would create it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-import handpose
 from handpose.data.augment import Augmentation
 from handpose.data.labels import ClassIds, Labels
 from handpose.data.loading import HERE, Loading
@@ -31,6 +29,7 @@ from handpose.training.history import Scalars
 from handpose.training.model_io import ModelRecord, save_model
 from handpose.training.schedules import lr_factor
 from stages.artifacts import write_json, write_manifest
+from stages.code_digest import stage_digest
 from stages.fitting.checkpoint_gc import drop_recorded_checkpoints, results_id
 from stages.params import TrainParams
 from stages.paths import LABELS, SHARDS
@@ -182,12 +181,18 @@ class TrainingData:
         )
 
     def identity(
-        self, encoder: Mapping[str, Any], pose_net: Mapping[str, Any] | None = None, **more: str
+        self,
+        encoder: Mapping[str, Any],
+        pose_net: Mapping[str, Any] | None = None,
+        *,
+        stage: str,
+        **more: str,
     ) -> dict[str, Any]:
         """Everything that decides the weights: a checkpoint is resumed only if all of it matches.
 
-        A file of initial weights counts by its content; `more` are further entries by name, such
-        as digests of other inputs.
+        A file of initial weights counts by its content, and the code is that of `stage`, as in DVC
+        (`stages/code_digest.py`); `more` are further entries by name, such as digests of other
+        inputs.
         """
         return {
             "settings": self.settings.model_dump(mode="json", exclude=NOT_IN_IDENTITY),
@@ -197,7 +202,7 @@ class TrainingData:
             "handedness": self.handedness,
             "labels": digest(LABELS),
             "shards": digest(SHARDS / "index.json"),
-            "code": _code_digest(),
+            "code": stage_digest(stage),
             **more,
         }
 
@@ -222,19 +227,6 @@ def loading_on(device: torch.device) -> Loading:
     """How to load for this device, among the processes of this machine."""
     _, processes = local_rank()
     return Loading.on(device, processes)
-
-
-def _code_digest() -> str:
-    """SHA-256 of the code that trains: a run that other code began is not gone on with."""
-    here = Path(__file__).parent.parent
-    files = sorted(Path(handpose.__file__).parent.rglob("*.py"))
-    sha = hashlib.sha256()
-    for file in (
-        *files,
-        *(here / name for name in ("fitting/training.py", "pretrain.py", "pose.py")),
-    ):
-        sha.update(file.read_bytes())
-    return sha.hexdigest()
 
 
 def run_training(
@@ -283,7 +275,7 @@ def run_training(
     distributed, settings = data.distributed, data.settings
     device = next(net.parameters()).device
     logger.info("trains on %s, %s", describe_device(device, settings.device), settings.precision)
-    identity = data.identity(encoder, pose_net, **(inputs or {}))
+    identity = data.identity(encoder, pose_net, stage=stage, **(inputs or {}))
     with Checkpoint(work, identity, writable=distributed.is_rank_zero) as checkpoint:
         if distributed.is_rank_zero:
             drop_recorded_checkpoints(checkpoint)

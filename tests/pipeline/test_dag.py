@@ -24,8 +24,8 @@ def test_edges_are_those_that_dvc_draws() -> None:
     assert {name: set(stage.outs) for name, stage in dag.items()} == outs
 
 
-def test_every_stage_names_its_door() -> None:
-    assert read_dag(ROOT)["pose_scratch"].door == "pose"
+def test_every_stage_names_its_entry_point() -> None:
+    assert read_dag(ROOT)["pose_scratch"].entry_point == "pose"
 
 
 def test_nearest_steps_over_stages_that_did_not_run() -> None:

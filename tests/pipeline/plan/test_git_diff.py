@@ -55,10 +55,10 @@ def test_many_lines_and_code_are_counted(root: Path) -> None:
     rows = "".join(f"{k}\n" for k in range(MOST_LINES + 1))
     md5 = commit(root, "map.csv", rows)
     (root / "map.csv").write_text("")
-    assert changed_lines(root, "map.csv", md5) == [f"{MOST_LINES + 1} lines went, 0 came"]
+    assert changed_lines(root, "map.csv", md5) == [f"{MOST_LINES + 1} lines removed, 0 added"]
     md5 = commit(root, "a.py", "x = 1\n")
     (root / "a.py").write_text("x = 2\n")
-    assert changed_lines(root, "a.py", md5) == ["1 lines went, 1 came"]
+    assert changed_lines(root, "a.py", md5) == ["1 lines removed, 1 added"]
 
 
 def test_what_git_does_not_have_is_not_made_up(root: Path) -> None:

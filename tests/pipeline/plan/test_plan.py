@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from pipeline.plan.dvc_stage import DepChange, FileVersion
+from pipeline.dvc_internals import DepChange, FileVersion
 from pipeline.plan.forecast import Fate, Forecast
-from pipeline.plan.plan import PlanError, bytes_told, check, plan, seconds_told
+from pipeline.plan.plan import PlanError, check, format_bytes, format_seconds, plan
 
 DVC_YAML = """
 stages:
@@ -131,7 +131,7 @@ def test_where_dvc_would_stop_the_plan_says_so(
     [(0.004, "0.1 s"), (2.34, "2.3 s"), (83.4, "83 s"), (260, "4 min 20 s"), (11100, "3 h 5 min")],
 )
 def test_seconds_are_told_as_people_do(seconds: float, told: str) -> None:
-    assert seconds_told(seconds) == told
+    assert format_seconds(seconds) == told
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ def test_seconds_are_told_as_people_do(seconds: float, told: str) -> None:
     [(None, "0 B"), (512, "512 B"), (8_900, "8.9 kB"), (999_900, "1 MB"), (4_513_613, "4.51 MB")],
 )
 def test_bytes_are_told_in_thousands(size: int | None, told: str) -> None:
-    assert bytes_told(size) == told
+    assert format_bytes(size) == told

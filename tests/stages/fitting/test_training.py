@@ -17,6 +17,7 @@ from handpose.training.checkpoint import Checkpoint
 from handpose.training.losses import GestureLoss, PoseLoss
 from stages import pose, pretrain
 from stages.artifacts import run_stage
+from stages.code_digest import stage_digest
 from stages.fitting import training
 from stages.fitting.training import log_to_stdout, write_curves
 from stages.params import load_params
@@ -32,7 +33,9 @@ def test_what_decides_the_weights_is_in_the_identity(
         data = training.TrainingData.open(
             params.pretrain, image_px=64, handedness=params.label.handedness
         )
-        return Checkpoint(Path("work"), data.identity({"weights": "start.pth"})).digest
+        found = data.identity({"weights": "start.pth"}, stage="pretrain")
+        assert found["code"] == stage_digest("pretrain"), "the code that DVC has for this stage"
+        return Checkpoint(Path("work"), found).digest
 
     before = identity()
     set_params(pretrain={"threads": 1, "device": "cpu", "checkpoint_every_s": 1})
