@@ -1,2 +1,4 @@
-"""Pictures of a triangle mesh: rasteriser, surfaces, shadows. Imports nothing of this
-project."""
+"""Pictures of a triangle mesh: rasteriser, surfaces, shadows.
+
+Imports no other module of this project.
+"""
