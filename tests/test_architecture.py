@@ -59,6 +59,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "stages/paths.py": "the paths of artefacts",
     "stages/code.py": "a stage",
     "stages/fitting/checkpoint_gc.py": "when a finished checkpoint may go",
+    "stages/sections/evaluation.py": "a section of params.yaml",
     "stages/ingestion/photo_check.py": "a check, by processes that import no more",
     "stages/ingestion/selection.py": "a section of params.yaml",
     "pipeline/licence_guard.py": "what MANO's licence forbids",

@@ -23,7 +23,8 @@ DONE = {
     r"Stage '(\w+)' is cached - skipping run, checking out outputs": "restored",
     r"Running stage '(\w+)'": "runs",
 }
-ALL = ["synthesize", "ingest", "label", "shard", "pretrain", "pose", "pose_scratch", "evaluate"]
+DATA = ["code", "synthesize", "ingest", "label", "shard"]
+ALL = [*DATA, "pretrain", "pose", "pose_scratch", "evaluate"]
 TRAINED = {"pretrain", "pose", "pose_scratch", "evaluate"}
 
 

@@ -173,7 +173,7 @@ def test_a_lock_file_that_was_cut_short(lab: Lab, saved: int) -> None:
     lab.do(remove)
     output = lab.do(repro)
     assert "Running stage" not in output
-    assert output.count("is cached - skipping run, checking out outputs") == 8
+    assert output.count("is cached - skipping run, checking out outputs") == 9
     assert path.read_bytes() == good
 
 

@@ -72,7 +72,7 @@ def test_what_cannot_run_is_refused_before_anything_does(
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FlowError, match=r"no stage is called pos; dvc\.yaml has synthesize"):
+    with pytest.raises(FlowError, match=r"no stage is called pos; dvc\.yaml has code, synthesize"):
         start(["pos"], [], 0)
     with pytest.raises(OverrideError, match="no such key"):
         start(["pose"], ["pose.larning=1"], 0)

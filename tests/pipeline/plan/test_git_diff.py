@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.plan.git_diff import MOST_LINES, changed_lines
+from pipeline.plan.git_diff import MOST_LINES, changed_code, changed_lines
+from stages.code_digest import code_only, digest_of
 
 
 def commit(root: Path, name: str, text: str) -> str:
@@ -68,3 +69,17 @@ def test_what_git_does_not_have_is_not_made_up(root: Path) -> None:
     md5 = commit(root, "gone.csv", "a\n")
     (root / "gone.csv").unlink()
     assert changed_lines(root, "gone.csv", md5) == []
+
+
+def test_lines_of_code_are_counted_and_comments_are_not(root: Path) -> None:
+    old = '"""Doc."""\n\nA = 1  # one\nB = 1\n'
+    commit(root, "a.py", old)
+    commit(root, "a.py", "broken(\n")
+    (root / "a.py").write_text('"""Other."""\n\n# all\nA = 1\nB = 2\nC = 3\n')
+    assert changed_code(root, "a.py", digest_of(code_only(old))) == ["1 lines removed, 2 added"]
+    assert changed_code(root, "a.py", "0" * 64) == []
+    commit(root, "a.csv", "1,2\n")
+    (root / "a.csv").write_text("1,3\n")
+    assert changed_code(root, "a.csv", digest_of("1,2\n")) == ["1 lines removed, 1 added"]
+    (root / "a.csv").unlink()
+    assert changed_code(root, "a.csv", digest_of("1,2\n")) == []

@@ -12,7 +12,8 @@ from dvc.repo import Repo
 
 from pipeline.dvc_internals import DepChange, FileVersion
 from pipeline.plan.forecast import Fate, Forecast
-from pipeline.plan.plan import PlanError, check, format_bytes, format_seconds, plan
+from pipeline.plan.plan import MOST_CHANGES, PlanError, check, format_bytes, format_seconds, plan
+from stages.code_digest import digest_of
 
 DVC_YAML = """
 stages:
@@ -99,6 +100,9 @@ def test_outside_a_clone_it_says_where_to_go(tmp_path: Path) -> None:
         (DepChange("always", "a"), "always_changed is set in dvc.yaml"),
         (DepChange("output", "a.txt", new="deleted"), "a.txt: deleted"),
         (DepChange("parameter", "a.b", [1], None), "a.b: [1] -> (not there)"),
+        (DepChange("code", "handpose/a.py", "old", "new"), "handpose/a.py: changed"),
+        (DepChange("code", "handpose/a.py", None, "new"), "handpose/a.py: new in its code"),
+        (DepChange("code", "handpose/a.py", "old"), "handpose/a.py: no longer part of its code"),
         (
             DepChange("input", "new.py", None, FileVersion("0123456789", 5)),
             "new.py: (new) -> 5 B 01234567",
@@ -112,6 +116,22 @@ def test_every_reason_has_its_words(
     one = Forecast("a", Fate.RUNS, changes=[change])
     monkeypatch.setattr("pipeline.plan.plan.forecast", lambda root, targets: [one])
     assert f"      {expected}" in plan(tmp_path).lines
+
+
+def test_changed_code_is_named_with_its_lines_and_the_rest_counted(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repo / "leaf.py").write_text("A = 1\nB = 1\n")
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "code")
+    changes = [DepChange("code", "leaf.py", digest_of("A = 1\nB = 1\n"), "new")]
+    (repo / "leaf.py").write_text("# a comment\nA = 2\nB = 1\nC = 1\n")
+    changes += [DepChange("code", f"{k}.py", "old", "new") for k in range(MOST_CHANGES + 1)]
+    one = Forecast("train", Fate.RUNS, changes=changes)
+    monkeypatch.setattr("pipeline.plan.plan.forecast", lambda root, targets: [one])
+    lines = plan(repo).lines
+    assert lines[1:3] == ["      leaf.py", "        1 lines removed, 2 added"]
+    assert "      ... and 2 more" in lines
 
 
 def test_where_dvc_would_stop_the_plan_says_so(
