@@ -1,8 +1,8 @@
-"""The stand-in hand and a synthetic InterHand2.6M: `python -m stages.synthesize`.
+"""Generate the stand-in hand and a synthetic InterHand2.6M: `python -m stages.synthesize`.
 
 Writes `data/stand_in/` (the licence-free hand model), `data/synthetic/` (`images/` and
-`annotations/` in InterHand2.6M's own layout) and `data/synthesize_manifest.json`. What the
-parameters say is elsewhere is not made; its folder holds a note that says so.
+`annotations/` in InterHand2.6M's layout) and `data/synthesize_manifest.json`. If the parameters
+point to another hand model or data set, that part is not generated; its folder holds a note.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from handpose.files import atomic_folder, digest
 from handpose.hand.mano import Mano
 from handpose.interhand.annotations import official_splits
 from handpose.synthetic.articulation import read_gesture_poses
-from handpose.synthetic.plan import Capture, DatasetSpec, Take, plan
-from handpose.synthetic.sequence import Studio
+from handpose.synthetic.plan import Capture, DatasetSpec, SequencePlan, plan
+from handpose.synthetic.sequence import SequenceRenderer
 from handpose.synthetic.stand_in import write_stand_in
 from handpose.synthetic.writer import FrameRecord, InterHandWriter, write_skeleton
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
@@ -40,16 +40,16 @@ WHAT = "synthetic hands in InterHand2.6M's layout, made by handpose; this is not
 
 
 class SequenceTask(NamedTuple):
-    """One take to be filmed, and all a worker needs for it."""
+    """A sequence to render, with everything a worker needs."""
 
-    recipe: DatasetSpec
+    spec: DatasetSpec
     mano: Path
-    take: Take
+    sequence: SequencePlan
     images: Path
 
 
 def main() -> None:
-    """Make the hand model, then the data set, then the manifest."""
+    """Write the hand model, the data set and the manifest."""
     started = time.monotonic()
     params = load_params()
     counts: dict[str, Any] = {}
@@ -58,7 +58,7 @@ def main() -> None:
         is_same_path(params.data.root, SYNTHETIC),
     )
     if not own_data:
-        official_splits(Path(params.data.root))  # before what is there is emptied
+        official_splits(Path(params.data.root))  # raises before existing outputs are emptied
     if not own_hand:
         Mano.load(params.hand.mano)
     with atomic_folder(STAND_IN) as folder:
@@ -71,81 +71,83 @@ def main() -> None:
             counts["images"] = synthesize(params, folder)
         else:
             counts["synthetic"] = _note(folder, f"data.root is {params.data.root}")
-    write_manifest(MANIFEST, started=started, counts=counts, outputs=[STAND_IN, _told(SYNTHETIC)])
+    write_manifest(
+        MANIFEST, started=started, counts=counts, outputs=[STAND_IN, _digested(SYNTHETIC)]
+    )
 
 
 def synthesize(params: Params, root: Path) -> dict[str, int]:
     """Write the data set to `root` and return the number of images of each split."""
     settings = params.synthesize.keywords(without={"workers"})
-    recipe, mano = DatasetSpec(**settings), Path(params.hand.mano)
-    captures = list(plan(recipe, read_gesture_poses()))
+    spec, mano = DatasetSpec(**settings), Path(params.hand.mano)
+    captures = list(plan(spec, read_gesture_poses()))
     annotations = root / "annotations"
-    total = sum(take.images for _, takes in captures for take in takes)
-    tasks = (
-        SequenceTask(recipe, mano, take, root / "images") for _, takes in captures for take in takes
-    )
-    filmed = in_order(film, tasks, params.synthesize.workers or os.cpu_count() or 1)
+    planned = [sequence for _, sequences in captures for sequence in sequences]
+    total = sum(sequence.images for sequence in planned)
+    tasks = (SequenceTask(spec, mano, sequence, root / "images") for sequence in planned)
+    workers = params.synthesize.workers or os.cpu_count() or 1
+    rendered = in_order(render_sequence, tasks, workers)
     images: Counter[str] = Counter()
-    progress: Progress | None = None  # its clock starts when the workers do
+    progress: Progress | None = None  # created late: its clock starts when the workers do
     for split in dict.fromkeys(capture.split for capture, _ in captures):
         with InterHandWriter(annotations / split, split) as writer:
-            for capture, takes in captures:
+            for capture, sequences in captures:
                 if capture.split != split:
                     continue
                 writer.add_capture(capture.number, capture.rig.cameras)
-                for take in takes:
-                    for instant in next(filmed):
-                        writer.add(instant)
+                for sequence in sequences:
+                    for record in next(rendered):
+                        writer.add(record)
                     progress = progress or Progress("synthesize", total, "images")
-                    progress.step(take.images)
+                    progress.step(sequence.images)
             images[split] = writer.count
     write_skeleton(annotations / "skeleton.txt")
     _write_subjects(annotations / "subject.txt", [capture for capture, _ in captures])
-    write_json(annotations / "synthetic.json", _description(recipe, mano))
+    write_json(annotations / "synthetic.json", _description(spec, mano))
     return dict(images)
 
 
-def film(task: SequenceTask) -> list[FrameRecord]:
-    """One take, filmed in this process."""
-    return _studio(task.recipe, task.mano).film(task.take, task.images)
+def render_sequence(task: SequenceTask) -> list[FrameRecord]:
+    """Render a sequence in this process."""
+    return _renderer(task.spec, task.mano).render_sequence(task.sequence, task.images)
 
 
 @cache
-def _studio(recipe: DatasetSpec, mano: Path) -> Studio:
-    """The studio of this process, for all its takes; its bytes must not depend on threads."""
+def _renderer(spec: DatasetSpec, mano: Path) -> SequenceRenderer:
+    """The renderer of this process; one thread, so that bytes do not depend on the thread count."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    return Studio(recipe, Mano.load(mano), read_gesture_poses())
+    return SequenceRenderer(spec, Mano.load(mano), read_gesture_poses())
 
 
-def _description(recipe: DatasetSpec, mano: Path) -> dict[str, Any]:
-    """What the data set says of itself."""
+def _description(spec: DatasetSpec, mano: Path) -> dict[str, Any]:
+    """The provenance of the data set, for `synthetic.json`."""
     poses = resources.files("handpose.synthetic") / "gesture_poses.csv"
     with resources.as_file(poses) as path:
         return {
             "what": WHAT,
-            "recipe": dataclasses.asdict(recipe),
+            "recipe": dataclasses.asdict(spec),
             "hand_model": digest(mano / "MANO_RIGHT.npz"),
             "gesture_poses": digest(path),
         }
 
 
 def _write_subjects(path: Path, captures: Iterable[Capture]) -> None:
-    """subject.txt: who was there in which capture."""
+    """Write subject.txt: the subject of each capture."""
     lines = [f"{c.split} Capture{c.number} {c.subject}" for c in captures]
     path.write_text("\n".join(["# split capture subject", *lines]) + "\n", encoding="utf-8")
 
 
 def _note(folder: Path, reason: str) -> str:
-    """Leave a note in a folder that is not filled, and return it for the manifest."""
+    """Write a note into a folder that is not generated; returns it for the manifest."""
     note = f"not made: {reason}"
     (folder / "README.txt").write_text(f"{note}\n", encoding="utf-8")
     print(f"synthesize: {note}")
     return note
 
 
-def _told(folder: Path) -> Path:
-    """The part of the data set whose digest goes into the manifest: not every single image."""
+def _digested(folder: Path) -> Path:
+    """The part of the data set whose digest goes into the manifest: the annotations, not images."""
     annotations = folder / "annotations"
     return annotations if annotations.is_dir() else folder
 

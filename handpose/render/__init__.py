@@ -1,4 +1,4 @@
-"""Pictures of a triangle mesh: rasteriser, surfaces, shadows.
+"""Rendering of triangle meshes, and pages of captioned pictures.
 
-Imports no other module of this project.
+Imports only `errors` of the modules beside it, and no other package.
 """

@@ -1,8 +1,7 @@
-"""Which triangle each sample of a grid sees: a z-buffer without a loop.
+"""Vectorised z-buffer rasteriser: the triangle visible at each sample of a grid.
 
-Every triangle is expanded into the samples of its bounding box at once; barycentric weights and
-depth are linear there, so a candidate costs three multiply-adds, and one minimum per sample keeps
-the nearest.
+All triangles are expanded into the samples of their bounding boxes at once. Barycentric weights and
+depth are linear there, so a candidate costs three multiply-adds; the nearest one per sample wins.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from numpy.typing import NDArray
 from handpose.render.surface import FloatArray, IntArray
 
 EDGE = -1e-4
-"""Weights down to this are inside: neighbours overlap by a hair instead of leaving cracks."""
+"""Tolerance on barycentric weights: neighbouring triangles overlap slightly, without cracks."""
 
 
 class Fragments(NamedTuple):
-    """The P samples that see a triangle, in rising order."""
+    """The P covered samples, in ascending order."""
 
     sample: IntArray  # (P,) row * width + column
-    face: IntArray  # (P,) row of the faces given
+    face: IntArray  # (P,) index into the given faces
     weights: FloatArray  # (P, 3) barycentric
     depth: FloatArray  # (P,)
 
@@ -37,7 +36,7 @@ def rasterize(
         depth: (N,) larger is farther.
         faces: (F, 3) counter-clockwise seen from outside.
         size: (width, height) in samples.
-        back: keep the faces turned away instead of those turned to the viewer.
+        back: rasterise back faces instead of front faces.
     """
     width, height = size
     corners = np.ascontiguousarray(faces.T)  # (3, F); numpy is fast along a long last axis
@@ -46,13 +45,13 @@ def rasterize(
     right, bottom = np.floor(x.max(0)), np.floor(y.max(0))
     left, top = np.maximum(left, 0), np.maximum(top, 0)
     right, bottom = np.minimum(right, width - 1), np.minimum(bottom, height - 1)
-    # y points down: the area is negative when the corners run counter-clockwise to the viewer
+    # y points down: the area is negative for corners that run counter-clockwise on screen
     area = (x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0])
     facing = area > 0 if back else area < 0
-    kept = np.flatnonzero(facing & (right >= left) & (bottom >= top))
-    origin = np.stack([left[kept], top[kept]]).astype(np.int32)  # (2, F')
-    extent = np.stack([right[kept], bottom[kept]]).astype(np.int32) - origin + 1
-    plane = _planes(x[:, kept], y[:, kept], depth[corners[:, kept]], area[kept], origin)
+    visible = np.flatnonzero(facing & (right >= left) & (bottom >= top))
+    origin = np.stack([left[visible], top[visible]]).astype(np.int32)  # (2, F')
+    extent = np.stack([right[visible], bottom[visible]]).astype(np.int32) - origin + 1
+    plane = _planes(x[:, visible], y[:, visible], depth[corners[:, visible]], area[visible], origin)
 
     which, step = _expand(extent)  # (C,) triangle, (2, C) sample within its box
     plane = plane[:, :, which]  # (3, 3, C)
@@ -65,7 +64,7 @@ def rasterize(
     w1, w2 = w1[chosen], w2[chosen]
     return Fragments(
         sample[nearest].astype(np.int64),
-        kept[which[chosen]],
+        visible[which[chosen]],
         np.stack([1 - w1 - w2, w1, w2], 1),
         z[chosen],
     )
@@ -74,7 +73,7 @@ def rasterize(
 def _planes(
     x: FloatArray, y: FloatArray, depth: FloatArray, area: FloatArray, origin: NDArray[np.int32]
 ) -> FloatArray:
-    """Linear functions over a triangle's box: x, y, depth (3, F') of its corners -> (3, 3, F').
+    """Linear functions over each triangle's box: corner x, y, depth (3, F') -> (3, 3, F').
 
     First axis: value at `origin`, change per column, change per row. Second: w1, w2, depth.
     """
@@ -88,7 +87,7 @@ def _planes(
 
 
 def _expand(extent: NDArray[np.int32]) -> tuple[IntArray, NDArray[np.int32]]:
-    """Every sample of every box: extent (2, F') -> (C,) its box, (2, C) column and row in it."""
+    """All samples of all boxes: extent (2, F') -> box index (C,), column and row in it (2, C)."""
     count = extent[0] * extent[1]  # (F',)
     which = np.repeat(np.arange(len(count)), count)  # (C,)
     start = np.cumsum(count) - count
@@ -98,8 +97,8 @@ def _expand(extent: NDArray[np.int32]) -> tuple[IntArray, NDArray[np.int32]]:
 
 
 def _nearest(sample: IntArray, depth: FloatArray, count: int) -> IntArray:
-    """For each sample that occurs, in rising order, the candidate with the least depth."""
+    """The nearest candidate of each covered sample, samples in ascending order."""
     order = np.argsort(-depth, kind="stable")
     owner = np.full(count, -1, np.int64)
-    owner[sample[order]] = order  # the last one written, hence the nearest, stays
+    owner[sample[order]] = order  # the last write, hence the nearest, wins
     return owner[owner >= 0]

@@ -1,8 +1,7 @@
-"""Soft shadows from a depth map as the lamp sees the mesh.
+"""Soft shadows by shadow mapping.
 
-The map holds faces turned away from the lamp, so that a lit surface lies well before what it is
-compared with; what is left of the stripes on grazing skin is taken away by moving the point that
-asks.
+The shadow map holds the back faces seen from the light, so that a lit surface lies well in front of
+the depth it is compared with; the remaining acne at grazing angles is removed by a normal offset.
 """
 
 from __future__ import annotations
@@ -15,52 +14,52 @@ from handpose.render.surface import FloatArray, IntArray, Mesh
 TEXELS = 144
 TOWARDS_M = 0.002
 OFFSET_TEXELS = 2.0
-"""Before a point asks the map it is moved towards the lamp, and along its normal the more its light
-grazes."""
+"""Offsets of a point before its look-up: towards the light, and along the normal in proportion to
+the grazing angle."""
 
 
-def lit_share(
+def lit_fraction(
     mesh: Mesh, faces: IntArray, points: FloatArray, normal: FloatArray, towards: FloatArray
 ) -> FloatArray:
-    """Share of a lamp's light that reaches each point: (P,) 0..1.
+    """Fraction of a directional light that reaches each point: (P,) 0..1.
 
     Args:
-        mesh: what casts shadows.
-        faces: (F, 3) those of its faces that do.
+        mesh: casts the shadows.
+        faces: (F, 3) the faces of it that do.
         points: (P, 3) m, on the mesh.
         normal: (P, 3) unit, there.
-        towards: (3,) unit, from the mesh to the lamp, which is far away.
+        towards: (3,) unit, from the mesh to the light.
     """
     if len(points) == 0:
         return np.zeros(0, np.float32)
     axes = _axes(towards)
-    place, slope = points @ axes, normal @ axes  # (P, 3) right, down and away from the lamp
-    extent = max(float(np.ptp(place[:, k])) for k in (0, 1))
+    position, slope = points @ axes, normal @ axes  # (P, 3) right, down and away from the light
+    extent = max(float(np.ptp(position[:, k])) for k in (0, 1))
     texel = extent / (TEXELS - 9) + 1e-6  # room for the offset and the filter on every side
     grazing = np.sqrt(1 - np.minimum(slope[:, 2:] ** 2, 1))
-    place += slope * (OFFSET_TEXELS * texel * grazing)
-    place[:, 2] -= TOWARDS_M
-    corner = np.array([place[:, k].min() - 2 * texel for k in (0, 1)], np.float32)
+    position += slope * (OFFSET_TEXELS * texel * grazing)
+    position[:, 2] -= TOWARDS_M
+    corner = np.array([position[:, k].min() - 2 * texel for k in (0, 1)], np.float32)
     casting = mesh.vertices @ axes
     shadow = rasterize(
         (casting[:, :2] - corner) / texel, casting[:, 2], faces, (TEXELS, TEXELS), back=True
     )
     depth = np.full(TEXELS**2, np.inf, np.float32)
     depth[shadow.sample] = shadow.depth
-    return _filtered(depth, (place[:, :2] - corner) / texel, place[:, 2])
+    return _filtered(depth, (position[:, :2] - corner) / texel, position[:, 2])
 
 
 def _axes(towards: FloatArray) -> FloatArray:
-    """(3, 3) columns: right, down and forward of one who looks along the light."""
+    """Axes of the light's view as columns, (3, 3): right, down, forward."""
     right = np.cross(towards, (0, 0, 1) if abs(towards[2]) < 0.9 else (1, 0, 0))
     right /= np.linalg.norm(right)
     return np.stack([right, np.cross(right, towards), -towards], 1).astype(np.float32)
 
 
 def _filtered(depth: FloatArray, at: FloatArray, distance: FloatArray) -> FloatArray:
-    """Share of the map around `at` (P, 2) texels that is farther than `distance` (P,): (P,).
+    """Fraction of the map around `at` (P, 2) texels that is farther than `distance` (P,): (P,).
 
-    A quadratic B-spline over 3 x 3 texels makes a smooth penumbra of yes and no.
+    Percentage-closer filtering with a quadratic B-spline over 3 x 3 texels.
     """
     whole = np.rint(at)
     f = at - whole  # (P, 2) within -0.5..0.5

@@ -1,8 +1,8 @@
-"""The surface that is rendered: the hand's 778 vertices refined once, with a forearm at the wrist.
+"""The rendered surface: the hand's 778 vertices, subdivided once, with a forearm at the wrist.
 
-The hand model is an open mesh of few triangles. For a picture its polygons must not show and the
-wrist must not be a cut: one Loop subdivision (a constant sparse matrix) smooths it, and its
-boundary loop is drawn out into a forearm. Nothing of this reaches the annotations.
+The hand model is a coarse mesh, open at the wrist. For rendering, one Loop subdivision (a constant
+sparse matrix) smooths it, and its boundary loop is extruded into a forearm. Annotations use the
+original mesh.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ IntArray = NDArray[np.int64]
 FOREARM_RINGS = 12
 FOREARM_LENGTH_M = 0.45
 FOREARM_BEND_M = 0.07
-"""Length over which the forearm turns from the hand's axis into its own direction."""
+"""Length over which the forearm bends from the hand's axis into its own direction."""
 FOREARM_WIDENING = 0.3
-"""How much thicker a forearm is near the elbow than at the wrist."""
+"""Relative increase in thickness from wrist to elbow."""
 
 
 class Mesh(NamedTuple):
@@ -35,7 +35,7 @@ class Mesh(NamedTuple):
 
 
 class Surface:
-    """The refined topology of one hand model, for right and left hands alike."""
+    """Refined topology of a hand model; serves right and left hands."""
 
     def __init__(self, faces: NDArray[Any], rest: NDArray[Any]) -> None:
         """`faces` (F, 3) of a right hand with one open loop, `rest` (V, 3) m its rest pose."""
@@ -49,7 +49,7 @@ class Surface:
         hand = self.refine(self.control)
         along = hand[self.loop].mean(0) - hand.mean(0)
         self._outward = float(np.sign(_loop_normal(hand[self.loop]) @ along))
-        self.rest = self._with_forearm(hand, None)  # (N, 3) m, anchors the texture of the skin
+        self.rest = self._with_forearm(hand, None)  # (N, 3) m, anchors the skin texture
         self.is_forearm = np.arange(len(self.rest)) >= refine.shape[0]  # (N,)
 
     def refine(self, values: NDArray[Any]) -> FloatArray:
@@ -62,9 +62,9 @@ class Surface:
         """The refined hand with its forearm.
 
         Args:
-            vertices: (V, 3) m, posed, in any frame; those of a left hand are mirrored already.
-            is_left: a mirrored mesh needs its faces turned round.
-            forearm: (3,) direction from wrist to elbow; straight on from the hand if not given.
+            vertices: (V, 3) m, posed, in any frame; those of a left hand already mirrored.
+            is_left: flip the faces, as a mirrored mesh requires.
+            forearm: (3,) direction from wrist to elbow; the hand's own axis by default.
         """
         fine = self._with_forearm(self.refine(vertices), forearm, -1.0 if is_left else 1.0)
         faces = self.faces[:, ::-1] if is_left else self.faces
@@ -89,7 +89,7 @@ class Surface:
             towards = start + (end - start) * turn
             towards /= np.linalg.norm(towards)
             centre = centre + towards * (distance - previous)
-            # flatten the uneven wrist loop into a plane, and turn that plane with the arm
+            # flatten the uneven wrist loop into a plane, and rotate that plane with the arm
             flat = offsets - np.outer(offsets @ start, start) * turn
             turned = _turn(flat, start, towards)
             width = 1 + FOREARM_WIDENING * distance / FOREARM_LENGTH_M
@@ -99,7 +99,7 @@ class Surface:
 
 
 def join(meshes: Sequence[Mesh]) -> Mesh:
-    """Several meshes as one, for a picture of two hands."""
+    """Concatenate meshes into one, e.g. two hands."""
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
     return Mesh(
         np.concatenate([mesh.vertices for mesh in meshes]),
@@ -111,8 +111,8 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
 def _loop_subdivision(faces: IntArray, count: int) -> tuple[Any, IntArray]:
     """One Loop subdivision as a sparse matrix (V + E, V), and its faces (4 F, 3).
 
-    Loop's scheme shrinks: finger tips would lose 1-2 mm and no longer be where the joints say.
-    One step towards interpolation, S (2 I - S_even), takes most of that back.
+    Loop's scheme shrinks: fingertips would lose 1-2 mm and no longer match the joints. One step
+    towards interpolation, S (2 I - S_even), restores most of it.
 
     Source: Loop 1987, with Warren's weights.
     """
@@ -122,7 +122,7 @@ def _loop_subdivision(faces: IntArray, count: int) -> tuple[Any, IntArray]:
     edge_of = edge_of.reshape(-1)
     on_border = np.bincount(edge_of) == 1  # (E,)
 
-    # new vertices: 3/8 of an edge's ends, 1/8 of the two corners across; at the border the middle
+    # new vertices: 3/8 of an edge's ends, 1/8 of the two opposite corners; midpoints at the border
     row = np.arange(len(edges))
     end = np.where(on_border, 0.5, 0.375)
     inner = ~on_border[edge_of]
@@ -137,7 +137,7 @@ def _loop_subdivision(faces: IntArray, count: int) -> tuple[Any, IntArray]:
         shape=(len(edges), count),
     )
 
-    # old vertices: themselves and their ring; at the border themselves and the two beside them
+    # old vertices: themselves and their ring; at the border themselves and two border neighbours
     border_vertex = np.zeros(count, bool)
     border_vertex[edges[on_border]] = True
     ends = np.concatenate([edges, edges[:, ::-1]])  # (2E, 2) vertex, neighbour
@@ -159,7 +159,7 @@ def _loop_subdivision(faces: IntArray, count: int) -> tuple[Any, IntArray]:
 
 
 def _boundary(faces: IntArray) -> IntArray:
-    """The vertices of the one open loop, in the order in which the faces run along it: (L,)."""
+    """Vertices of the single open boundary loop, in face orientation order: (L,)."""
     sides = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     directed = {(int(a), int(b)) for a, b in sides}
     following = {a: b for a, b in directed if (b, a) not in directed}
@@ -170,7 +170,7 @@ def _boundary(faces: IntArray) -> IntArray:
 
 
 def _tube_faces(loop: IntArray, count: int) -> IntArray:
-    """Faces of the rings that continue an open loop; ring k starts at vertex count + k L."""
+    """Faces of the tube that extends an open loop; ring k starts at vertex count + k L."""
     size = len(loop)
     rings = [loop, *(count + k * size + np.arange(size) for k in range(FOREARM_RINGS))]
     faces = []
@@ -182,7 +182,7 @@ def _tube_faces(loop: IntArray, count: int) -> IntArray:
 
 
 def _incidence(faces: IntArray, count: int) -> Any:
-    """Sparse (N, F) matrix that adds a face's vector to its three corners."""
+    """Sparse (N, F) matrix that sums face vectors at their corners."""
     corner = faces.reshape(-1)
     face = np.repeat(np.arange(len(faces)), 3)
     ones = np.ones(len(corner), np.float32)
@@ -190,14 +190,14 @@ def _incidence(faces: IntArray, count: int) -> Any:
 
 
 def _loop_normal(ring: FloatArray) -> FloatArray:
-    """Unit normal of a closed polygon, by Newell's sum: ring (L, 3) -> (3,)."""
+    """Unit normal of a closed polygon by Newell's method: ring (L, 3) -> (3,)."""
     offsets = ring - ring.mean(0)
     area = np.cross(offsets, np.roll(offsets, -1, axis=0)).sum(0)
     return np.asarray(area / np.linalg.norm(area), np.float32)
 
 
 def _turn(vectors: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
-    """The vectors (L, 3) after the smallest rotation that takes unit a to unit b (not b = -a)."""
+    """Vectors (L, 3) under the smallest rotation from unit a to unit b (b != -a)."""
     axis, cosine = np.cross(a, b), float(a @ b)
     turned = vectors * cosine + np.cross(axis, vectors)
     return np.asarray(turned + np.outer(vectors @ axis, axis) / (1 + cosine), np.float32)

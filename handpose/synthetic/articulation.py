@@ -1,14 +1,14 @@
-"""Hand poses as a person thinks of them: flexion, abduction and opposition in degrees.
+"""Hand poses in anatomical angles: flexion, abduction and opposition in degrees.
 
-A gesture is a row of `gesture_poses.csv`. Its angles turn about hinge axes computed from the
-rest skeleton, so the same row drives the stand-in and the real MANO, and a left hand by mirroring.
+A gesture is a row of `gesture_poses.csv`. Its angles rotate about hinge axes computed from the rest
+skeleton, so the same row drives the stand-in and the real MANO, and a left hand by mirroring.
 
-Signs: flexion bends towards the palm; abduction leads away from the middle finger (the middle
-finger's own: towards the index); the thumb's `oppose` turns it about the hand's long axis to below
-the palm, `spread` leads away from the index in the plane of the palm, `twist` turns its pad from
-the fingers to where the palm looks. The wrist turns an upright hand that shows its palm: `pitch`
-bends it towards the palm, `roll` turns it about the forearm with the palm to the side of the
-thumb, `yaw` then lays it over to the side of the little finger, thumb up.
+Signs: flexion bends towards the palm; abduction moves away from the middle finger (the middle
+finger's own: towards the index). The thumb's `oppose` rotates it about the hand's long axis below
+the palm, `spread` moves it away from the index in the plane of the palm, `twist` turns its pad from
+facing the fingers to the direction of the palm. The wrist angles start from an upright hand that
+shows its palm: `pitch` bends it towards the palm, `roll` rotates it about the forearm so that the
+palm faces the side of the thumb, then `yaw` tilts it to the side of the little finger, thumb up.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DIGITS = {
     "pinky": ("MCP", "PIP", "DIP", "abduction"),
     "thumb": ("oppose", "spread", "twist", "MCP", "IP"),
 }
-"""Columns of the table and the angles each holds, in this order, separated by slashes."""
+"""Digit columns of the table and the slash-separated angles of each, in order."""
 
 ANGLES = tuple(f"{digit}.{angle}" for digit, angles in DIGITS.items() for angle in angles)
 """Names of the 21 angles of a pose."""
@@ -46,28 +46,28 @@ MOTIONS = ("hold", "rise", "wave", "rock", "tap", "open", "close")
 COLUMNS = ("gesture", "right_folder", "left_folder", *DIGITS, "wrist", "motion", "touches")
 
 THUMB_ROLL = np.radians(55)
-"""How far the thumb's pad is turned from the palm's direction towards the fingers."""
+"""Rotation of the thumb's pad from the palm's direction towards the fingers."""
 
 
 class GesturePoseError(HandPoseError):
-    """The table of gesture poses cannot be read."""
+    """The table of gesture poses is malformed."""
 
 
 @dataclass(frozen=True)
 class GesturePose:
-    """The peak of one gesture."""
+    """The peak pose of one gesture."""
 
     gesture: str
-    right_folder: str  # InterHand2.6M's folder, '' where that hand has none
+    right_folder: str  # InterHand2.6M's folder; '' if that hand has none
     left_folder: str
     angles: Array  # (21,) degrees, order of ANGLES
     wrist: Array  # (3,) degrees, order of WRIST_ANGLES
     motion: str  # one of MOTIONS
-    touches: tuple[tuple[str, str], ...]  # pairs of MANO joints whose segments meet at the peak
+    touches: tuple[tuple[str, str], ...]  # pairs of MANO joints whose segments touch at the peak
 
 
 class Articulation:
-    """Hinge axes of one skeleton, and poses from angles about them."""
+    """Hinge axes of one skeleton; converts angles about them to poses."""
 
     def __init__(self, joints_rest: Array) -> None:
         """From MANO's 16 rest joints of a right hand, (16, 3) m."""
@@ -76,8 +76,8 @@ class Articulation:
         radial = at["index_1"] - at["pinky_1"]
         radial = _unit(radial - (radial @ distal) * distal)
         palmar = np.cross(radial, distal)  # out of the palm of a right hand
-        self._oppose = np.cross(radial, palmar)  # turns radial towards palmar
-        self._spread = np.cross(distal, radial)  # turns distal towards radial
+        self._oppose = np.cross(radial, palmar)  # rotates radial towards palmar
+        self._spread = np.cross(distal, radial)  # rotates distal towards radial
         self._twist = _unit(at["thumb_2"] - at["thumb_1"])
         self._hinges: dict[str, list[Array]] = {}  # flexion axes of each digit's three bones
         for digit in DIGITS:
@@ -85,7 +85,7 @@ class Articulation:
             if digit == "thumb":
                 pad = np.cos(THUMB_ROLL) * palmar - np.sin(THUMB_ROLL) * radial
             first, second, third = (at[f"{digit}_{k}"] for k in (1, 2, 3))
-            bones = (second - first, third - second, third - second)  # MANO has no joint at the tip
+            bones = (second - first, third - second, third - second)  # MANO has no tip joint
             self._hinges[digit] = [_unit(np.cross(bone, pad)) for bone in bones]
         towards = {"index": radial, "middle": radial, "ring": -radial, "pinky": -radial}
         self._abduct = {digit: np.cross(distal, side) for digit, side in towards.items()}
@@ -93,7 +93,7 @@ class Articulation:
     def pose(self, angles: Array) -> Array:
         """Axis-angle of MANO's 15 joints, flat hand = 0: angles (..., 21) deg -> (..., 15, 3) rad.
 
-        It is absolute: subtract `hands_mean` for InterHand2.6M's convention.
+        The result is absolute: subtract `hands_mean` for InterHand2.6M's convention.
         """
         radians = np.radians(angles).reshape(-1, len(ANGLES))  # (N, 21)
         value = dict(zip(ANGLES, radians.T, strict=True))
@@ -107,7 +107,7 @@ class Articulation:
                 bends = (saddle, _turn(second, mcp), _turn(third, ip))
             else:
                 (abduction,) = more
-                # abduction moves along with flexion: only so can the tips of bent fingers meet
+                # abduction is applied before flexion, so that the tips of bent fingers can meet
                 knuckle = _turn(first, a) * _turn(self._abduct[digit], abduction)
                 bends = (knuckle, _turn(second, b), _turn(third, c))
             turns |= {f"{digit}_{k}": bend for k, bend in enumerate(bends, start=1)}
@@ -119,7 +119,7 @@ def read_gesture_poses(path: Path | None = None) -> tuple[GesturePose, ...]:
     """The gestures of a table, by default of `handpose/synthetic/gesture_poses.csv`.
 
     Raises:
-        GesturePoseError: a cell is not what its column holds; line and column are named.
+        GesturePoseError: a cell does not fit its column; the message names line and column.
     """
     source = path or resources.files("handpose.synthetic") / "gesture_poses.csv"
     lines = csv.reader(source.read_text("utf-8").splitlines())
@@ -161,7 +161,7 @@ def _row(cells: list[str], where: str) -> GesturePose:
 
 
 def _value(column: str, cell: str) -> Any:
-    """What a cell means; a ValueError says what was expected."""
+    """Parse a cell; the ValueError's text is what was expected."""
     if column in DIGITS:
         return _numbers(cell, DIGITS[column])
     if column == "wrist":
@@ -179,7 +179,7 @@ def _value(column: str, cell: str) -> Any:
 
 
 def _numbers(cell: str, names: tuple[str, ...]) -> Array:
-    """The degrees of a cell such as 80/96/56/-4."""
+    """Parse a cell of degrees such as 80/96/56/-4."""
     numbers = [float(text) for text in cell.split("/")] if _NUMBERS.fullmatch(cell) else []
     if len(numbers) != len(names):
         raise ValueError(f"{len(names)} numbers {'/'.join(names)}")

@@ -1,6 +1,6 @@
-"""What surrounds a synthetic hand: noise to cut from, lamps, backgrounds. Colours in linear light.
+"""Backgrounds, lighting and noise of the synthetic images. Colours are linear.
 
-Every sample is a pure function of the generator it is given, and drawn from continuous ranges.
+Every sample is a pure function of the given generator, drawn from continuous ranges.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WHITE_SIZE = 1 << 20
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise that is drawn once and cut from ever after: drawing it anew would cost the most."""
+    """Noise textures, drawn once and cropped for every image: drawing them is the slowest step."""
 
     grain: NDArray[np.float32]  # (S, S, S) tileable, standard deviation 1
     clouds: NDArray[np.float32]  # (S, S, 3) tileable, coarse to fine, standard deviation 1
@@ -49,10 +49,10 @@ def _pink(rng: np.random.Generator, shape: tuple[int, ...], power: float) -> NDA
     return np.asarray(noise / noise.std(), np.float32)
 
 
-class Lamps(NamedTuple):
-    """The light of a capture, in the frame of its rig (x right, y up, z to the front)."""
+class Lighting(NamedTuple):
+    """The lighting of a capture, in the frame of its rig (x right, y up, z to the front)."""
 
-    azimuth: float  # rad of the key light about y, 0 from the front
+    azimuth: float  # rad, key light about y, 0 from the front
     elevation: float
     key: FloatArray  # (3,) linear RGB
     fill_azimuth: float
@@ -60,10 +60,10 @@ class Lamps(NamedTuple):
     ambient: FloatArray  # (3,)
 
 
-def sample_lamps(rng: np.random.Generator) -> Lamps:
-    """The lamps of a capture."""
+def sample_lighting(rng: np.random.Generator) -> Lighting:
+    """Sample the lighting of a capture."""
     azimuth = rng.uniform(-np.pi, np.pi)
-    return Lamps(
+    return Lighting(
         azimuth=azimuth,
         elevation=rng.uniform(0.3, 1.25),
         key=rng.uniform(0.6, 1.0) * _warmth(rng),
@@ -73,48 +73,48 @@ def sample_lamps(rng: np.random.Generator) -> Lamps:
     )
 
 
-def shine(lamps: Lamps, R: NDArray[np.floating], rng: np.random.Generator) -> Light:
-    """The lamps seen by a camera, a little different at every instant.
+def sample_light(lighting: Lighting, R: NDArray[np.floating], rng: np.random.Generator) -> Light:
+    """Lights in a camera's frame, with a little jitter per image.
 
     Args:
-        lamps: of the capture.
+        lighting: of the capture.
         R: (3, 3) rig to camera.
-        rng: of the frame.
+        rng: of the image.
     """
-    azimuth = lamps.azimuth + rng.normal(0, 0.25)
-    elevation = np.clip(lamps.elevation + rng.normal(0, 0.15), 0.1, 1.4)
+    azimuth = lighting.azimuth + rng.normal(0, 0.25)
+    elevation = np.clip(lighting.elevation + rng.normal(0, 0.15), 0.1, 1.4)
     return Light(
         towards=(R @ _towards(azimuth, elevation)).astype(np.float32),
-        key=(lamps.key * rng.uniform(0.85, 1.15)).astype(np.float32),
-        fill_towards=(R @ _towards(lamps.fill_azimuth, 0.2)).astype(np.float32),
-        fill=lamps.fill.astype(np.float32),
+        key=(lighting.key * rng.uniform(0.85, 1.15)).astype(np.float32),
+        fill_towards=(R @ _towards(lighting.fill_azimuth, 0.2)).astype(np.float32),
+        fill=lighting.fill.astype(np.float32),
         up=(R @ np.array([0, 1, 0])).astype(np.float32),
-        ambient=(lamps.ambient * rng.uniform(0.9, 1.1)).astype(np.float32),
+        ambient=(lighting.ambient * rng.uniform(0.9, 1.1)).astype(np.float32),
     )
 
 
 def sample_background(
     rng: np.random.Generator, size: tuple[int, int], noise: Noise
 ) -> NDArray[np.float32]:
-    """A room out of focus: a sweep of colour, clouds, and a few things with edges: (H, W, 3).
+    """A defocused room: a colour gradient, clouds and a few shapes with edges: (H, W, 3).
 
-    Painted at half the size and enlarged, which is both quick and soft.
+    Drawn at half size and enlarged, which is fast and adds blur.
     """
     width, height = (-(-side // 2) for side in size)
-    clouds = _cut(rng, noise.clouds, (width, height))
-    sweep = _sweep(rng, (width, height))  # (h, w, 1)
+    clouds = _crop(rng, noise.clouds, (width, height))
+    gradient = _gradient(rng, (width, height))  # (h, w, 1)
     one, other = _colour(rng), _colour(rng)
-    room = one + (other - one) * sweep
-    room *= np.exp(rng.uniform(0.05, 0.5) * clouds @ _mixing(rng))
+    room = one + (other - one) * gradient
+    room *= np.exp(rng.uniform(0.05, 0.5) * clouds @ _channel_mix(rng))
     for _ in range(rng.integers(0, 8)):
-        _add_thing(rng, room)
+        _add_shape(rng, room)
     soft = cv2.GaussianBlur(room, (0, 0), float(rng.uniform(0.4, 3.0)) * height / 80)
     room = cv2.resize(soft, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(room[: size[1], : size[0]])
 
 
 def _colour(rng: np.random.Generator) -> NDArray[np.float32]:
-    """A linear colour: from near black to light, most of them greyish."""
+    """A linear colour, from near black to light, mostly greyish."""
     value = np.exp(rng.uniform(np.log(0.01), np.log(0.7)))
     saturation = rng.beta(1.2, 2.5)
     hue = 1 + np.cos(rng.uniform(0, 2 * np.pi) + np.array([0, 2.1, 4.2]))  # (3,) 0..2
@@ -122,13 +122,13 @@ def _colour(rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _warmth(rng: np.random.Generator) -> NDArray[np.float32]:
-    """The tint of a lamp, between cool and warm."""
+    """Tint of a light, between cool and warm."""
     warm = rng.uniform(-0.12, 0.22)
     return np.array([1 + 0.3 * warm, 1.0, 1 - warm], np.float32)
 
 
 def _towards(azimuth: float, elevation: float) -> FloatArray:
-    """Unit vector to a place around the hand: x right, y up, z to the front."""
+    """Unit vector from the hand: x right, y up, z to the front."""
     return np.array(
         [
             np.sin(azimuth) * np.cos(elevation),
@@ -138,13 +138,13 @@ def _towards(azimuth: float, elevation: float) -> FloatArray:
     )
 
 
-def _mixing(rng: np.random.Generator) -> NDArray[np.float32]:
-    """(3, 3) how three clouds colour the channels: mostly all alike."""
+def _channel_mix(rng: np.random.Generator) -> NDArray[np.float32]:
+    """(3, 3) weights of three clouds in the colour channels: mostly equal."""
     return (0.6 + rng.normal(0, 0.25, (3, 3))).astype(np.float32) / 1.7
 
 
-def _sweep(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float32]:
-    """0..1 across the picture in some direction: (h, w, 1)."""
+def _gradient(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A sigmoid ramp 0..1 across the picture in a random direction: (h, w, 1)."""
     angle = rng.uniform(0, 2 * np.pi)
     x = np.linspace(-1, 1, size[0], dtype=np.float32)
     y = np.linspace(-1, 1, size[1], dtype=np.float32)[:, None]
@@ -153,17 +153,17 @@ def _sweep(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float3
     return np.asarray(1 / (1 + np.exp(-steep * along)), np.float32)[..., None]
 
 
-def _cut(
+def _crop(
     rng: np.random.Generator, clouds: NDArray[np.float32], size: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Some square of the clouds, enlarged to this size: (h, w, 3)."""
+    """A random square of the clouds, resized: (h, w, 3)."""
     side = int(rng.integers(48, CLOUD_SIDE // 2))
     x, y = rng.integers(0, CLOUD_SIDE - side, 2)
     return np.asarray(cv2.resize(clouds[y : y + side, x : x + side], size))
 
 
-def _add_thing(rng: np.random.Generator, room: NDArray[np.float32]) -> None:
-    """Draw an angular or a round thing, or a bar, over the room (h, w, 3)."""
+def _add_shape(rng: np.random.Generator, room: NDArray[np.float32]) -> None:
+    """Draw a polygon, an ellipse or a bar over the room (h, w, 3), in place."""
     height, width = room.shape[:2]
     colour = tuple(float(c) for c in _colour(rng))
     middle = rng.uniform(-0.1, 1.1, 2) * (width, height)
@@ -175,8 +175,8 @@ def _add_thing(rng: np.random.Generator, room: NDArray[np.float32]) -> None:
         cv2.fillPoly(room, [(middle + ring).astype(np.int32)], colour)
     elif kind < 0.8:
         axes = (int(reach * rng.uniform(0.3, 1)) + 1, int(reach) + 1)
-        place = (int(middle[0]), int(middle[1]))
-        cv2.ellipse(room, place, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1)
+        centre = (int(middle[0]), int(middle[1]))
+        cv2.ellipse(room, centre, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1)
     else:
         end = middle + rng.normal(0, 1, 2) * height
         first, last = ((int(p[0]), int(p[1])) for p in (middle, end))

@@ -1,7 +1,7 @@
-"""How a synthetic hand moves: from rest to the peak of a gesture and back, or freely.
+"""Motion of a synthetic hand: from rest to the peak of a gesture and back, or free motion.
 
-Angles are those of `hand/articulation.py` in degrees. T is the number of instants; `phase` runs
-from 0 at the beginning of a sequence to 1 at its end.
+Angles are those of `synthetic/articulation.py`, in degrees. T is the number of frames; `phase` runs
+from 0 at the start of a sequence to 1 at its end.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from handpose.synthetic.articulation import ANGLES, DIGITS, GesturePose
 Array = NDArray[np.floating[Any]]
 
 RISE = 0.25
-"""Share of a sequence in which the gesture is formed, and again in which it is left."""
+"""Fraction of a sequence in which the gesture is formed, and again in which it is released."""
 ONSET_JITTER = 0.03
-"""Standard deviation of a digit's own start, as a share of the sequence."""
+"""Standard deviation of a digit's onset, as a fraction of the sequence."""
 SWAY = 0.05
-"""A held gesture breathes by this share of its amplitude."""
+"""Amplitude modulation of a held gesture, as a fraction."""
 TREMOR_SHARE = 0.5
-"""Share of the jitter's variance that changes with every instant; the rest is the person's way."""
+"""Fraction of the jitter's variance that changes per frame; the rest is constant in a sequence."""
 DIP_COUPLING = 0.6
-"""A finger's last joint follows its middle one by this much."""
+"""Coupling of a finger's DIP angle to its PIP angle."""
 LOOSE = {"abduction": 0.4, "oppose": 0.5, "spread": 0.5, "twist": 0.0}
-"""How much of the jitter goes to angles other than MCP and PIP."""
-PLACE_M = 0.012
+"""Jitter of angles other than MCP and PIP, relative to theirs."""
+POSITION_M = 0.012
 WRIST_DEG = 6.0
 
 CYCLES = {"wave": 6.0, "rock": 4.0, "tap": 5.0, "open": 3.0, "close": 3.0}
 WRIST_SWING_DEG = {"wave": (0.0, 22.0, 0.0), "rock": (16.0, 0.0, 0.0)}
 """Swing of pitch, yaw and roll."""
 RELEASE = {"tap": 0.35, "open": 0.3, "close": 0.4}
-"""Share of the amplitude that is let go and taken up again."""
+"""Fraction of the amplitude that is periodically released."""
 
 WRIST_ROM_DEG = (55.0, 28.0, 60.0)
 ROM_KEYS = 6
 
 
 class Motion(NamedTuple):
-    """One hand over the instants of a sequence."""
+    """One hand over the frames of a sequence."""
 
     angles: Array  # (T, 21) degrees
     wrist: Array  # (T, 3) degrees: pitch, yaw, roll of an upright hand that shows its palm
-    place: Array  # (T, 3) m, centre of the hand in the rig's frame
+    position: Array  # (T, 3) m, centre of the hand in the rig's frame
 
 
 def gesture_motion(
@@ -56,7 +56,7 @@ def gesture_motion(
     peak: GesturePose,
     jitter_deg: float,
 ) -> Motion:
-    """Rest, peak, rest: 25, 50 and 25 % of the sequence, every digit with its own onset.
+    """Rest, peak, rest over 25, 50 and 25 % of the sequence, each digit with its own onset.
 
     Args:
         rng: of the sequence.
@@ -84,13 +84,13 @@ def free_motion(
     jitter_deg: float,
     turns_wrist: bool,
 ) -> Motion:
-    """A range of motion: smoothly through random poses, or mostly the wrist about its axes."""
+    """Range of motion: smoothly through random poses, or mostly rotation of the wrist."""
     keys = rng.choice(len(poses), ROM_KEYS + 1)
     strength = rng.uniform(0.2, 0.5) if turns_wrist else rng.uniform(0.6, 1.0)
     peaks = np.stack([poses[k].angles for k in keys])  # (keys, 21)
-    position = np.clip(phase, 0, 1) * ROM_KEYS
-    before = np.minimum(position.astype(int), ROM_KEYS - 1)
-    share = _smooth(position - before)[:, None]
+    progress = np.clip(phase, 0, 1) * ROM_KEYS
+    before = np.minimum(progress.astype(int), ROM_KEYS - 1)
+    share = _smooth(progress - before)[:, None]
     angles = strength * ((1 - share) * peaks[before] + share * peaks[before + 1])
     cycles = rng.uniform(1, 3, 3)
     swing = np.sin(2 * np.pi * (phase[:, None] * cycles + rng.uniform(0, 1, 3)))  # (T, 3)
@@ -99,7 +99,7 @@ def free_motion(
 
 
 def _perturbed(rng: np.random.Generator, motion: Motion, jitter_deg: float) -> Motion:
-    """Nobody repeats a gesture exactly: jitter of the person, and of every instant."""
+    """Add jitter per sequence and per frame: nobody repeats a gesture exactly."""
     count = len(motion.angles)
     noise = _jitter(rng, count, len(ANGLES)) * jitter_deg  # (T, 21)
     by_name = dict(zip(ANGLES, noise.T, strict=True))
@@ -112,12 +112,12 @@ def _perturbed(rng: np.random.Generator, motion: Motion, jitter_deg: float) -> M
     return Motion(
         motion.angles + np.stack([by_name[name] for name in ANGLES], 1),
         motion.wrist + _jitter(rng, count, 3) * WRIST_DEG * (1, 1, 2),
-        motion.place + _jitter(rng, count, 3) * PLACE_M,
+        motion.position + _jitter(rng, count, 3) * POSITION_M,
     )
 
 
 def _jitter(rng: np.random.Generator, count: int, columns: int) -> Array:
-    """Unit normal noise, a part of it the same at every instant: (count, columns)."""
+    """Unit normal noise, part of it constant over the frames: (count, columns)."""
     steady = rng.normal(0, np.sqrt(1 - TREMOR_SHARE), columns)
     return steady + rng.normal(0, np.sqrt(TREMOR_SHARE), (count, columns))
 
@@ -128,6 +128,6 @@ def _envelope(phase: Array) -> Array:
 
 
 def _smooth(x: Array) -> Array:
-    """0 below 0, 1 above 1, without a corner between."""
+    """Smoothstep: 0 below 0, 1 above 1."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)

@@ -1,9 +1,9 @@
-"""What a synthetic InterHand2.6M holds: subjects, their captures, and the sequences of each.
+"""Plan of a synthetic InterHand2.6M: subjects, their captures, and the sequences of each.
 
-This is the plan only: who does what before which cameras, and which fault each instant has. It is
-a pure function of a `DatasetSpec`; `sequence.py` carries it out. As in the real data set, train
-holds the gesture folders, val and test hold ROM folders, a subject may come to several captures,
-and frame numbers run on through a capture.
+Only the plan: which subject performs which gesture in front of which cameras, and which annotation
+fault each frame has. It is a pure function of a `DatasetSpec`; `sequence.py` renders it. As in the
+real data set, train holds the gesture folders, val and test hold ROM folders, a subject may have
+several captures, and frame numbers increase through a capture.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.synthetic.articulation import GesturePose
-from handpose.synthetic.background import Lamps, sample_lamps
+from handpose.synthetic.background import Lighting, sample_lighting
 from handpose.synthetic.rig import Rig, sample_rig
 from handpose.synthetic.skin import Skin, Sleeve, sample_skin, sample_sleeve
 
@@ -31,7 +31,8 @@ ROM_FOLDERS = {
     "ROM07_Rt_Finger_Occlusions": "right",
     "ROM08_Lt_Finger_Occlusions": "left",
 }
-"""Single-hand range-of-motion folders; odd captures spell the last two in capitals, as found."""
+"""Single-hand range-of-motion folders. Odd captures spell the side of the last two in capitals, as
+the real data set does."""
 
 TWO_HAND_FOLDERS = {
     "train": ("0266_dh_pray", "0390_dh_touchROM"),
@@ -43,40 +44,40 @@ HELD_OUT_CAPTURES = {"val": 1, "test": 2}
 ROM_FOLDERS_IN_TRAIN = 4
 
 SEQUENCE_FRAMES = 240
-"""Frame numbers from the start of one sequence to the start of the next, at least."""
+"""Minimum difference between the first frame numbers of consecutive sequences."""
 
 FAULTS = {13: "no_fit", 29: "no_fit_entry", 47: "joints_lost", 61: "hand_lost", 79: "type_unsure"}
 FAULT_PERIOD = 97
-"""Every so many instants of a capture, each of the faults that real annotations have occurs once:
+"""In every such number of frames of a capture, each fault of real annotations occurs once:
 
-no_fit: MANO is null; no_fit_entry: its frame is missing; joints_lost: a few joints are invalid;
+no_fit: MANO is null; no_fit_entry: the frame is missing; joints_lost: a few joints are invalid;
 hand_lost: nearly all are; type_unsure: hand_type_valid is 0."""
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """All that the data set depends on, besides the hand model and the gesture poses."""
+    """All settings of the data set; it further depends on the hand model and the gesture poses."""
 
     seed: int
     frames: int  # images in the gesture folders
     main_subjects: int
     short_subjects: int  # with half as many images each
     cameras_per_instant: int
-    back_cameras: float  # share of a rig that faces the back of the hand
+    back_cameras: float  # share of a rig's cameras that face the back of the hand
     image_px: tuple[int, int]  # long and short side
     supersampling: int
     jpeg_quality: int
     pose_jitter_deg: float
 
     def rng(self, *key: str | int) -> np.random.Generator:
-        """The generator of one thing, whoever asks for it and when."""
+        """The random generator of this key, independent of the order of calls."""
         parts = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in key]
         return np.random.default_rng([self.seed, *parts])
 
 
 @dataclass(frozen=True)
 class Capture:
-    """One visit of a subject to a studio."""
+    """One recording session of a subject."""
 
     split: str
     number: int
@@ -84,37 +85,37 @@ class Capture:
     betas: NDArray[np.float64]  # (10,)
     skin: Skin
     sleeve: Sleeve
-    lamps: Lamps
+    lighting: Lighting
     rig: Rig
 
 
-class Moment(NamedTuple):
-    """One instant of a sequence."""
+class FramePlan(NamedTuple):
+    """One frame of a sequence."""
 
-    frame: int
+    number: int  # InterHand2.6M's frame_idx
     phase: float  # 0..1 through the sequence
     cameras: tuple[int, ...]  # indices into the rig
     fault: str  # '' or a value of FAULTS
 
 
 @dataclass(frozen=True)
-class Take:
+class SequencePlan:
     """One sequence of a capture."""
 
     capture: Capture
     seq_name: str
     hand_type: str  # right, left or interacting
     gesture: GesturePose | None  # None: free motion
-    moments: tuple[Moment, ...]
+    frames: tuple[FramePlan, ...]
 
     @property
     def images(self) -> int:
-        """Number of photos."""
-        return sum(len(moment.cameras) for moment in self.moments)
+        """Number of images."""
+        return sum(len(frame.cameras) for frame in self.frames)
 
 
 class _Folder(NamedTuple):
-    """A folder to be filled with so many images, `part` of `parts` captures that share it."""
+    """A sequence folder with its number of images; `parts` captures share it."""
 
     seq_name: str
     hand_type: str
@@ -124,12 +125,14 @@ class _Folder(NamedTuple):
     parts: int = 1
 
 
-def plan(recipe: DatasetSpec, poses: Sequence[GesturePose]) -> Iterator[tuple[Capture, list[Take]]]:
-    """Every capture of train, val and test with its sequences, in the order of the files."""
-    quotas = _quotas(recipe, len(gesture_folders(poses)))  # (subjects, folders)
+def plan(
+    spec: DatasetSpec, poses: Sequence[GesturePose]
+) -> Iterator[tuple[Capture, list[SequencePlan]]]:
+    """All captures of train, val and test with their sequences, in file order."""
+    quotas = _quotas(spec, len(gesture_folders(poses)))  # (subjects, folders)
     number = 0
     for subject, quota in enumerate(quotas):
-        visits = 2 if subject % 3 == 0 else 1  # some subjects come twice and share their images
+        visits = 2 if subject % 3 == 0 else 1  # some subjects split their images over two captures
         for visit in range(visits):
             folders = [
                 _Folder(name, hand, gesture, int(count), (visit + k) % visits, visits)
@@ -138,31 +141,31 @@ def plan(recipe: DatasetSpec, poses: Sequence[GesturePose]) -> Iterator[tuple[Ca
                 )
             ]
             folders += _other_folders("train", number, max(int(quota.max()) // 3, 1))
-            capture = _capture(recipe, "train", number, subject)
-            yield capture, _takes(recipe, capture, folders)
+            capture = _capture(spec, "train", number, subject)
+            yield capture, _sequences(spec, capture, folders)
             number += 1
     for split, captures in HELD_OUT_CAPTURES.items():
         for number in range(captures):
-            capture = _capture(recipe, split, number, number)
+            capture = _capture(spec, split, number, number)
             folders = _other_folders(split, number, 2 * int(quotas.max()))
-            yield capture, _takes(recipe, capture, folders)
+            yield capture, _sequences(spec, capture, folders)
 
 
 def gesture_folders(poses: Sequence[GesturePose]) -> list[tuple[str, str, GesturePose]]:
-    """Name, hand and pose of every gesture folder, by name."""
+    """Name, hand and pose of every gesture folder, sorted by name."""
     folders = [(pose.right_folder, "right", pose) for pose in poses]
     folders += [(pose.left_folder, "left", pose) for pose in poses]
     return sorted((f for f in folders if f[0]), key=lambda folder: folder[0])
 
 
-def _quotas(recipe: DatasetSpec, folders: int) -> NDArray[np.int64]:
-    """Images of each subject in each folder, (subjects, folders): their sum is exact.
+def _quotas(spec: DatasetSpec, folders: int) -> NDArray[np.int64]:
+    """Images of each subject in each folder, (subjects, folders), with the exact total.
 
-    A subject with long sequences gets twice as many; rounding is carried from folder to folder.
+    A main subject gets twice as many; rounding errors are carried from folder to folder.
     """
-    weight = np.array([2] * recipe.main_subjects + [1] * recipe.short_subjects)
+    weight = np.array([2] * spec.main_subjects + [1] * spec.short_subjects)
     share = np.tile(weight / (weight.sum() * folders), folders)
-    ends = np.rint(recipe.frames * np.cumsum(share)).astype(np.int64)
+    ends = np.rint(spec.frames * np.cumsum(share)).astype(np.int64)
     return np.asarray(np.diff(ends, prepend=0).reshape(folders, -1).T)
 
 
@@ -178,13 +181,13 @@ def _other_folders(split: str, number: int, images: int) -> list[_Folder]:
 
 
 def _spelling(name: str, number: int) -> str:
-    """The folder's name as this capture has it."""
+    """The folder name as this capture spells it."""
     return name.replace("_Rt_", "_RT_").replace("_Lt_", "_LT_") if number % 2 else name
 
 
-def _capture(recipe: DatasetSpec, split: str, number: int, subject: int) -> Capture:
-    person = recipe.rng(split, "subject", subject)
-    visit = recipe.rng(split, "capture", number)
+def _capture(spec: DatasetSpec, split: str, number: int, subject: int) -> Capture:
+    person = spec.rng(split, "subject", subject)
+    visit = spec.rng(split, "capture", number)
     return Capture(
         split=split,
         number=number,
@@ -192,42 +195,44 @@ def _capture(recipe: DatasetSpec, split: str, number: int, subject: int) -> Capt
         betas=np.clip(person.normal(size=10), -2.5, 2.5),
         skin=sample_skin(person),
         sleeve=sample_sleeve(visit),
-        lamps=sample_lamps(visit),
-        rig=sample_rig(visit, recipe.image_px, recipe.back_cameras),
+        lighting=sample_lighting(visit),
+        rig=sample_rig(visit, spec.image_px, spec.back_cameras),
     )
 
 
-def _takes(recipe: DatasetSpec, capture: Capture, folders: Sequence[_Folder]) -> list[Take]:
-    """The sequences of a capture, one after the other in time, none of them empty."""
-    rng = recipe.rng(capture.split, "plan", capture.number)
-    takes, start, count = [], int(rng.integers(100, 600)), 0
+def _sequences(
+    spec: DatasetSpec, capture: Capture, folders: Sequence[_Folder]
+) -> list[SequencePlan]:
+    """The non-empty sequences of a capture, in order of time."""
+    rng = spec.rng(capture.split, "plan", capture.number)
+    sequences, start, count = [], int(rng.integers(100, 600)), 0
     for folder in folders:
-        moments = _moments(recipe, rng, len(capture.rig.cameras), folder, start)
-        moments = [
-            moment._replace(fault=FAULTS.get((count + k) % FAULT_PERIOD, ""))
-            for k, moment in enumerate(moments)
+        frames = _frames(spec, rng, len(capture.rig.cameras), folder, start)
+        frames = [
+            frame._replace(fault=FAULTS.get((count + k) % FAULT_PERIOD, ""))
+            for k, frame in enumerate(frames)
         ]
-        count += len(moments)
+        count += len(frames)
         start += max(SEQUENCE_FRAMES, folder.images) + int(rng.integers(20, 80))
-        if moments:
+        if frames:
             name, hand_type, gesture = folder[:3]
-            takes.append(Take(capture, name, hand_type, gesture, tuple(moments)))
-    return takes
+            sequences.append(SequencePlan(capture, name, hand_type, gesture, tuple(frames)))
+    return sequences
 
 
-def _moments(
-    recipe: DatasetSpec, rng: np.random.Generator, cameras: int, folder: _Folder, start: int
-) -> list[Moment]:
-    """Instants evenly over the whole sequence; captures that share a folder take turns."""
-    views = min(recipe.cameras_per_instant, cameras)
-    instants = -(-folder.images // views)
-    length = max(SEQUENCE_FRAMES, instants)
+def _frames(
+    spec: DatasetSpec, rng: np.random.Generator, cameras: int, folder: _Folder, start: int
+) -> list[FramePlan]:
+    """Frames spread evenly over the sequence; captures that share a folder alternate."""
+    views = min(spec.cameras_per_instant, cameras)
+    count = -(-folder.images // views)
+    length = max(SEQUENCE_FRAMES, count)
     shift = rng.uniform()
-    moments = []
-    for k in range(instants):
-        seen_by = rng.choice(cameras, min(views, folder.images - k * views), replace=False)
-        phase = (k + shift) / instants
+    frames = []
+    for k in range(count):
+        drawn = rng.choice(cameras, min(views, folder.images - k * views), replace=False)
+        phase = (k + shift) / count
         if k % folder.parts == folder.part:
-            chosen = tuple(int(camera) for camera in sorted(seen_by))
-            moments.append(Moment(start + int(phase * length), phase, chosen, ""))
-    return moments
+            chosen = tuple(int(camera) for camera in sorted(drawn))
+            frames.append(FramePlan(start + int(phase * length), phase, chosen, ""))
+    return frames

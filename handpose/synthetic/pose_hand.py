@@ -1,8 +1,8 @@
-"""Poses the hand model in the world: what a camera will see, and the parameters that say so.
+"""Poses the hand model in the world: its mesh and joints, and the MANO parameters of both.
 
-The rig's frame has x right, y up, z to the front, where an upright hand shows its palm. A left
-hand performs the mirror image of what a right one would; its parameters are those of its own MANO.
-T is the number of instants.
+The rig's frame has x right, y up, z to the front; an upright hand shows its palm to the front. A
+left hand is the mirror image of a right one; its parameters are those of the left MANO model.
+T is the number of frames.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
 class PosedHand(NamedTuple):
-    """One hand at T instants, in the world."""
+    """One hand over T frames, in the world."""
 
     is_left: bool
     vertices: Array  # (T, 778, 3) m
     joints: Array  # (T, 21, 3) m, order of hand/skeleton.py
-    elbow: Array  # (T, 3) unit, the way the forearm goes
-    pose: Array  # (T, 48) axis-angle of the hand's own MANO, relative to hands_mean
+    elbow: Array  # (T, 3) unit, direction of the forearm
+    pose: Array  # (T, 48) axis-angle of that hand's MANO model, relative to hands_mean
     shape: Array  # (10,)
     trans: Array  # (T, 3) m
 
 
-class Actor:
-    """One hand model, ready to be posed."""
+class HandPoser:
+    """Poses one hand model."""
 
     def __init__(self, mano: Mano) -> None:
-        """Finds the axes of the model in its rest pose."""
+        """Computes the hinge axes from the rest pose of the model."""
         self._mano = mano
         with torch.no_grad():
             flat = torch.eye(3).expand(1, 15, 3, 3)
@@ -50,15 +50,15 @@ class Actor:
         self._upright = _upright(self.rest_joints)
         self._articulation = Articulation(self.rest_joints[inverse(FROM_MANO_AND_TIPS)][:16])
 
-    def perform(
+    def pose_hand(
         self, motion: Motion, betas: Array, is_left: bool, to_world: Array, origin: Array
     ) -> PosedHand:
-        """The hand going through a motion.
+        """The hand along a motion.
 
         Args:
-            motion: in the rig's frame, as of a right hand.
+            motion: in the rig's frame, of a right hand.
             betas: (10,).
-            is_left: perform its mirror image with a left hand.
+            is_left: pose a left hand as its mirror image.
             to_world: (3, 3) rig -> world.
             origin: (3,) m, the rig's origin in the world.
         """
@@ -72,18 +72,18 @@ class Actor:
         root = _wrist_rotation(motion.wrist) @ self._upright  # (T, 3, 3) MANO -> rig
         middle = joints.mean(1, keepdims=True)  # (T, 1, 3)
 
-        def placed(points: Array) -> Array:
-            rig = (points - middle) @ root.swapaxes(1, 2) + motion.place[:, None]  # (T, N, 3)
+        def in_world(points: Array) -> Array:
+            rig = (points - middle) @ root.swapaxes(1, 2) + motion.position[:, None]  # (T, N, 3)
             return np.asarray(rig @ world.T + origin)
 
         # MANO turns about its rest wrist J0: x = root (v - J0) + J0 + trans
-        at_wrist = placed(np.broadcast_to(wrist, (count, 1, 3)))[:, 0]
+        at_wrist = in_world(np.broadcast_to(wrist, (count, 1, 3)))[:, 0]
         own_root = Rotation.from_matrix(world @ root * mirror).as_rotvec()  # (T, 3)
         own_pose = (relative * (mirror[0] * mirror)).reshape(count, 45)
         return PosedHand(
             is_left=is_left,
-            vertices=placed(vertices),
-            joints=placed(joints),
+            vertices=in_world(vertices),
+            joints=in_world(joints),
             elbow=_elbow(motion.wrist) @ world.T,
             pose=np.concatenate([own_root, own_pose], 1),
             shape=betas,
@@ -121,6 +121,6 @@ def _wrist_rotation(wrist: Array) -> Array:
 
 
 def _elbow(wrist: Array) -> Array:
-    """Direction of the forearm, which follows the hand's yaw but not its pitch: (T, 3)."""
+    """Direction of the forearm, which follows the wrist's yaw but not its pitch: (T, 3)."""
     yaw = np.radians(wrist[:, 1])
     return np.stack([np.sin(yaw), -np.cos(yaw), np.zeros_like(yaw)], 1)

@@ -1,7 +1,7 @@
-"""The cameras of a synthetic capture: around the hand, facing its palm or its back.
+"""Camera rig of a synthetic capture: cameras around the hand that face its palm or its back.
 
-The rig's frame has its origin where the hand is held, x right, y up, z to the front; the world's
-frame lies anywhere and turned anyhow, as a calibrated studio's does.
+The rig's frame has its origin at the hand, x right, y up, z to the front. Its pose in the world is
+arbitrary, as in a calibrated studio.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from handpose.synthetic.sensor import Sensor, sample_sensor
 from handpose.synthetic.writer import WorldCamera
 
 CAMERAS = (12, 24)
-"""Fewest and most cameras of a rig."""
+"""Minimum and maximum number of cameras of a rig."""
 AZIMUTH_RAD = np.deg2rad(60)
 ELEVATION_RAD = np.deg2rad(30)
 ROLL_RAD = np.deg2rad(8)
 DISTANCE_M = (0.65, 1.05)
 HAND_M = 0.20
-"""An open hand from the wrist to the fingertips."""
+"""Length of an open hand, wrist to fingertips."""
 FILLED = (0.60, 0.78)
-"""Share of the frame's short side that an open hand facing the camera fills."""
+"""Fraction of the frame's short side that an open hand facing the camera fills."""
 CLOSE_UP = 1.45
-"""One camera of every rig is this much nearer: hands are cut off by its frame."""
+"""Zoom of one camera per rig, whose frame truncates the hand."""
 GREY_SHARE = 0.25
 PORTRAIT_SHARE = 0.6
 
@@ -45,9 +45,9 @@ class Rig:
 
 
 def sample_rig(rng: np.random.Generator, image_px: tuple[int, int], back_cameras: float) -> Rig:
-    """A rig whose frames have these long and short sides, some upright and some lying.
+    """Sample a rig whose frames have these long and short sides, portrait or landscape.
 
-    `back_cameras` is the share of cameras that face the back of an upright hand, not its palm.
+    `back_cameras` is the fraction of cameras that face the back of an upright hand.
     """
     to_world, origin = _any_rotation(rng), rng.normal(0, 0.4, 3)
     count = int(rng.integers(CAMERAS[0], CAMERAS[1] + 1))
@@ -67,12 +67,12 @@ def sample_rig(rng: np.random.Generator, image_px: tuple[int, int], back_cameras
 
 
 def _azimuths(rng: np.random.Generator, count: int, back_cameras: float) -> NDArray[np.float64]:
-    """Evenly over the two sectors, with jitter: (count,) rad about y, 0 from the front."""
+    """Jittered azimuths, spread over both sectors: (count,) rad about y, 0 from the front."""
     backs = round(count * back_cameras)
     sectors = []
     for size, middle in ((count - backs, 0), (backs, np.pi)):
-        place = (np.arange(size) + rng.uniform(0, 1, size)) / size  # 0..1
-        sectors.append(middle + AZIMUTH_RAD * (2 * rng.permutation(place) - 1))
+        fraction = (np.arange(size) + rng.uniform(0, 1, size)) / size  # 0..1
+        sectors.append(middle + AZIMUTH_RAD * (2 * rng.permutation(fraction) - 1))
     return np.concatenate(sectors)
 
 
@@ -98,7 +98,7 @@ def _look_at_origin(
 def _intrinsics(
     rng: np.random.Generator, size: tuple[int, int], distance: float
 ) -> NDArray[np.float64]:
-    """(3, 3) px: an open hand at this distance fills its share of the frame's short side."""
+    """(3, 3) px, such that an open hand at this distance fills a fraction FILLED of the frame."""
     focal = rng.uniform(*FILLED) * min(size) * distance / HAND_M * rng.normal(1, 0.002, 2)
     middle = (np.array(size) - 1) / 2 + rng.normal(0, 0.015, 2) * min(size)
     return np.array([[focal[0], 0, middle[0]], [0, focal[1], middle[1]], [0, 0, 1]])

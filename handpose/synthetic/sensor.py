@@ -1,4 +1,4 @@
-"""From linear light to a photo: exposure, blur, noise, tone curve, and grey cameras."""
+"""Sensor model: exposure, blur, noise, tone curve, and grey cameras."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from handpose.render.render import Rendering
 from handpose.render.surface import FloatArray
 
 BRIGHTEST = 0.85
-"""No part of a hand leaves the lens brighter than this: nothing is washed out."""
+"""Maximum linear brightness of the hand, so that it is never overexposed."""
 GREY = np.array([0.2126, 0.7152, 0.0722], np.float32)
 LEVELS = 4096
 
@@ -29,17 +29,17 @@ TONE_CURVE = _srgb(np.linspace(0, 1, LEVELS))
 
 
 class Sensor(NamedTuple):
-    """One camera's way of making a photo."""
+    """Properties of one camera's sensor and lens."""
 
     is_grey: bool
     balance: FloatArray  # (3,) gain per channel
     blur_px: float  # of the lens, standard deviation
-    noise: float  # standard deviation for a mid grey, in linear light
-    brightness: float  # of the mean of a hand that this camera is exposed for
+    noise: float  # standard deviation at mid grey, linear
+    brightness: float  # target mean brightness of the hand
 
 
 def sample_sensor(rng: np.random.Generator, is_grey: bool) -> Sensor:
-    """A camera of a rig."""
+    """Sample the sensor of one camera."""
     return Sensor(
         is_grey=is_grey,
         balance=rng.uniform(0.94, 1.06, 3).astype(np.float32),
@@ -56,14 +56,14 @@ def photograph(
     white: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """The photo: (H, W, 3) RGB, or (H, W) of a grey camera.
+    """Form the image: (H, W, 3) RGB, or (H, W) for a grey camera.
 
     Args:
-        rendering: the hand.
+        rendering: of the hand, linear.
         background: (H, W, 3) linear.
         sensor: of the camera.
-        white: a long vector of normal noise to cut from.
-        rng: of the frame.
+        white: a long vector of normal noise to slice.
+        rng: of the image.
     """
     gain = _exposure(rendering, sensor.brightness)
     open_share = 1 - rendering.coverage[..., None]
@@ -71,13 +71,15 @@ def photograph(
     light = np.asarray(cv2.GaussianBlur(light, (0, 0), sensor.blur_px))
     if sensor.is_grey:
         light = light @ GREY
-    noise = _cut(white, light.size, rng).reshape(light.shape)
+    noise = _noise_slice(white, light.size, rng).reshape(light.shape)
     light = light + sensor.noise * noise * np.sqrt(0.05 + 1.8 * np.maximum(light, 0))
     return np.asarray(TONE_CURVE[(np.clip(light, 0, 1) * (LEVELS - 1)).astype(np.uint16)])
 
 
-def _cut(white: NDArray[np.float32], size: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """`size` numbers from somewhere in the noise, which is repeated if it is too short."""
+def _noise_slice(
+    white: NDArray[np.float32], size: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """A random slice of the noise, which is repeated if too short."""
     if len(white) <= size:
         white = np.resize(white, 2 * size)
     start = int(rng.integers(0, len(white) - size))
@@ -85,7 +87,7 @@ def _cut(white: NDArray[np.float32], size: int, rng: np.random.Generator) -> NDA
 
 
 def _exposure(rendering: Rendering, brightness: float) -> float:
-    """Gain that brings the hand part of the way to `brightness`, but none of it above BRIGHTEST."""
+    """Gain that brings the hand closer to `brightness`, limited by BRIGHTEST."""
     light = rendering.radiance[rendering.coverage > 0.5]  # (P, 3)
     if len(light) == 0:
         return 1.0

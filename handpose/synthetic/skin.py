@@ -1,8 +1,8 @@
-"""The skin of a synthetic subject, drawn from continuous ranges, and painted onto the surface.
+"""Skin appearance of a synthetic subject, sampled from continuous ranges, and its material.
 
-Two pigments take light away (Beer-Lambert): melanin, first in blue and then evenly, and blood,
-most of it in green. Palms have little melanin, knuckles more, fingertips more blood, and nails a
-tint of their own. Colours are linear light.
+Two pigments absorb light (Beer-Lambert): melanin, first mostly blue and then evenly, and blood,
+mostly green. Palms have little melanin, knuckles more, fingertips more blood, and nails a tint of
+their own. Colours are linear.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.hand.skeleton import FINGERS, JOINTS, TIPS
-from handpose.render.render import Paint
+from handpose.render.render import Material
 from handpose.render.surface import FloatArray, Surface
 
 BARE = np.array([0.86, 0.74, 0.65], np.float32)
@@ -21,12 +21,12 @@ BARE = np.array([0.86, 0.74, 0.65], np.float32)
 MELANIN = np.array([0.86, 0.90, 0.92], np.float32)
 BROWN = np.array([0.30, 0.85, 1.35], np.float32)
 BLOOD = np.array([0.06, 0.42, 0.34], np.float32)
-"""What one unit of pigment takes off the logarithm of red, green and blue; of BROWN the first unit
-of melanin takes most, so that light skin turns brown before it turns dark."""
+"""Absorption of one unit of pigment in log red, green and blue. BROWN saturates with melanin, so
+that light skin turns brown before it turns dark."""
 NAIL = np.array([0.62, 0.42, 0.36], np.float32)
 
 GRAIN_M = 0.0015
-"""Size of a cell of the noise that mottles the skin."""
+"""Cell size of the skin's grain noise."""
 
 KNUCKLES = tuple(f"{finger}_{level}" for finger in FINGERS for level in (1, 2, 3))
 KNUCKLE_M = 0.006
@@ -39,23 +39,23 @@ class Skin(NamedTuple):
 
     melanin: float
     blood: float
-    pale_palm: float  # share of the melanin that palms lack
-    creases: float  # more melanin on knuckles
+    pale_palm: float  # fraction of melanin missing in the palms
+    creases: float  # additional melanin on knuckles
     gloss: float
-    nail: float  # how far nails stand out, 0..1
-    grain: float  # strength of the mottling
-    grain_offset: FloatArray  # (3,) m, where in the noise this subject's lies
+    nail: float  # contrast of the nails, 0..1
+    grain: float  # strength of the grain
+    grain_offset: FloatArray  # (3,) m, offset into the grain noise
 
 
 class Sleeve(NamedTuple):
     """Cloth over the forearm."""
 
-    start: float  # share of the forearm that stays bare
+    start: float  # fraction of the forearm that stays bare
     albedo: FloatArray  # (3,)
 
 
 class Regions(NamedTuple):
-    """What kind of skin is where, per vertex of the surface, 0..1."""
+    """Masks of the skin's regions, per vertex of the surface, 0..1."""
 
     palm: FloatArray  # (N,)
     knuckle: FloatArray  # (N,)
@@ -65,7 +65,7 @@ class Regions(NamedTuple):
 
 
 def sample_skin(rng: np.random.Generator) -> Skin:
-    """A subject's skin, from the palest to the darkest."""
+    """Sample a subject's skin, from very light to very dark."""
     return Skin(
         melanin=rng.uniform(0.03, 2.3),
         blood=rng.uniform(0.1, 0.65),
@@ -79,7 +79,7 @@ def sample_skin(rng: np.random.Generator) -> Skin:
 
 
 def sample_sleeve(rng: np.random.Generator) -> Sleeve:
-    """A sleeve of any colour; for most draws it begins beyond the elbow, so that arms are bare."""
+    """Sample a sleeve of any colour; most start beyond the elbow, so that the arm is bare."""
     return Sleeve(rng.uniform(0.1, 2.5), rng.uniform(0.02, 0.6) * rng.uniform(0.3, 1.0, 3))
 
 
@@ -87,7 +87,7 @@ def regions(surface: Surface, joints: NDArray[np.floating]) -> Regions:
     """Find palm, knuckles, tips and nails of a right hand in its rest pose.
 
     Args:
-        surface: its `rest` is looked at.
+        surface: in its rest pose.
         joints: (21, 3) m of the rest pose.
     """
     at = dict(zip(JOINTS, joints, strict=True))
@@ -127,10 +127,10 @@ def regions(surface: Surface, joints: NDArray[np.floating]) -> Regions:
     )
 
 
-def paint(
+def skin_material(
     skin: Skin, sleeve: Sleeve, where: Regions, rest: FloatArray, grain: NDArray[np.float32]
-) -> Paint:
-    """The surface (N vertices) with this skin and sleeve; `grain` is tileable noise (S, S, S)."""
+) -> Material:
+    """Material of the surface (N vertices); `grain` is tileable noise (S, S, S)."""
     melanin = skin.melanin * (1 - skin.pale_palm * where.palm) * (1 + skin.creases * where.knuckle)
     blood = skin.blood * (1 + 0.4 * where.palm + 0.4 * where.knuckle + 0.6 * where.tip)
     browning = 1 - np.exp(-melanin)
@@ -142,7 +142,7 @@ def paint(
     gloss = skin.gloss * (1 + 3 * nail)
     cloth = _ramp(where.forearm, sleeve.start, sleeve.start + 0.02)
     albedo += cloth[:, None] * (sleeve.albedo - albedo)
-    return Paint(
+    return Material(
         albedo.astype(np.float32),
         (gloss * (1 - cloth)).astype(np.float32),
         (rest + skin.grain_offset).astype(np.float32),
@@ -153,11 +153,11 @@ def paint(
 
 
 def _ramp(x: FloatArray, low: float, high: float) -> FloatArray:
-    """0 below `low`, 1 above `high`, smooth between."""
+    """Smoothstep: 0 below `low`, 1 above `high`."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t))
 
 
 def _unit(vector: NDArray[np.floating]) -> FloatArray:
-    """The vector at length 1."""
+    """The vector, normalised."""
     return np.asarray(vector / np.linalg.norm(vector))

@@ -1,10 +1,10 @@
-"""The stand-in hand's mesh: rings of vertices on the implicit surface, always the same topology.
+"""Mesh of the stand-in hand: rings of vertices on the implicit surface, with fixed topology.
 
-A disk of 778 vertices and 1538 faces with a hole of 16 edges at the wrist. Rings of 10 vertices run
-along each digit and lie on its joints, so that bends are clean; the base rings of neighbouring
+A disk of 778 vertices and 1538 faces, open at the wrist with a boundary of 16 edges. Rings of 10
+vertices along each digit pass through its joints, for clean bends; the base rings of neighbouring
 fingers share three vertices (the web), and their outline is the last of the palm's rings. The thumb
-grows out of a hole of 3 x 2 quads. As the topology never changes, the meshes of two persons
-differ vertex by vertex in the shape alone.
+starts at a hole of 3 x 2 quads. As the topology is fixed, meshes of different shapes correspond
+vertex by vertex.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PALM_RINGS = (16, 24, 28, 28, 28, 28, 28, 28, 28, 28)
 """Vertices of the palm's rings, wrist first; the fingers' outline is one more, of 28."""
 
 PAD = [7, 8]
-"""Places in a ring that lie on the pad, the palmar side."""
+"""Indices in a ring on the pad, the palmar side."""
 
 THUMB_HOLE = (slice(3, 6), slice(24, 28))
 """Palm rings and columns around the thumb."""
@@ -47,17 +47,17 @@ WEB_SIDE: dict[str, tuple[float, float]] = {
     "thumb": (235.0, 8.0),
     **dict.fromkeys(FINGERS[1:], (270.0, 5.0)),
 }
-"""To which side (degrees) and by how much (mm) a base ring leans on: the web reaches further."""
+"""Direction (degrees) and size (mm) of a base ring's slant: the web extends further."""
 
 ROUNDS = 60
-"""Of smoothing the palm's vertices over the surface."""
+"""Iterations of smoothing the palm's vertices over the surface."""
 
 
 class Template:
-    """The topology: which vertex is where, and the faces."""
+    """The topology: vertex ids of rings and tips, and the faces."""
 
     def __init__(self) -> None:
-        """Numbers the vertices: palm, base rings, digits; then gives MANO's ids to the tips."""
+        """Numbers the vertices: palm, base rings, digits; then assigns MANO's ids to the tips."""
         self._count = 0
         self.palm = [self._new(n) for n in PALM_RINGS]
         bases = self._base_rings()
@@ -75,9 +75,9 @@ class Template:
         self._renumber(removed=hole[1:-1, 1:-1].ravel())
 
     def _renumber(self, removed: Ids) -> None:
-        """MANO's ids at the fingertips, no id (-1) in the thumb's hole, the rest in order.
+        """Assign MANO's ids at the fingertips, -1 in the thumb's hole, and the rest in order.
 
-        Every id that a public source calls a fingertip is the tip or on the last ring before it.
+        Every public fingertip id is the tip vertex or lies on the last ring before it.
         """
         new = np.full(self._count, -1)
         for k, name in enumerate(FINGERS):
@@ -96,7 +96,7 @@ class Template:
         return ids
 
     def _base_rings(self) -> dict[str, Ids]:
-        """Rings at the fingers' roots; the three ulnar vertices are the next one's radial ones."""
+        """Rings at the fingers' roots; a finger's ulnar vertices are the next one's radial ones."""
         bases: dict[str, Ids] = {}
         shared: Ids | None = None
         for name in FINGERS[1:]:
@@ -125,13 +125,13 @@ class Template:
 
 
 def _outline(bases: dict[str, Ids]) -> Ids:
-    """The ring around the four fingers' roots: over the back to the ulnar side, and back below."""
+    """Ring around the roots of the four fingers: dorsal to ulnar, then palmar."""
     index, middle, ring, pinky = (bases[name] for name in FINGERS[1:])
     back = [index[2:5], middle[2:5], ring[2:5], pinky[2:9]]
     return np.concatenate([*back, ring[6:9], middle[6:9], index[6:], index[:2]])
 
 
-def fit(template: Template, hand: HandShape) -> Array:
+def fit_template(template: Template, hand: HandShape) -> Array:
     """Vertices of this hand on the template: (778, 3) mm, in the design's frame."""
     vertices = np.zeros((template.vertices, 3))
     for name, digit in hand.digits.items():
@@ -151,20 +151,20 @@ def fit(template: Template, hand: HandShape) -> Array:
 def _place_digit(
     vertices: Array, template: Template, hand: HandShape, name: str, digit: Digit
 ) -> None:
-    """Rings where rays from the bone leave the skin; base rings meet their neighbours halfway."""
+    """Place rings where rays from the bone exit the skin; shared base vertices are averaged."""
     ends = np.concatenate([[0.0], np.cumsum(digit.lengths)])
-    places = np.interp(RINGS[name], np.arange(4), ends)  # (R,) mm along the digit
+    positions = np.interp(RINGS[name], np.arange(4), ends)  # (R,) mm along the digit
     angles = 2 * np.pi / SECTION * np.arange(SECTION)
     out = np.cos(angles)[:, None] * digit.lateral + np.sin(angles)[:, None] * digit.dorsal
     towards, slant = WEB_SIDE[name]
     straight = ends[2] if name == "thumb" else ends[1]
-    for ids, s in zip(template.rings[name], places, strict=True):
-        oblique = slant * np.interp(s, (places[0], straight), (1.0, 0.0))
+    for ids, s in zip(template.rings[name], positions, strict=True):
+        oblique = slant * np.interp(s, (positions[0], straight), (1.0, 0.0))
         along = s + oblique * np.cos(angles - np.radians(towards))
         starts = digit.base + along[:, None] * digit.along
         reach = 1.8 * digit.radii.max()
         ring = starts + _exit(digit.distance, starts, out, reach)[:, None] * out
-        for _ in range(3):  # and out to the skin that swells towards the palm
+        for _ in range(3):  # move out to the skin, which bulges towards the palm
             ring += np.clip(-hand.finger(name, ring), 0.0, 1.0)[:, None] * out
         known = vertices[ids].any(axis=1, keepdims=True)
         vertices[ids] = np.where(known, (vertices[ids] + ring) / 2, ring)
@@ -172,7 +172,7 @@ def _place_digit(
 
 
 def _exit(surface: Callable[[Array], Array], starts: Array, out: Array, reach: float) -> Array:
-    """How far along the rays the surface is, by bisection: (N, 3), (N, 3) -> (N,) mm."""
+    """Distance along the rays to the surface, by bisection: (N, 3), (N, 3) -> (N,) mm."""
     low, high = np.zeros(len(starts)), np.full(len(starts), reach)
     for _ in range(24):
         middle = (low + high) / 2
@@ -183,7 +183,7 @@ def _exit(surface: Callable[[Array], Array], starts: Array, out: Array, reach: f
 
 
 def _place_palm(vertices: Array, template: Template, hand: HandShape) -> None:
-    """The palm's rings on straight lines from the wrist to the fingers, and by way of the thumb."""
+    """Place the palm's rings on straight lines from wrist to fingers, passing the thumb's base."""
     outline = vertices[template.palm[-1]]  # (28, 3)
     outline = np.concatenate([outline, outline[:1]])
     for k, ids in enumerate(template.palm[:-1]):
@@ -196,8 +196,8 @@ def _place_palm(vertices: Array, template: Template, hand: HandShape) -> None:
         wrist = starts + _exit(hand.palm, starts, ray, 60.0)[:, None] * ray
         end = np.stack([np.interp(column, np.arange(29), axis) for axis in outline.T], axis=1)
         placed = wrist + max(k - 1, 0) / (len(PALM_RINGS) - 1) * (end - wrist)
-        taken = vertices[ids].any(axis=1, keepdims=True)  # the thumb's base ring is there
-        vertices[ids] = np.where(taken, vertices[ids], placed)  # so is -1, the last vertex
+        taken = vertices[ids].any(axis=1, keepdims=True)  # the thumb's base ring is already placed
+        vertices[ids] = np.where(taken, vertices[ids], placed)  # and so is id -1, the last vertex
     rows, columns = THUMB_HOLE
     grid = np.stack(template.palm[2:])[:, columns]  # rings 2.. have a vertex in every column
     first, last = rows.start - 2, rows.stop - 3
@@ -207,7 +207,7 @@ def _place_palm(vertices: Array, template: Template, hand: HandShape) -> None:
 
 
 def _neighbour_average(template: Template) -> sparse.csr_array:
-    """Matrix that gives every vertex the mean of its neighbours."""
+    """Sparse matrix that averages the neighbours of each vertex."""
     f = template.faces
     i, j = np.concatenate([f[:, [0, 1]], f[:, [1, 2]], f[:, [2, 0]]]).T
     links = sparse.coo_array((np.ones(len(i)), (i, j)), shape=(template.vertices,) * 2).tocsr()
@@ -228,11 +228,11 @@ def _project(points: Array, surface: Callable[[Array], Array]) -> Array:
 
 
 WRIST_MM = (-22.0, -11.0)
-"""Where the first two rings lie, distal of the wrist joint: plane sections."""
+"""Positions of the first two rings, distal of the wrist joint: plane sections."""
 
 
 def _zip(lower: Ids, upper: Ids) -> list[tuple[int, int, int]]:
-    """Triangles between two closed rings that start at the same angle, evenly spread."""
+    """Triangulate between two closed rings that start at the same angle."""
     n, m = len(lower), len(upper)
     faces, i, j = [], 0, 0
     while i < n or j < m:

@@ -1,7 +1,7 @@
-"""The stand-in hand as an implicit surface: a few numbers to a signed distance.
+"""The stand-in hand as an implicit surface: a signed distance from a few parameters.
 
-Own numbers, close to anthropometric means; nothing was measured on MANO. Frame of the design, in
-millimetres: (d, r, h) = distal from the wrist, radial (to the thumb), dorsal (to the back).
+The numbers are our own, close to anthropometric means; nothing was measured on MANO. Design frame,
+in millimetres: (d, r, h) = distal from the wrist, radial (to the thumb), dorsal (to the back).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Proportions:
-    """Factors of one person's hand; each is one shape direction. 1 is the mean hand."""
+    """Scale factors of a hand, one per shape direction; all 1 for the mean hand."""
 
     size: float = 1.0
     finger_length: float = 1.0
@@ -34,7 +34,7 @@ class Proportions:
 
 @dataclass(frozen=True)
 class HandShape:
-    """The whole surface, of one person."""
+    """The whole surface of one hand."""
 
     proportions: Proportions
 
@@ -44,7 +44,7 @@ class HandShape:
         return {name: _digit(name, self.proportions) for name in DIGITS}
 
     def finger(self, name: str, points: Array) -> Array:
-        """Distance to one digit and the palm, as if the others were not there: (N, 3) -> (N,)."""
+        """Distance to one digit and the palm only: (N, 3) -> (N,)."""
         return _union(self.palm(points), self.digits[name].distance(points), WEB)
 
     def distance(self, points: Array) -> Array:
@@ -73,7 +73,7 @@ class HandShape:
 
 @dataclass(frozen=True)
 class Digit:
-    """A straight finger, or the thumb with its metacarpal: a tube of varying elliptic section."""
+    """A straight finger, or the thumb with its metacarpal: a tube of varying elliptical section."""
 
     base: Array  # (3,) mm, the first joint
     lengths: Array  # (3,) mm of the bones; the last ends at the tip of the skin
@@ -81,7 +81,7 @@ class Digit:
     along: Array  # (3,) unit, to the tip
     dorsal: Array  # (3,) unit, to the nail
     flatness: float  # height over width at the tip
-    pad: float  # how much further the flesh reaches on the palmar side than on the back
+    pad: float  # additional thickness of the palmar side, relative to the back
 
     @property
     def lateral(self) -> Array:
@@ -128,16 +128,16 @@ class Digit:
 
 
 CAP = 1.2
-"""Length over radius of the rounded fingertip."""
+"""Length of the rounded fingertip, relative to its radius."""
 
 WEB = 8.0
-"""How softly a finger grows out of the palm, mm."""
+"""Softness of the union of fingers and palm, mm."""
 
 THUMB_WEB = 14.0
-"""How softly the thumb does."""
+"""The same for the thumb."""
 
 # base (d, r, h) mm, splay deg (to the radial side), droop deg (to the palm), roll deg of the nail,
-# bones mm, radii mm at the seven places of `Digit.radii`
+# bones mm, radii mm at the seven positions of `Digit.radii`
 DIGITS: dict[
     str, tuple[tuple[float, ...], float, float, float, tuple[float, ...], tuple[float, ...]]
 ] = {
@@ -180,13 +180,13 @@ def _digit(name: str, p: Proportions) -> Digit:
 
 
 SLAB: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    # over d: half the width and height, and the centre, of the section; how far its edges hang
+    # over d: half width, half height and centre of the section; sag of its edges
     "half_width": ((-30, 0, 20, 50, 80, 115), (28, 29, 33, 39, 41.5, 41)),
     "half_height": ((-30, 0, 25, 60, 90, 115), (19.5, 18.5, 16, 13.5, 12, 10.5)),
     "centre_r": ((-30, 0, 50, 115), (0, 0, -3, -3.5)),
     "centre_h": ((-30, 0, 40, 90, 115), (0, 0, 1, 1.5, 0)),
     "arch": ((-30, 0, 40, 90, 115), (0, 0, 3, 5, 5)),
-    # over r: the d at which the palm ends between the fingers
+    # over r: d of the palm's distal end between the fingers
     "web": ((-60, -44, -29, -8, 16, 37, 60), (70, 86, 98, 106, 107, 98, 80)),
 }
 """Body of palm and wrist: knots and values of smooth curves, mm."""
@@ -204,7 +204,7 @@ def _curve(name: str) -> tuple[Array, Array]:
 
 
 def _slab(q: Array) -> Array:
-    """The body of palm and wrist, ended by the oblique webs: (N, 3) -> (N,)."""
+    """Body of palm and wrist, bounded by the oblique webs: (N, 3) -> (N,)."""
     d, r, h = q.T
     half_width = np.interp(d, *_curve("half_width"))
     half_height = np.interp(d, *_curve("half_height"))

@@ -1,4 +1,4 @@
-"""How the stand-in hand's skin follows its bones: skinning weights and pose correctives."""
+"""Skinning weights and pose correctives of the stand-in hand."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ BLEND_MM: dict[str, tuple[float, float, float]] = {
     "ring": (13.0, 10.0, 8.0),
     "thumb": (18.0, 11.0, 9.0),
 }
-"""Half-width of the soft passage from bone to bone at the three joints."""
+"""Half-width of the blend between bones at the three joints."""
 
 KNUCKLE = 0.25
-"""Dorsal push per height and 1 - cos(angle): skinning shrinks the middle of a joint bent by 90
-degrees to cos 45 degrees of its height; 1 / cos 45 - 1 = 0.41 would restore a sharp corner."""
+"""Dorsal corrective per height and 1 - cos(angle): linear skinning shrinks a joint bent by 90 deg
+to cos 45 degrees of its height; 1 / cos 45 - 1 = 0.41 would restore a sharp corner."""
 
 WIDENING = 0.06
-"""Sideways push per half-width and 1 - cos(angle)."""
+"""Lateral corrective per half-width and 1 - cos(angle)."""
 
 PAD_BULGE = 0.10
-"""Palmar push per depth and sin(angle) of the pads on both sides of a crease."""
+"""Palmar corrective of the pads on both sides of a crease, per depth and sin(angle)."""
 
 
 def skinning_weights(template: Template, hand: HandShape, vertices: Array) -> Array:
-    """Share of each of MANO's 16 joints, rows of sum 1: vertices (N, 3) mm -> (N, 16)."""
+    """Weights of MANO's 16 joints, rows of sum 1: vertices (N, 3) mm -> (N, 16)."""
     members = _membership(template, hand, vertices)  # (N, 5)
     weights = np.zeros((len(vertices), 16))
     for k, name in enumerate(DIGIT_ORDER):
@@ -45,9 +45,9 @@ def skinning_weights(template: Template, hand: HandShape, vertices: Array) -> Ar
 
 
 def pose_correctives(template: Template, hand: HandShape, vertices: Array) -> Array:
-    """What plain skinning takes from a bent joint: vertices (N, 3) mm -> (N, 3, 15, 3, 3) mm.
+    """Volume that linear skinning loses at bent joints: vertices (N, 3) mm -> (N, 3, 15, 3, 3) mm.
 
-    MANO multiplies them with the entries of R - I of each joint. Its trace is 2 cos(angle) - 2 for
+    MANO multiplies them by the entries of R - I of each joint. Its trace is 2 cos(angle) - 2 for
     any axis, and its antisymmetric part is sin(angle) times the axis.
     """
     members = _membership(template, hand, vertices)  # (N, 5)
@@ -65,19 +65,19 @@ def pose_correctives(template: Template, hand: HandShape, vertices: Array) -> Ar
             beside = np.abs((vertices - joint) @ digit.along) - 1.1 * digit.radii[2]
             at_pads = members[:, k] * np.exp(-((beside / 4.0) ** 2)) * np.maximum(-height, 0)
             bulge = -PAD_BULGE * at_pads[:, None] * digit.dorsal
-            turn = _turn_entries(digit.lateral)  # flexion is a turn about the lateral axis
+            turn = _turn_entries(digit.lateral)  # flexion rotates about the lateral axis
             correctives[:, :, 3 * k + j] += bulge[:, :, None, None] * turn
     return correctives
 
 
 def _turn_entries(axis: Array) -> Array:
-    """(3, 3) whose product with R - I sums to sin(angle) for a turn about the axis."""
+    """(3, 3) whose product with R - I sums to sin(angle) for a rotation about the axis."""
     x, y, z = axis
     return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) / 2
 
 
 def _passed(digit: Digit, name: str, vertices: Array) -> Array:
-    """0 before, 1 after each of the digit's joints, smooth between: (N, 3)."""
+    """Smooth step from 0 to 1 at each of the digit's joints: (N, 3)."""
     along = (vertices[:, None] - digit.joints[:3]) @ digit.along  # (N, 3)
     return _step(along / np.array(BLEND_MM[name]))
 
@@ -89,7 +89,7 @@ def _step(x: Array) -> Array:
 
 
 def _membership(template: Template, hand: HandShape, vertices: Array) -> Array:
-    """How much a vertex follows each digit of DIGIT_ORDER at all: (N, 5) in [0, 1]."""
+    """Total weight of each vertex on each digit of DIGIT_ORDER: (N, 5) in [0, 1]."""
     off = np.stack(
         [np.linalg.norm(_off_axis(hand.digits[n], vertices), axis=1) for n in DIGIT_ORDER], axis=1
     )

@@ -1,8 +1,8 @@
-"""Annotation files in InterHand2.6M's own layout, streamed, so that 200,000 images need no memory.
+"""Writes annotation files in InterHand2.6M's layout, streamed: memory does not grow with images.
 
 Keys, types and units are those of the public files: world millimetres, MANO translations in
-metres, captures, cameras and frames as keys that are strings, 42 joints of which the right hand's
-come first. Source: facebookresearch/InterHand2.6M; mmpose tests/data/interhand2.6m.
+metres, captures, cameras and frames as string keys, 42 joints with the right hand first.
+Source: facebookresearch/InterHand2.6M; mmpose tests/data/interhand2.6m.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from handpose.hand.skeleton import FINGERS
 FloatArray = NDArray[np.floating[Any]]
 
 HAND_JOINTS = (*(f"{finger}{level}" for finger in FINGERS for level in (4, 3, 2, 1)), "wrist")
-"""One hand's joints in the files' order: level 4 is the tip, level 1 the base."""
+"""Joints of one hand in file order: level 4 is the tip, level 1 the base."""
 
 
 ID_GAP = 10
-"""Ids leap by this from capture to capture: the real ones have gaps too, and no reader may mind."""
+"""Gap in the image ids between captures: real ids have gaps, and readers must accept them."""
 
 
 class WorldCamera(NamedTuple):
     """A calibrated camera of a capture."""
 
-    name: str  # '400026': colour cameras begin with 400, grey ones with 410
+    name: str  # e.g. '400026'; colour cameras start with 400, grey ones with 410
     R: FloatArray  # (3, 3) world -> camera
     centre: FloatArray  # (3,) m, world
     K: FloatArray  # (3, 3) px
@@ -40,17 +40,17 @@ class WorldCamera(NamedTuple):
 
 
 class ImageRecord(NamedTuple):
-    """One image of an instant and what is annotated of its view."""
+    """One image of a frame and its annotation."""
 
     camera: str
     file_name: str
     size: tuple[int, int]
     bbox: FloatArray  # (4,) x, y, w, h, px
-    joint_valid: NDArray[np.bool_]  # (42,) annotated, of a hand that is there, inside the frame
+    joint_valid: NDArray[np.bool_]  # (42,) valid in the frame and inside the image
 
 
-class WorldFit(NamedTuple):
-    """MANO parameters of one hand in the world, its own (a left hand's are not mirrored)."""
+class WorldManoFit(NamedTuple):
+    """MANO parameters of one hand in the world; of a left hand, those of the left model."""
 
     pose: FloatArray  # (48,) axis-angle, root first, the rest relative to hands_mean
     shape: FloatArray  # (10,)
@@ -58,7 +58,7 @@ class WorldFit(NamedTuple):
 
 
 class FrameRecord(NamedTuple):
-    """One moment of a sequence, seen by one camera or several."""
+    """One frame of a sequence, with an image per camera."""
 
     capture: int
     subject: int
@@ -68,15 +68,15 @@ class FrameRecord(NamedTuple):
     hand_type_valid: bool
     joints: FloatArray  # (42, 3) m, world; 0 where not valid
     joint_valid: NDArray[np.bool_]  # (42,)
-    fits: Mapping[str, WorldFit | None] | None  # 'right' and 'left'; None: the frame is not listed
-    photos: Sequence[ImageRecord]
+    fits: Mapping[str, WorldManoFit | None] | None  # by side; None: frame not listed
+    images: Sequence[ImageRecord]
 
 
 class InterHandWriter:
-    """Writes the four annotation files of one split; use it as a context manager."""
+    """Writes the four annotation files of one split; a context manager."""
 
     def __init__(self, folder: Path, split: str) -> None:
-        """The files go to `folder` (`annotations/<split>`), which is made."""
+        """The files go to `folder` (`annotations/<split>`), which is created."""
         folder.mkdir(parents=True, exist_ok=True)
         self._path = {
             kind: folder / f"InterHand2.6M_{split}_{kind}.json"
@@ -84,15 +84,17 @@ class InterHandWriter:
         }
         self._cameras: dict[str, Any] = {}
         self._gap = 0
-        self.count = 0  # images so far
+        self.count = 0  # images written so far
 
     def __enter__(self) -> InterHandWriter:
         """Open the files."""
         with ExitStack() as stack:
             self._images = stack.enter_context(self._path["data"].open("w", encoding="utf-8"))
-            self._later = self._path["data"].with_suffix(".annotations")
-            stack.callback(self._later.unlink, missing_ok=True)
-            self._annotations = stack.enter_context(self._later.open("w+", encoding="utf-8"))
+            self._annotations_path = self._path["data"].with_suffix(".annotations")
+            stack.callback(self._annotations_path.unlink, missing_ok=True)
+            self._annotations = stack.enter_context(
+                self._annotations_path.open("w+", encoding="utf-8")
+            )
             self._joints = _Nested(stack.enter_context(self._path["joint_3d"].open("w")))
             self._fits = _Nested(stack.enter_context(self._path["MANO_NeuralAnnot"].open("w")))
             self._stack = stack.pop_all()
@@ -112,7 +114,7 @@ class InterHandWriter:
             self._path["camera"].write_text(json.dumps(self._cameras), encoding="utf-8")
 
     def add_capture(self, number: int, cameras: Sequence[WorldCamera]) -> None:
-        """The cameras of a capture, before its instants."""
+        """Write the cameras of a capture; call it before the records of that capture."""
         self._gap += ID_GAP
         self._cameras[str(number)] = {
             "campos": {c.name: _rounded(1000 * c.centre, 5) for c in cameras},
@@ -121,53 +123,53 @@ class InterHandWriter:
             "princpt": {c.name: _rounded(c.K[:2, 2], 5) for c in cameras},
         }
 
-    def add(self, instant: FrameRecord) -> None:
-        """The annotations of an instant and its photos; those of a capture come together."""
-        key = (str(instant.capture), str(instant.frame))
+    def add(self, record: FrameRecord) -> None:
+        """Write a frame and its images; the frames of a capture must be consecutive."""
+        key = (str(record.capture), str(record.frame))
         self._joints.add(
             *key,
             {
-                "world_coord": _rounded(1000 * instant.joints, 4),
-                "joint_valid": [[bool(valid)] for valid in instant.joint_valid],
-                "hand_type": instant.hand_type,
-                "hand_type_valid": instant.hand_type_valid,
+                "world_coord": _rounded(1000 * record.joints, 4),
+                "joint_valid": [[bool(valid)] for valid in record.joint_valid],
+                "hand_type": record.hand_type,
+                "hand_type_valid": record.hand_type_valid,
             },
         )
-        if instant.fits is not None:
-            self._fits.add(*key, {hand: _fit(fit) for hand, fit in instant.fits.items()})
-        for photo in instant.photos:
-            self._add_photo(instant, photo)
+        if record.fits is not None:
+            self._fits.add(*key, {hand: _fit_entry(fit) for hand, fit in record.fits.items()})
+        for image in record.images:
+            self._add_image(record, image)
 
-    def _add_photo(self, instant: FrameRecord, photo: ImageRecord) -> None:
+    def _add_image(self, record: FrameRecord, image: ImageRecord) -> None:
         number = self.count + self._gap
-        image = {
+        image_entry = {
             "id": number,
-            "file_name": photo.file_name,
-            "width": photo.size[0],
-            "height": photo.size[1],
-            "capture": instant.capture,
-            "subject": instant.subject,
-            "seq_name": instant.seq_name,
-            "camera": photo.camera,
-            "frame_idx": instant.frame,
+            "file_name": image.file_name,
+            "width": image.size[0],
+            "height": image.size[1],
+            "capture": record.capture,
+            "subject": record.subject,
+            "seq_name": record.seq_name,
+            "camera": image.camera,
+            "frame_idx": record.frame,
         }
         annotation = {
             "id": number,
             "image_id": number,
-            "bbox": _rounded(photo.bbox, 3),
-            "joint_valid": [[int(valid)] for valid in photo.joint_valid],
-            "hand_type": instant.hand_type,
-            "hand_type_valid": int(instant.hand_type_valid),
+            "bbox": _rounded(image.bbox, 3),
+            "joint_valid": [[int(valid)] for valid in image.joint_valid],
+            "hand_type": record.hand_type,
+            "hand_type_valid": int(record.hand_type_valid),
         }
         self._images.write(", " if self.count else '{"images": [')
-        self._images.write(json.dumps(image))
+        self._images.write(json.dumps(image_entry))
         self._annotations.write(", " if self.count else "")
         self._annotations.write(json.dumps(annotation))
         self.count += 1
 
 
 class _Nested:
-    """A JSON object of objects, written entry by entry."""
+    """Streams a JSON object of objects."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -175,7 +177,7 @@ class _Nested:
         file.write("{")
 
     def add(self, outer: str, inner: str, value: Any) -> None:
-        """The entry {outer: {inner: value}}; all of an outer key come one after the other."""
+        """Write {outer: {inner: value}}; the entries of an outer key must be consecutive."""
         if outer != self._outer:
             self._file.write("" if self._outer is None else "}, ")
             self._file.write(f"{json.dumps(outer)}: {{")
@@ -185,12 +187,12 @@ class _Nested:
         self._file.write(f"{json.dumps(inner)}: {json.dumps(value, allow_nan=False)}")
 
     def close(self) -> None:
-        """Close both levels."""
+        """Close both objects."""
         self._file.write("}" if self._outer is None else "}}")
 
 
 def write_skeleton(path: Path) -> None:
-    """skeleton.txt: name, index and parent's index of the 42 joints."""
+    """Write skeleton.txt: name, index and parent index of the 42 joints."""
     lines = ["# joint_name joint_id joint_parent_id"]
     for hand, start in (("r", 0), ("l", 21)):
         for index, name in enumerate(HAND_JOINTS):
@@ -200,7 +202,7 @@ def write_skeleton(path: Path) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _fit(fit: WorldFit | None) -> dict[str, Any] | None:
+def _fit_entry(fit: WorldManoFit | None) -> dict[str, Any] | None:
     if fit is None:
         return None
     pose, shape, trans = (_rounded(part, 7) for part in fit)
@@ -208,5 +210,5 @@ def _fit(fit: WorldFit | None) -> dict[str, Any] | None:
 
 
 def _rounded(values: NDArray[np.floating], digits: int) -> Any:
-    """Plain nested lists, rounded far below what anybody can measure."""
+    """Nested lists, rounded well below measurement accuracy."""
     return np.round(np.asarray(values, np.float64), digits).tolist()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from handpose.data.labels import Labels
 from handpose.evaluation.statistics import Estimate
-from handpose.evaluation.tiles import require_png
+from handpose.render.tiles import require_png
 from pipeline.compare.paired import ACCURACIES, ERRORS, SCRATCH, MeasuredChange, Pairs
 from pipeline.compare.snapshot import (
     HOW_TO_RECORD,

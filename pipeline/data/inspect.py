@@ -20,10 +20,10 @@ from handpose.data.labels import Labels
 from handpose.data.shards import Shards
 from handpose.errors import HandPoseError
 from handpose.evaluation import draw
-from handpose.evaluation.tiles import Tile, draw_page
 from handpose.hand.camera import project
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import WRIST
+from handpose.render.tiles import Tile, draw_page
 from handpose.sample import UNLABELLED, HandBatch
 from pipeline.data.mixing import mixing
 from stages.params import Params

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from handpose.data.photo import END_OF_IMAGE
 from handpose.errors import HandPoseError
-from handpose.evaluation.tiles import Tile, draw_page
 from handpose.interhand.annotations import OFFICIAL_SPLITS
+from handpose.render.tiles import Tile, draw_page
 from stages.params import Params
 
 REJECTS = Path("data/ingest/rejects.parquet")

@@ -40,20 +40,20 @@ def test_agrees_with_a_slow_rasterizer() -> None:
     xy, depth = random_triangles(0, 40)
     faces = np.arange(len(xy)).reshape(-1, 3)
     face, nearest = slowly(xy, depth, faces)
-    seen = rasterize(xy, depth, faces, SIZE)
-    np.testing.assert_array_equal(seen.sample, np.flatnonzero(face >= 0))
-    np.testing.assert_array_equal(seen.face, face[face >= 0])
-    np.testing.assert_allclose(seen.depth, nearest[face >= 0], rtol=1e-5)
-    np.testing.assert_allclose(seen.weights.sum(1), 1, atol=1e-6)
+    fragments = rasterize(xy, depth, faces, SIZE)
+    np.testing.assert_array_equal(fragments.sample, np.flatnonzero(face >= 0))
+    np.testing.assert_array_equal(fragments.face, face[face >= 0])
+    np.testing.assert_allclose(fragments.depth, nearest[face >= 0], rtol=1e-5)
+    np.testing.assert_allclose(fragments.weights.sum(1), 1, atol=1e-6)
 
 
-def test_weights_give_the_place_back() -> None:
+def test_weights_give_the_position_back() -> None:
     xy, depth = random_triangles(1, 10)
     faces = np.arange(len(xy)).reshape(-1, 3)
-    seen = rasterize(xy, depth, faces, SIZE)
-    place = (xy[faces[seen.face]] * seen.weights[..., None]).sum(1)
-    row, column = np.divmod(seen.sample, SIZE[0])
-    np.testing.assert_allclose(place, np.stack([column, row], 1), atol=1e-3)
+    fragments = rasterize(xy, depth, faces, SIZE)
+    position = (xy[faces[fragments.face]] * fragments.weights[..., None]).sum(1)
+    row, column = np.divmod(fragments.sample, SIZE[0])
+    np.testing.assert_allclose(position, np.stack([column, row], 1), atol=1e-3)
 
 
 def test_a_face_is_seen_from_one_side_only() -> None:
@@ -73,13 +73,13 @@ def test_neighbours_leave_no_crack() -> None:
     xy = np.vstack([[11.3, 8.1], rim]).astype(np.float32)
     k = np.arange(300)
     fan = np.stack([np.zeros(300, int), 1 + k, 1 + (k + 1) % 300], 1)
-    seen = rasterize(xy, np.ones(301, np.float32), fan, SIZE)
+    fragments = rasterize(xy, np.ones(301, np.float32), fan, SIZE)
     y, x = np.mgrid[: SIZE[1], : SIZE[0]]
     inside = np.hypot(x - 11.3, y - 8.1) < 6.9
-    assert np.isin(np.flatnonzero(inside), seen.sample).all()
+    assert np.isin(np.flatnonzero(inside), fragments.sample).all()
 
 
 def test_nothing_outside_of_the_grid() -> None:
     xy = np.array([[-9, -9], [-9, -2], [-2, -9]], np.float32)
-    seen = rasterize(xy, np.ones(3, np.float32), np.array([[0, 1, 2]]), SIZE)
-    assert [len(part) for part in seen] == [0, 0, 0, 0]
+    fragments = rasterize(xy, np.ones(3, np.float32), np.array([[0, 1, 2]]), SIZE)
+    assert [len(part) for part in fragments] == [0, 0, 0, 0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handpose.render.render import WRAP, Light, Paint, Rendering, render
+from handpose.render.render import WRAP, Light, Material, Rendering, render
 from handpose.render.surface import Mesh, join
 
 SIZE = (90, 60)
@@ -35,9 +35,9 @@ def sphere(radius: float = RADIUS, centre: tuple[float, float, float] = (0, 0, D
     return Mesh(vertices.astype(np.float32), normals.astype(np.float32), faces)
 
 
-def grey(mesh: Mesh) -> Paint:
+def grey(mesh: Mesh) -> Material:
     count = len(mesh.vertices)
-    return Paint(
+    return Material(
         albedo=np.full((count, 3), 0.5, np.float32),
         gloss=np.zeros(count, np.float32),
         rest=mesh.vertices,
@@ -83,33 +83,33 @@ def test_pixel_centres_lie_at_whole_numbers() -> None:
 
 @pytest.mark.parametrize("supersampling", [1, 2, 3])
 def test_outline_and_depth_are_those_of_the_sphere(supersampling: int) -> None:
-    seen = picture(sphere(), lamp((0, 0, -1)), supersampling)
+    rendering = picture(sphere(), lamp((0, 0, -1)), supersampling)
     normal, inside = directions()
-    assert abs(seen.coverage.sum() / inside.sum() - 1) < 0.02
+    assert abs(rendering.coverage.sum() / inside.sum() - 1) < 0.02
     well_inside = inside & (normal[..., 2] < -0.4)
     expected = DISTANCE + RADIUS * normal[..., 2]
-    np.testing.assert_allclose(seen.depth[well_inside], expected[well_inside], atol=0.005)
-    np.testing.assert_array_equal(np.isinf(seen.depth), seen.coverage == 0)
+    np.testing.assert_allclose(rendering.depth[well_inside], expected[well_inside], atol=0.005)
+    np.testing.assert_array_equal(np.isinf(rendering.depth), rendering.coverage == 0)
 
 
 @pytest.mark.parametrize("towards", [(0, 0, -1), (1, 0, -1), (-1, -1, 0.3), (0.2, 1, 0)])
 def test_shading_is_wrapped_lambert_without_acne(towards: tuple[float, float, float]) -> None:
     light = lamp(towards)
-    seen = picture(sphere(), light)
+    rendering = picture(sphere(), light)
     normal, inside = directions()
     facing = normal @ light.towards
     steep = inside & (normal[..., 2] < -0.3) & (facing > 0.1)
     expected = 0.5 * (facing[..., None] + WRAP) / (1 + WRAP)
-    np.testing.assert_allclose(seen.radiance[steep], expected[steep], atol=0.03)
+    np.testing.assert_allclose(rendering.radiance[steep], expected[steep], atol=0.03)
 
 
 def test_what_faces_away_from_the_light_is_dark() -> None:
     light = lamp((1, 0, -0.2))
-    seen = picture(sphere(), light)
+    rendering = picture(sphere(), light)
     normal, inside = directions()
     away = inside & (normal @ light.towards < -0.5) & (normal[..., 2] < -0.2)
     assert away.sum() > 20
-    assert seen.radiance[away].max() < 1e-6
+    assert rendering.radiance[away].max() < 1e-6
 
 
 def test_a_thing_before_the_lamp_casts_its_shadow() -> None:
@@ -117,27 +117,27 @@ def test_a_thing_before_the_lamp_casts_its_shadow() -> None:
     blocker = np.array([0, 0, DISTANCE]) + 0.12 * light.towards
     both = join([sphere(), sphere(0.02, tuple(blocker))])
     alone = picture(sphere(), light).radiance
-    seen = picture(both, light)
+    rendering = picture(both, light)
     normal, inside = directions()
-    own = inside & (seen.depth > DISTANCE - RADIUS - 0.005)  # pixels of the large sphere
+    own = inside & (rendering.depth > DISTANCE - RADIUS - 0.005)  # pixels of the large sphere
     shaded = own & (normal @ light.towards > 0.98)
     open_ = own & (normal @ light.towards < 0.8) & (normal @ light.towards > 0.3)
     assert shaded.sum() > 10
-    assert seen.radiance[shaded].max() < 0.1 * alone[shaded].min()
-    np.testing.assert_allclose(seen.radiance[open_], alone[open_], atol=0.03)
+    assert rendering.radiance[shaded].max() < 0.1 * alone[shaded].min()
+    np.testing.assert_allclose(rendering.radiance[open_], alone[open_], atol=0.03)
 
 
 def test_ambient_light_reaches_open_surfaces_whole() -> None:
-    seen = picture(sphere(), lamp((0, 0, -1), key=0, ambient=1))
+    rendering = picture(sphere(), lamp((0, 0, -1), key=0, ambient=1))
     normal, inside = directions()
     front = inside & (normal[..., 2] < -0.9)
     expected = 0.5 * (0.8 + 0.2 * -normal[..., 1])
-    np.testing.assert_allclose(seen.radiance[front][:, 0], expected[front], atol=0.02)
+    np.testing.assert_allclose(rendering.radiance[front][:, 0], expected[front], atol=0.02)
 
 
 def test_light_in_means_no_more_light_out() -> None:
-    seen = picture(sphere(), lamp((0.3, 0, -1), key=0.7, ambient=0.3))
-    assert seen.radiance.max() <= 0.5 * (0.7 + 0.3) + 1e-5
+    rendering = picture(sphere(), lamp((0.3, 0, -1), key=0.7, ambient=0.3))
+    assert rendering.radiance.max() <= 0.5 * (0.7 + 0.3) + 1e-5
 
 
 def test_supersampling_only_smooths_the_outline() -> None:
@@ -151,20 +151,20 @@ def test_supersampling_only_smooths_the_outline() -> None:
 
 @pytest.mark.parametrize("centre", [(5, 0, 1), (0, 0, -1), (0, 0, 0)], ids=str)
 def test_what_no_pixel_sees_leaves_the_frame_empty(centre: tuple[float, float, float]) -> None:
-    seen = picture(sphere(0.01, centre), lamp((0, 0, -1)))
-    assert seen.coverage.sum() == 0
-    assert seen.radiance.shape == (SIZE[1], SIZE[0], 3)
+    rendering = picture(sphere(0.01, centre), lamp((0, 0, -1)))
+    assert rendering.coverage.sum() == 0
+    assert rendering.radiance.shape == (SIZE[1], SIZE[0], 3)
 
 
 def test_grain_moves_with_the_surface() -> None:
     grain = np.random.default_rng(0).normal(size=(8, 8, 8)).astype(np.float32)
     mesh, light = sphere(), lamp((0, 0, -1))
-    paint = grey(mesh)._replace(grain=grain, grain_strength=np.full(3, 0.2, np.float32))
+    material = grey(mesh)._replace(grain=grain, grain_strength=np.full(3, 0.2, np.float32))
 
     def mottling(shift_px: int) -> NDArray[np.floating]:
         step = np.array([0, shift_px / K[0, 0], 0], np.float32)
         moved = mesh._replace(vertices=mesh.vertices + step)
-        pair = (render(moved, look, light, K, SIZE).radiance for look in (paint, grey(mesh)))
+        pair = (render(moved, look, light, K, SIZE).radiance for look in (material, grey(mesh)))
         return np.subtract(*pair)[20 + shift_px : 44 + shift_px, 28:52, 0].ravel()
 
     assert np.corrcoef(mottling(0), mottling(10))[0, 1] > 0.7

@@ -66,7 +66,7 @@ def test_left_hand_is_the_mirror_image(surface: Surface, rest: NDArray[np.float3
     np.testing.assert_allclose(left.normals, right.normals * MIRROR, atol=1e-4)
 
 
-def test_forearm_goes_where_it_is_told(surface: Surface, rest: NDArray[np.float32]) -> None:
+def test_forearm_follows_the_given_direction(surface: Surface, rest: NDArray[np.float32]) -> None:
     towards = np.array([0.6, -0.8, 0.0])
     for is_left in (False, True):
         vertices = rest * (MIRROR if is_left else 1)

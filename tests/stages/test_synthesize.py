@@ -1,4 +1,4 @@
-"""The door: the same bytes whoever works, files as InterHand2.6M has them, honest notes."""
+"""The stage: bytes independent of the workers, files in InterHand2.6M's layout, notes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from handpose.interhand.annotations import FILES
-from stages import synthesize as door
+from stages import synthesize as stage
 from stages.artifacts import run_stage
 from stages.params import Params, load_params
 from stages.paths import SYNTHETIC, is_same_path
@@ -129,7 +129,7 @@ def point_at(root: str, mano: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("root", "mano", "told"),
+    ("root", "mano", "message"),
     [("nowhere", "data/stand_in", "not found: nowhere"), ("data/synthetic", "no_hand", "no_hand")],
 )
 def test_other_data_that_are_not_there_cost_nothing(
@@ -138,7 +138,7 @@ def test_other_data_that_are_not_there_cost_nothing(
     capsys: pytest.CaptureFixture[str],
     root: str,
     mano: str,
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     made = Path("data/synthetic/images/one.jpg")
@@ -146,11 +146,11 @@ def test_other_data_that_are_not_there_cost_nothing(
     made.touch()
     point_at(root, mano)
     assert run_stage(main, "synthesize") == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert made.exists()
 
 
-def test_a_place_is_the_same_however_it_is_written(
+def test_a_path_is_the_same_however_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -181,13 +181,13 @@ def test_nothing_half_made_is_left_when_a_worker_fails(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text("utf-8"), "utf-8")
-    monkeypatch.setattr(door, "write_stand_in", lambda folder: (folder / "none").touch())
+    monkeypatch.setattr(stage, "write_stand_in", lambda folder: (folder / "none").touch())
 
     def fail(params: Params, root: Path) -> dict[str, int]:
         (root / "images").mkdir()
         raise OSError(28, "No space left on device", str(root))
 
-    monkeypatch.setattr(door, "synthesize", fail)
+    monkeypatch.setattr(stage, "synthesize", fail)
     with pytest.raises(OSError, match="No space left"):
         main()
     assert not Path("data/synthetic").exists()

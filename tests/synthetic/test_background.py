@@ -1,4 +1,4 @@
-"""Noise, lamps and backgrounds."""
+"""Noise, lighting and backgrounds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from handpose.synthetic.background import (
     Noise,
     sample_background,
-    sample_lamps,
+    sample_light,
+    sample_lighting,
     sample_noise,
-    shine,
 )
 
 
@@ -44,10 +44,10 @@ def test_backgrounds_depend_on_their_generator_only(noise: Noise) -> None:
     assert np.abs(one - other).mean() > 0.01
 
 
-def test_lamps_shine_from_unit_directions_and_never_from_nowhere() -> None:
+def test_lights_have_unit_directions_and_are_never_all_dark() -> None:
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        light = shine(sample_lamps(rng), np.eye(3), rng)
+        light = sample_light(sample_lighting(rng), np.eye(3), rng)
         for direction in (light.towards, light.fill_towards, light.up):
             assert np.linalg.norm(direction) == pytest.approx(1, abs=1e-5)
         assert light.towards[1] > 0  # from above
@@ -55,10 +55,10 @@ def test_lamps_shine_from_unit_directions_and_never_from_nowhere() -> None:
         assert (light.key + light.fill + light.ambient).max() < 2
 
 
-def test_lamps_turn_with_the_camera() -> None:
-    lamps = sample_lamps(np.random.default_rng(0))
+def test_lights_turn_with_the_camera() -> None:
+    lighting = sample_lighting(np.random.default_rng(0))
     turn = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
-    here = shine(lamps, np.eye(3), np.random.default_rng(1))
-    there = shine(lamps, turn, np.random.default_rng(1))
+    here = sample_light(lighting, np.eye(3), np.random.default_rng(1))
+    there = sample_light(lighting, turn, np.random.default_rng(1))
     np.testing.assert_allclose(there.towards, turn @ here.towards, atol=1e-6)
     np.testing.assert_array_equal(there.key, here.key)

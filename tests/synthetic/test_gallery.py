@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handpose.evaluation.tiles import PageError
 from handpose.hand.mano import Mano
-from handpose.synthetic import gallery as sheet
+from handpose.render.tiles import PageError
+from handpose.synthetic import gallery
 from handpose.synthetic.articulation import read_gesture_poses
 
 
@@ -18,26 +18,30 @@ def test_every_gesture_has_a_cell_and_a_left_hand_is_the_mirror_of_a_right(
 ) -> None:
     right = next(pose for pose in read_gesture_poses() if pose.gesture == "fake_gun")
     left = dataclasses.replace(right, right_folder="")
-    monkeypatch.setattr(sheet, "read_gesture_poses", lambda: (right, left))
+    monkeypatch.setattr(gallery, "read_gesture_poses", lambda: (right, left) * 3)  # a full row
     out = tmp_path / "new folder" / "gestures.png"
-    sheet.contact_sheet(mano, out)
+    gallery.contact_sheet(mano, out)
 
     page = np.asarray(Image.open(out).convert("RGB")).astype(int)
     assert page.shape[1] == 1197
-    starts = [sheet.GAP_PX, 2 * sheet.GAP_PX + sheet.SEAM_PX + sum(px for _, px in sheet.VIEWS)]
+    starts = [
+        gallery.GAP_PX,
+        2 * gallery.GAP_PX + gallery.SEAM_PX + sum(px for _, px in gallery.VIEWS),
+    ]
     offset = 0
-    for _, width in sheet.VIEWS:
+    for _, width in gallery.VIEWS:
         views = [
-            page[sheet.GAP_PX :][: sheet.HEIGHT_PX, start + offset :][:, :width] for start in starts
+            page[gallery.GAP_PX :][: gallery.HEIGHT_PX, start + offset :][:, :width]
+            for start in starts
         ]
         red = [view[..., 0] - view[..., 2] > 20 for view in views]  # skin against grey
         assert all(0.1 < skin.mean() < 0.6 for skin in red)
         assert (red[0] != red[1][:, ::-1]).mean() < 0.01
-        offset += width + sheet.SEAM_PX
-    caption = page[sheet.GAP_PX + sheet.HEIGHT_PX :][: sheet.CAPTION_PX]
+        offset += width + gallery.SEAM_PX
+    caption = page[gallery.GAP_PX + gallery.HEIGHT_PX :][: gallery.CAPTION_PX]
     assert caption[:, : starts[1]].min() < 100
 
 
-def test_a_name_of_no_picture_is_refused(tmp_path: Path, mano: Mano) -> None:
+def test_a_name_that_is_not_a_png_is_refused(tmp_path: Path, mano: Mano) -> None:
     with pytest.raises(PageError, match="gestures: pictures are PNG files"):
-        sheet.contact_sheet(mano, tmp_path / "gestures")
+        gallery.contact_sheet(mano, tmp_path / "gestures")

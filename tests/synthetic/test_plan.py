@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from handpose.synthetic.articulation import read_gesture_poses
-from handpose.synthetic.plan import FAULTS, Capture, DatasetSpec, Take, plan
+from handpose.synthetic.plan import FAULTS, Capture, DatasetSpec, SequencePlan, plan
 
 POSES = read_gesture_poses()
 
 
-def recipe(**changes: object) -> DatasetSpec:
+def spec(**changes: object) -> DatasetSpec:
     default = DatasetSpec(
         seed=0,
         frames=5670,
@@ -29,19 +29,19 @@ def recipe(**changes: object) -> DatasetSpec:
     return DatasetSpec(**{**vars(default), **changes})
 
 
-def takes_of(recipe: DatasetSpec) -> list[Take]:
-    return [take for _, takes in plan(recipe, POSES) for take in takes]
+def sequences_of(spec: DatasetSpec) -> list[SequencePlan]:
+    return [sequence for _, sequences in plan(spec, POSES) for sequence in sequences]
 
 
-DEFAULT = list(plan(recipe(), POSES))
-TAKES = [take for _, takes in DEFAULT for take in takes]
-GESTURES = [take for take in TAKES if take.gesture is not None]
+DEFAULT = list(plan(spec(), POSES))
+SEQUENCES = [sequence for _, sequences in DEFAULT for sequence in sequences]
+GESTURES = [sequence for sequence in SEQUENCES if sequence.gesture is not None]
 
 
 def test_the_default_has_six_frames_per_folder_of_a_main_subject_and_three_of_the_others() -> None:
     images = Counter[tuple[int, str]]()
-    for take in GESTURES:
-        images[take.capture.subject, take.seq_name] += take.images
+    for sequence in GESTURES:
+        images[sequence.capture.subject, sequence.seq_name] += sequence.images
     assert sum(images.values()) == 5670
     assert len({folder for _, folder in images}) == 90
     assert {count for (subject, _), count in images.items() if subject < 8} == {6}
@@ -55,12 +55,10 @@ def test_the_default_has_six_frames_per_folder_of_a_main_subject_and_three_of_th
 def test_any_number_of_frames_is_met_exactly(
     frames: int, cameras: int, main: int, short: int
 ) -> None:
-    one = recipe(
-        frames=frames, cameras_per_instant=cameras, main_subjects=main, short_subjects=short
-    )
-    takes = takes_of(one)
-    assert sum(take.images for take in takes if take.gesture is not None) == frames
-    views = [len(moment.cameras) for take in takes for moment in take.moments]
+    one = spec(frames=frames, cameras_per_instant=cameras, main_subjects=main, short_subjects=short)
+    sequences = sequences_of(one)
+    assert sum(sequence.images for sequence in sequences if sequence.gesture is not None) == frames
+    views = [len(frame.cameras) for sequence in sequences for frame in sequence.frames]
     assert max(views) <= cameras
     assert np.mean(np.array(views) == cameras) > 0.3
 
@@ -75,13 +73,13 @@ def test_gesture_folders_are_those_of_the_table_with_their_hands() -> None:
 
 
 def test_only_train_has_gestures_and_every_split_has_rom_and_two_hands() -> None:
-    assert {take.capture.split for take in GESTURES} == {"train"}
+    assert {sequence.capture.split for sequence in GESTURES} == {"train"}
     for split, numbers in (("train", 18), ("val", 1), ("test", 2)):
         captures = [capture for capture, _ in DEFAULT if capture.split == split]
         assert [capture.number for capture in captures] == list(range(numbers))
-        free = [t for t in TAKES if t.capture.split == split and t.gesture is None]
+        free = [t for t in SEQUENCES if t.capture.split == split and t.gesture is None]
         assert {t.hand_type for t in free} == {"right", "left", "interacting"}
-    names = {take.seq_name for take in TAKES if take.gesture is None}
+    names = {sequence.seq_name for sequence in SEQUENCES if sequence.gesture is None}
     assert {"ROM07_Rt_Finger_Occlusions", "ROM07_RT_Finger_Occlusions"} <= names
     assert any(name.startswith("02") for name in names)
 
@@ -108,8 +106,8 @@ def test_no_two_subjects_are_alike_and_none_is_in_two_splits() -> None:
 
 def test_frame_numbers_never_meet_within_a_capture_and_are_short_and_long() -> None:
     numbers = []
-    for _, takes in DEFAULT:
-        frames = [moment.frame for take in takes for moment in take.moments]
+    for _, sequences in DEFAULT:
+        frames = [frame.number for sequence in sequences for frame in sequence.frames]
         assert len(set(frames)) == len(frames)
         assert frames == sorted(frames)
         numbers += frames
@@ -117,32 +115,32 @@ def test_frame_numbers_never_meet_within_a_capture_and_are_short_and_long() -> N
     assert max(numbers) > 10_000
 
 
-def test_instants_are_spread_over_the_whole_sequence() -> None:
-    phases = np.array([moment.phase for take in GESTURES for moment in take.moments])
+def test_frames_are_spread_over_the_whole_sequence() -> None:
+    phases = np.array([frame.phase for sequence in GESTURES for frame in sequence.frames])
     assert phases.min() >= 0
     assert phases.max() < 1
     assert np.histogram(phases, 10, (0, 1))[0] == pytest.approx(len(phases) / 10, rel=0.25)
-    whole = [take for take in GESTURES if len(take.moments) == 6]
-    for take in whole:
-        assert np.diff([moment.phase for moment in take.moments]) == pytest.approx(1 / 6)
+    whole = [sequence for sequence in GESTURES if len(sequence.frames) == 6]
+    for sequence in whole:
+        assert np.diff([frame.phase for frame in sequence.frames]) == pytest.approx(1 / 6)
 
 
 @pytest.mark.parametrize("frames", [540, 5670])
-def test_every_fault_occurs_for_one_hand_and_few_instants_have_one(frames: int) -> None:
-    small = recipe(frames=frames, main_subjects=2, short_subjects=2)
-    single = [t for t in takes_of(small) if t.hand_type != "interacting"]
-    faults = Counter(moment.fault for take in single for moment in take.moments)
+def test_every_fault_occurs_for_one_hand_and_few_frames_have_one(frames: int) -> None:
+    small = spec(frames=frames, main_subjects=2, short_subjects=2)
+    single = [t for t in sequences_of(small) if t.hand_type != "interacting"]
+    faults = Counter(frame.fault for sequence in single for frame in sequence.frames)
     assert set(FAULTS.values()) <= set(faults)
     assert faults[""] / faults.total() > 0.9
 
 
-def test_the_plan_depends_on_the_recipe_alone_and_every_seed_has_its_own() -> None:
+def test_the_plan_depends_on_the_spec_alone_and_every_seed_has_its_own() -> None:
     one, again, other = (
-        takes_of(recipe(frames=180, main_subjects=1, short_subjects=1, seed=seed))
+        sequences_of(spec(frames=180, main_subjects=1, short_subjects=1, seed=seed))
         for seed in (5, 5, 6)
     )
-    assert [take.moments for take in one] == [take.moments for take in again]
-    assert [take.moments for take in one] != [take.moments for take in other]
+    assert [sequence.frames for sequence in one] == [sequence.frames for sequence in again]
+    assert [sequence.frames for sequence in one] != [sequence.frames for sequence in other]
     assert one[0].capture.skin.melanin != other[0].capture.skin.melanin
     np.testing.assert_array_equal(
         one[0].capture.rig.cameras[0].centre, again[0].capture.rig.cameras[0].centre

@@ -1,4 +1,4 @@
-"""The truth that is annotated, against smplx's own models of both hands."""
+"""The annotated ground truth, against smplx's own models of both hands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from handpose.hand.mano import Mano
 from handpose.hand.skeleton import JOINTS
 from handpose.synthetic.articulation import read_gesture_poses
 from handpose.synthetic.motion import Motion, gesture_motion
-from handpose.synthetic.pose_hand import MIRROR, Actor, PosedHand
+from handpose.synthetic.pose_hand import MIRROR, HandPoser, PosedHand
 
 POSES = read_gesture_poses()
 PHASE = np.array([0.1, 0.4, 0.6])
@@ -31,8 +31,8 @@ def motion() -> Motion:
 
 
 @pytest.fixture(scope="module")
-def actor(mano: Mano) -> Actor:
-    return Actor(mano)
+def poser(mano: Mano) -> HandPoser:
+    return HandPoser(mano)
 
 
 def native_vertices(folder: Path, hand: PosedHand) -> NDArray[np.floating]:
@@ -52,16 +52,17 @@ def native_vertices(folder: Path, hand: PosedHand) -> NDArray[np.floating]:
 
 
 @pytest.mark.parametrize("is_left", [False, True])
-def test_annotated_parameters_give_the_mesh_that_is_seen(
-    actor: Actor, stand_in: Path, is_left: bool
+def test_annotated_parameters_give_the_rendered_mesh(
+    poser: HandPoser, stand_in: Path, is_left: bool
 ) -> None:
-    hand = actor.perform(motion(), BETAS, is_left, TURN, ORIGIN)
+    hand = poser.pose_hand(motion(), BETAS, is_left, TURN, ORIGIN)
     np.testing.assert_allclose(native_vertices(stand_in, hand), hand.vertices, atol=1e-5)
 
 
-def test_left_hand_performs_the_mirror_image(actor: Actor) -> None:
+def test_left_hand_is_the_mirror_image(poser: HandPoser) -> None:
     right, left = (
-        actor.perform(motion(), BETAS, is_left, np.eye(3), np.zeros(3)) for is_left in (False, True)
+        poser.pose_hand(motion(), BETAS, is_left, np.eye(3), np.zeros(3))
+        for is_left in (False, True)
     )
     for name in ("vertices", "joints", "elbow"):
         np.testing.assert_allclose(getattr(left, name), getattr(right, name) * MIRROR, atol=1e-9)
@@ -71,10 +72,10 @@ def test_left_hand_performs_the_mirror_image(actor: Actor) -> None:
     )
 
 
-def test_an_upright_hand_points_up_and_shows_its_palm(actor: Actor) -> None:
+def test_an_upright_hand_points_up_and_shows_its_palm(poser: HandPoser) -> None:
     still = Motion(np.zeros((1, 21)), np.zeros((1, 3)), np.zeros((1, 3)))
     for is_left in (False, True):
-        hand = actor.perform(still, BETAS, is_left, np.eye(3), np.zeros(3))
+        hand = poser.pose_hand(still, BETAS, is_left, np.eye(3), np.zeros(3))
         at = dict(zip(JOINTS, hand.joints[0], strict=True))
         assert (at["middle_tip"] - at["wrist"])[1] > 0.14
         assert abs(at["index_1"] - at["pinky_1"])[0] > 0.04
@@ -83,9 +84,9 @@ def test_an_upright_hand_points_up_and_shows_its_palm(actor: Actor) -> None:
         np.testing.assert_allclose(hand.joints[0].mean(0), 0, atol=1e-6)
 
 
-def test_the_wrist_pitches_back_rolls_and_leans(actor: Actor) -> None:
+def test_the_wrist_pitches_back_rolls_and_leans(poser: HandPoser) -> None:
     turns = np.array([[-80.0, 0, 0], [0, 80, 0], [0, 0, 180]])  # pitch, yaw, roll
-    hands = actor.perform(
+    hands = poser.pose_hand(
         Motion(np.zeros((3, 21)), turns, np.zeros((3, 3))), BETAS, False, np.eye(3), np.zeros(3)
     )
     finger = hands.joints[:, JOINTS.index("middle_tip")] - hands.joints[:, 0]

@@ -14,10 +14,10 @@ from handpose.synthetic.skin import (
     Regions,
     Skin,
     Sleeve,
-    paint,
     regions,
     sample_skin,
     sample_sleeve,
+    skin_material,
 )
 
 BARE_ARM = Sleeve(2.0, np.zeros(3))
@@ -42,7 +42,7 @@ def where(surface: Surface, joints: NDArray[np.float32]) -> Regions:
 def albedo(
     skin: Skin, where: Regions, surface: Surface, sleeve: Sleeve = BARE_ARM
 ) -> NDArray[np.floating]:
-    return paint(skin, sleeve, where, surface.rest, np.zeros((2, 2, 2), np.float32)).albedo
+    return skin_material(skin, sleeve, where, surface.rest, np.zeros((2, 2, 2), np.float32)).albedo
 
 
 def test_regions_are_shares(where: Regions) -> None:

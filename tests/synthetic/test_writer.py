@@ -14,29 +14,29 @@ from handpose.synthetic.writer import (
     ImageRecord,
     InterHandWriter,
     WorldCamera,
-    WorldFit,
+    WorldManoFit,
     write_skeleton,
 )
 
 K = np.array([[301.0, 0, 79.25], [0, 299, 99.75], [0, 0, 1]])
 CAMERA = WorldCamera("400026", np.eye(3)[[1, 2, 0]], np.array([0.1, -0.2, 0.3]), K, (160, 200))
-FIT = WorldFit(np.linspace(-1, 1, 48), np.arange(10.0), np.array([0.4, 0.5, 0.6]))
+FIT = WorldManoFit(np.linspace(-1, 1, 48), np.arange(10.0), np.array([0.4, 0.5, 0.6]))
 
 
-def instant(
-    frame: int, capture: int = 3, fits: dict[str, WorldFit | None] | None = None
+def record(
+    frame: int, capture: int = 3, fits: dict[str, WorldManoFit | None] | None = None
 ) -> FrameRecord:
     valid = np.arange(42) < 21
-    photo = ImageRecord("400026", "a/b.jpg", (160, 200), np.array([1, 2, 30.5, 40]), valid)
+    image = ImageRecord("400026", "a/b.jpg", (160, 200), np.array([1, 2, 30.5, 40]), valid)
     joints = np.where(valid[:, None], 0.001 * np.arange(126).reshape(42, 3), 0)
-    return FrameRecord(capture, 1, "0016_fist", frame, "right", True, joints, valid, fits, [photo])
+    return FrameRecord(capture, 1, "0016_fist", frame, "right", True, joints, valid, fits, [image])
 
 
-def written(folder: Path, instants: list[FrameRecord]) -> dict[str, Any]:
+def written(folder: Path, records: list[FrameRecord]) -> dict[str, Any]:
     with InterHandWriter(folder, "train") as writer:
-        for capture in dict.fromkeys(i.capture for i in instants):
+        for capture in dict.fromkeys(i.capture for i in records):
             writer.add_capture(capture, [CAMERA])
-            for item in instants:
+            for item in records:
                 if item.capture == capture:
                     writer.add(item)
     return {
@@ -49,9 +49,9 @@ def test_every_record_is_found_again(tmp_path: Path) -> None:
     files = written(
         tmp_path,
         [
-            instant(7, fits={"right": FIT, "left": None}),
-            instant(12345, fits=None),
-            instant(7, 4, fits={"right": None, "left": None}),
+            record(7, fits={"right": FIT, "left": None}),
+            record(12345, fits=None),
+            record(7, 4, fits={"right": None, "left": None}),
         ],
     )
     assert files["data"]["images"][1] == {
@@ -96,7 +96,7 @@ def test_every_record_is_found_again(tmp_path: Path) -> None:
 
 
 def test_ids_are_unique_and_have_gaps_as_the_real_ones(tmp_path: Path) -> None:
-    files = written(tmp_path, [instant(k, capture) for capture in (0, 1, 2) for k in range(3)])
+    files = written(tmp_path, [record(k, capture) for capture in (0, 1, 2) for k in range(3)])
     ids = [image["id"] for image in files["data"]["images"]]
     assert len(set(ids)) == 9
     assert ids == sorted(ids)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from dvc.repo import Repo
 
-from handpose.evaluation.tiles import PageError
+from handpose.render.tiles import PageError
 from pipeline.compare.compare import compare
 from pipeline.compare.snapshot import LABELS, PREDICTIONS, SAMPLES, SnapshotError
 from tests.pipeline.made_up import evaluation

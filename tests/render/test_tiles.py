@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handpose.evaluation.tiles import GAP_PX, NOTHING, PageError, Tile, draw_page
+from handpose.render.tiles import EMPTY, GAP_PX, PageError, Tile, draw_page
 
 RED = np.full((20, 40, 3), (200, 0, 0), np.uint8)
 
@@ -16,7 +16,7 @@ def page(path: Path, tiles: list[Tile], columns: int = 3) -> np.ndarray:
     return np.asarray(Image.open(path))
 
 
-def test_pictures_fill_their_places_keeping_their_shape(tmp_path: Path) -> None:
+def test_pictures_fit_their_boxes_with_their_aspect_ratio(tmp_path: Path) -> None:
     drawn = page(tmp_path / "new" / "p.png", [Tile(RED, "red")])
     found = np.argwhere((drawn == RED[0, 0]).all(-1))
     assert (np.ptp(found, 0) + 1).tolist() == [40, 80]
@@ -30,9 +30,9 @@ def test_tiles_stand_in_rows(tmp_path: Path) -> None:
     assert four[0] > one[0]
 
 
-def test_no_photo_is_a_plain_place(tmp_path: Path) -> None:
+def test_a_missing_photo_leaves_an_empty_box(tmp_path: Path) -> None:
     drawn = page(tmp_path / "p.png", [Tile(None, "nothing")])
-    assert (drawn[GAP_PX : GAP_PX + 80, GAP_PX : GAP_PX + 80] == NOTHING).all(-1).mean() > 0.9
+    assert (drawn[GAP_PX : GAP_PX + 80, GAP_PX : GAP_PX + 80] == EMPTY).all(-1).mean() > 0.9
 
 
 def test_long_lines_make_room_and_do_not_run_over(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_page_is_a_png_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder.png").mkdir()
     for out in (tmp_path / "file" / "p.png", tmp_path / "folder.png"):
