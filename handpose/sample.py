@@ -1,12 +1,12 @@
-"""The data dictionary: what a sample, a batch and the two networks' outputs hold.
+"""The data dictionary: fields of a sample, a batch and the outputs of both networks.
 
 Letters: B batch, J = 21 joints (order of `hand/skeleton.py`), V = 778 vertices, S crop side.
-Inside the program: metres, radians, pixels of the crop, camera frame (x right, y down, z forward).
+Everywhere: metres, radians, pixels of the crop, camera frame (x right, y down, z forward).
 
-**Handedness.** What lies in the camera (`joints_cam`, pixels) is as seen. MANO parameters are in
+**Handedness.** Camera quantities (`joints_cam`, pixels) are not mirrored. MANO parameters are in
 the *right-hand frame*: those of a left hand are mirrored once, by the reader (axis-angle (a, b, c)
--> (a, -b, -c)), so that one right-hand MANO serves both, and its output is mirrored back by the
-sign of `is_left` (`hand/mirror.py`).
+-> (a, -b, -c)), so that one right-hand MANO serves both hands, and its output is mirrored back by
+the sign of `is_left` (`hand/mirror.py`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 UNLABELLED = -1
-"""Class id of a sample that carries no gesture (ROM folders): its gesture loss is masked."""
+"""Class id of a sample without a gesture (ROM folders): its gesture loss is masked."""
 
 
 @dataclass(frozen=True)
 class HandSample:
-    """One crop of one hand with all that is known of it (numpy, no batch dimension)."""
+    """One crop of one hand with its labels (numpy, no batch dimension)."""
 
     image: NDArray[np.uint8]  # (S, S, 3) RGB
     K: NDArray[np.float32]  # (3, 3) px of this crop; pixel centres at whole numbers
@@ -35,7 +35,7 @@ class HandSample:
     global_orient: NDArray[np.float32]  # (3,) axis-angle, camera, right-hand frame; 0 without a fit
     hand_pose: NDArray[np.float32]  # (45,) axis-angle relative to hands_mean, right-hand frame
     betas: NDArray[np.float32]  # (10,)
-    has_mano: bool  # a MANO fit exists; without it the three fields above are zeros and masked
+    has_mano: bool  # a MANO fit exists; otherwise the three fields above are zero and masked
     is_left: bool
     coarse: int  # class id, or UNLABELLED
     fine: int
@@ -46,7 +46,7 @@ class HandSample:
 class HandBatch:
     """B samples as tensors, on one device."""
 
-    image: Tensor  # (B, 3, S, S) uint8 RGB; nets normalise it themselves
+    image: Tensor  # (B, 3, S, S) uint8 RGB; networks normalise it
     K: Tensor  # (B, 3, 3) px
     joints_cam: Tensor  # (B, 21, 3) m, camera; 0 where not valid
     joint_valid: Tensor  # (B, 21) bool
@@ -55,7 +55,7 @@ class HandBatch:
     betas: Tensor  # (B, 10)
     has_mano: Tensor  # (B,) bool
     is_left: Tensor  # (B,) bool
-    coarse: Tensor  # (B,) int64, UNLABELLED where the gesture is not known
+    coarse: Tensor  # (B,) int64, UNLABELLED where there is no gesture
     fine: Tensor  # (B,) int64
     sample_id: Tensor  # (B,) int64
 
@@ -64,12 +64,12 @@ class HandBatch:
         return self.image.shape[0]
 
     def to(self, device: torch.device | str) -> HandBatch:
-        """The same batch on another device; a GPU's copy of what is `pinned` is not waited for."""
-        ahead = torch.device(device).type == "cuda"  # the other way, values would not be there yet
-        return self._each(lambda tensor: tensor.to(device, non_blocking=ahead))
+        """The same batch on another device; copies of `pinned` ones to a GPU are asynchronous."""
+        to_gpu = torch.device(device).type == "cuda"  # copies to the CPU must block
+        return self._each(lambda tensor: tensor.to(device, non_blocking=to_gpu))
 
     def pinned(self) -> HandBatch:
-        """The same in memory that a GPU fetches by itself."""
+        """The same batch in pinned memory."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> HandBatch:
@@ -78,11 +78,11 @@ class HandBatch:
 
 
 def collate(samples: list[HandSample], images: NDArray[np.uint8] | None = None) -> HandBatch:
-    """A batch of these samples, in their order.
+    """Collate samples into a batch, in order.
 
     Args:
         samples: the samples.
-        images: (B, 3, S, S), what the batch shows in place of their own images.
+        images: (B, 3, S, S), replaces the samples' own images.
     """
     if images is None:
         images = np.stack([sample.image.transpose(2, 0, 1) for sample in samples])
@@ -97,24 +97,24 @@ def collate(samples: list[HandSample], images: NDArray[np.uint8] | None = None) 
 
 @dataclass(frozen=True)
 class GestureOutput:
-    """What Stage 1 says of a batch."""
+    """Output of Stage 1 for a batch."""
 
     coarse_logits: Tensor  # (B, coarse classes)
     fine_logits: Tensor  # (B, fine classes)
-    features: Tensor  # (B, C) pooled features the heads look at
+    features: Tensor  # (B, C) pooled features, input of the heads
 
 
 @dataclass(frozen=True)
 class PoseOutput:
-    """What Stage 2 says of a batch; camera orientation as seen, positions relative to the wrist."""
+    """Output of Stage 2 for a batch; camera axes, not mirrored, positions relative to the wrist."""
 
     uv: Tensor  # (B, 21, 2) px of the crop, soft-argmax of the volume
     depth_rel: Tensor  # (B, 21) m, relative to the wrist, soft-argmax of the volume
     rot6d: Tensor  # (B, 16, 6) raw 6D rotations, root first then MANO's 15, right-hand frame
-    rotmat: Tensor  # (B, 16, 3, 3) the same as matrices (full local rotations, hands_mean included)
+    rotmat: Tensor  # (B, 16, 3, 3) as matrices (full local rotations, including hands_mean)
     betas: Tensor  # (B, 10)
-    joints: Tensor  # (B, 21, 3) m, regressed from the MANO vertices, wrist at 0, as seen
+    joints: Tensor  # (B, 21, 3) m, regressed from the MANO vertices, wrist at 0
     vertices: Tensor  # (B, 778, 3) m, same frame and origin as joints
     coarse_logits: Tensor  # (B, coarse classes)
     fine_logits: Tensor  # (B, fine classes)
-    gates: Tensor  # (2,) gate of the coarse and of the fine gesture token
+    gates: Tensor  # (2,) gates of the coarse and the fine gesture token

@@ -1,9 +1,8 @@
-"""Every protocol on people never trained on: `python -m stages.evaluate`.
+"""Evaluate the models under every protocol on held-out people: `python -m stages.evaluate`.
 
-Reads the shards, the labels, `data/ingest/samples.parquet` (whose samples they are, and the
-training averages), the hand model and the trained models. Writes `results/`: headline.json,
-metrics.json, summary.txt, predictions.parquet, tables/, plots/, pictures/, report.html,
-manifest.json.
+Reads the shards, the labels, `data/ingest/samples.parquet` (origins of the samples, and training
+averages), the hand model and the trained models. Writes `results/`: headline.json, metrics.json,
+summary.txt, predictions.parquet, tables/, plots/, pictures/, report.html, manifest.json.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from handpose.data.loading import Loading
@@ -51,7 +49,7 @@ OUT = Path("results")
 
 
 def main() -> None:
-    """Load, score every split, sum up, draw, write."""
+    """Load, score every split, summarise, draw, write."""
     started = time.monotonic()
     params = load_params()
     settings = params.evaluate
@@ -68,7 +66,7 @@ def main() -> None:
     print(f"evaluate: on {describe_device(device, settings.device)}", flush=True)
 
     scored = {split: score(split, data, models, settings) for split in data.splits}
-    evaluation = sum_up(scored, data, models, records, params)
+    evaluation = summarise(scored, data, models, records, params)
     print("evaluate: tables, charts and pictures", flush=True)
     with atomic_folder(OUT / "tables") as folder:
         write_tables(folder, evaluation)
@@ -90,10 +88,10 @@ def main() -> None:
 
 
 def check_models(records: Mapping[Path, ModelRecord], params: Params) -> None:
-    """Refuse models that were not trained on these labels, or not alike.
+    """Refuse models that were trained on other labels or with another input size.
 
     Raises:
-        CheckpointError: it names what differs.
+        CheckpointError: names what differs.
     """
     image_px = records[STAGE_1_MODEL].encoder["image_px"]
     for folder, record in records.items():
@@ -112,11 +110,11 @@ def load_models(
     untrained_seed: int,
     device: torch.device,
 ) -> Models:
-    """The trained networks, Stage 1's before training, and the averages, on this device.
+    """The trained networks, the untrained Stage 1 network, and the training means, on this device.
 
     Raises:
         CheckpointError: the weights of a model are missing or damaged.
-        BaselineError: the training data allow no averages.
+        BaselineError: the training data have no valid means.
     """
     means = data.training_means(mano).to(device)
     mano = mano.to(device)
@@ -139,7 +137,7 @@ def load_models(
 
 
 def score(split: str, data: EvaluationData, models: Models, settings: EvaluateParams) -> Scores:
-    """All samples of a split, with a line of progress now and then."""
+    """Score all samples of a split, with progress lines."""
     count = data.shards.index.count(split)
     every = -(-count // settings.tsne_samples) if split == "test" else 0
     progress = Progress(f"evaluate {split}", count, "images")
@@ -152,46 +150,46 @@ def score(split: str, data: EvaluationData, models: Models, settings: EvaluatePa
     return score_split(counted(), models, features_every=every)
 
 
-def sum_up(
+def summarise(
     scored: Mapping[str, Scores],
     data: EvaluationData,
     models: Models,
     records: Mapping[Path, ModelRecord],
     params: Params,
 ) -> Evaluation:
-    """Every number of the report, with its interval."""
+    """All numbers of the report, with their intervals."""
     settings = params.evaluate
-    how = Intervals(settings.bootstrap, settings.seed)
+    intervals = Intervals(settings.bootstrap, settings.seed)
     test = scored["test"]
     origin = data.origin(test.sample_id)
     subjects = origin["subject"]
     labelled = test.feature_rows[test.classes["coarse"][test.feature_rows] != UNLABELLED]
     coarse = test.classes["coarse"][labelled]
     return Evaluation(
-        splits={split: _split(scores, data, how) for split, scores in scored.items()},
-        gesture=summary.gesture_estimates(test, subjects, data.classes, how),
-        comparisons=summary.comparisons(test, subjects, how),
+        splits={split: _split(scores, data, intervals) for split, scores in scored.items()},
+        gesture=summary.gesture_estimates(test, subjects, data.classes, intervals),
+        comparisons=summary.comparisons(test, subjects, intervals),
         runs={run: _run(run, records[folder], models) for run, folder in STAGE_2_MODELS.items()},
         encoders={
-            name: _encoder(test, name, labelled, coarse, subjects[labelled], how)
+            name: _encoder(test, name, labelled, coarse, subjects[labelled], intervals)
             for name in (STAGE_1, UNTRAINED)
         },
         purity_by_chance=embedding.purity_by_chance(coarse),
-        parts=_parts(test, origin, data, how),
+        subgroups=_subgroups(test, origin, data, intervals),
         unseen=data.unseen,
         handedness=params.label.handedness,
         synthetic=is_same_path(params.data.root, SYNTHETIC),
     )
 
 
-def _split(scores: Scores, data: EvaluationData, how: Intervals) -> SplitResult:
+def _split(scores: Scores, data: EvaluationData, intervals: Intervals) -> SplitResult:
     origin = data.origin(scores.sample_id)
     subjects, is_left = origin["subject"], origin["is_left"].astype(bool)
     return SplitResult(
         samples=len(scores),
         subjects=np.unique(subjects).tolist(),
         without_fit=int((~scores.has_mano).sum()),
-        pose=summary.pose_estimates(scores, subjects, is_left, how),
+        pose=summary.pose_estimates(scores, subjects, is_left, intervals),
     )
 
 
@@ -210,17 +208,17 @@ def _encoder(
     rows: NDArray[Any],
     coarse: NDArray[Any],
     subjects: NDArray[Any],
-    how: Intervals,
+    intervals: Intervals,
 ) -> Encoder:
     features = scores.features[name][np.searchsorted(scores.feature_rows, rows)]
     purity = embedding.neighbour_purity(features, coarse, subjects)
-    return Encoder(how.mean(purity, subjects), embedding.silhouette(features, coarse))
+    return Encoder(intervals.mean(purity, subjects), embedding.silhouette(features, coarse))
 
 
-def _parts(
-    scores: Scores, origin: Mapping[str, NDArray[Any]], data: EvaluationData, how: Intervals
+def _subgroups(
+    scores: Scores, origin: Mapping[str, NDArray[Any]], data: EvaluationData, intervals: Intervals
 ) -> dict[str, list[Subgroup]]:
-    """The breakdowns of the test, by what they are by."""
+    """Breakdowns of the test split, by grouping."""
     subjects = origin["subject"]
     groups = {
         "subject": subjects,
@@ -229,30 +227,33 @@ def _parts(
         "camera": origin["camera"],
     }
     return {
-        **{name: summary.parts(scores, group, subjects, how) for name, group in groups.items()},
-        "joint": summary.joint_parts(scores, subjects, how),
+        **{
+            name: summary.subgroups(scores, group, subjects, intervals)
+            for name, group in groups.items()
+        },
+        "joint": summary.joint_subgroups(scores, subjects, intervals),
     }
 
 
-# --- out -----------------------------------------------------------------------------------------
+# --- output --------------------------------------------------------------------------------------
 
 
 def write_charts(
     test: Scores, data: EvaluationData, models: Models, e: Evaluation, settings: EvaluateParams
 ) -> dict[str, Path]:
-    """plots/ and pictures/; returns the PNG files by name."""
-    how = Intervals(settings.bootstrap, settings.seed)
+    """Write plots/ and pictures/; returns the report's PNG files by name."""
+    intervals = Intervals(settings.bootstrap, settings.seed)
     origin = data.origin(test.sample_id)
     labelled = test.classes["coarse"][test.feature_rows] != UNLABELLED
     rows = test.feature_rows[labelled]
-    places = embedding.maps(
+    embeddings = embedding.maps(
         {name: test.features[name][labelled] for name in (STAGE_1, UNTRAINED)}, settings.seed
     )
     charts = {
-        "pck": figures.pck_chart(test, origin["subject"], how),
+        "pck": figures.pck_chart(test, origin["subject"], intervals),
         "confusion": figures.confusion_chart(test, data.classes),
         "map": figures.map_chart(
-            places,
+            embeddings,
             data.gesture_names(test.classes["coarse"][rows]).tolist(),
             hands(origin)[rows].tolist(),
             e,
@@ -263,52 +264,62 @@ def write_charts(
     with atomic_folder(OUT / "plots") as folder:
         for name, chart in charts.items():
             chart.figure.savefig(folder / f"{name}.png")
-            write_rows(folder / f"{name}.csv", map(summary.plain, chart.rows))
+            write_rows(folder / f"{name}.csv", map(summary.to_json, chart.rows))
         training.savefig(folder / "training.png")
-    sheets = _sheets(test, origin, data, models, settings.pictures)
     with atomic_folder(OUT / "pictures") as folder:
-        for name, sheet in sheets.items():
-            sheet.savefig(folder / f"{name}.png")
+        sheets = _draw_pictures(folder, test, origin, data, models, settings.pictures)
     return {
         **{name: OUT / "plots" / f"{name}.png" for name in (*charts, "training")},
         **{name: OUT / "pictures" / f"{name}.png" for name in sheets},
     }
 
 
-def _sheets(
+def _draw_pictures(
+    folder: Path,
     test: Scores,
     origin: Mapping[str, NDArray[Any]],
     data: EvaluationData,
     models: Models,
     count: int,
-) -> dict[str, Figure]:
-    """Overlays of the best, the middle and the worst samples of the full model."""
+) -> list[str]:
+    """Draw the best, median and worst samples of the full model; returns the sheets' names.
+
+    Writes a sheet of `count` samples each, and `predictions.png` with one of each.
+    """
     device = next(models.gesture.parameters()).device
     names = data.gesture_names(test.classes["coarse"])
-    said = test.said[STAGE_1]["coarse"]
+    predicted = test.predicted[STAGE_1]["coarse"]
     side = hands(origin)
 
     def fetch(position: int) -> HandBatch:
         return data.one("test", position).to(device)
 
-    def told(position: int) -> figures.Ranked:
+    def describe(position: int) -> figures.Ranked:
         mirrored = " (mirrored)" if data.canonical and side[position] == "left" else ""
         heading = (
             f"{names[position]}, {side[position]} hand{mirrored}, subject "
             f"{origin['subject'][position]}, {origin['seq_name'][position]}, camera "
             f"{origin['camera'][position]}, frame {origin['frame'][position]}"
         )
-        guess = data.classes.coarse[said[position]]
+        gesture = data.classes.coarse[predicted[position]]
         if not data.canonical:
-            guess += f" ({data.classes.hands[said[position]]})"
-        return figures.Ranked(position, heading, guess)
+            gesture += f" ({data.classes.hands[predicted[position]]})"
+        return figures.Ranked(position, heading, gesture)
 
-    chosen = figures.ranked(test.pose[FULL]["wrist_mpjpe_mm"], count)
-    return {
-        name: figures.sheet(list(map(told, positions)), fetch, test, models.pose, models.mano)
-        for name, positions in chosen.items()
+    errors = test.pose[FULL]["wrist_mpjpe_mm"]
+    sheets = {
+        rank: [describe(position) for position in positions]
+        for rank, positions in figures.ranked(errors, count).items()
         if positions
     }
+    for rank, chosen in sheets.items():
+        out = folder / f"{rank}.png"
+        figures.draw_sheet(out, chosen, fetch, test, models.pose, models.mano)
+    if sheets:
+        ranks = {rank: describe(one) for rank, (one,) in figures.ranked(errors, 1).items()}
+        out = folder / "predictions.png"
+        figures.draw_predictions(out, ranks, fetch, test, models.pose, models.mano)
+    return list(sheets)
 
 
 if __name__ == "__main__":

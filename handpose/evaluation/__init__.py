@@ -1,4 +1,4 @@
-"""Metrics, protocols, statistics, baselines and pictures of what a model predicts.
+"""Metrics, protocols, statistics and baselines of predictions, with charts and overlays.
 
 Imports `hand`, `nets`, `render` and the top-level modules; never `training` or a data-set reader.
 """

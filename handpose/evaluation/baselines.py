@@ -1,6 +1,6 @@
-"""What can be said of a hand without looking: the averages of the training data.
+"""Constant-prediction baselines: the means of the training data.
 
-A network has to beat them on the same images. They are taken in the right-hand frame (left hands
+A network has to beat them on the same images. Means are taken in the right-hand frame (left hands
 mirrored) and mirrored back for left hands.
 """
 
@@ -18,11 +18,11 @@ from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.hand.skeleton import WRIST
 
 CHUNK = 65_536
-"""Samples whose rotations are held at a time; all of InterHand2.6M's would be gigabytes."""
+"""Samples per chunk of rotations; those of all InterHand2.6M would take gigabytes."""
 
 
 class BaselineError(HandPoseError):
-    """The training data do not allow an average."""
+    """The training data have no valid mean."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +48,23 @@ class TrainingMeans:
         """The means over N training samples.
 
         Args:
-            joints: (N, 21, 3) m, camera, as seen.
-            valid: (N, 21) bool; samples without a valid wrist are left out.
+            joints: (N, 21, 3) m, camera, not mirrored.
+            valid: (N, 21) bool; samples without a valid wrist are excluded.
             is_left: (N,) bool.
             hand_pose: (N, 45) relative to hands_mean, right-hand frame.
             betas: (N, 10).
-            has_mano: (N,) bool; samples without a fit are left out of pose and shape.
-            mano: adds hands_mean.
+            has_mano: (N,) bool; samples without a fit are excluded from pose and shape.
+            mano: the hand model, which adds hands_mean.
 
         Raises:
-            BaselineError: a joint is nowhere valid, or no sample has a fit.
+            BaselineError: a joint is never valid, or no sample has a fit.
         """
         counts = (valid & valid[:, [WRIST]]).float()[..., None]  # (N, 21, 1)
         if not has_mano.any() or not counts.any(0).all():
             raise BaselineError(
-                f"the {len(joints)} training samples give no mean hand: {int(has_mano.sum())} have "
+                f"the {len(joints)} training samples have no mean hand: {int(has_mano.sum())} have "
                 f"a MANO fit and {int(counts.any(0).sum())} of 21 joints are ever valid together "
-                "with the wrist; see data/ingest/rejects.parquet for what was dropped"
+                "with the wrist; see data/ingest/rejects.parquet for the dropped annotations"
             )
         relative = mirror_points(joints - joints[:, [WRIST]], is_left)
         mean_joints = (relative * counts).sum(0) / counts.sum(0)
@@ -78,11 +78,11 @@ class TrainingMeans:
         return TrainingMeans(*(t.to(device) for t in (self.joints, self.rotations, self.betas)))
 
     def mean_joints(self, is_left: Tensor) -> Tensor:
-        """The same joints for everyone: is_left (B,) -> (B, 21, 3) m, wrist at 0."""
+        """The mean joints for every sample: is_left (B,) -> (B, 21, 3) m, wrist at 0."""
         return mirror_points(self.joints.expand(len(is_left), -1, -1), is_left)
 
     def mean_pose(self, global_orient: Tensor, is_left: Tensor, mano: Mano) -> ManoOutput:
-        """The mean pose and shape under the true root: global_orient (B, 3), is_left (B,)."""
+        """Mean pose and shape under the true root rotation: global_orient (B, 3), is_left (B,)."""
         size = len(is_left)
         hand = mano(
             axis_angle_to_matrix(global_orient),
@@ -94,7 +94,7 @@ class TrainingMeans:
 
 
 def nearest_rotation(matrix: Tensor) -> Tensor:
-    """The rotation closest to a matrix, such as a mean of rotations: (..., 3, 3) twice.
+    """The rotation nearest to a matrix, e.g. a mean of rotations: (..., 3, 3) -> (..., 3, 3).
 
     Source: Moakher, Means and averaging in the group of rotations (2002), the projected mean.
     """

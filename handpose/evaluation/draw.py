@@ -1,7 +1,7 @@
-"""Hands drawn over photos: a lit, translucent mesh, or the 21 joints as a skeleton.
+"""Overlays of hands on photos: a shaded translucent mesh, its outline, or the skeleton.
 
-Images are (S, S, 3) uint8 RGB with pixel centres at whole numbers; what is drawn on is `zoom` times
-as large, so that a small crop can be looked at.
+Images are (S, S, 3) uint8 RGB with pixel centres at whole numbers; small crops are first enlarged
+by an integer `zoom`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Colour = tuple[int, int, int]
 TRUTH: Colour = (0, 158, 115)
 MODEL: Colour = (86, 140, 230)
 CONTROL: Colour = (230, 145, 20)
-"""Green, blue and orange that colour-blind eyes tell apart (after Okabe and Ito)."""
+"""Green, blue and orange, distinguishable with colour blindness (after Okabe and Ito)."""
 
 LIGHT = np.array([-0.35, -0.45, -0.82])
 """Direction to the light: from behind the camera, upper left."""
@@ -31,19 +31,19 @@ INSIDE = 0.4
 """Brightness of the mesh's inside."""
 SUPERSAMPLING = 2
 PLAIN = 244
-"""Grey of the ground that side views stand on."""
+"""Grey level of the background of side views."""
 BITS = 4
 """Fractional bits of cv2's drawing coordinates."""
 
 
 def enlarge(image: Image, zoom: int) -> Image:
-    """The image `zoom` times as large, smooth."""
+    """The image enlarged by `zoom`, bicubic."""
     size = (image.shape[1] * zoom, image.shape[0] * zoom)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def enlarge_points(uv: Floats, zoom: int) -> Floats:
-    """Where pixels (..., 2) of an image lie in the enlarged one."""
+    """Pixels (..., 2) of an image -> pixels of the enlarged image."""
     return (uv + 0.5) * zoom - 0.5
 
 
@@ -62,16 +62,16 @@ def draw_mesh(
     is_left: bool = False,
     opacity: float = 0.75,
 ) -> Image:
-    """The image with a mesh over it, lit from behind the camera's shoulder.
+    """Draw a mesh over the image, lit from behind the camera.
 
     Args:
         image: (H, W, 3).
-        vertices: (V, 3) m, camera, as seen; a mesh not wholly in front of the camera is not drawn.
+        vertices: (V, 3) m, camera; a mesh not entirely in front of the camera is not drawn.
         faces: (F, 3) of a right hand.
         K: (3, 3) px of this image.
-        colour: of the mesh in full light.
-        is_left: the mesh is a mirrored one, its faces run the other way round.
-        opacity: of the mesh, 1 hides the photo.
+        colour: of the mesh when fully lit.
+        is_left: the mesh is mirrored, hence its faces are flipped.
+        opacity: of the mesh; 1 hides the photo.
     """
     if (vertices[:, 2] <= 0).any():
         return image.copy()
@@ -82,7 +82,7 @@ def draw_mesh(
     grid = (width * SUPERSAMPLING, height * SUPERSAMPLING)
 
     layer = np.zeros((grid[1] * grid[0], 4), np.float32)  # colour and coverage
-    inside = rasterize(uv, depth, faces, grid, back=True)  # seen through the open wrist
+    inside = rasterize(uv, depth, faces, grid, back=True)  # visible through the open wrist
     layer[inside.sample] = np.append(np.multiply(colour, INSIDE), 1)
     outside = rasterize(uv, depth, faces, grid)
     normals = _vertex_normals(vertices, faces)[faces[outside.face]]  # (P, 3, 3)
@@ -99,15 +99,17 @@ def draw_mesh(
 def draw_outline(
     image: Image, vertices: Floats, faces: NDArray[np.int64], K: Floats, *, colour: Colour
 ) -> Image:
-    """The image with the outline of a mesh over it; what `draw_mesh` takes, either hand's faces."""
+    """Draw the outline of a mesh over the image; arguments as of `draw_mesh`."""
     if (vertices[:, 2] <= 0).any():
         return image.copy()
     height, width = image.shape[:2]
     uv = project(vertices, K).astype(np.float32)
     covered = np.zeros(height * width, np.uint8)
     for back in (False, True):
-        found = rasterize(uv, vertices[:, 2].astype(np.float32), faces, (width, height), back=back)
-        covered[found.sample] = 1
+        fragments = rasterize(
+            uv, vertices[:, 2].astype(np.float32), faces, (width, height), back=back
+        )
+        covered[fragments.sample] = 1
     shape = covered.reshape(height, width)
     contours, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     canvas = image.copy()
@@ -118,14 +120,14 @@ def draw_outline(
 
 
 def _shade(normal: Floats) -> Floats:
-    """Light on a surface: normals (P, 3) of any length -> (P,)."""
+    """Diffuse shading: normals (P, 3) of any length -> (P,)."""
     unit = normal / (np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9)
     shade: Floats = 0.45 + 0.6 * np.maximum(unit @ LIGHT, 0)
     return shade
 
 
 def _vertex_normals(vertices: Floats, faces: NDArray[np.int64]) -> Floats:
-    """Unit normals outward, (V, 3)."""
+    """Outward unit normals, (V, 3)."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     normals = np.zeros_like(vertices)
     for k in range(3):
@@ -137,34 +139,34 @@ def _vertex_normals(vertices: Floats, faces: NDArray[np.int64]) -> Floats:
 def draw_skeleton(
     image: Image, uv: Floats, *, colour: Colour, valid: NDArray[np.bool_] | None = None
 ) -> Image:
-    """The image with bones and joints over it: uv (21, 2) px of this image, valid (21,)."""
+    """Draw bones and joints over the image: uv (21, 2) px of this image, valid (21,)."""
     canvas = image.copy()
     shown = np.asarray(np.isfinite(uv).all(1))
     if valid is not None:
         shown = shown & valid
-    far = 4 * max(image.shape)  # joints far outside would overflow cv2's fixed point
-    places = np.rint(np.clip(np.nan_to_num(uv), -far, far) * 2**BITS).astype(int).tolist()
+    far = 4 * max(image.shape)  # distant joints would overflow cv2's fixed-point coordinates
+    points = np.rint(np.clip(np.nan_to_num(uv), -far, far) * 2**BITS).astype(int).tolist()
     thick = max(1, image.shape[0] // 110)
     for rim, tone in ((2, (255, 255, 255)), (0, colour)):
         for joint, parent in enumerate(PARENTS):
             if parent >= 0 and shown[joint] and shown[parent]:
-                ends = places[parent], places[joint]
+                ends = points[parent], points[joint]
                 cv2.line(canvas, *ends, tone, thick + rim, cv2.LINE_AA, BITS)
         for joint in np.flatnonzero(shown).tolist():
             radius = round((1.4 * thick + rim / 2) * 2**BITS)
-            cv2.circle(canvas, places[joint], radius, tone, -1, cv2.LINE_AA, BITS)
+            cv2.circle(canvas, points[joint], radius, tone, -1, cv2.LINE_AA, BITS)
     return canvas
 
 
 def side_camera(joints: Floats, side: int) -> tuple[Floats, Floats, Floats]:
-    """A far camera that sees a hand from its own right side, in the middle of a square image.
+    """A distant camera looking along +x at the hand, centred in a square image.
 
     Args:
-        joints: (21, 3) m, camera, as seen; what to look at.
+        joints: (21, 3) m, camera; the points to show.
         side: of the image, px.
 
     Returns:
-        R (3, 3) and t (3,) that take camera points there (R x + t), and K (3, 3).
+        R (3, 3) and t (3,), which map camera points to its frame (R x + t), and K (3, 3).
     """
     turn = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
     middle = (joints.min(0) + joints.max(0)) / 2

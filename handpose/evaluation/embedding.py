@@ -1,7 +1,7 @@
-"""How well features tell gestures apart: two numbers, and a map to look at.
+"""Separation of gestures in feature space: neighbour purity, silhouette, and a t-SNE map.
 
-The numbers are taken in feature space. The map (t-SNE) is for the eye: it shows clusters of
-neighbours, while its distances and areas mean nothing.
+Both numbers are computed in feature space. The map is for inspection only: it shows clusters of
+neighbours; its distances and areas are not meaningful.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 Floats = NDArray[np.floating[Any]]
 Ids = NDArray[np.integer[Any]]
@@ -20,14 +19,12 @@ Ids = NDArray[np.integer[Any]]
 NEIGHBOURS = 10
 PCA_DIMENSIONS = 50
 PERPLEXITY = 30.0
-BLOCK = 1024
-"""Samples whose distances are held at a time."""
 MIN_SAMPLES = 12
-"""Fewer samples make neither a map nor neighbours."""
+"""Fewer samples are projected by PCA instead of t-SNE."""
 
 
 def standardise(features: Floats) -> Floats:
-    """Each feature with mean 0 and deviation 1; constant ones 0: (N, C) -> (N, C)."""
+    """Features with mean 0 and standard deviation 1, constant ones 0: (N, C) -> (N, C)."""
     deviation = features.std(0)
     scaled: Floats = (features - features.mean(0)) / np.where(deviation > 0, deviation, 1)
     return scaled
@@ -36,64 +33,52 @@ def standardise(features: Floats) -> Floats:
 def neighbour_purity(
     features: Floats, labels: Ids, subjects: Ids, neighbours: int = NEIGHBOURS
 ) -> Floats:
-    """Share of a sample's nearest neighbours that have its label, among other people's samples.
+    """Fraction of a sample's nearest neighbours with its label, among other people's samples.
 
-    The own subject is left out: frames of one person are close for reasons other than gesture.
+    The own subject is excluded: frames of one person are close for reasons other than the gesture.
 
     Args:
         features: (N, C).
         labels: (N,).
         subjects: (N,).
-        neighbours: how many to look at.
+        neighbours: number of neighbours.
 
     Returns:
         (N,) in [0, 1]; NaN where other people have too few samples.
     """
-    scaled = standardise(features)
+    from sklearn.neighbors import NearestNeighbors  # here: scikit-learn takes seconds to import
+
+    scaled = standardise(features).astype(np.float64)
     purity = np.full(len(scaled), np.nan)
     for subject in np.unique(subjects):
         own, others = np.flatnonzero(subjects == subject), np.flatnonzero(subjects != subject)
         if len(others) < neighbours:
             continue
-        # |a - b|^2 without |a|^2, which does not change an order: (own, others)
-        apart = (scaled[others] ** 2).sum(1) - 2 * scaled[own] @ scaled[others].T
-        nearest = others[np.argpartition(apart, neighbours - 1, axis=1)[:, :neighbours]]
+        search = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(scaled[others])
+        nearest = others[search.kneighbors(scaled[own], return_distance=False)]
         purity[own] = (labels[nearest] == labels[own, None]).mean(1)
     return purity
 
 
 def purity_by_chance(labels: Ids) -> float:
-    """The purity of neighbours drawn at random: the sum of squared class shares."""
+    """Expected purity of random neighbours: the sum of squared class frequencies."""
     shares = np.unique(labels, return_counts=True)[1] / len(labels)
     return float((shares**2).sum())
 
 
 def silhouette(features: Floats, labels: Ids) -> float:
-    """Mean silhouette of the classes, -1 to 1; NaN unless there are two classes and a repeat.
+    """Mean silhouette of the classes, -1 to 1; NaN unless there are two classes and a repeat."""
+    from sklearn.metrics import silhouette_score
 
-    Source: Rousseeuw, Silhouettes: a graphical aid (1987).
-    """
-    names, member, count = np.unique(labels, return_inverse=True, return_counts=True)
-    if not 2 <= len(names) < len(labels):
+    if not 2 <= len(np.unique(labels)) < len(labels):
         return float("nan")
-    scaled = standardise(features)
-    sums = np.zeros((len(labels), len(names)))  # (N, C) distance to all samples of a class
-    for start in range(0, len(labels), BLOCK):
-        apart = cdist(scaled[start : start + BLOCK], scaled)  # (block, N)
-        sums[start : start + BLOCK] = apart @ np.eye(len(names))[member]
-    own = np.arange(len(labels)), member
-    inside = sums[own] / np.maximum(count[member] - 1, 1)  # (N,) mean distance within the class
-    outside = sums / count
-    outside[own] = np.inf
-    nearest = outside.min(1)
-    value = (nearest - inside) / np.maximum(inside, nearest)
-    return float(np.where(count[member] > 1, value, 0).mean())
+    return float(silhouette_score(standardise(features).astype(np.float64), labels))
 
 
 def maps(features: Mapping[str, Floats], seed: int) -> dict[str, Floats]:
-    """t-SNE maps (N, 2) of several features (N, C) of the same samples, side by side in threads.
+    """t-SNE embeddings (N, 2) of several features (N, C), one Python thread each.
 
-    Each runs on one thread: OpenMP's threads, when they share busy cores, take ten times as long.
+    Each is limited to one OpenMP thread: on busy cores several take ten times as long.
     """
     from threadpoolctl import threadpool_limits
 
@@ -103,7 +88,7 @@ def maps(features: Mapping[str, Floats], seed: int) -> dict[str, Floats]:
 
 
 def tsne(features: Floats, seed: int) -> Floats:
-    """A map of the features: (N, C) -> (N, 2); the first principal components when N is tiny."""
+    """t-SNE embedding: (N, C) -> (N, 2); the first principal components if N is very small."""
     from sklearn.decomposition import PCA  # here: scikit-learn takes seconds to import
     from sklearn.manifold import TSNE
 

@@ -1,4 +1,4 @@
-"""The F-score of two meshes: how much of one lies near the other, and the other way round."""
+"""F-score of two meshes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from handpose.evaluation.metrics import MM
 def f_scores(vertices: Tensor, truth: Tensor, thresholds_mm: tuple[float, ...]) -> Tensor:
     """F-score of two meshes as point clouds, at each threshold.
 
-    Harmonic mean of the share of predicted vertices near any true one and the share of true ones
-    near any predicted one. Align before (`procrustes_align`) for the published convention.
+    Harmonic mean of the fraction of predicted vertices near any true one and the fraction of true
+    ones near any predicted one. Align before (`procrustes_align`) for the published convention.
 
     Args:
         vertices: (B, V, 3) m.
@@ -33,31 +33,31 @@ def f_scores(vertices: Tensor, truth: Tensor, thresholds_mm: tuple[float, ...]) 
     ]
     precision, recall = shares  # (B, T) each
     score = 2 * precision * recall / (precision + recall).clamp(min=1e-12)
-    there = (vertices.isfinite() & truth.isfinite()).all(-1).all(-1)  # (B,)
-    return torch.where(there[:, None], score, torch.nan)
+    finite = (vertices.isfinite() & truth.isfinite()).all(-1).all(-1)  # (B,)
+    return torch.where(finite[:, None], score, torch.nan)
 
 
 def nearest_by_pairs(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """How far each point is from the nearest other, and each other from the nearest point.
+    """Distance of each point to the nearest other, and of each other to the nearest point.
 
-    From all their distances, (B, V, V) at once: what a GPU is good at.
+    Computes all distances (B, V, V) at once, which suits a GPU.
 
     Args:
         points: (B, V, 3).
         others: (B, V, 3).
 
     Returns:
-        Both (B, V), in the unit of the points; anything where one of the sets holds NaN.
+        Both (B, V), in the unit of the points; undefined where one of the sets holds NaN.
     """
     distances = torch.cdist(points, others, compute_mode="donot_use_mm_for_euclid_dist")
     return distances.amin(2), distances.amin(1)
 
 
 def nearest_by_trees(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """The same by a k-d tree of each set, which is five times faster on a CPU."""
+    """The same with a k-d tree per set, five times faster on a CPU."""
     found = np.full((2, *points.shape[:2]), np.nan, np.float32)
     for k, (a, b) in enumerate(zip(points.numpy(), others.numpy(), strict=True)):
         if np.isfinite(a).all() and np.isfinite(b).all():
             found[:, k] = cKDTree(b).query(a)[0], cKDTree(a).query(b)[0]
-    there, back = torch.from_numpy(found)
-    return there, back
+    to_others, to_points = torch.from_numpy(found)
+    return to_others, to_points

@@ -1,6 +1,6 @@
-"""How far predictions are from the truth: metres in, millimetres out, and nowhere else.
+"""Metrics: metres in, millimetres out; the only place of that conversion.
 
-Pose functions take tensors on any device and give one number per sample (B,) or per joint (B, J);
+Pose functions take tensors on any device and return one number per sample (B,) or per joint (B, J);
 NaN marks a sample that cannot be scored (no valid joint, no wrist), for the caller to exclude and
 count. Every function names its root, its alignment and the joints it averages: numbers of two
 protocols never share a column.
@@ -28,7 +28,7 @@ def _length(vectors: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the last dimension where `mask`; NaN where nothing is: (..., N) -> (...)."""
+    """Mean over the last dimension where `mask`; NaN if it is empty: (..., N) -> (...)."""
     total = torch.where(mask, values, 0.0).sum(-1)
     return total / torch.where(mask.any(-1), mask.sum(-1).to(values.dtype), torch.nan)
 
@@ -37,12 +37,12 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def wrist_errors_mm(joints: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
-    """Error of each joint with both wrists at the origin, no scaling, no turning.
+    """Error of each joint with both wrists at the origin, no scaling, no rotation.
 
     Args:
         joints: (B, 21, 3) m, predicted.
         truth: (B, 21, 3) m, in the same frame.
-        valid: (B, 21) bool, joints of the truth that count.
+        valid: (B, 21) bool, joints of the truth to score.
 
     Returns:
         (B, 21) mm; NaN at the wrist (0 by construction), at joints that are not valid, and
@@ -55,7 +55,7 @@ def wrist_errors_mm(joints: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
 
 
 def wrist_mpjpe_mm(joints: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
-    """Wrist-relative MPJPE: mean over the valid ones of the 20 joints besides the wrist.
+    """Wrist-relative MPJPE: mean over the valid joints among the 20 other than the wrist.
 
     The official InterHand2.6M figure averages 21 with the wrist's zero, so it is 20/21 of this.
 
@@ -79,10 +79,10 @@ def wrist_mpvpe_mm(vertices: Tensor, truth: Tensor, wrist: Tensor, true_wrist: T
 
 
 def table2_align(points: Tensor, joints: Tensor, true_joints: Tensor) -> Tensor:
-    """Points of the prediction, middle-MCP at 0, scaled to the true wrist-to-middle-MCP bone.
+    """Predicted points with the middle MCP at 0, scaled to the true wrist-to-middle-MCP bone.
 
     Rotation is not aligned. A truth without such a bone (the zero dummy of a missing fit) would
-    shrink every prediction to a point and score 0; it gives NaN here.
+    shrink every prediction to a point and score 0; here it gives NaN.
 
     Args:
         points: (B, N, 3) m, joints or vertices of the prediction.
@@ -110,7 +110,7 @@ def table2_errors_mm(joints: Tensor, true_joints: Tensor) -> Tensor:
 
 
 def table2_mpjpe_mm(joints: Tensor, true_joints: Tensor) -> Tensor:
-    """The corrected average: mean over the 20 joints besides the root, (B, 21, 3) m -> (B,) mm."""
+    """The corrected average: mean over the 20 non-root joints, (B, 21, 3) m -> (B,) mm."""
     errors = table2_errors_mm(joints, true_joints)
     return errors[:, [j for j in range(len(JOINTS)) if j != MIDDLE_MCP]].mean(-1)
 
@@ -124,11 +124,11 @@ def table2_mpvpe_mm(
 
 
 def published_totals(errors_mm: Tensor, valid: Tensor, is_left: Tensor) -> Tensor:
-    """Sums and counts per joint slot, from which `published_mpjpe_mm` takes its average.
+    """Sums and counts per joint slot, which `published_mpjpe_mm` averages.
 
-    There are 42 slots, 21 a hand, as in EANet's evaluator. So is the mask: it holds InterHand's
-    joint order (tips first) but is applied to errors in wrist-first order, which matters for partly
-    hidden hands only. Unlike there, a sample without a fit (NaN errors) counts nowhere.
+    There are 42 slots, 21 per hand, as in EANet's evaluator. The mask follows it too: it is in
+    InterHand's joint order (tips first) but applied to errors in wrist-first order, which matters
+    for partly hidden hands only. Unlike there, a sample without a fit (NaN errors) is not counted.
 
     Args:
         errors_mm: (B, 21) of `table2_errors_mm`.
@@ -146,9 +146,9 @@ def published_totals(errors_mm: Tensor, valid: Tensor, is_left: Tensor) -> Tenso
 
 
 def published_mpjpe_mm(totals: Tensor) -> Tensor:
-    """Mean of the slot means, right and left alike: totals (..., 84) -> (...) mm.
+    """Mean of the slot means over both hands: totals (..., 84) -> (...) mm.
 
-    A slot that nothing fell into is left out; EANet's function would return NaN for it.
+    Empty slots are excluded; EANet's function would return NaN for them.
     """
     sums, counts = totals[..., :42], totals[..., 42:]
     return torch.where(counts > 0, sums / counts.clamp(min=1), torch.nan).nanmean(-1)
@@ -158,14 +158,14 @@ def published_mpjpe_mm(totals: Tensor) -> Tensor:
 
 
 def procrustes_align(points: Tensor, truth: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Points moved, turned and scaled to lie on the truth as well as a similarity can.
+    """Points aligned to the truth by the optimal similarity transform, without reflection.
 
-    No reflection: a mirrored hand stays a wrong hand.
+    A mirrored hand remains wrong.
 
     Args:
         points: (B, N, 3) m.
         truth: (B, N, 3) m.
-        valid: (B, N) bool, the points that decide; all of them by default.
+        valid: (B, N) bool, the points used for the alignment; all by default.
 
     Returns:
         (B, N, 3) m; NaN where fewer than three points are valid.
@@ -206,7 +206,7 @@ def pa_errors_mm(points: Tensor, truth: Tensor, valid: Tensor | None = None) -> 
 
 
 def pa_mpjpe_mm(joints: Tensor, truth: Tensor, valid: Tensor | None = None) -> Tensor:
-    """PA-MPJPE: mean over all (valid) joints, the wrist among them; NaN below three.
+    """PA-MPJPE: mean over all (valid) joints, including the wrist; NaN below three.
 
     Args:
         joints: (B, 21, 3) m, predicted.
@@ -225,7 +225,7 @@ def pa_mpjpe_mm(joints: Tensor, truth: Tensor, valid: Tensor | None = None) -> T
 def pck_totals(errors_mm: Tensor, thresholds_mm: Tensor) -> Tensor:
     """Number of errors up to each threshold, then of all: any shape, (T,) -> (T + 1,).
 
-    NaN errors count nowhere. Additive over samples, like `published_totals`.
+    NaN errors are not counted. Additive over samples, like `published_totals`.
     """
     scored = errors_mm[~errors_mm.isnan()].sort().values
     near = torch.searchsorted(scored, thresholds_mm.to(scored), right=True)  # (T,)
@@ -238,7 +238,7 @@ def pck(totals: Tensor) -> Tensor:
 
 
 def auc(curve: Tensor) -> Tensor:
-    """Area under curves over evenly spaced thresholds, 1 for a perfect one: (..., T) -> (...)."""
+    """Area under a curve over evenly spaced thresholds, at most 1: (..., T) -> (...)."""
     return torch.trapezoid(curve, dx=1 / (curve.shape[-1] - 1), dim=-1)
 
 
@@ -248,12 +248,12 @@ def uv_error_px(uv: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
 
 
 def confusion(actual: Tensor, predicted: Tensor, classes: int) -> Tensor:
-    """How often class i was taken for class j: (N,) ids twice -> (classes, classes) int64."""
+    """Confusion matrix, actual class by row: (N,) ids twice -> (classes, classes) int64."""
     return torch.bincount(actual * classes + predicted, minlength=classes**2).view(classes, -1)
 
 
 def macro_f1(matrix: Tensor) -> Tensor:
-    """Mean F1 over the classes that occur in the truth: confusions (..., C, C) -> (...)."""
+    """Mean F1 over the classes present in the truth: confusion matrices (..., C, C) -> (...)."""
     hits = matrix.diagonal(dim1=-2, dim2=-1).double()  # (..., C)
-    occurs, guessed = matrix.sum(-1), matrix.sum(-2)
-    return masked_mean(2 * hits / (occurs + guessed).clamp(min=1), occurs > 0)
+    actual, predicted = matrix.sum(-1), matrix.sum(-2)
+    return masked_mean(2 * hits / (actual + predicted).clamp(min=1), actual > 0)

@@ -1,7 +1,7 @@
-"""Charts of an evaluation as matplotlib figures: arrays in, a figure out, no file and no state.
+"""Charts of an evaluation as matplotlib figures: arrays in, a figure out; no files, no state.
 
-Colours are told apart by colour-blind eyes (Okabe and Ito), and never alone: lines differ in their
-dashes, points in their marks.
+Colours are distinguishable with colour blindness (Okabe and Ito), and never the only difference:
+lines also differ in dashes, points in markers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DPI = 110
 
 
 class Line(NamedTuple):
-    """A curve with its interval over subjects; NaN limits draw no band."""
+    """A curve with its interval over subjects; no band where limits are NaN."""
 
     x: Floats
     y: Floats
@@ -45,7 +45,7 @@ class Line(NamedTuple):
 
 
 def pck_figure(panels: Mapping[str, Mapping[str, Line]], note: str = "") -> Figure:
-    """PCK over the threshold: one panel per alignment, one line per model."""
+    """PCK by threshold: one panel per alignment, one line per model."""
     figure = Figure((5.2 * len(panels), 4.1), dpi=DPI, layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
@@ -55,7 +55,7 @@ def pck_figure(panels: Mapping[str, Mapping[str, Line]], note: str = "") -> Figu
             axis.fill_between(line.x, line.low, line.high, color=colour, alpha=0.13, linewidth=0)
         axis.set(xlim=(0, 50), ylim=(0, 1), xlabel="threshold, mm", title=title)
         _tidy(axis)
-    axes[0].set_ylabel("share of joints within it")
+    axes[0].set_ylabel("fraction of joints within it")
     axes[-1].legend(frameon=False, loc="lower right", fontsize=9)
     _note(figure, note)
     return figure
@@ -64,14 +64,14 @@ def pck_figure(panels: Mapping[str, Mapping[str, Line]], note: str = "") -> Figu
 def confusion_figure(
     matrix: NDArray[Any], names: Sequence[str], *, blocks: Sequence[str] = (), note: str = ""
 ) -> Figure:
-    """How often a class (row) is taken for another (column), as shares of the row.
+    """Confusion matrix, actual class by row, as fractions of the row.
 
     Args:
         matrix: (C, C) counts.
         names: C names of the classes, in the matrix's order.
-        blocks: what each of C classes belongs to, e.g. its hand, in runs; they are named and
-            parted by lines.
-        note: small print under the figure.
+        blocks: group of each of the C classes, e.g. its hand, contiguous; groups are named and
+            separated by lines.
+        note: small print below the figure.
     """
     count = len(names)
     rows = matrix.sum(1, keepdims=True)
@@ -87,7 +87,7 @@ def confusion_figure(
     axis.set_yticks(np.arange(count - 1) + 0.5, minor=True)
     axis.grid(which="minor", color="#EEF0F3", linewidth=0.5)
     axis.tick_params(which="both", length=0)
-    axis.set(xlabel="taken for", ylabel="shown")
+    axis.set(xlabel="predicted", ylabel="actual")
     for k in range(1, len(blocks)):
         if blocks[k] != blocks[k - 1]:
             axis.axhline(k - 0.5, color="#333333", linewidth=1.2)
@@ -96,7 +96,7 @@ def confusion_figure(
         middle = float(np.mean([k for k in range(count) if blocks[k] == block]))
         axis.text(middle, -1, block, ha="center", va="bottom", fontsize=10)
     bar = figure.colorbar(picture, ax=axis, shrink=0.5, pad=0.01)
-    bar.set_label("share of the shown class")
+    bar.set_label("fraction of the actual class")
     _note(figure, note)
     return figure
 
@@ -108,28 +108,28 @@ def map_figure(
     marks: Sequence[str],
     note: str = "",
 ) -> Figure:
-    """Maps of the same samples side by side, a few groups of them coloured and the rest grey.
+    """2D embeddings of the same samples side by side, some groups coloured, the others grey.
 
     Args:
         maps: (N, 2) by title.
-        groups: N names, what a sample belongs to.
-        shown: the groups that are coloured.
-        marks: N names of something with two or three values, drawn as the mark.
-        note: small print under the figure.
+        groups: N names, the group of each sample.
+        shown: the coloured groups.
+        marks: N names with two or three distinct values, drawn as the marker.
+        note: small print below the figure.
     """
     figure = Figure((5.1 * len(maps) + 1.6, 5.6), dpi=DPI, layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(maps)))
     group, mark = np.array(groups), np.array(marks)
     shapes = dict(zip(sorted(set(marks)), ("<", ">", "o"), strict=False))
-    for axis, (title, place) in zip(axes, maps.items(), strict=True):
+    for axis, (title, points) in zip(axes, maps.items(), strict=True):
         rest = ~np.isin(group, shown)
-        axis.scatter(*place[rest].T, s=10, color=FAINT, linewidth=0, label="other gestures")
+        axis.scatter(*points[rest].T, s=10, color=FAINT, linewidth=0, label="other gestures")
         for k, name in enumerate(shown):
             for value, shape in shapes.items():
                 chosen = (group == name) & (mark == value)
                 label = name if value == next(iter(shapes)) else None
                 axis.scatter(
-                    *place[chosen].T,
+                    *points[chosen].T,
                     s=30,
                     color=PALETTE[k % len(PALETTE)],
                     marker=shape,
@@ -156,7 +156,7 @@ def map_figure(
 
 
 def training_figure(panels: Mapping[str, Mapping[str, tuple[Floats, Floats]]]) -> Figure:
-    """Curves over epochs: one panel per quantity, one line per run; its points if they are few."""
+    """Curves over epochs: one panel per quantity, one line per run; markers if points are few."""
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
     figure = Figure((4.3 * columns, 3.3 * rows), dpi=DPI, layout="constrained")
@@ -186,36 +186,6 @@ def training_figure(panels: Mapping[str, Mapping[str, tuple[Floats, Floats]]]) -
     return figure
 
 
-class Row(NamedTuple):
-    """A row of `sheet_figure`: pictures side by side and what is said of them."""
-
-    heading: str
-    pictures: Sequence[NDArray[np.uint8]]
-    captions: Sequence[str]
-
-
-def sheet_figure(rows: Sequence[Row], titles: Sequence[str], note: str = "") -> Figure:
-    """Pictures in rows, with a title over each column and a caption under each picture."""
-    side = 2.35  # inches, of a picture
-    height = (side + 0.62) * len(rows) + 0.7
-    figure = Figure((side * len(titles), height), dpi=DPI)
-    for r, row in enumerate(rows):
-        top = height - 0.35 - r * (side + 0.62)
-        figure.text(0.006, (top - 0.18) / height, row.heading, fontsize=9, fontweight="bold")
-        for c, (picture, caption) in enumerate(zip(row.pictures, row.captions, strict=True)):
-            left, bottom = c / len(titles), (top - 0.25 - side) / height
-            axis = figure.add_axes((left + 0.002, bottom, 1 / len(titles) - 0.004, side / height))
-            axis.imshow(picture, interpolation="antialiased")
-            axis.set_axis_off()
-            middle = left + 0.5 / len(titles)
-            figure.text(middle, bottom - 0.15 / height, caption, fontsize=8.5, ha="center")
-            if r == 0:
-                place = (height - 0.22) / height
-                figure.text(middle, place, titles[c], fontsize=10, ha="center", color="#333333")
-    _note(figure, note)
-    return figure
-
-
 def _tidy(axis: Axes) -> None:
     """A light grid and no box."""
     axis.grid(color="#E8E8E8", linewidth=0.8)
@@ -224,6 +194,6 @@ def _tidy(axis: Axes) -> None:
 
 
 def _note(figure: Figure, note: str) -> None:
-    """Small print under a figure."""
+    """Small print below a figure."""
     if note:
         figure.supxlabel(note, fontsize=8, color="#555555")

@@ -1,8 +1,8 @@
-"""The protocols under which a predicted hand is scored, and one hand scored under all of them.
+"""Evaluation protocols, and the scores of a prediction under all of them.
 
-Each column has its own root, alignment and truth; they are told here, once, for every table. Two
-truths exist: the annotated joints (`joint_3d`), and the MANO fit with its mesh. On real data they
-lie about 5 mm apart. Frames without a fit have no number in the fit's columns.
+Each column has its own root, alignment and ground truth, defined here once for every table. There
+are two ground truths: the annotated joints (`joint_3d`), and the MANO fit with its mesh. On real
+data they are about 5 mm apart. Frames without a fit have no value in the fit's columns.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ProtocolError(HandPoseError):
 
 
 class Column(NamedTuple):
-    """One number per sample and how it is made."""
+    """One metric per sample, and its definition."""
 
     key: str
     name: str
@@ -98,7 +98,7 @@ COLUMNS = (
         "of the wrist",
     ),
 )
-"""All columns that are means over samples. Two more are not: `PUBLISHED`, and the AUC of PCK."""
+"""All columns that are means over samples. `PUBLISHED` and the AUC of PCK are not."""
 
 PUBLISHED = Column(
     "table2_published_mpjpe_mm",
@@ -111,18 +111,18 @@ PUBLISHED = Column(
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of a batch, as seen by the camera."""
+    """Ground truth of a batch, in the camera frame, not mirrored."""
 
     joints: Tensor  # (B, 21, 3) m, camera; 0 where not valid
     valid: Tensor  # (B, 21) bool
     uv: Tensor  # (B, 21, 2) px; NaN where not valid
     K: Tensor  # (B, 3, 3) px
     fit_joints: Tensor  # (B, 21, 3) m, of the MANO fit, wrist at 0; NaN without one
-    fit_vertices: Tensor  # (B, 778, 3) m, likewise
+    fit_vertices: Tensor  # (B, 778, 3) m, same origin
 
     @classmethod
     def of(cls, batch: HandBatch, mano: Mano) -> Truth:
-        """The truth of this batch; a missing fit becomes NaN, so that no zeros are scored."""
+        """Ground truth of this batch; a missing fit becomes NaN, so that zeros are not scored."""
         fit = mano.hand(batch.global_orient, batch.hand_pose, batch.betas, batch.is_left)
         has = batch.has_mano[:, None, None]
         valid = batch.joint_valid
@@ -140,7 +140,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is predicted of a batch, as seen by the camera, about any origin."""
+    """A prediction for a batch, in camera axes, not mirrored, about any origin."""
 
     joints: Tensor  # (B, 21, 3) m
     vertices: Tensor | None = None  # (B, 778, 3) m, same origin; None when there is no mesh
@@ -149,25 +149,25 @@ class Prediction:
 
     @classmethod
     def of(cls, output: PoseOutput) -> Prediction:
-        """The network's."""
+        """The prediction of the network."""
         return cls(output.joints, output.vertices, output.uv, output.depth_rel)
 
 
 def score(prediction: Prediction, truth: Truth, mano: Mano) -> dict[str, Tensor]:
-    """One hand under every protocol it can be scored under.
+    """Score a prediction under every applicable protocol.
 
     Returns:
-        (B,) for each key of `COLUMNS` (without a mesh, or without a volume, their keys are
-        missing), NaN where a sample has no such truth; and (B, 21) for averages that are not means
-        of samples: `joint_errors_mm`, `pa_joint_errors_mm` and `table2_joint_errors_mm`.
+        (B,) for each key of `COLUMNS` (keys of a missing mesh or volume are absent), NaN where a
+        sample has no such ground truth; and (B, 21) for averages that are not means of
+        samples: `joint_errors_mm`, `pa_joint_errors_mm` and `table2_joint_errors_mm`.
 
     Raises:
-        ProtocolError: the prediction is not finite; NaN would pass for "no truth".
+        ProtocolError: the prediction is not finite; NaN would mean "no ground truth".
     """
     for name, tensor in vars(prediction).items():
         if tensor is not None and not torch.isfinite(tensor).all():
             raise ProtocolError(
-                f"predicted {name} are not finite in {int((~tensor.isfinite()).sum())} places: the "
+                f"predicted {name} are not finite in {int((~tensor.isfinite()).sum())} values: the "
                 "model diverged or its weights are damaged; train it again"
             )
     return {
@@ -187,7 +187,7 @@ def _to_fit(prediction: Prediction, truth: Truth, mano: Mano) -> dict[str, Tenso
     joints, fit = prediction.joints, truth.fit_joints
     everywhere = torch.ones_like(truth.valid)
     pa_errors = metrics.pa_errors_mm(joints, fit)  # (B, 21)
-    # joints without a mesh cannot be regressed with other fingertips: they stand for themselves
+    # without a mesh, the joints cannot be regressed with other fingertips and are used as they are
     table2 = joints
     if prediction.vertices is not None:
         table2 = mano.joints_from(prediction.vertices, "intaghand")
@@ -221,8 +221,8 @@ def _volume(prediction: Prediction, truth: Truth) -> dict[str, Tensor]:
     if uv is None or depth_rel is None:
         return {}
     depth = depth_rel - depth_rel[:, [WRIST]] + truth.joints[:, [WRIST], 2]  # (B, 21)
-    placed = back_project(uv, depth, truth.K)  # (B, 21, 3)
+    points = back_project(uv, depth, truth.K)  # (B, 21, 3)
     return {
         "uv_px": metrics.uv_error_px(uv, truth.uv, truth.valid),
-        "volume_mpjpe_mm": metrics.wrist_mpjpe_mm(placed, truth.joints, truth.valid),
+        "volume_mpjpe_mm": metrics.wrist_mpjpe_mm(points, truth.joints, truth.valid),
     }

@@ -1,7 +1,7 @@
-"""Every sample of a split, scored: what each model and each baseline says, held against the truth.
+"""Scores of every model and baseline on every sample of a split.
 
-It runs over the batches once and keeps numbers and joints, no images and no meshes, so that a split
-of half a million samples fits into memory.
+One pass over the batches; keeps numbers and joints but no images or meshes, so that a split of half
+a million samples fits into memory.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ UNTRAINED = "untrained"
 
 @dataclass(frozen=True)
 class Models:
-    """What is evaluated; all networks on one device, in evaluation mode."""
+    """The evaluated models; all networks on one device, in evaluation mode."""
 
     gesture: GestureNet  # Stage 1
-    untrained: GestureNet  # the same as it was before Stage 1
+    untrained: GestureNet  # the same network before Stage 1
     pose: Mapping[str, PoseNet]  # Stage 2's runs by name
     means: TrainingMeans
     mano: Mano
@@ -45,17 +45,17 @@ class Models:
 
 @dataclass(frozen=True)
 class Scores:
-    """N samples of a split in their order; every array begins with N."""
+    """Scores of the N samples of a split, in order; N is the first axis of every array."""
 
     sample_id: NDArray[Any]
     has_mano: NDArray[Any]
-    joint_valid: NDArray[Any]  # (N, 21) which joints are annotated
-    classes: dict[str, NDArray[Any]]  # coarse, fine: the truth, or UNLABELLED
-    said: dict[str, dict[str, NDArray[Any]]]  # by network, coarse and fine: what it takes it for
-    pose: dict[str, dict[str, NDArray[Any]]]  # by run or baseline, the keys of `protocols.score`
-    joints: dict[str, NDArray[Any]]  # by run, (N, 21, 3) m, wrist at 0, as the network saw the hand
-    features: dict[str, NDArray[Any]]  # of Stage 1 and untrained, (n, C) of `feature_rows`
-    feature_rows: NDArray[Any]  # (n,) which samples these are
+    joint_valid: NDArray[Any]  # (N, 21) annotated joints
+    classes: dict[str, NDArray[Any]]  # coarse, fine: ground truth or UNLABELLED
+    predicted: dict[str, dict[str, NDArray[Any]]]  # by network: coarse, fine
+    pose: dict[str, dict[str, NDArray[Any]]]  # by run or baseline: keys of `protocols.score`
+    joints: dict[str, NDArray[Any]]  # by run: (N, 21, 3) m, wrist at 0, of the network's input
+    features: dict[str, NDArray[Any]]  # of Stage 1 and untrained: (n, C) of `feature_rows`
+    feature_rows: NDArray[Any]  # (n,) indices of these samples
 
     def __len__(self) -> int:
         """Number of samples, N."""
@@ -64,33 +64,33 @@ class Scores:
 
 @torch.no_grad()
 def score_split(batches: Iterable[HandBatch], models: Models, *, features_every: int = 0) -> Scores:
-    """The scores of all these samples.
+    """Score all samples.
 
     Args:
         batches: of the split, each sample once, on the CPU.
         models: what is evaluated.
-        features_every: keep the features of every so many-th sample; 0 keeps none.
+        features_every: keep the features of every n-th sample; 0 keeps none.
 
     Raises:
-        ProtocolError: a network predicts numbers that are not finite.
+        ProtocolError: a network predicts values that are not finite.
     """
     device = next(models.gesture.parameters()).device
-    parts: defaultdict[Key, list[Tensor]] = defaultdict(list)
+    collected: defaultdict[Key, list[Tensor]] = defaultdict(list)
     first = 0
     for batch in batches:
         batch = batch.to(device)
         number = first + torch.arange(len(batch), device=device)  # of each sample in the split
-        kept = number[number % features_every == 0] if features_every else number[:0]
-        for said in (
+        sampled = number[number % features_every == 0] if features_every else number[:0]
+        for columns in (
             _truth(batch),
-            _gestures(batch, kept - first, models),
+            _gestures(batch, sampled - first, models),
             _poses(batch, models),
-            [(("feature_rows",), kept)],
+            [(("feature_rows",), sampled)],
         ):
-            for key, values in said:
-                parts[key].append(values.cpu())
+            for key, values in columns:
+                collected[key].append(values.cpu())
         first += len(batch)
-    return _gathered({key: torch.cat(values).numpy() for key, values in parts.items()})
+    return _assemble({key: torch.cat(values).numpy() for key, values in collected.items()})
 
 
 def _truth(batch: HandBatch) -> Iterator[Named]:
@@ -102,54 +102,54 @@ def _truth(batch: HandBatch) -> Iterator[Named]:
 
 
 def _gestures(batch: HandBatch, rows: Tensor, models: Models) -> Iterator[Named]:
-    """What Stage 1 takes the gestures for; of these rows the features, and those before Stage 1."""
+    """Stage 1's predictions; of the given rows, its features and those of the untrained network."""
     output = models.gesture(batch.image)
-    yield ("said", STAGE_1, "coarse"), output.coarse_logits.argmax(-1)
-    yield ("said", STAGE_1, "fine"), output.fine_logits.argmax(-1)
+    yield ("predicted", STAGE_1, "coarse"), output.coarse_logits.argmax(-1)
+    yield ("predicted", STAGE_1, "fine"), output.fine_logits.argmax(-1)
     if len(rows):
         yield ("features", STAGE_1), output.features[rows]
         yield ("features", UNTRAINED), models.untrained(batch.image[rows]).features
 
 
 def _poses(batch: HandBatch, models: Models) -> Iterator[Named]:
-    """The poses of every run and baseline, scored, and what Stage 2's own heads say."""
+    """Scores of every run and baseline, and the gestures predicted by Stage 2's heads."""
     truth = Truth.of(batch, models.mano)
     for run, net in models.pose.items():
         output = net(batch.image, batch.is_left)
-        yield ("said", run, "coarse"), output.coarse_logits.argmax(-1)
-        yield ("said", run, "fine"), output.fine_logits.argmax(-1)
+        yield ("predicted", run, "coarse"), output.coarse_logits.argmax(-1)
+        yield ("predicted", run, "fine"), output.fine_logits.argmax(-1)
         yield ("joints", run), output.joints - output.joints[:, [WRIST]]
         for key, values in score(Prediction.of(output), truth, models.mano).items():
             yield ("pose", run, key), values
 
-    same = Prediction(models.means.mean_joints(batch.is_left))
-    for key, values in score(same, truth, models.mano).items():
+    mean = Prediction(models.means.mean_joints(batch.is_left))
+    for key, values in score(mean, truth, models.mano).items():
         yield ("pose", MEAN_JOINTS, key), values
 
     posed = models.means.mean_pose(batch.global_orient, batch.is_left, models.mano)
     for key, values in score(Prediction(posed.joints, posed.vertices), truth, models.mano).items():
         has = batch.has_mano.view(-1, *[1] * (values.ndim - 1))
-        # without a fit there is no true root, hence no such baseline
+        # without a fit there is no true root and no such baseline
         yield ("pose", MEAN_POSE, key), torch.where(has, values, torch.nan)
 
 
-def _gathered(columns: dict[Key, NDArray[Any]]) -> Scores:
-    """The columns in their places."""
+def _assemble(columns: dict[Key, NDArray[Any]]) -> Scores:
+    """Scores from the collected columns."""
 
     def under(*first: str) -> dict[str, NDArray[Any]]:
-        """Columns whose key is `first` and one more word, by that word."""
+        """Columns whose key is `first` plus one more word, by that word."""
         size = len(first)
         return {k[size]: v for k, v in columns.items() if k[:size] == first and len(k) == size + 1}
 
-    said = dict.fromkeys(key[1] for key in columns if key[0] == "said")
-    pose = dict.fromkeys(key[1] for key in columns if key[0] == "pose")
+    networks = dict.fromkeys(key[1] for key in columns if key[0] == "predicted")
+    models = dict.fromkeys(key[1] for key in columns if key[0] == "pose")
     return Scores(
         sample_id=columns[("sample_id",)],
         has_mano=columns[("has_mano",)],
         joint_valid=columns[("joint_valid",)],
         classes=under("classes"),
-        said={name: under("said", name) for name in said},
-        pose={name: under("pose", name) for name in pose},
+        predicted={name: under("predicted", name) for name in networks},
+        pose={name: under("pose", name) for name in models},
         joints=under("joints"),
         features=under("features"),
         feature_rows=columns[("feature_rows",)],

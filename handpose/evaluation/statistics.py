@@ -1,14 +1,14 @@
-"""How sure a number is: intervals and tests that resample subjects, never frames.
+"""Confidence intervals and tests over subjects, never over frames.
 
-Frames of one person share a hand, a skin and a lamp; thousands of them say little about the next
-person. Everything here treats a subject as one draw.
+Frames of one person share a hand, a skin and the lighting; thousands of them say little about the
+next person. Everything here treats a subject as one draw.
 
-With few subjects the bootstrap is too sure of itself. If subjects differ normally, its 95 %
-interval holds the truth in 79 % of cases with 4 subjects, 89 % with 8, 92 % with 20 (simulated).
-Therefore `compare` adds the mean of subject means with Student's interval, which keeps its promise,
-and the exact sign-flip test, whose smallest p-value with k subjects is 2 / 2^k: 0.125 for 4. Where
-subjects have unequal counts that mean is another number than the mean over samples, and is told
-beside its interval.
+With few subjects bootstrap intervals are too narrow. If subjects are normally distributed, the 95 %
+interval covers the true value in 79 % of cases with 4 subjects, 89 % with 8, 92 % with 20
+(simulated). Therefore `compare` adds the mean of subject means with Student's interval, which has
+nominal coverage, and the exact sign-flip test, whose smallest p-value with k subjects is 2 / 2^k:
+0.125 for 4. If subjects have unequal counts, that mean differs from the mean over samples, and is
+reported beside its interval.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Statistic: TypeAlias = Callable[[Floats], Floats]
 
 CONFIDENCE = 0.95
 EXACT_FLIPS = 12
-"""Up to so many subjects all 2^k sign patterns are tried; above, so many random ones: 2^12."""
+"""Up to this many subjects all 2^k sign patterns are tested; above, 2^12 random ones."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, its interval over subjects, and what it rests on. NaN: there is none."""
+    """A value, its interval over subjects, and its counts. NaN: not available."""
 
     value: float
     low: float  # NaN with fewer than two subjects
@@ -42,30 +42,30 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same samples: the second minus the first, negative is less error."""
+    """Two models on the same samples: second minus first; negative means less error."""
 
-    difference: Estimate  # interval by bootstrap of the subjects
-    by_person: Estimate  # mean of the subjects' means, each counting once; Student's interval
+    difference: Estimate  # interval by bootstrap over subjects
+    by_person: Estimate  # mean of subject means; Student's interval
     p_value: float  # two-sided sign-flip test over subjects
-    smallest_p: float  # that this number of subjects can reach at all
+    smallest_p: float  # that this number of subjects can reach
     subjects_lower: int  # subjects whose mean error is lower with the second
 
     @property
     def verdict(self) -> Literal["lower", "higher", "inconclusive"]:
-        """Whether the second's error is lower, person by person; NaN is inconclusive."""
+        """Whether the second's error is lower, by `by_person`; NaN is inconclusive."""
         if self.by_person.high < 0:
             return "lower"
         return "higher" if self.by_person.low > 0 else "inconclusive"
 
 
 def mean(values: Floats, subjects: NDArray[Any], *, resamples: int, seed: int) -> Estimate:
-    """Mean over samples with its interval; NaN values are left out and not counted.
+    """Mean over samples with its interval; NaN values are excluded and not counted.
 
     Args:
         values: (N,) one number per sample.
-        subjects: (N,) whose sample it is.
-        resamples: draws of the bootstrap.
-        seed: of those draws.
+        subjects: (N,) subject of each sample.
+        resamples: number of bootstrap resamples.
+        seed: of the resampling.
     """
     scored = ~np.isnan(values)
     totals = np.stack([values[scored], np.ones(scored.sum())], 1)  # (N, 2)
@@ -81,7 +81,7 @@ def _ratio(totals: Floats) -> Floats:
 
 
 def per_subject(totals: Floats, subjects: NDArray[Any]) -> Floats:
-    """What all samples of a subject add: (N, T), (N,) -> (K, T), subjects in rising order."""
+    """Sum over the samples of each subject: (N, T), (N,) -> (K, T), subjects in ascending order."""
     names, member = np.unique(subjects, return_inverse=True)
     sums = np.zeros((len(names), totals.shape[1]))
     np.add.at(sums, member, totals)
@@ -93,15 +93,14 @@ def estimate(
 ) -> Estimate:
     """Any statistic of sums over samples, with its interval.
 
-    A resample of the subjects is then a weighted sum of their totals: exact, and quick.
+    A resample of subjects is then a weighted sum of their totals, which is exact and fast.
 
     Args:
-        totals: (K, T) what each subject adds: for a mean its sum and count, for an F1 its confusion
-            matrix.
+        totals: (K, T) sums per subject: for a mean the sum and count, for F1 the confusion matrix.
         statistic: of summed totals, (..., T) -> (...).
-        samples: how many they rest on.
-        resamples: draws of the bootstrap.
-        seed: of those draws.
+        samples: number of samples in the totals.
+        resamples: number of bootstrap resamples.
+        seed: of the resampling.
     """
     if len(totals) == 0:
         return Estimate(np.nan, np.nan, np.nan, 0, 0)
@@ -112,13 +111,13 @@ def estimate(
 def band(
     totals: Floats, statistic: Statistic, *, resamples: int, seed: int
 ) -> tuple[Floats, Floats, Floats]:
-    """A number or a curve of such sums with its interval at each point.
+    """A value or a curve of such sums, with its interval at each point.
 
     Args:
-        totals: (K, T) what each subject adds; at least one subject.
+        totals: (K, T) sums per subject; at least one subject.
         statistic: of summed totals, (..., T) -> (...) or (..., P).
-        resamples: draws of the bootstrap.
-        seed: of those draws.
+        resamples: number of bootstrap resamples.
+        seed: of the resampling.
 
     Returns:
         Value, low and high, each () or (P,); low and high are NaN with a single subject.
@@ -133,7 +132,7 @@ def band(
 
 
 def _draws(count: int, resamples: int, seed: int) -> Floats:
-    """How often each subject comes up in each resample, (resamples, count)."""
+    """Multiplicity of each subject in each resample, (resamples, count)."""
     rng = np.random.default_rng(seed)
     draws: Floats = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(float)
     return draws
@@ -142,16 +141,16 @@ def _draws(count: int, resamples: int, seed: int) -> Floats:
 def compare(
     first: Floats, second: Floats, subjects: NDArray[Any], *, resamples: int, seed: int
 ) -> Comparison:
-    """What changes from the first model to the second, on the samples that both have.
+    """Paired difference, second model minus first, on the samples scored for both.
 
-    It knows these subjects and these two trained models: nothing of another seed's.
+    It covers the variation between subjects, not between training seeds.
 
     Args:
         first: (N,) error of each sample; NaN where it has none.
         second: (N,) error of the same samples.
         subjects: (N,).
-        resamples: draws of the bootstrap.
-        seed: of those draws, and of the sign flips beyond 2^12.
+        resamples: number of bootstrap resamples.
+        seed: of the resampling, and of the random sign flips.
     """
     change = second - first
     scored = ~np.isnan(change)
@@ -179,11 +178,11 @@ def _by_student(means: Floats, samples: int) -> Estimate:
 
 
 def sign_flip_p(means: Floats, *, seed: int) -> float:
-    """Two-sided p-value of the mean of subject means, were each as likely of the other sign.
+    """Two-sided p-value of the mean of subject means under random sign flips.
 
     Args:
         means: (K,) mean change of each subject.
-        seed: of the random patterns beyond `EXACT_FLIPS` subjects.
+        seed: of the random patterns above `EXACT_FLIPS` subjects.
     """
     count = len(means)
     if count == 0:
@@ -192,6 +191,8 @@ def sign_flip_p(means: Floats, *, seed: int) -> float:
         bits = np.arange(2**count)[:, None] >> np.arange(count) & 1  # (2^K, K)
     else:
         bits = np.random.default_rng(seed).integers(0, 2, (2**EXACT_FLIPS, count))
-        bits[0] = 0  # the signs that were seen are one of them
-    flipped = np.abs((1 - 2 * bits) @ means.astype(np.float64))  # the first pattern flips nothing
+        bits[0] = 0  # include the observed signs
+    flipped = np.abs(
+        (1 - 2 * bits) @ means.astype(np.float64)
+    )  # the first pattern is the observed one
     return float((flipped >= flipped[0] * (1 - 1e-12)).mean())

@@ -2,8 +2,8 @@
 
 Camera x right, y down, z forward, in metres; pixel centres lie at whole numbers, so an image of
 width W covers u in [-0.5, W - 0.5] and mirroring it takes u to W - 1 - u. Products are written as
-sums where precision counts: autocast would run a matrix product in bfloat16, which is whole pixels.
-All but `back_project` take torch tensors and numpy arrays alike.
+sums where precision matters: under autocast a matrix product in bfloat16 is off by whole pixels.
+All but `back_project` accept torch tensors and numpy arrays.
 """
 
 import operator
@@ -20,7 +20,7 @@ Array = TypeVar("Array", Tensor, NDArray[Any])
 def project(points: Array, K: Array) -> Array:
     """Pixels of camera points: points (..., N, 3) m, K (..., 3, 3) px -> uv (..., N, 2) px.
 
-    The caller sees to z > 0; a point in the camera's plane has no image and gives inf.
+    The caller ensures z > 0; a point in the camera plane has no image and gives inf.
     """
     uvw = _apply(K, points)  # (..., N, 3)
     uv: Array = uvw[..., :2] / uvw[..., 2:]
@@ -33,7 +33,7 @@ def back_project(uv: Tensor, depth: Tensor, K: Tensor) -> Tensor:
     K may hold the rotation and shear of a warped crop; its last row is (0, 0, 1).
     """
     offset = uv - K[..., None, :2, 2]  # (..., N, 2)
-    inverse = torch.linalg.inv_ex(K[..., :2, :2]).inverse  # (..., 2, 2); inv waits for a GPU
+    inverse = torch.linalg.inv_ex(K[..., :2, :2]).inverse  # (..., 2, 2); inv synchronises a GPU
     return torch.cat([_apply(inverse, offset) * depth[..., None], depth[..., None]], -1)
 
 
@@ -45,9 +45,9 @@ def world_to_camera(points: Array, R: Array, C: Array) -> Array:
 def root_to_camera(
     root: Array, transl: Array, wrist: Array, R: Array, C: Array
 ) -> tuple[Array, Array]:
-    """MANO's root rotation and translation in the camera, from those in the world: exact.
+    """MANO's root rotation and translation in the camera from those in the world, exactly.
 
-    MANO turns the mesh about the rest-pose wrist J0, not about its origin:
+    MANO rotates the mesh about the rest-pose wrist J0, not about its origin:
     x = root (v - J0) + J0 + transl, so R (x - C) has the root R root and the translation
     R (transl - C) + (R - I) J0.
 
@@ -61,8 +61,8 @@ def root_to_camera(
     Returns:
         (root, transl) in the camera.
     """
-    turned = _apply(R, (transl - C + wrist)[..., None, :])[..., 0, :]
-    return (R[..., :, :, None] * root[..., None, :, :]).sum(-2), turned - wrist
+    rotated = _apply(R, (transl - C + wrist)[..., None, :])[..., 0, :]
+    return (R[..., :, :, None] * root[..., None, :, :]).sum(-2), rotated - wrist
 
 
 def warp_intrinsics(K: Array, affine: Array) -> Array:
@@ -75,7 +75,7 @@ def warp_intrinsics(K: Array, affine: Array) -> Array:
 def _apply(matrix: Array, points: Array) -> Array:
     """Matrix (..., D, D) times each point: points (..., N, D) -> (..., N, D).
 
-    Column by column: the sum over an axis of three costs many times as much as what it adds.
+    Column by column: a sum over an axis of length three is many times slower.
     """
     columns = range(matrix.shape[-1])
     terms = (matrix[..., None, :, d] * points[..., d, None] for d in columns)  # each (..., N, D)

@@ -1,4 +1,4 @@
-"""The hand model: parameters of a right hand to its mesh and 21 joints. The only door to smplx."""
+"""The hand model: MANO parameters of a right hand to mesh and 21 joints. The only use of smplx."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "hands_components": (45, 45),
     "hands_mean": (45,),
 }
-"""What smplx reads of a MANO file, and the shape each array must have."""
+"""The arrays of a MANO file that smplx reads, and their required shapes."""
 
 Side = Literal["right", "left"]
 
 KNUCKLES = [1, 4, 7, 10]
-"""Joints of MANO's order where the four fingers begin."""
+"""MANO joint indices of the four fingers' MCPs."""
 
 
 class ManoError(HandPoseError):
@@ -51,10 +51,10 @@ class ManoOutput(NamedTuple):
 
 
 class Mano(nn.Module):
-    """MANO for right hands; left ones come out of `hand` mirrored.
+    """MANO for right hands; `hand` mirrors left ones.
 
-    It has no parameters, and its buffers stay out of `state_dict`: a checkpoint of a net that
-    holds a `Mano` contains nothing of the licensed model.
+    It has no parameters, and its buffers are not in `state_dict`: the checkpoint of a net that
+    contains a `Mano` holds nothing of the licensed model.
     """
 
     J_regressor: Tensor
@@ -65,11 +65,11 @@ class Mano(nn.Module):
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
         """`arrays` are those of `SHAPES`, in metres and float."""
         super().__init__()
-        with contextlib.redirect_stdout(io.StringIO()):  # smplx warns of having "only" 10 betas
+        with contextlib.redirect_stdout(io.StringIO()):  # smplx prints a warning about 10 betas
             self.layer = smplx.MANOLayer(
                 "", data_struct=Struct(**arrays), is_rhand=True, create_body_pose=False
             )
-        # smplx looks a parent up for each joint: on a GPU every look would wait for all work begun
+        # smplx reads the parent of each joint: on a GPU every read would synchronise
         self.layer.parents = self.layer._buffers.pop("parents")
         for module in self.layer.modules():
             for name, buffer in list(module.named_buffers(recurse=False)):
@@ -99,14 +99,14 @@ class Mano(nn.Module):
         return cls(_read(Path(folder) / "MANO_RIGHT.npz"))
 
     def rest_wrist(self, betas: Tensor) -> Tensor:
-        """J0 of the rest pose, about which `global_orient` turns: betas (B, 10) -> (B, 3) m."""
+        """J0 of the rest pose, the pivot of `global_orient`: betas (B, 10) -> (B, 3) m."""
         offset = torch.einsum("bk,vdk->bvd", betas, self.layer.shapedirs)
         return torch.einsum("v,bvd->bd", self.J_regressor[0], self.layer.v_template + offset)
 
     def rotations(self, hand_pose: Tensor) -> Tensor:
         """Full local rotations: hand_pose (B, 45) rad relative to hands_mean -> (B, 15, 3, 3).
 
-        The one place where hands_mean is added: `smplx.MANOLayer` leaves it out.
+        The only place where hands_mean is added: `smplx.MANOLayer` omits it.
         """
         return axis_angle_to_matrix((hand_pose + self.hands_mean).view(-1, 15, 3))
 
@@ -118,7 +118,7 @@ class Mano(nn.Module):
             rotations: (B, 15, 3, 3) full local rotations, see `rotations`.
             betas: (B, 10).
         """
-        with torch.autocast(betas.device.type, enabled=False):  # bfloat16 would be millimetres off
+        with torch.autocast(betas.device.type, enabled=False):  # bfloat16 is off by millimetres
             posed = self.layer(
                 betas=betas.float(),
                 global_orient=global_orient.float()[:, None],  # (B, 1, 3, 3)
@@ -129,7 +129,7 @@ class Mano(nn.Module):
     def joints_from(self, vertices: Tensor, tips: str = "smplx") -> Tensor:
         """Joints regressed from a mesh: vertices (B, 778, 3) -> (B, 21, 3).
 
-        `tips` is a key of `skeleton.TIP_VERTICES`: which vertices a source calls fingertips.
+        `tips` is a key of `skeleton.TIP_VERTICES`: the source of the fingertip vertices.
         """
         with torch.autocast(vertices.device.type, enabled=False):
             regressed = torch.einsum("jv,bvd->bjd", self.J_regressor, vertices.float())
@@ -139,7 +139,7 @@ class Mano(nn.Module):
     def hand(
         self, global_orient: Tensor, hand_pose: Tensor, betas: Tensor, is_left: Tensor
     ) -> ManoOutput:
-        """Mesh and joints as seen: left hands mirrored, wrist joint at the origin.
+        """Mesh and joints in camera axes: left hands mirrored, wrist joint at the origin.
 
         Args:
             global_orient: (B, 3) axis-angle, right-hand frame.
@@ -153,21 +153,21 @@ class Mano(nn.Module):
 
 
 def side_of(arrays: dict[str, NDArray[Any]]) -> Side:
-    """Which hand a model's template is: at rest a right one's fingers point along -x, a left's +x.
+    """Side of a model's template: at rest, a right hand's fingers point along -x, a left's +x.
 
-    That is how the body stands of which MANO's hands are part, and what users of the official files
-    print: the right wrist 10 cm along +x and the knuckles at 0 to 3 cm, the left wrist 10 cm along
-    -x (github.com/zdchan/artigrasp, `ref_r` and `ref_l`).
+    This follows from the rest pose of the SMPL+H body, and from values that users of the official
+    files print: right wrist 10 cm along +x and knuckles at 0 to 3 cm, left wrist 10 cm along -x
+    (github.com/zdchan/artigrasp, `ref_r` and `ref_l`).
     """
     joints = arrays["J_regressor"] @ arrays["v_template"]  # (16, 3)
     return "left" if joints[KNUCKLES, 0].mean() > joints[0, 0] else "right"
 
 
 def check_side(path: Path, arrays: dict[str, NDArray[Any]], expected: Side) -> None:
-    """Refuse one hand under the name of the other: all else of the two looks alike.
+    """Refuse a left hand in a right hand's file, or the reverse: shapes cannot reveal it.
 
     Raises:
-        ManoError: the template is the other hand.
+        ManoError: the template is of the other side.
     """
     if (found := side_of(arrays)) != expected:
         axis = {"right": "-x", "left": "+x"}
@@ -179,7 +179,7 @@ def check_side(path: Path, arrays: dict[str, NDArray[Any]], expected: Side) -> N
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of `SHAPES` from a MANO npz, checked."""
+    """Read and check the arrays of `SHAPES` from a MANO npz."""
     remedy = (
         "`handpose mano import DOWNLOAD` makes it from MANO's own files, and `handpose configure "
         "--profile interhand26m --mano FOLDER`, or hand.mano in params.yaml, names its folder. The "

@@ -1,8 +1,8 @@
-"""The one place that knows left from right: mirroring in x by the sign of `is_left`.
+"""The only place that distinguishes left from right: mirroring in x by the sign of `is_left`.
 
-Everything inside is a right hand. A left hand is the mirror image of a right one, its MANO
-parameters those of that right hand; the same functions lead there and back, and leave right hands
-of the batch as they are.
+Internally every hand is a right hand. A left hand is the mirror image of a right one, with the MANO
+parameters of that right hand. The functions are their own inverses, and leave the right hands of a
+batch unchanged.
 """
 
 import torch
@@ -23,7 +23,7 @@ def mirror_points(points: Tensor, is_left: Tensor) -> Tensor:
 def mirror_axis_angle(axis_angle: Tensor, is_left: Tensor) -> Tensor:
     """(a, b, c) -> (a, -b, -c) for left hands: axis_angle (B, ..., 3), is_left (B,).
 
-    A rotation axis is a pseudovector: a mirror turns the parts that lie *in* it.
+    A rotation axis is a pseudovector: a mirror negates its components *in* the mirror plane.
     """
     s = sign(is_left)
     return axis_angle * _along_batch(torch.stack([s.abs(), s, s], -1), axis_angle.ndim)

@@ -1,7 +1,7 @@
 """Rotations as axis-angle, matrix and 6D, batched over any leading dimensions.
 
-All conversions have finite values and gradients everywhere, the zero rotation and half turns
-included, because a network starts there.
+All conversions have finite values and gradients everywhere, including zero rotations and half
+turns, because networks start there.
 """
 
 import torch
@@ -16,11 +16,11 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     """Rodrigues' formula: axis_angle (..., 3) rad -> (..., 3, 3)."""
     angle_sq = axis_angle.square().sum(-1)[..., None, None]  # (..., 1, 1)
     small = angle_sq < SMALL_ANGLE_SQ
-    # `where` twice: the branch that is not taken must not divide by zero, or its gradient is NaN
+    # `where` twice: the branch not taken must not divide by zero, or its gradient is NaN
     angle = torch.where(small, 1.0, angle_sq).sqrt()
     sine = torch.where(small, 1 - angle_sq / 6, angle.sin() / angle)
     versine = torch.where(small, 0.5 - angle_sq / 24, (1 - angle.cos()) / angle.square())
-    # the square of K = [a]x in closed form: no matmul, so that autocast leaves it in float32
+    # the square of K = [a]x in closed form: no matmul, so that autocast keeps float32
     outer = axis_angle[..., :, None] * axis_angle[..., None, :]  # (..., 3, 3)
     eye = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
     return eye + sine * _cross_matrix(axis_angle) + versine * (outer - angle_sq * eye)
@@ -49,7 +49,7 @@ def _matrix_to_quaternion(matrix: Tensor) -> Tensor:
     """Unit quaternion w x y z with w >= 0: matrix (..., 3, 3) -> (..., 4).
 
     4 q q^T is linear in the matrix. Each of its rows is a multiple of q, and the row with the
-    largest diagonal is at least of length 1, so that no division is ever near zero.
+    largest diagonal entry has length at least 1, so that no division is near zero.
     """
     m00, m01, m02, m10, m11, m12, m20, m21, m22 = matrix.flatten(-2).unbind(-1)
     wx, wy, wz = m21 - m12, m02 - m20, m10 - m01

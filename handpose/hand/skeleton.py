@@ -1,4 +1,4 @@
-"""The one joint order of this project, and every other order as a permutation of it.
+"""The joint order of this project, and every other order as a permutation of it.
 
 0 wrist, then thumb 1-4, index 5-8, middle 9-12, ring 13-16, pinky 17-20, each from base to tip::
 
@@ -28,7 +28,7 @@ WRIST = 0
 MIDDLE_MCP = 9
 
 TIPS = (4, 8, 12, 16, 20)
-"""Places of the five fingertips in the 21 joints, thumb to pinky."""
+"""Indices of the five fingertips among the 21 joints, thumb to pinky."""
 
 MANO_JOINTS = (
     "wrist",
@@ -80,5 +80,5 @@ Source: facebookresearch/InterHand2.6M, `skeleton.txt` (thumb4..1, index4..1, ..
 
 
 def inverse(order: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The permutation that undoes `order`: x[order][inverse(order)] == x."""
+    """The inverse permutation: x[order][inverse(order)] == x."""
     return np.argsort(order)

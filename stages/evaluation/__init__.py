@@ -1,1 +1,1 @@
-"""Parts of the stage `evaluate`: its data, figures, tables, findings and report."""
+"""The stage `evaluate`: its data, figures, tables, findings and report."""

@@ -1,4 +1,4 @@
-"""The charts and pictures of an evaluation, from its scores; and the numbers behind each chart."""
+"""Charts and pictures of an evaluation, and the data behind each chart."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from handpose.hand.camera import project
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import WRIST
 from handpose.nets.pose_net import PoseNet
+from handpose.render.tiles import Style, Tile, draw_page
 from handpose.sample import UNLABELLED, HandBatch
 from stages.evaluation.findings import Evaluation
 from stages.evaluation.summary import (
@@ -34,20 +35,23 @@ from stages.evaluation.summary import (
 
 ALIGNMENTS = {"joint_errors_mm": "wrists together", "pa_joint_errors_mm": "after Procrustes"}
 MAP_GROUPS = 8
+SHEET_PX = 256
+STRIP_PX = 164
+"""Size of a picture on the sheets, and in the strip, which is 1600 px wide."""
 PICTURE_PX = 288
-"""Side of a picture on the sheets, about; a crop is enlarged a whole number of times."""
+"""Approximate side of an overlay; crops are enlarged by an integer factor."""
 
 Rows = list[dict[str, Any]]
 
 
 class Chart(NamedTuple):
-    """A chart and its numbers."""
+    """A chart and its data."""
 
     figure: Figure
     rows: Rows
 
 
-def pck_chart(scores: Scores, subjects: NDArray[Any], how: Intervals) -> Chart:
+def pck_chart(scores: Scores, subjects: NDArray[Any], intervals: Intervals) -> Chart:
     """PCK curves of every run and baseline, wrist-relative and after Procrustes."""
     panels: dict[str, dict[str, plots.Line]] = {}
     rows: Rows = []
@@ -57,7 +61,7 @@ def pck_chart(scores: Scores, subjects: NDArray[Any], how: Intervals) -> Chart:
             totals = pck_totals(scores.pose[model][source], subjects)
             if not len(totals):
                 continue
-            line = panels[title][name] = how.line(totals)
+            line = panels[title][name] = intervals.line(totals)
             rows += [
                 {
                     "alignment": title,
@@ -74,10 +78,10 @@ def pck_chart(scores: Scores, subjects: NDArray[Any], how: Intervals) -> Chart:
 
 
 def confusion_chart(scores: Scores, classes: Classes) -> Chart:
-    """Stage 1's confusions of the coarse classes, and one row per sample: actual, predicted."""
-    truth, said = scores.classes["coarse"], scores.said[STAGE_1]["coarse"]
+    """Confusion matrix of Stage 1's coarse classes; one data row per sample: actual, predicted."""
+    truth, predicted = scores.classes["coarse"], scores.predicted[STAGE_1]["coarse"]
     known = truth != UNLABELLED
-    matrix = confusion(truth[known], said[known], len(classes.coarse))
+    matrix = confusion(truth[known], predicted[known], len(classes.coarse))
     sides = sorted(set(classes.hands), reverse=True)  # right, left
     order = sorted(range(len(classes.coarse)), key=lambda k: (sides.index(classes.hands[k]), k))
     names = [classes.coarse[k] for k in order]
@@ -85,37 +89,37 @@ def confusion_chart(scores: Scores, classes: Classes) -> Chart:
     figure = plots.confusion_figure(
         matrix[np.ix_(order, order)], names, blocks=blocks if len(sides) > 1 else ()
     )
-    whole = [f"{classes.hands[k]} {classes.coarse[k]}" for k in range(len(classes.coarse))]
+    full_names = [f"{classes.hands[k]} {classes.coarse[k]}" for k in range(len(classes.coarse))]
     rows = [
-        {"actual": whole[a], "predicted": whole[b]}
-        for a, b in zip(truth[known], said[known], strict=True)
+        {"actual": full_names[a], "predicted": full_names[b]}
+        for a, b in zip(truth[known], predicted[known], strict=True)
     ]
     return Chart(figure, rows)
 
 
 def map_chart(
-    places: Mapping[str, NDArray[Any]],
+    embeddings: Mapping[str, NDArray[Any]],
     gestures: Sequence[str],
     hands: Sequence[str],
     evaluation: Evaluation,
 ) -> Chart:
-    """The t-SNE maps of both encoders; the most frequent gestures are coloured.
+    """t-SNE maps of both encoders, with the most frequent gestures coloured.
 
     Args:
-        places: (N, 2) by encoder.
+        embeddings: (N, 2) by encoder.
         gestures: coarse names of these samples.
         hands: right or left.
-        evaluation: has the numbers of the titles.
+        evaluation: has the numbers in the titles.
     """
     shown = [name for name, _ in Counter(sorted(gestures)).most_common(MAP_GROUPS)]
     titles = {STAGE_1: "after Stage 1", UNTRAINED: "before Stage 1"}
     panels = {}
-    for key, place in places.items():
+    for key, embedding in embeddings.items():
         encoder = evaluation.encoders[key]
         panels[
             f"{titles[key]}: {100 * encoder.purity.value:.0f} % of 10 neighbours alike, "
             f"silhouette {encoder.silhouette:+.2f}"
-        ] = place
+        ] = embedding
     note = (
         "triangles point left for left hands and right for right hands; neighbours are counted in "
         f"feature space among other people's images, {100 * evaluation.purity_by_chance:.0f} % "
@@ -123,14 +127,14 @@ def map_chart(
     )
     rows = [
         {"encoder": key, "gesture": gesture, "hand": hand, "x": float(x), "y": float(y)}
-        for key, place in places.items()
-        for (x, y), gesture, hand in zip(place, gestures, hands, strict=True)
+        for key, embedding in embeddings.items()
+        for (x, y), gesture, hand in zip(embedding, gestures, hands, strict=True)
     ]
     return Chart(plots.map_figure(panels, gestures, shown, hands, note), rows)
 
 
 def training_chart(curves: Mapping[str, Path]) -> Figure:
-    """Losses and validation metrics of `pretrain` and of both runs, from their curves.csv."""
+    """Losses and validation metrics of `pretrain` and of both runs, from curves.csv."""
     columns = {name: _read_curves(path) for name, path in curves.items()}
     first = columns.pop("pretrain")
     panels: dict[str, dict[str, tuple[NDArray[Any], NDArray[Any]]]] = {
@@ -166,25 +170,25 @@ def last_step(path: Path) -> int:
 
 
 def _curve(columns: Mapping[str, NDArray[Any]], key: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Epochs (fractions within one) and values where the column has any."""
+    """Epochs (fractional) and values of the non-empty cells of a column."""
     per_epoch = columns["step"][-1] / columns["epoch"][-1]
-    there = ~np.isnan(columns[key])
-    return columns["step"][there] / per_epoch, columns[key][there]
+    known = ~np.isnan(columns[key])
+    return columns["step"][known] / per_epoch, columns[key][known]
 
 
 # --- pictures ------------------------------------------------------------------------------------
 
 
 class Ranked(NamedTuple):
-    """A test sample to be shown."""
+    """A test sample to show."""
 
     position: int  # in the split
     heading: str
-    guess: str  # what Stage 1 takes it for
+    predicted: str  # Stage 1's gesture
 
 
 def ranked(errors: NDArray[Any], count: int) -> dict[str, list[int]]:
-    """Positions of the best, the middle and the worst samples; those without an error are none."""
+    """Positions of the best, median and worst samples, ignoring NaN errors."""
     order = np.argsort(errors)[: int((~np.isnan(errors)).sum())]
     count = min(count, len(order))
     middle = max(0, len(order) // 2 - count // 2)
@@ -195,35 +199,99 @@ def ranked(errors: NDArray[Any], count: int) -> dict[str, list[int]]:
     }
 
 
-def sheet(
+def draw_sheet(
+    out: Path,
     chosen: Sequence[Ranked],
     fetch: Callable[[int], HandBatch],
     scores: Scores,
     nets: Mapping[str, PoseNet],
     mano: Mano,
-) -> Figure:
-    """Photo, truth, both runs' meshes and a side view of each sample.
+) -> None:
+    """Write a PNG with photo, ground truth, both runs' meshes and a side view of each sample.
 
     Args:
+        out: the PNG file.
         chosen: the samples, top to bottom.
         fetch: position -> a batch of that one sample, on the networks' device.
         scores: of the split; for the captions.
         nets: Stage 2's runs by name.
         mano: for the mesh of the fit.
     """
-    rows = [_sheet_row(one, fetch(one.position), scores, nets, mano) for one in chosen]
-    titles = ["photo", "truth", *(MODELS[run] for run in RUNS), "from the side"]
-    note = (
-        "errors: wrist-relative MPJPE of the full model and of the one without pretraining; "
-        "side view: green the truth, blue the full model"
+    tiles = []
+    for one in chosen:
+        pictures = _overlays(fetch(one.position), nets, mano)
+        error = {run: scores.pose[run]["wrist_mpjpe_mm"][one.position] for run in RUNS}
+        aligned = scores.pose[FULL]["pa_mpjpe_mm"][one.position]
+        tiles += [
+            Tile(pictures.photo, f"predicted: {one.predicted}"),
+            Tile(pictures.truth),
+            *(Tile(pictures.meshes[run], f"{error[run]:.1f} mm") for run in RUNS),
+            Tile(pictures.side, f"after PA {aligned:.1f} mm"),
+        ]
+    titles = ["photo", "ground truth", *(MODELS[run] for run in RUNS), "from the side"]
+    draw_page(
+        tiles,
+        out,
+        size=(SHEET_PX, SHEET_PX),
+        columns=len(titles),
+        column_titles=titles,
+        row_headings=[one.heading for one in chosen],
+        note=(
+            "errors: wrist-relative MPJPE of the full model and of the one without pretraining; "
+            "side view: green is the ground truth, blue the full model"
+        ),
+        style=Style(gap_px=6, bold=False, centred=True),
     )
-    return plots.sheet_figure(rows, titles, note)
+
+
+def draw_predictions(
+    out: Path,
+    ranks: Mapping[str, Ranked],
+    fetch: Callable[[int], HandBatch],
+    scores: Scores,
+    nets: Mapping[str, PoseNet],
+    mano: Mano,
+) -> None:
+    """Write a PNG strip of the full model: photo, predicted mesh and side view per sample.
+
+    Args:
+        out: the PNG file.
+        ranks: samples by their rank, left to right.
+        fetch: position -> a batch of that one sample, on the networks' device.
+        scores: of the split; for the captions.
+        nets: Stage 2's runs by name.
+        mano: for the mesh of the fit.
+    """
+    errors = scores.pose[FULL]["wrist_mpjpe_mm"]
+    tiles = []
+    for rank, one in ranks.items():
+        pictures = _overlays(fetch(one.position), nets, mano)
+        tiles += [
+            Tile(pictures.photo, rank, [one.predicted]),
+            Tile(pictures.meshes[FULL], f"{errors[one.position]:.1f} mm", ["predicted mesh"]),
+            Tile(pictures.side, "from the side", ["green: ground truth"]),
+        ]
+    count = int((~np.isnan(errors)).sum())
+    title = (
+        f"Full model, {', '.join(ranks)} of {count:,} test images by wrist-relative MPJPE; "
+        "the gesture is Stage 1's prediction"
+    )
+    size = (STRIP_PX, STRIP_PX)
+    draw_page(tiles, out, size=size, columns=len(tiles), title=title)
+
+
+class _Overlays(NamedTuple):
+    """Pictures of one sample, all of the same size."""
+
+    photo: draw.Image
+    truth: draw.Image  # mesh of the fit, or the annotated joints if there is none
+    meshes: dict[str, draw.Image]  # by run
+    side: draw.Image  # joints of the ground truth and of the full model
 
 
 @torch.no_grad()
-def _sheet_row(
-    one: Ranked, batch: HandBatch, scores: Scores, nets: Mapping[str, PoseNet], mano: Mano
-) -> plots.Row:
+def _overlays(batch: HandBatch, nets: Mapping[str, PoseNet], mano: Mano) -> _Overlays:
+    """Ground truth and predictions of a batch of one sample, drawn over its photo."""
     faces, is_left = mano.faces.cpu().numpy(), bool(batch.is_left[0])
     photo = batch.image[0].permute(1, 2, 0).cpu().numpy()  # (S, S, 3)
     zoom = max(1, PICTURE_PX // photo.shape[0])
@@ -238,25 +306,23 @@ def _sheet_row(
     else:
         truth = draw.draw_skeleton(photo, project(joints, K), colour=draw.TRUTH, valid=valid)
 
-    pictures, captions = [photo, truth], [f"taken for {one.guess}", ""]
+    meshes = {}
     outputs = {run: nets[run](batch.image, batch.is_left) for run in RUNS}
     for run, colour in ((FULL, draw.MODEL), (SCRATCH, draw.CONTROL)):
         origin = joints[WRIST] - _array(outputs[run].joints)[WRIST]
         mesh = _array(outputs[run].vertices) + origin
-        pictures.append(draw.draw_mesh(photo, mesh, faces, K, colour=colour, is_left=is_left))
-        captions.append(f"{scores.pose[run]['wrist_mpjpe_mm'][one.position]:.1f} mm")
+        meshes[run] = draw.draw_mesh(photo, mesh, faces, K, colour=colour, is_left=is_left)
 
     predicted = _array(outputs[FULL].joints)
     predicted = predicted - predicted[WRIST] + joints[WRIST]
-    pictures.append(_side_view(joints, valid, predicted, photo.shape[0]))
-    captions.append(f"after PA {scores.pose[FULL]['pa_mpjpe_mm'][one.position]:.1f} mm")
-    return plots.Row(one.heading, pictures, captions)
+    side = _side_view(joints, valid, predicted, photo.shape[0])
+    return _Overlays(photo, truth, meshes, side)
 
 
 def _side_view(
     joints: NDArray[Any], valid: NDArray[np.bool_], predicted: NDArray[Any], side: int
 ) -> draw.Image:
-    """Both skeletons seen from the side, where errors in depth show."""
+    """Both skeletons from the side, where depth errors are visible."""
     R, t, K = draw.side_camera(np.concatenate([joints[valid], predicted]), side)
     picture = draw.draw_skeleton(
         draw.plain(side), project(joints @ R.T + t, K), colour=draw.TRUTH, valid=valid
@@ -265,5 +331,5 @@ def _side_view(
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:
-    """The one sample of a batch as float64."""
+    """The single sample of a batch as float64."""
     return np.asarray(tensor[0].double().cpu().numpy())

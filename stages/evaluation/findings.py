@@ -1,6 +1,6 @@
-"""What the numbers of an evaluation say, and what they do not, in plain words.
+"""Findings of an evaluation, and its limits, in plain sentences.
 
-Every sentence is chosen by the numbers; none is true before they are known.
+Every sentence is selected by the numbers; none holds regardless of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stages.evaluation.summary import CHANCE, FULL, MAJORITY, SCRATCH, Estimates
 
 @dataclass(frozen=True)
 class SplitResult:
-    """A split's counts and pose numbers."""
+    """Counts and pose estimates of a split."""
 
     samples: int
     subjects: Sequence[int]
@@ -27,18 +27,18 @@ class SplitResult:
 
 @dataclass(frozen=True)
 class ModelRun:
-    """How a Stage 2 run was trained."""
+    """Training time and outcome of a Stage 2 run."""
 
-    seconds: Mapping[str, float]  # by stage: pretrain (if it had one) and pose
+    seconds: Mapping[str, float]  # by stage: pretrain (if any) and pose
     steps: int  # of Stage 2
     gates: Sequence[float]  # of the coarse and the fine gesture token; empty without tokens
 
     @property
     def total_s(self) -> float:
-        """Seconds of all its training."""
+        """Total training time, s."""
         return sum(self.seconds.values())
 
-    def seconds_told(self) -> str:
+    def format_seconds(self) -> str:
         """`83 s + 96 s = 179 s`, or `96 s`."""
         parts = [f"{s:.0f} s" for s in self.seconds.values()]
         return " + ".join(parts) + (f" = {self.total_s:.0f} s" if len(parts) > 1 else "")
@@ -46,26 +46,26 @@ class ModelRun:
 
 @dataclass(frozen=True)
 class Encoder:
-    """How well an encoder's features tell gestures apart."""
+    """How well an encoder's features separate gestures."""
 
-    purity: Estimate  # of 10 neighbours among other people
+    purity: Estimate  # of the 10 nearest neighbours among other people
     silhouette: float
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that the report tells."""
+    """All contents of the report."""
 
-    splits: Mapping[str, SplitResult]  # `test` first, then the official ones that are there
+    splits: Mapping[str, SplitResult]  # `test` first, then the official splits, if any
     gesture: Mapping[str, Estimates]  # by network, majority, chance; of the labelled test samples
     comparisons: Mapping[str, Comparison]  # by protocol: from scratch to the full model
     runs: Mapping[str, ModelRun]
     encoders: Mapping[str, Encoder]  # stage_1 and untrained
     purity_by_chance: float
-    parts: Mapping[str, Sequence[Subgroup]]  # by gesture, joint, hand, camera, subject
-    unseen: int  # coarse classes of the test that training had no sample of
+    subgroups: Mapping[str, Sequence[Subgroup]]  # by gesture, joint, hand, camera, subject
+    unseen: int  # coarse test classes without a training sample
     handedness: str
-    synthetic: bool  # the images are drawn, not photographed
+    synthetic: bool  # the images are rendered, not photographed
 
     @property
     def test(self) -> SplitResult:
@@ -74,17 +74,17 @@ class Evaluation:
 
 
 def baselines(e: Evaluation) -> list[str]:
-    """How the full model stands against knowing the training averages."""
+    """The full model against the constant predictions from training averages."""
     full, joints, pose = (e.test.pose[name] for name in (FULL, MEAN_JOINTS, MEAN_POSE))
     wrist, pa = "wrist_mpjpe_mm", "pa_mpjpe_mm"
-    turned = "the mean training pose turned by the true root"
+    rotated = "the mean training pose rotated by the true root"
     to_joints = _against(full[wrist], joints[wrist], "the mean training joints")
-    to_pose = _against(full[wrist], pose[wrist], turned)
+    to_pose = _against(full[wrist], pose[wrist], rotated)
     to_pose_pa = _against(full[pa], pose[pa], "that mean pose")
     return [
-        f"The full model's wrist-relative MPJPE is {to_joints}, and {to_pose}, which no network is "
-        "given.",
-        f"Its PA-MPJPE, where the root does not count, is {to_pose_pa}.",
+        f"The full model's wrist-relative MPJPE is {to_joints}, and {to_pose}, a root that no "
+        "network is given.",
+        f"Its PA-MPJPE, which ignores the root, is {to_pose_pa}.",
     ]
 
 
@@ -99,54 +99,54 @@ def _against(value: Estimate, reference: Estimate, name: str) -> str:
 
 
 def gestures(e: Evaluation) -> list[str]:
-    """What Stage 1 knows of gestures, and what Stage 2 leaves of it."""
-    stage_1, kept = e.gesture[STAGE_1]["coarse_accuracy"], e.gesture[FULL]["coarse_accuracy"]
+    """Stage 1's gesture accuracy, and what remains of it after Stage 2."""
+    stage_1, stage_2 = e.gesture[STAGE_1]["coarse_accuracy"], e.gesture[FULL]["coarse_accuracy"]
     majority = e.gesture[MAJORITY]["coarse_accuracy"].value
     chance = e.gesture[CHANCE]["coarse_accuracy"].value
     sentences = [
-        f"Stage 1 names {100 * stage_1.value:.1f} % of the coarse gestures of people it never saw; "
-        f"always saying the most frequent one would name {100 * majority:.1f} %, guessing "
+        f"Stage 1 recognises {100 * stage_1.value:.1f} % of the coarse gestures of unseen people; "
+        f"always predicting the most frequent one gives {100 * majority:.1f} %, chance "
         f"{100 * chance:.1f} %."
     ]
-    change = 100 * (kept.value - stage_1.value)
+    change = 100 * (stage_2.value - stage_1.value)
     what = "lost" if change < 0 else "gained"
     sentences.append(
-        f"After Stage 2 the same heads name {100 * kept.value:.1f} %: {abs(change):.1f} points "
-        f"{what}."
+        f"After Stage 2 the same heads recognise {100 * stage_2.value:.1f} %: {abs(change):.1f} "
+        f"points {what}."
     )
     trained, untrained = e.encoders[STAGE_1].purity, e.encoders["untrained"].purity
     if math.isfinite(trained.value):
         sentences.append(
-            f"Of the ten nearest neighbours of an image among other people's, "
-            f"{100 * trained.value:.0f} % show the same gesture in the features after Stage 1, "
+            f"Of an image's ten nearest neighbours in feature space among other people's images, "
+            f"{100 * trained.value:.0f} % show the same gesture after Stage 1, "
             f"{100 * untrained.value:.0f} % before it, {100 * e.purity_by_chance:.0f} % by chance."
         )
     return sentences
 
 
 def pretraining(e: Evaluation) -> list[str]:
-    """Whether the full model is better than the one without pretraining, on these samples."""
+    """Whether pretraining lowers the error on these samples."""
     c = e.comparisons["wrist_mpjpe_mm"]
     if not math.isfinite(c.difference.value):
-        return ["The two runs share no scored sample: nothing can be said of pretraining."]
+        return ["The two runs share no scored sample: there is no finding on pretraining."]
     full, scratch = (e.test.pose[run]["wrist_mpjpe_mm"].value for run in (FULL, SCRATCH))
     verdict = {
-        "lower": "with pretraining the error is lower, beyond what subjects differ by.",
-        "higher": "with pretraining the error is higher, beyond what subjects differ by.",
-        "inconclusive": "these subjects cannot tell the two apart.",
+        "lower": "with pretraining the error is lower; the interval over subjects excludes zero.",
+        "higher": "with pretraining the error is higher; the interval over subjects excludes zero.",
+        "inconclusive": "the difference is inconclusive on these subjects.",
     }[c.verdict]
     count = c.difference.subjects
     return [
         f"At the same {_steps(e)}: {verdict}",
         f"Wrist-relative MPJPE is {full:.1f} mm with pretraining, after "
-        f"{e.runs[FULL].seconds_told()} of training, and {scratch:.1f} mm without, after "
-        f"{e.runs[SCRATCH].seconds_told()}.",
+        f"{e.runs[FULL].format_seconds()} of training, and {scratch:.1f} mm without, after "
+        f"{e.runs[SCRATCH].format_seconds()}.",
         f"The paired difference is {c.difference.value:+.1f} mm on {c.difference.samples:,} "
-        f"images (95 % by bootstrap of the subjects {_span(c.difference)}, too narrow with few of "
-        f"them). Counting each of {count} subjects once it is {c.by_person.value:+.1f} mm, 95 % "
-        f"{_span(c.by_person)} (Student), which decides. The error is lower for "
-        f"{c.subjects_lower} of {count}; sign-flip p = {c.p_value:.3g}, where {count} subjects can "
-        f"reach {c.smallest_p:.3g} at best.",
+        f"images (95 % interval by bootstrap over subjects: {_span(c.difference)}, too narrow with "
+        f"few of them). Counting each of {count} subjects once, it is {c.by_person.value:+.1f} mm, "
+        f"95 % interval {_span(c.by_person)} (Student), which decides the verdict. The error is "
+        f"lower for {c.subjects_lower} of {count}; sign-flip p = {c.p_value:.3g}; the smallest p "
+        f"that {count} subjects can reach is {c.smallest_p:.3g}.",
         f"By other protocols: {_others(e)}.",
     ]
 
@@ -165,7 +165,7 @@ def _steps(e: Evaluation) -> str:
     full, scratch = e.runs[FULL].steps, e.runs[SCRATCH].steps
     if full == scratch:
         return f"{full:,} Stage 2 steps"
-    return f"recipe, but after {full:,} against {scratch:,} Stage 2 steps"
+    return f"settings, but after {full:,} against {scratch:,} Stage 2 steps"
 
 
 def _span(e: Estimate) -> str:
@@ -175,30 +175,30 @@ def _span(e: Estimate) -> str:
 
 
 def limits(e: Evaluation) -> list[str]:
-    """What one short run cannot show, whatever its numbers are."""
+    """What one short run cannot show, whatever its numbers."""
     full, scratch = e.runs[FULL], e.runs[SCRATCH]
     ratio = full.total_s / max(scratch.total_s, 1e-9)
     sentences = [
         f"Equal steps are not equal minutes. The full model had {ratio:.1f} times the training "
         "time of the other, Stage 1 included; whether the other would catch up in that time was "
-        "not tried here.",
+        "not tested.",
         "Initialisation or tokens. Pretraining acts as a starting point of the encoder and through "
-        f"the gesture tokens ({_gates(full)}). This run does not tell them apart; one with "
+        f"the gesture tokens ({_gates(full)}). This run cannot separate the two; one with "
         "pose_net.gesture_tokens: false would.",
-        "Gestures or any warm-up. A pretraining on shuffled labels, which would teach no gesture, "
-        "was not run: the gain, if there is one, need not come from knowing gestures.",
-        "One seed each. Another seed gives another pair of models, and the intervals know nothing "
-        "of that; they are over subjects only.",
-        f"{people(len(e.test.subjects))} held out. Intervals resample people, not frames, and the "
-        "fewer they are the more a bootstrap interval is too narrow: a nominal 95 % covers about "
-        "79 % with 4 people and 92 % with 20.",
-        "The people of the test are new to the models, their gestures are not"
-        + (f" (but for {e.unseen} of them)." if e.unseen else ": every one was trained on."),
+        "Gestures or any warm-up. Pretraining on shuffled labels, which teaches no gesture, was "
+        "not run: a gain, if there is one, need not come from gesture knowledge.",
+        "One seed each. Another seed gives another pair of models; the intervals do not cover "
+        "that variation, as they are over subjects only.",
+        f"{people(len(e.test.subjects))} held out. Intervals resample people, not frames. With few "
+        "people a bootstrap interval is too narrow: a nominal 95 % covers about 79 % with 4 "
+        "people and 92 % with 20.",
+        "The test people are new to the models, their gestures are not"
+        + (f" (except for {e.unseen} of them)." if e.unseen else ": all of them were trained on."),
     ]
     if e.synthetic:
         sentences.append(
-            "All images, of training and test, are drawn by one program: nothing here tells how "
-            "the models do on photos."
+            "All training and test images are rendered by one program: these numbers say nothing "
+            "about photos."
         )
     return sentences
 

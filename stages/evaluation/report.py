@@ -1,4 +1,4 @@
-"""The evaluation for people: a short text for the terminal, and one HTML file with everything."""
+"""Reports of an evaluation: a short text for the terminal, and one HTML file with everything."""
 
 from __future__ import annotations
 
@@ -35,13 +35,16 @@ GESTURE_COLUMNS = {
     "fine_macro_f1": "fine macro F1",
     "coarse_accuracy_ignoring_hand": "coarse, any hand",
 }
+ACCURACIES = ("coarse_accuracy", "fine_accuracy")
+ERRORS = ("wrist_mpjpe_mm", "pa_mpjpe_mm", PUBLISHED.key)
+"""Columns of the summary."""
 CURVES = {
     "pck_auc": "AUC of PCK, wrist-relative, 0-50 mm",
     "pa_pck_auc": "AUC of PCK after PA, 0-50 mm",
 }
 _BEFORE = [column.key for column in COLUMNS].index("table2_mpjpe_mm")
 ALL_COLUMNS = (*COLUMNS[:_BEFORE], PUBLISHED, *COLUMNS[_BEFORE:])
-"""Every protocol, those of Table 2 side by side."""
+"""All protocols, those of Table 2 adjacent."""
 
 BREAKDOWNS = {
     "subject": "person",
@@ -50,18 +53,18 @@ BREAKDOWNS = {
     "gesture": "gesture",
     "camera": "camera",
 }
-"""Keys of `Evaluation.parts` and what one of each is called."""
+"""Keys of `Evaluation.subgroups` and the name of one of each."""
 
 
 def digits(key: str) -> int:
-    """How many decimals a number of this key is printed with."""
+    """Number of printed decimals for a key."""
     if key.endswith("_mm") or key == "uv_px":
         return 2
     return 3
 
 
-def told(estimate: Estimate | None, decimals: int) -> str:
-    """`30.91 [28.10, 33.52]`; without an interval the value alone, a dash for nothing."""
+def format_estimate(estimate: Estimate | None, decimals: int) -> str:
+    """`30.91 [28.10, 33.52]`; the value alone if there is no interval, a dash if no value."""
     if estimate is None or not math.isfinite(estimate.value):
         return "-"
     value = f"{estimate.value:.{decimals}f}"
@@ -77,20 +80,19 @@ def summary(e: Evaluation) -> str:
     """The short result table, at most 100 columns wide."""
     people = ", ".join(map(str, e.test.subjects))
     gesture = [
-        (name, *(told(e.gesture[key].get(f"{level}_accuracy"), 3) for level in ("coarse", "fine")))
+        (name, *(format_estimate(e.gesture[key].get(k), 3) for k in ACCURACIES))
         for key, name in NETWORKS.items()
     ]
     pose = [
         (
             name,
-            *(told(e.test.pose[key].get(c), 1) for c in ("wrist_mpjpe_mm", "pa_mpjpe_mm")),
-            told(e.test.pose[key].get(PUBLISHED.key), 1),
-            e.runs[key].seconds_told() if key in e.runs else "-",
+            *(format_estimate(e.test.pose[key].get(k), 1) for k in ERRORS),
+            e.runs[key].format_seconds() if key in e.runs else "-",
         )
         for key, name in MODELS.items()
     ]
     lines = [
-        f"Test: {e.test.samples:,} images of people never trained on (subjects {people}).",
+        f"Test: {e.test.samples:,} images of people not in the training set (subjects {people}).",
         f"Classes are {e.handedness}; [low, high] is a 95 % interval that resamples people.",
         "",
         *_aligned(("Gestures, top-1 accuracy", "coarse", "fine"), gesture),
@@ -100,20 +102,20 @@ def summary(e: Evaluation) -> str:
             pose,
         ),
         "",
-        *(textwrap.fill(f"- {told}", WIDTH, subsequent_indent="  ") for told in _in_short(e)),
+        *(textwrap.fill(f"- {text}", WIDTH, subsequent_indent="  ") for text in _key_findings(e)),
         "",
         "Pictures, curves, tables, limits: results/report.html. Numbers: results/metrics.json.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _in_short(e: Evaluation) -> list[str]:
-    """The verdict and the paired difference, the baselines, the caution."""
+def _key_findings(e: Evaluation) -> list[str]:
+    """The verdict, the paired difference, the baselines and the caution."""
     return [*findings.pretraining(e)[::2], *findings.baselines(e), findings.caution(e)]
 
 
 def _aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table in plain text: the first column to the left, the others to the right."""
+    """A plain-text table: first column left-aligned, the others right-aligned."""
     table = [header, *rows]
     first, *widths = (max(len(row[k]) for row in table) for k in range(len(header)))
     lines = ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], widths)]) for row in table]
@@ -124,14 +126,14 @@ def _aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 class Table(NamedTuple):
-    """A table as text; the first column names the row."""
+    """A table of strings; the first column names the row."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
 def html(e: Evaluation, images: Mapping[str, Path]) -> str:
-    """The whole report as one file that needs no network.
+    """The whole report as one self-contained HTML file.
 
     Args:
         e: the evaluation.
@@ -148,20 +150,20 @@ def html(e: Evaluation, images: Mapping[str, Path]) -> str:
         gesture=_gesture_table(e),
         pose={name: pose_table(e, name) for name in e.splits},
         compared=_comparison_table(e),
-        parts={BREAKDOWNS[key]: _part_table(key, rows) for key, rows in e.parts.items()},
+        subgroups={BREAKDOWNS[k]: _subgroup_table(k, rows) for k, rows in e.subgroups.items()},
         protocols=ALL_COLUMNS,
         images={name: _inline(path) for name, path in images.items()},
     )
 
 
 def pose_table(e: Evaluation, split: str) -> Table:
-    """Every protocol (row) of every model (column) on one split."""
+    """Protocols (rows) by models (columns) on one split."""
     names = {**{c.key: _with_unit(c.name, c.unit) for c in ALL_COLUMNS}, **CURVES}
     pose = e.splits[split].pose
     rows = [
         (
             name,
-            *(told(pose[model].get(key), digits(key)) for model in MODELS),
+            *(format_estimate(pose[model].get(key), digits(key)) for model in MODELS),
             str(max((pose[m][key].samples for m in MODELS if key in pose[m]), default=0)),
         )
         for key, name in names.items()
@@ -176,7 +178,7 @@ def _with_unit(name: str, unit: str) -> str:
 def _gesture_table(e: Evaluation) -> Table:
     shown = [key for key in GESTURE_COLUMNS if key in e.gesture[STAGE_1]]
     rows = [
-        (name, *(told(e.gesture[network].get(key), 3) for key in shown))
+        (name, *(format_estimate(e.gesture[network].get(key), 3) for key in shown))
         for network, name in NETWORKS.items()
     ]
     return Table(("heads", *(GESTURE_COLUMNS[key] for key in shown)), rows)
@@ -187,10 +189,10 @@ def _comparison_table(e: Evaluation) -> Table:
     rows = [
         (
             names[key],
-            told(c.difference, 2),
-            told(c.by_person, 2),
+            format_estimate(c.difference, 2),
+            format_estimate(c.by_person, 2),
             f"{c.subjects_lower} of {c.difference.subjects}",
-            f"{c.p_value:.3g} (at best {c.smallest_p:.3g})",
+            f"{c.p_value:.3g} (at least {c.smallest_p:.3g})",
             c.verdict,
         )
         for key, c in e.comparisons.items()
@@ -200,23 +202,23 @@ def _comparison_table(e: Evaluation) -> Table:
     return Table(header, rows)
 
 
-def _part_table(key: str, parts: Sequence[Subgroup]) -> Table:
-    keys = list(parts[0].estimates) if parts else []
-    for part in parts:
-        keys += [k for k in part.estimates if k not in keys]
+def _subgroup_table(key: str, subgroups: Sequence[Subgroup]) -> Table:
+    keys = list(subgroups[0].estimates) if subgroups else []
+    for subgroup in subgroups:
+        keys += [k for k in subgroup.estimates if k not in keys]
     rows = [
         (
-            part.name,
-            *(told(part.estimates.get(k), digits(k)) for k in keys),
-            str(max(e.samples for e in part.estimates.values())),
+            subgroup.name,
+            *(format_estimate(subgroup.estimates.get(k), digits(k)) for k in keys),
+            str(max(e.samples for e in subgroup.estimates.values())),
         )
-        for part in parts
+        for subgroup in subgroups
     ]
-    return Table((BREAKDOWNS[key], *map(_part_heading, keys), "images"), rows)
+    return Table((BREAKDOWNS[key], *map(_subgroup_heading, keys), "images"), rows)
 
 
-def _part_heading(key: str) -> str:
-    """A column of a breakdown in words."""
+def _subgroup_heading(key: str) -> str:
+    """Heading of a breakdown's column."""
     if key == "coarse_accuracy":
         return "Stage 1 coarse"
     run = next(run for run in MODELS if key.startswith(run))

@@ -1,4 +1,4 @@
-"""Scores of samples become numbers with intervals: of a split, of its parts, of two models."""
+"""Estimates with intervals from sample scores: per split, per subgroup, and between two models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from handpose.sample import UNLABELLED
 FULL = "pretrained"
 SCRATCH = "scratch"
 RUNS = (FULL, SCRATCH)
-"""Stage 2's two runs, by the names of their folders."""
+"""Folder names of the two Stage 2 runs."""
 
 MODELS = {
     FULL: "full model",
@@ -31,7 +31,7 @@ MODELS = {
     MEAN_POSE: "mean pose, true root",
     MEAN_JOINTS: "mean training joints",
 }
-"""Whose pose is scored, as tables and charts call it, in their order."""
+"""Names of the scored runs and baselines in tables and charts, in order."""
 
 MAJORITY = "majority"
 CHANCE = "chance"
@@ -54,13 +54,13 @@ class Classes(NamedTuple):
 
 @dataclass(frozen=True)
 class Intervals:
-    """How intervals are made: the parameters of the bootstrap."""
+    """Parameters of the bootstrap, and the estimates made with them."""
 
     resamples: int
     seed: int
 
     def mean(self, values: NDArray[Any], subjects: NDArray[Any]) -> Estimate:
-        """Mean over samples, NaN left out."""
+        """Mean over samples, ignoring NaN."""
         return statistics.mean(values, subjects, resamples=self.resamples, seed=self.seed)
 
     def statistic(
@@ -69,7 +69,7 @@ class Intervals:
         statistic: Callable[[torch.Tensor], torch.Tensor],
         samples: int,
     ) -> Estimate:
-        """A tensor function of the subjects' totals (K, T)."""
+        """A tensor function of the summed totals of subjects (K, T)."""
         return statistics.estimate(
             totals,
             lambda sums: statistic(torch.from_numpy(sums)).numpy(),
@@ -79,7 +79,7 @@ class Intervals:
         )
 
     def line(self, totals: NDArray[Any]) -> Line:
-        """The PCK curve of `metrics.pck_totals` of each subject (K, T + 1)."""
+        """The PCK curve from the subjects' `metrics.pck_totals` (K, T + 1)."""
         value, low, high = statistics.band(
             totals,
             lambda sums: metrics.pck(torch.from_numpy(sums)).numpy(),
@@ -91,7 +91,7 @@ class Intervals:
     def compare(
         self, first: NDArray[Any], second: NDArray[Any], subjects: NDArray[Any]
     ) -> Comparison:
-        """What changes from the first to the second."""
+        """Paired difference, second minus first."""
         return statistics.compare(first, second, subjects, resamples=self.resamples, seed=self.seed)
 
 
@@ -99,24 +99,24 @@ class Intervals:
 
 
 def pose_estimates(
-    scores: Scores, subjects: NDArray[Any], is_left: NDArray[np.bool_], how: Intervals
+    scores: Scores, subjects: NDArray[Any], is_left: NDArray[np.bool_], intervals: Intervals
 ) -> dict[str, Estimates]:
-    """Every protocol's number of every run and baseline, by their keys.
+    """Estimates of every protocol, by run or baseline, then by column key.
 
     Args:
         scores: of N samples.
         subjects: (N,).
-        is_left: (N,) the hand of the photo, which the network may have seen mirrored.
-        how: intervals are made.
+        is_left: (N,) side of the hand in the photo (canonical mode mirrors left hands).
+        intervals: parameters of the bootstrap.
     """
     return {
         model: {
-            **{c.key: how.mean(found[c.key], subjects) for c in COLUMNS if c.key in found},
+            **{c.key: intervals.mean(found[c.key], subjects) for c in COLUMNS if c.key in found},
             PUBLISHED.key: _published(
-                found["table2_joint_errors_mm"], scores.joint_valid, is_left, subjects, how
+                found["table2_joint_errors_mm"], scores.joint_valid, is_left, subjects, intervals
             ),
-            "pck_auc": _auc(found["joint_errors_mm"], subjects, how),
-            "pa_pck_auc": _auc(found["pa_joint_errors_mm"], subjects, how),
+            "pck_auc": _auc(found["joint_errors_mm"], subjects, intervals),
+            "pa_pck_auc": _auc(found["pa_joint_errors_mm"], subjects, intervals),
         }
         for model, found in scores.pose.items()
     }
@@ -127,48 +127,51 @@ def _published(
     valid: NDArray[Any],
     is_left: NDArray[np.bool_],
     subjects: NDArray[Any],
-    how: Intervals,
+    intervals: Intervals,
 ) -> Estimate:
     rows = metrics.published_totals(*map(torch.from_numpy, (errors, valid, is_left))).numpy()
     scored = rows[:, 42:].any(1)
     totals = statistics.per_subject(rows[scored], subjects[scored])
-    return how.statistic(totals, metrics.published_mpjpe_mm, int(scored.sum()))
+    return intervals.statistic(totals, metrics.published_mpjpe_mm, int(scored.sum()))
 
 
-def _auc(errors: NDArray[Any], subjects: NDArray[Any], how: Intervals) -> Estimate:
+def _auc(errors: NDArray[Any], subjects: NDArray[Any], intervals: Intervals) -> Estimate:
     totals = pck_totals(errors, subjects)
     samples = int((~np.isnan(errors)).any(1).sum())
-    return how.statistic(totals, lambda sums: metrics.auc(metrics.pck(sums)), samples)
+    return intervals.statistic(totals, lambda sums: metrics.auc(metrics.pck(sums)), samples)
 
 
 def pck_totals(errors: NDArray[Any], subjects: NDArray[Any]) -> NDArray[Any]:
-    """`metrics.pck_totals` of each subject that has an error: (N, J) mm -> (K, T + 1)."""
+    """`metrics.pck_totals` of each subject with scored joints: (N, J) mm -> (K, T + 1)."""
     own = (errors[subjects == subject] for subject in np.unique(subjects))
     rows = [metrics.pck_totals(torch.from_numpy(e), THRESHOLDS_MM).numpy() for e in own]
     return np.array([row for row in rows if row[-1] > 0]).reshape(-1, len(THRESHOLDS_MM) + 1)
 
 
-def comparisons(scores: Scores, subjects: NDArray[Any], how: Intervals) -> dict[str, Comparison]:
-    """From the run without pretraining to the full model, per protocol."""
+def comparisons(
+    scores: Scores, subjects: NDArray[Any], intervals: Intervals
+) -> dict[str, Comparison]:
+    """The full model minus the run without pretraining, per protocol."""
     full, scratch = scores.pose[FULL], scores.pose[SCRATCH]
-    return {key: how.compare(scratch[key], full[key], subjects) for key in COMPARED}
+    return {key: intervals.compare(scratch[key], full[key], subjects) for key in COMPARED}
 
 
 # --- gestures ------------------------------------------------------------------------------------
 
 
 def gesture_estimates(
-    scores: Scores, subjects: NDArray[Any], classes: Classes, how: Intervals
+    scores: Scores, subjects: NDArray[Any], classes: Classes, intervals: Intervals
 ) -> dict[str, Estimates]:
-    """Accuracy and macro F1 of every network's logits, of the majority class and of chance."""
+    """Accuracy and macro F1 of every network, of the majority class and of chance."""
     found = {
-        name: _gesture(scores, said, subjects, classes, how) for name, said in scores.said.items()
+        name: _gesture(scores, predicted, subjects, classes, intervals)
+        for name, predicted in scores.predicted.items()
     }
     labelled = scores.classes["coarse"] != UNLABELLED
     majority = {
         level: np.full(len(scores), classes.majority[level]) for level in ("coarse", "fine")
     }
-    found[MAJORITY] = _gesture(scores, majority, subjects, classes, how)
+    found[MAJORITY] = _gesture(scores, majority, subjects, classes, intervals)
     sizes = {"coarse": len(classes.coarse), "fine": len(classes.fine)}
     count = int(labelled.sum()), len(np.unique(subjects[labelled]))
     found[CHANCE] = {
@@ -180,87 +183,91 @@ def gesture_estimates(
 
 def _gesture(
     scores: Scores,
-    said: Mapping[str, NDArray[Any]],
+    predicted: Mapping[str, NDArray[Any]],
     subjects: NDArray[Any],
     classes: Classes,
-    how: Intervals,
+    intervals: Intervals,
 ) -> Estimates:
     found = {}
     names = {"coarse": np.array(classes.coarse), "fine": np.array(classes.fine)}
     for level in ("coarse", "fine"):
         truth = scores.classes[level]
         known = truth != UNLABELLED
-        hit = np.where(known, truth == said[level], np.nan)
-        found[f"{level}_accuracy"] = how.mean(hit, subjects)
+        hit = np.where(known, truth == predicted[level], np.nan)
+        found[f"{level}_accuracy"] = intervals.mean(hit, subjects)
         found[f"{level}_macro_f1"] = _macro_f1(
-            truth[known], said[level][known], subjects[known], len(names[level]), how
+            truth[known], predicted[level][known], subjects[known], len(names[level]), intervals
         )
     if len(set(classes.hands)) > 1:
         truth = scores.classes["coarse"]
-        same = names["coarse"][truth] == names["coarse"][said["coarse"]]
+        same = names["coarse"][truth] == names["coarse"][predicted["coarse"]]
         either = np.where(truth != UNLABELLED, same, np.nan)
-        found["coarse_accuracy_ignoring_hand"] = how.mean(either, subjects)
+        found["coarse_accuracy_ignoring_hand"] = intervals.mean(either, subjects)
     return found
 
 
 def _macro_f1(
-    truth: NDArray[Any], said: NDArray[Any], subjects: NDArray[Any], size: int, how: Intervals
+    truth: NDArray[Any],
+    predicted: NDArray[Any],
+    subjects: NDArray[Any],
+    size: int,
+    intervals: Intervals,
 ) -> Estimate:
     matrices = [
-        confusion(truth[subjects == subject], said[subjects == subject], size).ravel()
+        confusion(truth[subjects == subject], predicted[subjects == subject], size).ravel()
         for subject in np.unique(subjects)
     ]
     totals = np.array(matrices, float).reshape(-1, size**2)
-    return how.statistic(
+    return intervals.statistic(
         totals, lambda sums: metrics.macro_f1(sums.view(*sums.shape[:-1], size, size)), len(truth)
     )
 
 
-def confusion(truth: NDArray[Any], said: NDArray[Any], size: int) -> NDArray[Any]:
-    """Confusions (size, size) of known classes."""
-    matrix = metrics.confusion(torch.from_numpy(truth), torch.from_numpy(said), size)
+def confusion(truth: NDArray[Any], predicted: NDArray[Any], size: int) -> NDArray[Any]:
+    """Confusion matrix (size, size) of labelled samples."""
+    matrix = metrics.confusion(torch.from_numpy(truth), torch.from_numpy(predicted), size)
     return np.asarray(matrix.numpy())
 
 
-# --- parts of a split ----------------------------------------------------------------------------
+# --- subgroups of a split ------------------------------------------------------------------------
 
 
 class Subgroup(NamedTuple):
-    """A row of a breakdown: some of the samples, or one joint of all."""
+    """A row of a breakdown: a group of samples, or one joint of all samples."""
 
     name: str
     estimates: Estimates
 
 
-def parts(
-    scores: Scores, groups: NDArray[Any], subjects: NDArray[Any], how: Intervals
+def subgroups(
+    scores: Scores, groups: NDArray[Any], subjects: NDArray[Any], intervals: Intervals
 ) -> list[Subgroup]:
-    """Errors of both runs and Stage 1's coarse accuracy for each group of the samples."""
+    """Errors of both runs and Stage 1's coarse accuracy per group of samples."""
     hit = np.where(
         scores.classes["coarse"] != UNLABELLED,
-        scores.classes["coarse"] == scores.said[STAGE_1]["coarse"],
+        scores.classes["coarse"] == scores.predicted[STAGE_1]["coarse"],
         np.nan,
     )
     found = []
     for group in np.unique(groups):
         own = groups == group
         estimates = {
-            f"{run}_{key}": how.mean(scores.pose[run][key][own], subjects[own])
+            f"{run}_{key}": intervals.mean(scores.pose[run][key][own], subjects[own])
             for run in RUNS
             for key in ("wrist_mpjpe_mm", "pa_mpjpe_mm")
         }
-        estimates["coarse_accuracy"] = how.mean(hit[own], subjects[own])
+        estimates["coarse_accuracy"] = intervals.mean(hit[own], subjects[own])
         found.append(Subgroup(str(group), estimates))
     return found
 
 
-def joint_parts(scores: Scores, subjects: NDArray[Any], how: Intervals) -> list[Subgroup]:
-    """Errors of both runs for each joint; the wrist has none relative to itself."""
+def joint_subgroups(scores: Scores, subjects: NDArray[Any], intervals: Intervals) -> list[Subgroup]:
+    """Errors of both runs per joint; the wrist has no wrist-relative error."""
     return [
         Subgroup(
             name,
             {
-                f"{run}_{key}": how.mean(scores.pose[run][source][:, joint], subjects)
+                f"{run}_{key}": intervals.mean(scores.pose[run][source][:, joint], subjects)
                 for run in RUNS
                 for key, source in (
                     ("wrist_mpjpe_mm", "joint_errors_mm"),
@@ -273,12 +280,12 @@ def joint_parts(scores: Scores, subjects: NDArray[Any], how: Intervals) -> list[
     ]
 
 
-def plain(value: Any) -> Any:
-    """Dataclasses and dicts as JSON holds them, NaN as null, floats to six digits."""
+def to_json(value: Any) -> Any:
+    """Dataclasses and dicts as JSON values: NaN as null, floats rounded to six digits."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return plain(dataclasses.asdict(value))
+        return to_json(dataclasses.asdict(value))
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value

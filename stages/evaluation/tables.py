@@ -1,4 +1,4 @@
-"""The numbers of an evaluation as files for programs: JSON, tables, predictions."""
+"""Machine-readable results of an evaluation: JSON, tables, predictions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from handpose.files import atomic_file
 from handpose.hand.mirror import mirror_points
 from stages.evaluation.data import EvaluationData
 from stages.evaluation.findings import Evaluation
-from stages.evaluation.summary import FULL, MAJORITY, SCRATCH, Estimates, plain
+from stages.evaluation.summary import FULL, MAJORITY, SCRATCH, Estimates, to_json
 
 
 def metrics_json(e: Evaluation) -> dict[str, Any]:
-    """All numbers, each with interval, samples and subjects; what a protocol is, once."""
+    """All estimates with intervals, sample and subject counts, and the protocols' definitions."""
     content = {
         "protocols": {c.key: c.protocol for c in (*COLUMNS, PUBLISHED)},
         "gesture": e.gesture,
@@ -34,12 +34,12 @@ def metrics_json(e: Evaluation) -> dict[str, Any]:
         },
         "without_fit": {name: split.without_fit for name, split in e.splits.items()},
     }
-    found: dict[str, Any] = plain(content)
+    found: dict[str, Any] = to_json(content)
     return found
 
 
 def headline_json(e: Evaluation) -> dict[str, Any]:
-    """The dozen numbers of the test split that `dvc metrics diff` tells; metrics.json has all."""
+    """The dozen test numbers that `dvc metrics diff` shows; metrics.json has all."""
     stage_1, majority = e.gesture[STAGE_1], e.gesture[MAJORITY]
     accuracies = [f"{level}_accuracy" for level in ("coarse", "fine")]
     errors = {"mpjpe_mm": "wrist_mpjpe_mm", "pa_mpjpe_mm": "pa_mpjpe_mm"}
@@ -54,28 +54,28 @@ def headline_json(e: Evaluation) -> dict[str, Any]:
             name: e.test.pose[SCRATCH][key].value for name, key in errors.items()
         },
     }
-    found: dict[str, Any] = plain(content)
+    found: dict[str, Any] = to_json(content)
     return found
 
 
 def write_tables(folder: Path, e: Evaluation) -> None:
-    """One CSV per split and per breakdown: a row per number."""
+    """One CSV per split and per breakdown, with a row per estimate."""
     for name, split in e.splits.items():
         write_rows(folder / f"pose_{name}.csv", _estimate_rows("model", split.pose))
     write_rows(folder / "gesture.csv", _estimate_rows("heads", e.gesture))
-    for name, parts in e.parts.items():
-        by_part = {part.name: part.estimates for part in parts}
-        write_rows(folder / f"per_{name}.csv", _estimate_rows(name, by_part))
+    for name, subgroups in e.subgroups.items():
+        by_subgroup = {subgroup.name: subgroup.estimates for subgroup in subgroups}
+        write_rows(folder / f"per_{name}.csv", _estimate_rows(name, by_subgroup))
 
 
 def _estimate_rows(name: str, found: Mapping[str, Estimates]) -> Iterator[dict[str, Any]]:
     for one, estimates in found.items():
         for metric, estimate in estimates.items():
-            yield {name: one, "metric": metric, **plain(estimate)}
+            yield {name: one, "metric": metric, **to_json(estimate)}
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Rows with the same keys as CSV; None becomes an empty cell."""
+    """Write rows with equal keys as CSV; None becomes an empty cell."""
     rows = list(rows)
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]) if rows else [], lineterminator="\n")
@@ -84,9 +84,9 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def write_predictions(path: Path, scored: Mapping[str, Scores], data: EvaluationData) -> None:
-    """One row per evaluated sample: whose it is, what was predicted, every error.
+    """Write one row per evaluated sample: its origin, the predictions, every error.
 
-    Joints are in metres about the wrist, in camera axes, as in the photo.
+    Joints are in metres relative to the wrist, in camera axes, not mirrored.
     """
     tables = [_predictions(scores, data) for scores in scored.values()]
     with atomic_file(path) as partial:
@@ -99,11 +99,11 @@ def _predictions(scores: Scores, data: EvaluationData) -> pa.Table:
     columns: dict[str, Any] = {"sample_id": scores.sample_id, **origin}
     columns["has_mano"] = scores.has_mano
     columns |= scores.classes
-    for network, said in scores.said.items():
-        columns |= {f"{network}_{level}": ids for level, ids in said.items()}
+    for network, predicted in scores.predicted.items():
+        columns |= {f"{network}_{level}": ids for level, ids in predicted.items()}
     for model, found in scores.pose.items():
         columns |= {f"{model}_{key}": v for key, v in found.items() if v.ndim == 1}
     for run, joints in scores.joints.items():
-        seen = mirror_points(torch.from_numpy(joints), mirrored).numpy()
-        columns[f"{run}_joints"] = pa.FixedSizeListArray.from_arrays(seen.ravel(), 63)
+        in_photo = mirror_points(torch.from_numpy(joints), mirrored).numpy()
+        columns[f"{run}_joints"] = pa.FixedSizeListArray.from_arrays(in_photo.ravel(), 63)
     return pa.table(columns)

@@ -69,7 +69,7 @@ def test_joints_that_are_not_valid_and_samples_without_a_fit_do_not_count(
     torch.testing.assert_close(means.betas, batch.betas[:3].mean(0))
 
 
-def test_no_fit_at_all_is_told(make_batch: Callable[..., HandBatch], mano: Mano) -> None:
+def test_no_fit_at_all_is_reported(make_batch: Callable[..., HandBatch], mano: Mano) -> None:
     batch = make_batch(4)
     batch.has_mano[:] = False
     with pytest.raises(BaselineError, match="0 have a MANO fit"):

@@ -73,17 +73,17 @@ def test_a_map_keeps_clusters_together_and_depends_on_the_seed_alone(
     rng: np.random.Generator,
 ) -> None:
     features, labels, subjects = clusters(rng, 0.1)
-    places = maps({"a": features, "b": features}, seed=0)
-    np.testing.assert_array_equal(places["a"], places["b"])
-    assert places["a"].shape == (200, 2)
-    assert neighbour_purity(places["a"], labels, subjects).mean() > 0.95
+    embeddings = maps({"a": features, "b": features}, seed=0)
+    np.testing.assert_array_equal(embeddings["a"], embeddings["b"])
+    assert embeddings["a"].shape == (200, 2)
+    assert neighbour_purity(embeddings["a"], labels, subjects).mean() > 0.95
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_handful_of_samples_still_has_a_map(rng: np.random.Generator, count: int) -> None:
-    place = tsne(rng.normal(size=(count, 8)), seed=0)
-    assert place.shape == (count, 2)
-    assert np.isfinite(place).all()
+    embedding = tsne(rng.normal(size=(count, 8)), seed=0)
+    assert embedding.shape == (count, 2)
+    assert np.isfinite(embedding).all()
 
 
 def test_a_constant_feature_changes_nothing(rng: np.random.Generator) -> None:

@@ -27,7 +27,7 @@ def hands(rng: np.random.Generator, points: int = 21) -> Tensor:
 
 
 def turned(points: Tensor, rng: np.random.Generator, scale: float) -> Tensor:
-    """The same points in other places: turned, scaled and moved, each sample its own way."""
+    """The same points under a random similarity transform per sample."""
     rotation = torch.from_numpy(Rotation.random(B, rng=rng).as_matrix()).float()
     return scale * points @ rotation.mT + torch.from_numpy(rng.normal(0, 1, (B, 1, 3))).float()
 

@@ -49,7 +49,7 @@ def test_54_class_names_are_legible_and_do_not_touch() -> None:
     assert {text.get_text() for text in axis.texts} == {"right hands", "left hands"}
 
 
-def test_confusions_are_shares_of_the_shown_class() -> None:
+def test_confusions_are_fractions_of_the_actual_class() -> None:
     figure = plots.confusion_figure(np.array([[3, 1], [0, 0]]), ["a", "b"])
     shares = np.asarray(figure.axes[0].images[0].get_array())
     np.testing.assert_allclose(shares, np.array([[0.75, 0.25], [0, 0]]))
@@ -64,7 +64,7 @@ def test_the_legend_and_the_note_of_a_map_are_apart_and_inside() -> None:
         gestures,
         sorted(set(gestures))[:8],
         hands,
-        note="a rather long note that tells what the triangles are and how neighbours are counted",
+        note="a rather long note that explains the triangles, and how neighbours are counted",
     )
     figure = drawn(figure)
     legend = figure.legends[0]
@@ -105,14 +105,3 @@ def test_training_curves_show_their_highest_point(panels: int) -> None:
     shown = [axis for axis in figure.axes if axis.get_visible()]
     assert len(shown) == panels
     assert all(axis.get_ylim()[1] > 30 and axis.get_ylim()[0] == 0 for axis in shown)
-
-
-def test_captions_of_a_sheet_do_not_touch_the_next_heading_or_the_note() -> None:
-    picture = np.zeros((64, 64, 3), np.uint8)
-    row = plots.Row("gesture, left hand, subject 9", [picture] * 5, ["12.3 mm"] * 5)
-    titles = ["photo", "truth", "full model", "without pretraining", "from the side"]
-    figure = drawn(plots.sheet_figure([row] * 4, titles, "a note about the numbers"))
-    boxes = [text.get_window_extent() for text in figure.texts if text.get_text()]
-    boxes += [axis.get_window_extent() for axis in figure.axes]
-    assert overlap(boxes) == 0
-    assert inside(figure, boxes)

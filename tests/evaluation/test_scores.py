@@ -112,7 +112,7 @@ def test_every_model_and_baseline_is_scored_on_every_sample(
 ) -> None:
     scores = score_split([batch], models)
     assert set(scores.pose) == {"pretrained", "scratch", MEAN_JOINTS, MEAN_POSE}
-    assert set(scores.said) == {STAGE_1, "pretrained", "scratch"}
+    assert set(scores.predicted) == {STAGE_1, "pretrained", "scratch"}
     assert len(scores) == 7
     for found in scores.pose.values():
         assert all(len(array) == 7 for array in found.values())
@@ -122,7 +122,7 @@ def test_every_model_and_baseline_is_scored_on_every_sample(
     assert np.abs(scores.joints["scratch"][:, 0]).max() < 1e-6, "about the wrist"
 
 
-def test_features_are_kept_of_every_so_many_th_sample(batch: HandBatch, models: Models) -> None:
+def test_features_are_stored_for_every_nth_sample(batch: HandBatch, models: Models) -> None:
     scores = score_split(in_parts(batch, 2), models, features_every=3)
     np.testing.assert_array_equal(scores.feature_rows, [0, 3, 6])
     expected = batch.image[[0, 3, 6]].float().mean((2, 3)).numpy()

@@ -177,7 +177,7 @@ def test_sign_flip_is_the_enumeration_of_signs(rng: np.random.Generator) -> None
     assert sign_flip_p(means, seed=0) == pytest.approx(expected)
 
 
-def test_sign_flip_in_single_precision_counts_the_signs_that_were_seen() -> None:
+def test_sign_flip_in_single_precision_counts_the_observed_signs() -> None:
     for seed in range(50):
         means = -np.random.default_rng(seed).uniform(5, 9, 4).astype(np.float32)
         assert sign_flip_p(means, seed=0) == 0.125

@@ -54,9 +54,11 @@ def test_warped_intrinsics_see_the_warped_pixels(points: Tensor) -> None:
 def test_a_mirrored_scene_is_seen_in_the_mirrored_image(points: Tensor) -> None:
     width = 256
     flip = torch.tensor([[-1.0, 0, width - 1], [0, 1, 0]])  # u -> W - 1 - u
-    seen = warp_intrinsics(K, flip) @ torch.diag(torch.tensor([-1.0, 1, 1]))  # fx stays positive
-    assert seen[0, 0, 0] == 500 and seen[0, 0, 2] == width - 1 - 127.5
-    mirrored = project(points * torch.tensor([-1.0, 1, 1]), seen)
+    mirrored_K = warp_intrinsics(K, flip) @ torch.diag(
+        torch.tensor([-1.0, 1, 1])
+    )  # fx stays positive
+    assert mirrored_K[0, 0, 0] == 500 and mirrored_K[0, 0, 2] == width - 1 - 127.5
+    mirrored = project(points * torch.tensor([-1.0, 1, 1]), mirrored_K)
     u, v = project(points, K).unbind(-1)
     torch.testing.assert_close(mirrored, torch.stack([width - 1 - u, v], -1))
 

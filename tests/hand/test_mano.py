@@ -50,16 +50,16 @@ def skinned(
     shaped = m["v_template"] + m["shapedirs"] @ betas
     joints = m["J_regressor"] @ shaped
     corrected = shaped + m["posedirs"] @ (rotation[1:] - np.eye(3)).ravel()
-    place = np.tile(np.eye(4), (16, 1, 1))
+    transform = np.tile(np.eye(4), (16, 1, 1))
     for j, parent in enumerate(MANO_PARENTS):
         local = np.eye(4)
         local[:3, :3] = rotation[j]
         local[:3, 3] = joints[j] - (joints[parent] if j else 0)
-        place[j] = place[parent] @ local if j else local
+        transform[j] = transform[parent] @ local if j else local
     vertices = np.zeros((778, 3))
     for j in range(16):
         from_joint = np.c_[corrected - joints[j], np.ones(778)]  # (778, 4)
-        vertices += m["weights"][:, j, None] * (from_joint @ place[j].T)[:, :3]
+        vertices += m["weights"][:, j, None] * (from_joint @ transform[j].T)[:, :3]
     return vertices
 
 
@@ -165,10 +165,10 @@ def test_nothing_of_the_model_enters_a_checkpoint_or_is_trained(mano: Mano) -> N
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(
         ManoError, match=r"MANO_RIGHT.npz: not found. `handpose mano import"
-    ) as told:
+    ) as caught:
         Mano.load(tmp_path)
-    assert "`handpose configure --profile interhand26m --mano FOLDER`" in str(told.value)
-    assert "`dvc repro synthesize`, in data/stand_in alone" in str(told.value)
+    assert "`handpose configure --profile interhand26m --mano FOLDER`" in str(caught.value)
+    assert "`dvc repro synthesize`, in data/stand_in alone" in str(caught.value)
 
 
 def test_the_file_itself_is_not_the_folder(stand_in: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_file_that_is_no_npz_is_named(tmp_path: Path, stand_in: Path) -> None:
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_a_side_is_told_by_where_the_fingers_point(stand_in: Path, side: str) -> None:
+def test_a_side_is_recognised_by_where_the_fingers_point(stand_in: Path, side: str) -> None:
     assert side_of(dict(np.load(stand_in / f"MANO_{side.upper()}.npz"))) == side
     joints = np.zeros((16, 3))
     joints[[0, 1, 4, 7, 10], 0] = [0.10, 0.01, 0.0, 0.03, 0.01]  # about MANO's own right hand's

@@ -31,7 +31,7 @@ def test_points_are_mirrored_in_x_only() -> None:
     assert mirrored[0].tolist() == [[-1, 1, 1], [-1, 1, 1]]
 
 
-def test_a_mirrored_turn_moves_mirrored_points_to_mirrored_places() -> None:
+def test_a_mirrored_rotation_moves_mirrored_points_to_mirrored_positions() -> None:
     turn, points = random(3, 3), random(3, 5, 3)
     moved = points @ axis_angle_to_matrix(turn).mT
     mirrored_turn = axis_angle_to_matrix(mirror_axis_angle(turn, IS_LEFT))

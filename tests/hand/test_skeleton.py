@@ -53,7 +53,7 @@ def test_manos_parents_are_the_same_bones() -> None:
         assert JOINTS[PARENTS[JOINTS.index(joint)]] == MANO_JOINTS[parent]
 
 
-def test_named_places_are_where_they_say() -> None:
+def test_named_indices_match_the_joint_names() -> None:
     assert [JOINTS[tip] for tip in TIPS] == [f"{finger}_tip" for finger in FINGERS]
     assert JOINTS[MIDDLE_MCP] == "middle_1"
 

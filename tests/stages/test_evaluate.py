@@ -178,7 +178,7 @@ def test_everything_is_written_and_every_number_has_its_counts(
         *(f"tables/per_{part}.csv" for part in ("gesture", "joint", "hand", "camera", "subject")),
         *(f"plots/{plot}.png" for plot in ("pck", "confusion", "map", "training")),
         *(f"plots/{plot}.csv" for plot in ("pck", "confusion", "map")),
-        *(f"pictures/{rank}.png" for rank in ("best", "median", "worst")),
+        *(f"pictures/{rank}.png" for rank in ("best", "median", "worst", "predictions")),
     ):
         assert name in names
     assert Path("results/plots/confusion.csv").read_text().startswith("actual,predicted\n")
@@ -205,8 +205,8 @@ def test_canonical_mode_mirrors_its_joints_back_into_the_photo(
     table = pq.read_table("results/predictions.parquet").to_pydict()
     true = pq.read_table("data/ingest/samples.parquet").to_pydict()
     for k in range(9):
-        place = true["sample_id"].index(table["sample_id"][k])
-        truth = np.reshape(true["joints_cam"][place], (21, 3))
+        row = true["sample_id"].index(table["sample_id"][k])
+        truth = np.reshape(true["joints_cam"][row], (21, 3))
         joints = np.reshape(table["pretrained_joints"][k], (21, 3))
         error = np.linalg.norm(joints - (truth - truth[0]), axis=1)[1:].mean() * 1000
         assert error == pytest.approx(table["pretrained_wrist_mpjpe_mm"][k], rel=1e-4)
@@ -223,7 +223,7 @@ def test_no_labelled_test_sample_is_an_error_and_not_a_zero(
     assert not Path("results").exists()
 
 
-def test_a_prediction_that_is_no_number_is_an_error_and_not_left_out(evaluable: Path) -> None:
+def test_a_prediction_that_is_not_a_number_is_an_error(evaluable: Path) -> None:
     write_models(broken=True)
     with pytest.raises(ProtocolError, match="not finite"):
         evaluate.main()
@@ -237,7 +237,7 @@ def test_models_of_other_labels_are_refused(evaluable: Path, labels_of: Setter) 
 
 
 @pytest.mark.parametrize("run", ["pretrain", "pose/pretrained", "pose/scratch"])
-def test_a_missing_model_is_told(evaluable: Path, run: str) -> None:
+def test_a_missing_model_is_reported(evaluable: Path, run: str) -> None:
     write_models()
     (Path("models") / run / "model.json").unlink()
     with pytest.raises(CheckpointError, match=f"{run}/model.json: not found"):
@@ -245,7 +245,7 @@ def test_a_missing_model_is_told(evaluable: Path, run: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["data/ingest/samples.parquet", "data/labels/labels.parquet"])
-def test_a_missing_table_is_told_with_exit_code_2(
+def test_a_missing_table_is_reported_with_exit_code_2(
     evaluable: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_models()

@@ -113,10 +113,10 @@ def test_every_image_has_its_photo_camera_joints_and_annotation(
 
 def test_the_data_set_says_what_it_is(made: tuple[Path, dict[str, int]]) -> None:
     root, _ = made
-    told = json.loads((root / "annotations/synthetic.json").read_text("utf-8"))
-    assert "not InterHand2.6M" in told["what"]
-    assert told["recipe"]["frames"] == TINY["frames"]
-    assert "workers" not in told["recipe"]
+    described = json.loads((root / "annotations/synthetic.json").read_text("utf-8"))
+    assert "not InterHand2.6M" in described["what"]
+    assert described["recipe"]["frames"] == TINY["frames"]
+    assert "workers" not in described["recipe"]
     subjects = (root / "annotations/subject.txt").read_text("utf-8").splitlines()
     assert "train Capture1 0" in subjects
     assert (root / "annotations/skeleton.txt").is_file()

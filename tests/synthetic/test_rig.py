@@ -1,4 +1,4 @@
-"""Rigs: calibrated cameras around one place, some upright, some grey."""
+"""Rigs: calibrated cameras around one point, some upright, some grey."""
 
 from __future__ import annotations
 

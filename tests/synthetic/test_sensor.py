@@ -50,12 +50,12 @@ def test_grey_cameras_give_one_channel() -> None:
     assert colour[..., 0].mean() > colour[..., 1].mean() > colour[..., 2].mean()
 
 
-def test_background_is_seen_where_the_hand_is_not() -> None:
+def test_background_is_visible_where_the_hand_is_not() -> None:
     sensor = sample_sensor(np.random.default_rng(0), is_grey=False)._replace(noise=0.0)
     room = np.full_like(BLACK, 0.2)
-    seen = photo(patch(0.4), sensor, room)
-    assert abs(int(seen[0, 0, 0]) - int(TONE_CURVE[round(0.2 * 4095)])) <= 1
-    np.testing.assert_array_equal(seen[20, 25], photo(patch(0.4), sensor, BLACK)[20, 25])
+    image = photo(patch(0.4), sensor, room)
+    assert abs(int(image[0, 0, 0]) - int(TONE_CURVE[round(0.2 * 4095)])) <= 1
+    np.testing.assert_array_equal(image[20, 25], photo(patch(0.4), sensor, BLACK)[20, 25])
 
 
 def test_noise_is_as_strong_as_the_sensor_says() -> None:

@@ -63,7 +63,7 @@ def annotated(
 
 
 @pytest.mark.parametrize("hand_type", ["right", "left", "interacting"])
-def test_annotated_joints_lie_in_the_hand_that_is_seen(
+def test_annotated_joints_lie_in_the_rendered_hand(
     renderer: SequenceRenderer, tmp_path: Path, hand_type: str
 ) -> None:
     for sequence in some(lambda t: t.hand_type == hand_type, 3):

@@ -44,7 +44,7 @@ def evaluation(**changes: Any) -> Evaluation:
         name: {key: number(value, 0.01) for key in ("coarse_accuracy", "fine_accuracy")}
         for name, value in accuracy.items()
     }
-    parts = {"hand": [Subgroup("left", {"pretrained_wrist_mpjpe_mm": number(31.0)})]}
+    subgroups = {"hand": [Subgroup("left", {"pretrained_wrist_mpjpe_mm": number(31.0)})]}
     whole = Evaluation(
         splits={"test": SplitResult(100, [9, 10, 11, 12], 3, pose)},
         gesture=gesture,
@@ -55,7 +55,7 @@ def evaluation(**changes: Any) -> Evaluation:
         },
         encoders={"stage_1": Encoder(number(0.4), 0.05), "untrained": Encoder(number(0.1), -0.2)},
         purity_by_chance=0.03,
-        parts=parts,
+        subgroups=subgroups,
         unseen=0,
         handedness="handed",
         synthetic=True,
@@ -70,10 +70,10 @@ def all_compared(one: Comparison) -> dict[str, Comparison]:
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (-7.0, -5.0, "the error is lower, beyond what subjects differ by"),
-        (1.0, 3.0, "the error is higher, beyond what subjects differ by"),
-        (-7.0, 0.5, "these subjects cannot tell the two apart"),
-        (NAN, NAN, "these subjects cannot tell the two apart"),
+        (-7.0, -5.0, "the error is lower; the interval over subjects excludes zero"),
+        (1.0, 3.0, "the error is higher; the interval over subjects excludes zero"),
+        (-7.0, 0.5, "the difference is inconclusive on these subjects"),
+        (NAN, NAN, "the difference is inconclusive on these subjects"),
     ],
 )
 def test_the_verdict_follows_the_interval(low: float, high: float, words: str) -> None:
@@ -82,61 +82,63 @@ def test_the_verdict_follows_the_interval(low: float, high: float, words: str) -
 
 
 def test_each_interval_stands_beside_its_own_number() -> None:
-    told = findings.pretraining(evaluation())[2]
-    assert "-6.5 mm on 100 images (95 % by bootstrap of the subjects -6.6 to -6.4" in told
-    assert "Counting each of 4 subjects once it is -6.0 mm, 95 % -7.0 to -5.0 (Student)" in told
+    text = findings.pretraining(evaluation())[2]
+    assert "-6.5 mm on 100 images (95 % interval by bootstrap over subjects: -6.6 to -6.4" in text
+    assert "each of 4 subjects once, it is -6.0 mm, 95 % interval -7.0 to -5.0 (Student)" in text
 
 
 def test_a_run_that_shares_no_sample_has_no_verdict() -> None:
     nothing = Comparison(Estimate(NAN, NAN, NAN, 0, 0), Estimate(NAN, NAN, NAN, 0, 0), NAN, 1.0, 0)
-    told = findings.pretraining(evaluation(comparisons=all_compared(nothing)))
-    assert told == ["The two runs share no scored sample: nothing can be said of pretraining."]
+    text = findings.pretraining(evaluation(comparisons=all_compared(nothing)))
+    assert text == ["The two runs share no scored sample: there is no finding on pretraining."]
 
 
 def test_both_training_times_stand_beside_both_errors() -> None:
-    told = findings.pretraining(evaluation())[1]
-    assert "30.0 mm with pretraining, after 80 s + 100 s = 180 s of training" in told
-    assert "36.0 mm without, after 90 s" in told
+    text = findings.pretraining(evaluation())[1]
+    assert "30.0 mm with pretraining, after 80 s + 100 s = 180 s of training" in text
+    assert "36.0 mm without, after 90 s" in text
     assert any("2.0 times the training time" in limit for limit in findings.limits(evaluation()))
 
 
 def test_runs_of_unequal_length_are_not_called_equal() -> None:
     runs = {**evaluation().runs, "scratch": ModelRun({"pose": 180.0}, 1431, [])}
-    told = findings.pretraining(evaluation(runs=runs))[0]
-    assert "810 against 1,431 Stage 2 steps" in told
+    text = findings.pretraining(evaluation(runs=runs))[0]
+    assert "810 against 1,431 Stage 2 steps" in text
 
 
-def test_what_the_few_subjects_allow_is_told() -> None:
-    told = " ".join(findings.pretraining(evaluation()))
-    assert "4 subjects can reach 0.125 at best" in told
-    assert "lower for 4 of 4" in told
+def test_the_smallest_p_that_few_subjects_allow_is_reported() -> None:
+    text = " ".join(findings.pretraining(evaluation()))
+    assert "the smallest p that 4 subjects can reach is 0.125" in text
+    assert "lower for 4 of 4" in text
 
 
 @pytest.mark.parametrize(
     ("full", "words"), [(30.0, "50 % below the mean training joints"), (66.0, "10 % above")]
 )
-def test_baselines_are_told_in_the_direction_of_the_numbers(full: float, words: str) -> None:
+def test_baselines_are_described_in_the_direction_of_the_numbers(full: float, words: str) -> None:
     test = evaluation().test
     pose = {**test.pose, "pretrained": test.pose["pretrained"] | {"wrist_mpjpe_mm": number(full)}}
     e = evaluation(splits={"test": dataclasses.replace(test, pose=pose)})
     assert words in findings.baselines(e)[0]
 
 
-@pytest.mark.parametrize(("kept", "words"), [(0.3, "13.0 points lost"), (0.5, "7.0 points gained")])
-def test_what_stage_2_leaves_of_the_gestures_is_told(kept: float, words: str) -> None:
-    gesture = {**evaluation().gesture, "pretrained": {"coarse_accuracy": number(kept, 0.01)}}
+@pytest.mark.parametrize(
+    ("accuracy", "words"), [(0.3, "13.0 points lost"), (0.5, "7.0 points gained")]
+)
+def test_the_accuracy_that_stage_2_keeps_is_reported(accuracy: float, words: str) -> None:
+    gesture = {**evaluation().gesture, "pretrained": {"coarse_accuracy": number(accuracy, 0.01)}}
     assert words in findings.gestures(evaluation(gesture=gesture))[1]
 
 
 def test_limits_know_what_kind_of_images_and_gestures_there_were() -> None:
     drawn, photos = (" ".join(findings.limits(evaluation(synthetic=s))) for s in (True, False))
-    assert "drawn by one program" in drawn
-    assert "drawn by one program" not in photos
-    assert "every one was trained on" in drawn
-    assert "but for 2 of them" in " ".join(findings.limits(evaluation(unseen=2)))
+    assert "rendered by one program" in drawn
+    assert "rendered by one program" not in photos
+    assert "all of them were trained on" in drawn
+    assert "except for 2 of them" in " ".join(findings.limits(evaluation(unseen=2)))
 
 
-def test_gates_are_told_and_their_absence_too() -> None:
+def test_gates_are_reported_and_their_absence_too() -> None:
     assert "0.020 for coarse and -0.010 for fine" in " ".join(findings.limits(evaluation()))
     runs = {**evaluation().runs, "pretrained": ModelRun({"pose": 1.0}, 810, [])}
     assert "switched off" in " ".join(findings.limits(evaluation(runs=runs)))
@@ -160,15 +162,15 @@ def test_the_summary_is_a_table_that_fits_a_terminal() -> None:
         (None, "-"),
     ],
 )
-def test_a_number_is_told_with_its_interval_if_there_is_one(
+def test_a_number_is_formatted_with_its_interval_if_there_is_one(
     estimate: Estimate | None, text: str
 ) -> None:
-    assert report.told(estimate, 2) == text
+    assert report.format_estimate(estimate, 2) == text
 
 
 def test_the_report_escapes_what_it_is_given_and_needs_no_network() -> None:
-    parts = {"hand": [Subgroup("<script>", {"pretrained_wrist_mpjpe_mm": number(31.0)})]}
-    html = report.html(evaluation(parts=parts), {})
+    subgroups = {"hand": [Subgroup("<script>", {"pretrained_wrist_mpjpe_mm": number(31.0)})]}
+    html = report.html(evaluation(subgroups=subgroups), {})
     assert "&lt;script&gt;" in html
     assert "<script" not in html
     assert "http" not in html

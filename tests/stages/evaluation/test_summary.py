@@ -46,7 +46,7 @@ def scores() -> Scores:
             "table2_joint_errors_mm": joints / 3,
         }
 
-    said = {
+    predicted = {
         name: {k: rng.integers(0, 4, N) for k in ("coarse", "fine")} for name in (STAGE_1, FULL)
     }
     return Scores(
@@ -54,7 +54,7 @@ def scores() -> Scores:
         has_mano=np.ones(N, bool),
         joint_valid=np.ones((N, 21), bool),
         classes={"coarse": truth, "fine": truth},
-        said=said,
+        predicted=predicted,
         pose={model: pose(size) for model, size in zip(MODELS, (20, 30, 25, 60), strict=True)},
         joints={},
         features={},
@@ -87,15 +87,15 @@ def test_a_model_without_a_mesh_has_no_mesh_numbers(scores: Scores, subjects: np
 
 def test_accuracy_counts_labelled_samples_only(scores: Scores, subjects: np.ndarray) -> None:
     found = summary.gesture_estimates(scores, subjects, CLASSES, HOW)
-    truth, said = scores.classes["coarse"][:30], scores.said[STAGE_1]["coarse"][:30]
+    truth, predicted = scores.classes["coarse"][:30], scores.predicted[STAGE_1]["coarse"][:30]
     accuracy = found[STAGE_1]["coarse_accuracy"]
-    assert accuracy.value == pytest.approx((truth == said).mean())
+    assert accuracy.value == pytest.approx((truth == predicted).mean())
     assert accuracy.samples == 30
     assert found[MAJORITY]["coarse_accuracy"].value == pytest.approx((truth == 1).mean())
     assert found[MAJORITY]["fine_accuracy"].value == pytest.approx((truth == 2).mean())
     assert found[CHANCE]["coarse_accuracy"].value == 0.25
     same = found[STAGE_1]["coarse_accuracy_ignoring_hand"]
-    assert same.value == pytest.approx((truth % 2 == said % 2).mean())
+    assert same.value == pytest.approx((truth % 2 == predicted % 2).mean())
     assert same.samples == 30
 
 
@@ -106,12 +106,14 @@ def test_classes_of_one_hand_have_no_hand_to_ignore(scores: Scores, subjects: np
 
 def test_parts_of_a_split_add_up_to_it(scores: Scores, subjects: np.ndarray) -> None:
     groups = np.where(np.arange(N) % 3 == 0, "left", "right")
-    parts = summary.parts(scores, groups, subjects, HOW)
-    assert [part.name for part in parts] == ["left", "right"]
+    subgroups = summary.subgroups(scores, groups, subjects, HOW)
+    assert [subgroup.name for subgroup in subgroups] == ["left", "right"]
     key = "pretrained_wrist_mpjpe_mm"
     whole = summary.pose_estimates(scores, subjects, LEFT, HOW)[FULL]["wrist_mpjpe_mm"]
-    counts = [part.estimates[key].samples for part in parts]
-    total = sum(part.estimates[key].value * n for part, n in zip(parts, counts, strict=True))
+    counts = [subgroup.estimates[key].samples for subgroup in subgroups]
+    total = sum(
+        subgroup.estimates[key].value * n for subgroup, n in zip(subgroups, counts, strict=True)
+    )
     assert sum(counts) == whole.samples
     assert total / whole.samples == pytest.approx(whole.value)
 
@@ -119,10 +121,10 @@ def test_parts_of_a_split_add_up_to_it(scores: Scores, subjects: np.ndarray) -> 
 def test_every_joint_but_the_wrist_has_a_wrist_relative_error(
     scores: Scores, subjects: np.ndarray
 ) -> None:
-    parts = summary.joint_parts(scores, subjects, HOW)
-    assert [part.name for part in parts] == list(JOINTS)
-    assert "pretrained_wrist_mpjpe_mm" not in parts[0].estimates
-    found = parts[8].estimates["scratch_wrist_mpjpe_mm"].value
+    subgroups = summary.joint_subgroups(scores, subjects, HOW)
+    assert [subgroup.name for subgroup in subgroups] == list(JOINTS)
+    assert "pretrained_wrist_mpjpe_mm" not in subgroups[0].estimates
+    found = subgroups[8].estimates["scratch_wrist_mpjpe_mm"].value
     assert found == pytest.approx(np.nanmean(scores.pose[SCRATCH]["joint_errors_mm"][:, 8]))
 
 
@@ -137,6 +139,6 @@ def test_comparisons_go_from_scratch_to_the_full_model(
 
 def test_plain_values_are_strict_json(scores: Scores, subjects: np.ndarray) -> None:
     nothing = HOW.mean(np.full(N, np.nan), subjects)
-    found = summary.plain({"a": nothing, "b": {1: 2.0}, "c": "text"})
+    found = summary.to_json({"a": nothing, "b": {1: 2.0}, "c": "text"})
     assert json.loads(json.dumps(found, allow_nan=False))["a"]["value"] is None
     assert found["b"] == {"1": 2.0}
