@@ -226,7 +226,7 @@ def draw_sheet(
             Tile(pictures.photo, f"predicted: {one.predicted}"),
             Tile(pictures.truth),
             *(Tile(pictures.meshes[run], f"{error[run]:.1f} mm") for run in RUNS),
-            Tile(pictures.side, f"after PA {aligned:.1f} mm"),
+            Tile(pictures.side, "no fit" if np.isnan(aligned) else f"after PA {aligned:.1f} mm"),
         ]
     titles = ["photo", "ground truth", *(MODELS[run] for run in RUNS), "from the side"]
     draw_page(
@@ -240,7 +240,7 @@ def draw_sheet(
             "errors: wrist-relative MPJPE of the full model and of the one without pretraining; "
             "side view: green is the ground truth, blue the full model"
         ),
-        style=Style(gap_px=6, bold=False, centred=True),
+        style=Style(gap_px=6, row_gap_px=18, line_px=20, font_px=13, bold=False, centred=True),
     )
 
 
@@ -273,8 +273,8 @@ def draw_predictions(
         ]
     count = int((~np.isnan(errors)).sum())
     title = (
-        f"Full model, {', '.join(ranks)} of {count:,} test images by wrist-relative MPJPE; "
-        "the gesture is Stage 1's prediction"
+        f"Full model: {', '.join(ranks)} of {count:,} test images by wrist-relative MPJPE, mm; "
+        "gestures as predicted by Stage 1"
     )
     size = (STRIP_PX, STRIP_PX)
     draw_page(tiles, out, size=size, columns=len(tiles), title=title)

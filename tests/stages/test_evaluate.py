@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from handpose.data.labels import Labels
 from handpose.data.shards import Shards
@@ -181,6 +182,9 @@ def test_everything_is_written_and_every_number_has_its_counts(
         *(f"pictures/{rank}.png" for rank in ("best", "median", "worst", "predictions")),
     ):
         assert name in names
+    strip = Path("results/pictures/predictions.png")
+    assert Image.open(strip).width == 1596
+    assert strip.stat().st_size < 250_000, "even of noise"
     assert Path("results/plots/confusion.csv").read_text().startswith("actual,predicted\n")
     html = Path("results/report.html").read_text()
     assert html.count("data:image/png;base64,") == 7
