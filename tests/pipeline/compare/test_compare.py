@@ -83,18 +83,18 @@ class Clone:
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One result, committed."""
-    clone = Clone(tmp_path_factory.mktemp("kept"))
+    clone = Clone(tmp_path_factory.mktemp("recorded"))
     clone.make(evaluation(), labels())
     clone.commit()
     return clone.root
 
 
 @pytest.fixture
-def clone(kept: Path, tmp_path: Path) -> Clone:
+def clone(recorded: Path, tmp_path: Path) -> Clone:
     clone = Clone.__new__(Clone)
-    clone.root = Path(shutil.copytree(kept, tmp_path / "clone", symlinks=True))
+    clone.root = Path(shutil.copytree(recorded, tmp_path / "clone", symlinks=True))
     return clone
 
 
@@ -126,7 +126,7 @@ def test_equal_results_with_samples_that_have_no_number_are_told_too(clone: Clon
     assert "Both are the same results" not in clone.text()
     clone.run("git", "add", "dvc.lock")
     who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-    clone.run("git", *who, "commit", "-qm", "kept")
+    clone.run("git", *who, "commit", "-qm", "recorded")
     assert "Both are the same results" in clone.text()
 
 
@@ -186,7 +186,7 @@ def test_half_finished_results_here_are_refused(clone: Clone) -> None:
     with pytest.raises(SnapshotError, match=r"does not match dvc\.lock.*dvc repro"):
         compare(clone.root, "HEAD")
     (clone.root / PREDICTIONS).unlink()
-    with pytest.raises(SnapshotError, match=r"not found; `dvc repro` makes it"):
+    with pytest.raises(SnapshotError, match=r"not found; `dvc repro` writes it"):
         compare(clone.root, "HEAD")
 
 
