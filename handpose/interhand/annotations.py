@@ -284,10 +284,14 @@ def load(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any
 
 def compact(item: dict[str, Any]) -> dict[str, Any]:
     """Keep an annotation's 42 flags as bytes: the nested lists of a million would fill 5 GB."""
-    flags = item.get("joint_valid")
-    if isinstance(flags, list):
-        item["joint_valid"] = bytes(flag in VALID for flag in flags)
+    if isinstance(item.get("joint_valid"), list):
+        item["joint_valid"] = flags_as_bytes(item["joint_valid"])
     return item
+
+
+def flags_as_bytes(flags: list[Any]) -> bytes:
+    """Flags, bare or each in a list, as bytes 0 or 1."""
+    return bytes(flag in VALID for flag in flags)
 
 
 def read_cameras(root: Path, split: str) -> dict[int, Any]:
@@ -298,7 +302,16 @@ def read_cameras(root: Path, split: str) -> dict[int, Any]:
 
 def load_frames(path: Path) -> dict[int, dict[int, Any]]:
     """Capture -> frame -> what the file says of it."""
-    captures = _by_number(path, load(path))
+    return by_capture_and_frame(path, load(path))
+
+
+def by_capture_and_frame(path: Path, content: Any) -> dict[int, dict[int, Any]]:
+    """The same nested mapping with whole numbers as keys.
+
+    Raises:
+        DatasetError: it is not built so, or a number is there twice.
+    """
+    captures = _by_number(path, content)
     return {capture: _by_number(path, frames) for capture, frames in captures.items()}
 
 

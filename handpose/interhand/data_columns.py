@@ -1,50 +1,79 @@
 """A split's `data` file as columns: 1.4 million images and annotations in 300 MB.
 
-Records that are as they should be, which is to say all, become columns by pyarrow. Those of a
-window in which one is not are looked at one by one, and what does not fit a column is kept as it
-stands in the file, so that `hand_view.py` can say what is wrong with it. Whether the *values* make
-sense is not asked here.
+Each record is decoded into a struct whose fields become columns. A record that does not fit the
+struct is kept as `json` parses it, so that `hand_annotation.py` can report what is wrong with it.
+Only types are checked here, not whether the values make sense.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 import pyarrow as pa
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
+from msgspec import Meta, Raw, Struct
 
-from handpose.interhand.annotations import FLAGS, Json, compact, load_data
-from handpose.interhand.json_windows import NotCut, Window, record_windows, table
+from handpose.interhand.annotations import FLAGS, Json, load_data
+from handpose.interhand.raw_json import RawJson, parse, read_flags
 
-INT, TEXT = pa.int64(), pa.string()
-IMAGE = pa.schema(
-    {
-        "id": INT,
-        "file_name": TEXT,
-        "width": INT,
-        "height": INT,
-        "capture": INT,
-        "subject": INT,
-        "seq_name": TEXT,
-        "camera": TEXT,
-        "frame_idx": INT,
-    }
-)
-HAND = pa.schema(
-    {"id": INT, "image_id": INT, "joint_valid": TEXT, "hand_type": TEXT, "hand_type_valid": INT}
-)
-STORED_HAND = HAND.set(2, pa.field("joint_valid", pa.binary(FLAGS)))
+F = TypeVar("F")
+R = TypeVar("R")
+S = TypeVar("S", bound=Struct)
 
-REPEATING = ("seq_name", "camera", "hand_type")
-"""Texts of which there are few: kept once each."""
+LIMIT = 1 << 62
+"""Integers from here on do not go into columns; no number of the data set comes near."""
 
-LONGEST = 1 << 62
-"""Whole numbers beyond are no column of 64 bits; nothing honest is near."""
+Int = Annotated[int, Meta(gt=-LIMIT, lt=LIMIT)]
+Word = Annotated[str, Meta(description="one of few texts")]
+Flags = Annotated[bytes, Meta(min_length=FLAGS, max_length=FLAGS)]
+COLUMN_TYPES = {
+    Int: pa.int64(),
+    str: pa.string(),
+    Word: pa.dictionary(pa.int32(), pa.string()),
+    Flags: pa.binary(FLAGS),
+}
+
+
+class Image(Struct, gc=False):
+    """A record of `images`."""
+
+    id: Int
+    file_name: str
+    width: Int
+    height: Int
+    capture: Int
+    subject: Int
+    seq_name: Word
+    camera: Word
+    frame_idx: Int
+
+
+class Hand(Struct, Generic[F], gc=False):
+    """A record of `annotations`, its flags as `Flags` (42 bytes 0 or 1) or not yet decoded."""
+
+    id: Int
+    image_id: Int
+    joint_valid: F
+    hand_type: Word
+    hand_type_valid: Int
+
+
+class RawLists(Struct):
+    """A `data` file with undecoded records."""
+
+    images: list[Raw]
+    annotations: list[Raw]
+
+
+def _schema(kind: Any) -> pa.Schema:
+    return pa.schema({f.name: COLUMN_TYPES[f.type] for f in msgspec.structs.fields(kind)})
+
+
+IMAGE, HAND = _schema(Image), _schema(Hand[Flags])
 
 
 class Columns(NamedTuple):
@@ -58,162 +87,89 @@ class DataColumns(NamedTuple):
     """The two lists of a `data` file."""
 
     images: Columns  # as IMAGE
-    hands: Columns  # as HAND, but joint_valid as 42 bytes 0 or 1 (fixed_size_binary)
+    hands: Columns  # as HAND
 
 
 def read_data(path: Path) -> DataColumns:
     """The `data` file of a split.
 
     Raises:
-        DatasetError: as `interhand.load_data`.
+        DatasetError: as `annotations.load_data`.
     """
-    try:
-        return _in_windows(path)
-    except NotCut:
-        content = load_data(path)
-        images = _of_records(content["images"], IMAGE, _image_row)
-        return DataColumns(images, _of_records(content["annotations"], STORED_HAND, _hand_row))
-
-
-def _in_windows(path: Path) -> DataColumns:
-    parts: dict[str, list[Columns]] = {"images": [], "annotations": []}
-    finished: list[str] = []  # lists in their order: one that comes twice counts only once in JSON
-    for window in record_windows(path):
-        if window.name not in parts:
-            raise NotCut
-        if finished[-1:] != [window.name]:
-            finished.append(window.name)
-        read = _images if window.name == "images" else _hands
-        parts[window.name].append(read(window))
-    if sorted(finished) != sorted(parts):
-        raise NotCut
-    return DataColumns(_joined(parts["images"]), _joined(parts["annotations"]))
-
-
-def _images(window: Window) -> Columns:
-    found = table(window.lines(window.text), IMAGE)
-    if found is None or _has_null(found):
-        return _of_records(_records(window), IMAGE, _image_row)
-    return _compressed(found)
-
-
-def _hands(window: Window) -> Columns:
-    text = _flags_as_text(window.text)
-    found = None if text is None else table(window.lines(text), HAND)
-    flags = None if found is None or _has_null(found) else _flags(found["joint_valid"])
-    if found is None or flags is None:
-        return _of_records(_records(window), STORED_HAND, _hand_row)
-    return _compressed(found.set_column(2, "joint_valid", flags))
-
-
-def _flags_as_text(text: bytes) -> bytes | None:
-    """The same annotations with `[[1], [0], ...]` as `"10..."` and spaces; None if one is not so.
-
-    Forty-two lists for each of a million annotations would take pyarrow twice as long.
-    """
-    gap = b"," if b"],[" in text[:10_000] else b", "
-    empty = np.frombuffer(b"[" + gap.join([b"[0]"] * FLAGS) + b"]", np.uint8)
-    digits = slice(2, -2, len(b"[0]" + gap))
-    content = np.frombuffer(bytearray(text), np.uint8)
-    starts = np.flatnonzero((content[:-1] == ord("[")) & (content[1:] == ord("[")))
-    if not len(starts) or starts[-1] + len(empty) > len(content):
-        return None
-    places = sliding_window_view(content, len(empty), writeable=True)
-    found = places[starts]  # (N, bytes of 42 flags)
-    flags = found[:, digits].copy()  # (N, 42)
-    found[:, digits] = ord("0")
-    if not (found == empty).all():
-        return None
-    found[:] = ord(" ")
-    found[:, 1 : FLAGS + 1] = flags
-    found[:, [0, FLAGS + 1]] = ord('"')
-    places[starts] = found
-    return content.tobytes()
-
-
-def _flags(texts: pa.ChunkedArray) -> pa.Array | None:
-    """Texts of 42 digits 0 or 1 as 42 bytes each; None when there is any other."""
-    whole = texts.combine_chunks()
-    lengths = np.diff(np.frombuffer(whole.buffers()[1], np.int32, len(whole) + 1, 4 * whole.offset))
-    if not (lengths == FLAGS).all():
-        return None
-    start = np.frombuffer(whole.buffers()[1], np.int32)[whole.offset]
-    digits = np.frombuffer(whole.buffers()[2], np.uint8, FLAGS * len(whole), start)
-    values: NDArray[np.uint8] = digits - ord("0")
-    if not (values <= 1).all():
-        return None
-    return pa.Array.from_buffers(pa.binary(FLAGS), len(whole), [None, pa.py_buffer(values)])
-
-
-# --- one by one ----------------------------------------------------------------------------------
-
-
-def _records(window: Window) -> list[Json]:
-    try:
-        records = json.loads(b"[" + window.text + b"]", object_hook=compact)
-    except ValueError:  # the whole file is read again, to tell the place
-        raise NotCut from None
-    if not all(isinstance(record, dict) for record in records):
-        raise NotCut
-    return list(records)
-
-
-Row = Callable[[Json], bool]
-
-
-def _of_records(records: Iterable[Json], schema: pa.Schema, fits: Row) -> Columns:
-    rows, odd = [], {}
-    for number, record in enumerate(records):
-        if fits(record):
-            rows.append({name: record[name] for name in schema.names})
-        else:
-            rows.append(dict.fromkeys(schema.names))
-            odd[number] = record
-    found = pa.Table.from_pylist(rows, schema)
-    return Columns(_compressed(found).table, odd)
-
-
-def _image_row(record: Json) -> bool:
-    return all(_fits(record.get(field.name), field.type) for field in IMAGE)
-
-
-def _hand_row(record: Json) -> bool:
-    others = (field for field in HAND if field.name != "joint_valid")
-    flags = record.get("joint_valid")
-    return (
-        isinstance(flags, bytes)
-        and len(flags) == FLAGS
-        and all(_fits(record.get(field.name), field.type) for field in others)
+    raw = RawJson.read(path, RawLists)
+    if raw is not None:
+        images = _columns(raw.batches(raw.content.images), IMAGE, _decode_image, parse)
+        hands = _columns(raw.batches(raw.content.annotations), HAND, _decode_hand, parse)
+        if all(
+            isinstance(record, dict) for part in (images, hands) for record in part.odd.values()
+        ):
+            return DataColumns(images, hands)
+    content = load_data(path)
+    return DataColumns(
+        _columns([content["images"]], IMAGE, _convert_image, dict),
+        _columns([content["annotations"]], HAND, _convert_hand, dict),
     )
 
 
-def _fits(value: Any, kind: pa.DataType) -> bool:
-    """Whether a column of this type gives this very value back; True is no number here."""
-    if kind == INT:
-        return type(value) is int and abs(value) < LONGEST
-    return isinstance(value, str) and value.isprintable()  # half a surrogate is no UTF-8
+def _columns(
+    batches: Iterable[Sequence[R]],
+    schema: pa.Schema,
+    decode: Callable[[R], Image | Hand[bytes]],
+    keep: Callable[[R], Json],
+) -> Columns:
+    tables, odd, first = [schema.empty_table()], {}, 0
+    for batch in batches:
+        try:
+            tables.append(_table(list(map(decode, batch)), schema))
+        except ValueError:
+            rows, index_of = [], []
+            for number, record in enumerate(batch, first):
+                try:
+                    rows.append(decode(record))
+                    index_of.append(len(rows) - 1)
+                except ValueError:
+                    odd[number] = keep(record)
+                    index_of.append(None)
+            tables.append(_table(rows, schema).take(pa.array(index_of, pa.int64())))
+        first += len(batch)
+    return Columns(pa.concat_tables(tables).unify_dictionaries().combine_chunks(), odd)
 
 
-# --- tables --------------------------------------------------------------------------------------
+def _table(rows: Sequence[Image | Hand[bytes]], schema: pa.Schema) -> pa.Table:
+    return pa.table([_column(rows, field.name, field.type) for field in schema], schema=schema)
 
 
-def _has_null(found: pa.Table) -> bool:
-    return any(column.null_count for column in found.columns)
+def _column(rows: Sequence[Image | Hand[bytes]], name: str, kind: pa.DataType) -> pa.Array:
+    values = map(attrgetter(name), rows)
+    if kind == COLUMN_TYPES[Int]:
+        return pa.array(np.fromiter(values, np.int64, len(rows)))
+    if kind == COLUMN_TYPES[Word]:
+        return pa.array(list(values), pa.string()).dictionary_encode()
+    return pa.array(list(values), kind)
 
 
-def _compressed(found: pa.Table) -> Columns:
-    for place, name in enumerate(found.column_names):
-        if name in REPEATING:
-            found = found.set_column(place, name, found[name].dictionary_encode())
-    return Columns(found, {})
+# --- one record; each function raises a ValueError when it does not fit ---------------------------
+
+_decode_image = msgspec.json.Decoder(Image).decode
+_decode_raw_hand = msgspec.json.Decoder(Hand[Raw]).decode
 
 
-def _joined(parts: list[Columns]) -> Columns:
-    """All windows as one, with one dictionary for each column of repeating texts."""
-    odd: dict[int, Json] = {}
-    before = 0
-    for part in parts:
-        odd |= {before + row: record for row, record in part.odd.items()}
-        before += len(part.table)
-    whole = pa.concat_tables([part.table for part in parts])
-    return Columns(whole.unify_dictionaries().combine_chunks(), odd)
+def _decode_hand(record: Raw) -> Hand[bytes]:
+    hand: Hand[Any] = _decode_raw_hand(record)
+    hand.joint_valid = read_flags(bytes(hand.joint_valid))
+    if hand.joint_valid is None:
+        raise ValueError(f"expected {FLAGS} flags joint_valid")
+    return hand
+
+
+def _convert_image(record: Json) -> Image:
+    return _checked(msgspec.convert(record, Image))
+
+
+def _convert_hand(record: Json) -> Hand[bytes]:
+    return _checked(msgspec.convert(record, Hand[Flags], builtin_types=(bytes,)))
+
+
+def _checked(row: S) -> S:
+    msgspec.json.encode(row)  # refuses half a surrogate, which fits no column either
+    return row

@@ -234,12 +234,11 @@ def test_columns_and_records_find_the_same(tmp_path: Path, whole: Files, fault: 
     check_same(tmp_path)
 
 
-@pytest.mark.parametrize("size", [300, 1000, 5000])
-def test_every_fault_at_once_and_windows_of_any_size(
+@pytest.mark.parametrize("size", [1, 5, 5000])
+def test_every_fault_at_once_and_batches_of_any_size(
     tmp_path: Path, whole: Files, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handpose.interhand.json_windows.record_windows.__defaults__", (size,))
-    monkeypatch.setattr("handpose.interhand.frame_columns.FRAMES_AT_A_TIME", 5)
+    monkeypatch.setattr("handpose.interhand.raw_json.BATCH", size)
     files = copy.deepcopy(whole)
     for number, name in enumerate(("seq_name", "camera", "frame_idx", "capture", "width")):
         image(files, 2 * number, **{name: "70"})
@@ -276,8 +275,13 @@ def test_what_is_as_it_should_be_goes_by_columns(
     def never(*_: Any) -> Any:
         raise AssertionError("not by columns")
 
-    for place in ("data_columns._of_records", "data_columns.load_data", "frame_columns._parsed"):
-        monkeypatch.setattr(f"handpose.interhand.{place}", never)
+    for function in (
+        "data_columns.load_data",
+        "data_columns.parse",
+        "frame_columns.load_frames",
+        "frame_columns.parse_frame_joints",
+    ):
+        monkeypatch.setattr(f"handpose.interhand.{function}", never)
     write(tmp_path, whole)
     split = read_split(tmp_path, "train")
     assert len(split.rows) == 36 and len(split.two_hands) == 12 and split.rejects == []
