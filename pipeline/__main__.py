@@ -110,11 +110,21 @@ def _params(ctx: Context) -> Params:
 
 
 @app.command()
-def describe(ctx: Context) -> None:
-    """Print networks, losses and schedules."""
-    from pipeline.describe.describe import description
+def describe(
+    ctx: Context,
+    figure: Annotated[
+        File, Option(metavar="FILE.png", help="Draw the architecture instead.")
+    ] = None,
+) -> None:
+    """Print networks, losses and schedules, or draw the architecture."""
+    from pipeline.describe.describe import architecture, description
+    from pipeline.describe.figure import draw_architecture
 
-    print(description(ctx.obj))
+    if figure:
+        draw_architecture(architecture(ctx.obj), figure)
+        print(f"wrote {figure}")
+    else:
+        print(description(ctx.obj))
 
 
 @app.command()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from handpose.gesture_map import LEVELS
 from handpose.gestures import GestureTable
@@ -15,6 +16,7 @@ from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.synthetic.stand_in import build
 from handpose.training.schedules import fine_weight, lr_factor
+from pipeline.describe.figure import Box, boxes
 from pipeline.describe.layers import describe
 from stages.params import Params, TrainParams, load_params
 from stages.paths import STAND_IN, is_same_path
@@ -34,8 +36,18 @@ def description(path: Path) -> str:
     return "\n".join([*_networks(params), *_losses(params), *_schedules(params)])
 
 
-def _networks(params: Params) -> Iterator[str]:
-    """Both stages' networks, run once on a grey image."""
+def architecture(path: Path) -> dict[str, Box]:
+    """The steps of the network that `params.yaml` resolves to, ready to be drawn.
+
+    Raises:
+        HandPoseError: as `description`.
+    """
+    params = load_params(path)
+    return boxes(_build(params), *_example(params), backbone=params.encoder.backbone)
+
+
+def _build(params: Params) -> PoseNet:
+    """Both stages' networks with random weights: Stage 1's is the `gesture_net` of Stage 2's."""
     table = GestureTable.read(Path(params.label.map))
     canonical = params.label.handedness == "canonical"
     coarse, fine = (
@@ -43,15 +55,26 @@ def _networks(params: Params) -> Iterator[str]:
     )
     encoder = params.encoder.keywords() | {"weights": ""}  # the shapes need no download
     gesture_net = GestureNet(**encoder, coarse_classes=coarse, fine_classes=fine)
+    return PoseNet(gesture_net, _mano(Path(params.hand.mano)), **params.pose_net.keywords())
+
+
+def _example(params: Params) -> tuple[Tensor, Tensor]:
+    """A grey image and a right hand, to run the networks on."""
     px = params.encoder.image_px
-    image = torch.full((1, 3, px, px), 128, dtype=torch.uint8)
+    return torch.full((1, 3, px, px), 128, dtype=torch.uint8), torch.tensor([False])
+
+
+def _networks(params: Params) -> Iterator[str]:
+    """Both stages' networks, layer by layer."""
+    pose_net = _build(params)
+    gesture_net = pose_net.gesture_net
+    image, is_left = _example(params)
     yield f"Stage 1, {_keys('encoder', params.encoder)}"
-    yield f"{coarse} coarse and {fine} fine classes"
+    heads = gesture_net.heads
+    yield f"{heads.coarse_classes} coarse and {heads.fine_classes} fine classes"
     yield describe(gesture_net, image)
-    mano = _mano(Path(params.hand.mano))
-    pose_net = PoseNet(gesture_net, mano, **params.pose_net.keywords())
     yield f"\nStage 2, on top of Stage 1, {_keys('pose_net', params.pose_net)}"
-    yield describe(pose_net, image, torch.tensor([False]))
+    yield describe(pose_net, image, is_left)
 
 
 def _keys(name: str, section: Section) -> str:

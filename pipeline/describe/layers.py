@@ -17,7 +17,7 @@ def describe(net: nn.Module, *inputs: Tensor, depth: int = 4) -> str:
     they leave out the batch.
     Weights that a module holds itself (position encodings, gates) have a line of their own.
     """
-    shapes = _output_shapes(net, inputs)
+    shapes = {name: _shape(values[-1]) for name, values in trace(net, *inputs).items()}
     rows = [("layer", "kind", "output", "parameters")]
     for name, module in net.named_modules():
         level = name.count(".") + 1 if name else 0
@@ -37,17 +37,20 @@ def describe(net: nn.Module, *inputs: Tensor, depth: int = 4) -> str:
     return _table(rows)
 
 
-def _output_shapes(net: nn.Module, inputs: Sequence[Tensor]) -> dict[str, str]:
-    """Shape of what each module returned last, by the module's name."""
-    shapes: dict[str, str] = {}
+def trace(net: nn.Module, *inputs: Tensor) -> dict[str, tuple[Any, ...]]:
+    """The inputs and, last, the output of every module in one run, by the module's name.
 
-    def remember(name: str) -> Any:
-        def hook(module: nn.Module, given: Any, output: Any) -> None:
-            shapes[name] = _shape(output)
+    The network runs in eval mode and without gradients, and is left as it was.
+    """
+    ran: dict[str, tuple[Any, ...]] = {}
+
+    def record(name: str) -> Any:
+        def hook(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+            ran[name] = (*given, output)
 
         return hook
 
-    hooks = [m.register_forward_hook(remember(name)) for name, m in net.named_modules()]
+    hooks = [m.register_forward_hook(record(name)) for name, m in net.named_modules()]
     training = net.training
     try:
         with torch.no_grad():
@@ -56,7 +59,7 @@ def _output_shapes(net: nn.Module, inputs: Sequence[Tensor]) -> dict[str, str]:
         net.train(training)
         for hook in hooks:
             hook.remove()
-    return shapes
+    return ran
 
 
 def _shape(output: Any) -> str:
