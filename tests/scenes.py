@@ -26,6 +26,7 @@ from handpose.training.checkpoint import Checkpoint, CheckpointError
 from handpose.training.fit import FitSettings, Fitted, Objective, fit
 from handpose.training.losses import GestureLoss, PoseLoss
 from handpose.training.seeding import seed
+from stages.params import LossWeights
 from tests.toy_batch import toy_batch
 
 EPOCHS, STEPS, BATCH = 2, 4, 5  # which two processes share unevenly
@@ -39,10 +40,7 @@ SETTINGS = FitSettings(
     best="error",
     checkpoint_every_s=0,
 )
-TERMS = (
-    *("rotation", "root", "betas", "joints_volume", "joints_mano", "uvd"),
-    *("reprojection_volume", "reprojection_mano", "bone", "gesture"),
-)
+TERMS = tuple(LossWeights.model_fields)
 GESTURE_LOSS = GestureLoss(0.5, 0, 1, 0.5)
 Weights = dict[str, Tensor]
 

@@ -11,11 +11,27 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.describe.describe import architecture
+from pipeline.describe.figure import label_text, recorded_labels
+
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "labels" / "README.md"]
+README = ROOT / "README.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+PAGES = [
+    README,
+    CONTRIBUTING,
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "labels" / "README.md",
+    ROOT / "bench" / "README.md",
+]
+TWO_SCREENS = 95
+"""Lines that README may have at most."""
 ELSEWHERE = {
     "make demo": "dvc repro, run by end_to_end/test_tiny.py; the whole of it before each release",
     "make test": ".ci/run",
+    "make setup": ".ci/run",
+    "make check": ".ci/run",
+    "make tiny": ".ci/run",
     "source .venv/bin/activate": "puts on PATH what end_to_end/test_tiny.py puts there",
     "dvc repro": "end_to_end/test_tiny.py",
     "handpose remote add store /mnt/storage/hands --default": (
@@ -100,17 +116,22 @@ def test_the_two_commands_are_there() -> None:
 
 def test_what_runs_elsewhere_is_in_the_docs_and_its_test_exists() -> None:
     assert set(ELSEWHERE) <= set(commands())
-    files = {file for place in ELSEWHERE.values() for file in re.findall(r"\S+/\w+\.py", place)}
+    files = {file for where in ELSEWHERE.values() for file in re.findall(r"\S+/\w+\.py", where)}
     assert len(files) > 5
     assert [file for file in files if not (ROOT / "tests" / file).is_file()] == []
+
+
+def copy_clone(folder: Path, stand_in: Path) -> None:
+    """What commands need of a clone in which `synthesize` ran."""
+    shutil.copy(ROOT / "params.yaml", folder)
+    shutil.copytree(ROOT / "labels", folder / "labels")
+    shutil.copytree(stand_in, folder / "data" / "stand_in")
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c not in ELSEWHERE])
 def test_command_runs(tmp_path: Path, stand_in: Path, command: str) -> None:
     """As a user who ran `make demo` would, in a copy of what the command needs."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    shutil.copytree(ROOT / "labels", tmp_path / "labels")
-    shutil.copytree(stand_in, tmp_path / "data" / "stand_in")
+    copy_clone(tmp_path, stand_in)
     words = command.split()
     assert words[0] == "handpose", "only the project's own command and the table above"
     done = subprocess.run(
@@ -128,3 +149,47 @@ def test_command_runs(tmp_path: Path, stand_in: Path, command: str) -> None:
 def test_links_lead_to_files(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_readme_fits_two_screens_and_opens_with_predictions() -> None:
+    text = README.read_text("utf-8")
+    assert len(text.splitlines()) <= TWO_SCREENS
+    images = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
+    assert images[:2] == ["docs/predictions.png", "docs/architecture.png"]
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "NOTICE", "CITATION.cff", "CONTRIBUTING.md"])
+def test_readme_links_to_what_a_repository_needs(name: str) -> None:
+    assert f"]({name})" in README.read_text("utf-8")
+    assert (ROOT / name).is_file()
+
+
+def test_architecture_figure_shows_the_shapes_of_the_default_parameters(
+    tmp_path: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_clone(tmp_path, stand_in)
+    monkeypatch.chdir(tmp_path)
+    expected = label_text(architecture(Path("params.yaml")))
+    assert recorded_labels(ROOT / "docs" / "architecture.png") == expected, (
+        "outdated: run handpose describe --figure docs/architecture.png"
+    )
+
+
+def named_files() -> list[str]:
+    """Paths, each with `::name` where one is given, between backticks in CONTRIBUTING.md."""
+    words = re.findall(r"`([^`\s]+)`", CONTRIBUTING.read_text("utf-8"))
+    tops = {path.name for path in ROOT.iterdir()}
+    return sorted({word for word in words if word.split("/")[0].split("::")[0] in tops})
+
+
+def test_the_walks_name_files() -> None:
+    assert len(named_files()) > 20
+
+
+@pytest.mark.parametrize("named", named_files())
+def test_what_the_walks_name_exists(named: str) -> None:
+    path, _, name = named.partition("::")
+    assert (ROOT / path).exists()
+    if name:
+        text = (ROOT / path).read_text("utf-8")
+        assert re.search(rf"^(?:(?:def|class) {name}\b|{name}\b.* = )", text, re.MULTILINE)
