@@ -16,7 +16,7 @@ from matplotlib.patches import FancyBboxPatch
 from PIL import Image
 from torch import Tensor, nn
 
-from handpose.evaluation.tiles import PageError, require_png
+from handpose.render.tiles import PageError, require_png
 from handpose.nets.pose_net import PoseNet
 from pipeline.describe.layers import trace
 

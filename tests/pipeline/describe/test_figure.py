@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from handpose.evaluation.tiles import PageError
+from handpose.render.tiles import PageError
 from handpose.nets.pose_net import PoseNet
 from pipeline.describe.figure import (
     HEIGHT,
