@@ -1,4 +1,4 @@
-"""What every door shares: progress lines, atomic writes, the manifest, and exit code 2."""
+"""What every stage shares: exit codes, the manifest, and progress lines."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 def run_stage(main: Callable[[], None], name: str) -> int:
-    """Exit code of a door: 0, or 2 with a plain message for what the user can mend.
+    """Run a stage's `main` and return its exit code: 0, or 2 with a plain message for the user.
 
-    A full disk or a refused permission is the user's to mend too, and Ctrl-C is the user's wish
-    (130, as a shell tells it); every other exception is ours and keeps its traceback.
+    HandPoseError, a full disk and a denied permission give 2, Ctrl-C gives 130 as in a shell. Any
+    other exception is a defect and keeps its traceback.
     """
     try:
         main()
@@ -33,8 +33,9 @@ def run_stage(main: Callable[[], None], name: str) -> int:
             raise
         where = f" ({error.filename})" if error.filename else ""
         print(
-            f"{name}: {error.strerror}{where}. Nothing half-written was kept under its final name; "
-            "`df -h .` tells what is free. Free space or mend the permission, and run again",
+            f"{name}: {error.strerror}{where}. No half-written file was left under its final name. "
+            "Free space (`df -h .` shows what there is) or fix the permission, then run "
+            "again",
             file=sys.stderr,
             flush=True,
         )
@@ -46,7 +47,11 @@ def run_stage(main: Callable[[], None], name: str) -> int:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically; a NaN is refused, since strict readers cannot open it."""
+    """Write JSON atomically.
+
+    Raises:
+        ValueError: a value is NaN or infinite, which strict readers cannot parse.
+    """
     with atomic_file(path) as partial:
         partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -54,10 +59,10 @@ def write_json(path: Path, content: Any) -> None:
 def write_manifest(
     path: Path, *, started: float, counts: dict[str, Any], outputs: Iterable[Path]
 ) -> None:
-    """The manifest beside a stage's artefacts: counts, digests, versions and seconds.
+    """Write the manifest beside a stage's artefacts: counts, digests, versions and seconds.
 
-    `started` is the stage's `time.monotonic()`. It is never a dependency of another stage, since
-    its seconds change with every run.
+    `started` is the stage's `time.monotonic()`. No stage may depend on a manifest: its seconds
+    differ in every run.
     """
     packages = (
         "torch",
@@ -80,21 +85,21 @@ def write_manifest(
 
 
 class Progress:
-    """One line with rate and ETA every few seconds: `shard: 1200/5670 images, 810/s, 6 s left`."""
+    """Prints rate and time left every few seconds: `shard: 1200/5670 images, 810/s, 6 s left`."""
 
     def __init__(self, name: str, total: int, unit: str, every_s: float = 5.0) -> None:
         """`total` items called `unit`; the first line comes after `every_s` seconds."""
         self.name, self.total, self.unit, self.every_s = name, total, unit, every_s
         self.done, self.started = 0, time.monotonic()
-        self._told = self.started
+        self._printed = self.started
 
     def step(self, n: int = 1, note: str = "") -> None:
-        """Count `n` more items; print when it is time or when all are done."""
+        """Count `n` more items; print a line if one is due or all are done."""
         self.done += n
         now = time.monotonic()
-        if now - self._told < self.every_s and self.done < self.total:
+        if now - self._printed < self.every_s and self.done < self.total:
             return
-        self._told = now
+        self._printed = now
         rate = self.done / max(now - self.started, 1e-9)
         left = (self.total - self.done) / max(rate, 1e-9)
         speed = f"{rate:.0f}" if rate >= 100 else f"{rate:.3g}"
@@ -106,7 +111,7 @@ class Progress:
         )
 
     def over(self, items: Iterable[T]) -> Iterator[T]:
-        """The same items, counted as they pass."""
+        """Yield the items, counting each."""
         for item in items:
             yield item
             self.step()
