@@ -93,7 +93,9 @@ def _stage_names() -> list[str]:
 
 
 def _profile_names() -> list[str]:
-    return sorted(path.stem for path in (Path(__file__).parent / "profiles").glob("*.yaml"))
+    """As `pipeline.profiles.configure.profiles`, whose import takes more than a second."""
+    overlays = (Path(__file__).parent / "profiles").glob("*.yaml")
+    return sorted(["demo", *(path.stem for path in overlays)])
 
 
 @app.callback()

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.describe import describe
+from pipeline.profiles.configure import profiles
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,7 +130,7 @@ def test_bash_completes_commands_stages_profiles_and_choices() -> None:
     assert completed("data", "") == ["verify", "inspect", "rejects"]
     assert completed("run", "p") == ["pretrain", "pose", "pose_scratch"]
     assert completed("plan", "evaluate", "la") == ["label"]
-    assert completed("configure", "--profile", "") == ["demo", "interhand26m", "tiny"]
+    assert completed("configure", "--profile", "") == profiles()
     assert completed("data", "inspect", "--stage", "") == ["pretrain", "pose"]
 
 
