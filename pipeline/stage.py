@@ -12,14 +12,17 @@ import sys
 from pathlib import Path
 
 from pipeline.runner.child_process import StageProcess
-from stages.code_digest import entry_points, refresh_record
 
 STAGES = Path(__file__).parent.parent / "stages"
+
+RECORDS = Path("data/code")
+"""What stage `code` writes, see `stages/code_digest.py`."""
 
 
 def stage_names() -> list[str]:
     """The modules in `stages/` that can be run."""
-    return entry_points(STAGES)
+    runnable = (path for path in STAGES.glob("*.py") if "__main__" in path.read_text("utf-8"))
+    return sorted(path.stem for path in runnable)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,8 +34,10 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     stage = StageProcess([sys.executable, "-m", f"stages.{args[0]}", *args[1:]])
     name = os.environ.get("DVC_STAGE")
-    if name is not None:
-        refresh_record(args[0])  # while the stage starts
+    if name is not None and (RECORDS / f"{args[0]}.json").is_file():
+        from stages.code_digest import refresh_record  # while the stage starts
+
+        refresh_record(args[0])
     if name is None or sys.platform != "linux":  # by hand, or where no process can be watched
         return stage.watch()
     from pipeline.live.reporter import Reporter

@@ -19,7 +19,7 @@ def runner(code: str, folder: Path) -> list[str]:
     """A command that runs `stage.main(["toy"])` on a stage with this code."""
     (folder / "stages").mkdir()
     (folder / "stages" / "__init__.py").touch()
-    (folder / "stages" / "toy.py").write_text(f"{code}\nif __name__ == '__main__':\n    pass\n")
+    (folder / "stages" / "toy.py").write_text(code + "\n# __main__\n")
     script = (
         "import sys; from pathlib import Path; from pipeline import stage;"
         f"stage.STAGES = Path({str(folder / 'stages')!r}); sys.exit(stage.main(['toy']))"
