@@ -56,7 +56,7 @@ def write_shards(work: Path, rows: pa.Table, shard: ShardParams) -> Shards:
     """Shards of these samples: one split, one tar."""
     folder = work / shard.lossless
     (folder / "tars").mkdir(parents=True)
-    written = write(TarTask(folder / "tars" / "train-000000.tar", rows, work / "images", shard))
+    written = write(TarTask(folder / "tars" / "train-000000.tar", rows, work, shard))
     index = Index(shard.stored_px, shard.view_px, {"train": (written.tar,)})
     (folder / "index.json").write_text(json.dumps(index.to_json()), "utf-8")
     return Shards.open(folder)
@@ -89,19 +89,19 @@ def load(shards: Shards, *, augmented: bool, loading: Loading | None = None) -> 
     return sum(len(batch) for batch in batches)
 
 
-def straightforward(images: Path, rows: list[dict[str, Any]], *, augmented: bool) -> int:
+def straightforward(data: Path, rows: list[dict[str, Any]], *, augmented: bool) -> int:
     """The steps of InterHand2.6M's official loader, joints and camera moved, in batches."""
     rng = np.random.default_rng(0)
     for start in range(0, len(rows), BATCH):
-        batch = [_one(images, row, rng, augmented) for row in rows[start : start + BATCH]]
+        batch = [_one(data, row, rng, augmented) for row in rows[start : start + BATCH]]
         default_collate(batch)
     return len(rows)
 
 
 def _one(
-    images: Path, row: dict[str, Any], rng: np.random.Generator, augmented: bool
+    data: Path, row: dict[str, Any], rng: np.random.Generator, augmented: bool
 ) -> dict[str, Any]:
-    photo = np.asarray(cv2.imread(str(images / "train" / row["file_name"])))
+    photo = np.asarray(cv2.imread(str(data / row["image"])))
     image = photo[:, :, ::-1].copy().astype(np.float32).copy()  # RGB; copied once more there too
     region, mirror, Q, gain = square(row["bbox"], SHARD.box_scale), np.eye(3), np.eye(3), np.ones(3)
     if augmented and rng.random() < 0.5:
@@ -130,8 +130,7 @@ def _one(
 
 
 def compare(work: Path, count: int, rounds: int, mode: str) -> Shards:
-    images = work / "images"
-    rows = samples(work, sorted(images.rglob("*.jpg")), count)
+    rows = samples(work, sorted((work / "images").rglob("*.jpg")), count)
     shard = SHARD.model_copy(update={"lossless": mode})
     shards, listed = write_shards(work, rows, shard), rows.to_pylist()
     contents = jpegs(shards)
@@ -141,8 +140,8 @@ def compare(work: Path, count: int, rounds: int, mode: str) -> Shards:
         "decode": partial(decode, contents),
         "ours": partial(load, shards, augmented=False),
         "ours, augmented": partial(load, shards, augmented=True),
-        "straightforward": partial(straightforward, images, listed, augmented=False),
-        "straightforward, augmented": partial(straightforward, images, listed, augmented=True),
+        "straightforward": partial(straightforward, work, listed, augmented=False),
+        "straightforward, augmented": partial(straightforward, work, listed, augmented=True),
     }
     seconds = medians(ways, rounds, cpu)
     print(table(seconds, ["decode", "straightforward, augmented"]))

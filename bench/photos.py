@@ -60,19 +60,17 @@ def samples(folder: Path, paths: list[Path], count: int, seed: int = 0) -> pa.Ta
         [w / 2 - BOX_PX / 2 + dx, h / 2 - BOX_PX / 2 + dy, BOX_PX, 0.8 * BOX_PX]
         for (w, h), (dx, dy) in zip(sizes, rng.uniform(-15, 15, (count, 2)), strict=True)
     ]
-    images = folder / "images" / "train"
     return pa.table(
         {
             "sample_id": np.arange(count),
-            "official_split": ["train"] * count,
             "split": ["train"] * count,
-            "capture": [0] * count,
+            "session": [0] * count,
             "subject": [4] * count,
-            "seq_name": ["0003_fake_gun"] * count,
+            "sequence": ["0003_fake_gun"] * count,
             "kind": ["gesture"] * count,
             "camera": ["400026"] * count,
             "frame": np.arange(count),
-            "file_name": [str(paths[n % len(paths)].relative_to(images)) for n in range(count)],
+            "image": [str(paths[n % len(paths)].relative_to(folder)) for n in range(count)],
             "width": [w for w, _ in sizes],
             "height": [h for _, h in sizes],
             "bbox": pa.array(boxes, pa.list_(pa.float32(), 4)),

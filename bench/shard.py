@@ -90,13 +90,13 @@ def transform(contents: list[bytes], rows: list[dict[str, Any]]) -> int:
     return len(rows)
 
 
-def straightforward(folder: Path, images: Path, rows: list[dict[str, Any]]) -> int:
+def straightforward(folder: Path, root: Path, rows: list[dict[str, Any]]) -> int:
     """What one would write first."""
     side = (SHARD.stored_px, SHARD.stored_px)
     quality = [cv2.IMWRITE_JPEG_QUALITY, SHARD.jpeg_quality]
     with wds.ShardWriter(str(folder / "plain-%06d.tar"), maxcount=5000, verbose=0) as writer:
         for row in rows:
-            photo = np.asarray(cv2.imread(str(images / "train" / row["file_name"])))
+            photo = np.asarray(cv2.imread(str(root / row["image"])))
             floats = cv2.cvtColor(photo, cv2.COLOR_BGR2RGB).astype(np.float32)
             crop = cv2.warpAffine(floats, crop_matrix(row), side)
             bgr = cv2.cvtColor(np.clip(crop, 0, 255).astype(np.uint8), cv2.COLOR_RGB2BGR)
@@ -105,10 +105,10 @@ def straightforward(folder: Path, images: Path, rows: list[dict[str, Any]]) -> i
     return len(rows)
 
 
-def ours(folder: Path, images: Path, rows: pa.Table, mode: str) -> int:
+def ours(folder: Path, root: Path, rows: pa.Table, mode: str) -> int:
     """The stage's own, one tar."""
     shard = SHARD.model_copy(update={"lossless": mode})
-    written = write(TarTask(folder / f"{mode}.tar", rows, images, shard))
+    written = write(TarTask(folder / f"{mode}.tar", rows, root, shard))
     assert written.tar.samples == rows.num_rows
     return written.tar.samples
 
@@ -136,7 +136,7 @@ def waited_for_a_core() -> float:
 def codec_alone(task: TarTask) -> int:
     """What `write` cannot do without, and nothing else."""
     rows = task.rows.to_pylist()
-    contents = [(task.images / "train" / row["file_name"]).read_bytes() for row in rows]
+    contents = [(task.root / row["image"]).read_bytes() for row in rows]
     return codec(contents, rows, resampled=True)
 
 
@@ -168,7 +168,6 @@ def rates(
 
 def compare(work: Path, count: int, rounds: int, *, progressive: bool) -> None:
     paths = write_photos(work, 100, progressive=progressive)
-    images = work / "images"
     rows = samples(work, paths, count)
     listed, contents = rows.to_pylist(), [path.read_bytes() for path in paths]
     kind = "progressive" if progressive else "baseline"
@@ -178,14 +177,14 @@ def compare(work: Path, count: int, rounds: int, *, progressive: bool) -> None:
     ways: dict[str, Callable[[], int]] = {
         "floor": partial(codec, contents, listed, resampled=False),
         "floor, resampled": partial(codec, contents, listed, resampled=True),
-        "straightforward": partial(straightforward, work, images, listed),
-        "ours, resampled": partial(ours, work, images, rows, "never"),
-        "ours, re-encoded": partial(without_library, partial(ours, work, images, rows, "auto")),
+        "straightforward": partial(straightforward, work, work, listed),
+        "ours, resampled": partial(ours, work, work, rows, "never"),
+        "ours, re-encoded": partial(without_library, partial(ours, work, work, rows, "auto")),
     }
     baselines = ["floor", "floor, resampled", "straightforward"]
     if lossless.available():
         ways["floor, lossless"] = partial(transform, contents, listed)
-        ways["ours, lossless"] = partial(ours, work, images, rows, "always")
+        ways["ours, lossless"] = partial(ours, work, work, rows, "always")
         baselines.insert(2, "floor, lossless")
     print(table(medians(ways, rounds, cpu), baselines))
     files = {"plain": "plain-000000", "resampled": "never", "re-encoded": "auto"}
@@ -196,8 +195,7 @@ def compare(work: Path, count: int, rounds: int, *, progressive: bool) -> None:
 
 def scale(work: Path, rounds: int) -> None:
     print("\nsamples a second, one and two processes: wall time; less waiting for a core")
-    images = work / "images"
-    rows = samples(work, sorted(images.rglob("*.jpg")), 250)
+    rows = samples(work, sorted((work / "images").rglob("*.jpg")), 250)
     ways = {"codec alone": (codec_alone, "never"), "ours, resampled": (write_tar, "never")}
     if lossless.available():
         ways["ours, lossless"] = (write_tar, "always")
@@ -205,7 +203,7 @@ def scale(work: Path, rounds: int) -> None:
     for _ in range(rounds):  # they take turns
         for name, (function, mode) in ways.items():
             shard = SHARD.model_copy(update={"lossless": mode})
-            tasks = [TarTask(work / f"{n:06d}.tar", rows, images, shard) for n in range(24)]
+            tasks = [TarTask(work / f"{n:06d}.tar", rows, work, shard) for n in range(24)]
             found[name].append([*rates(function, tasks[:12], 1), *rates(function, tasks, 2)])
     for name, runs in found.items():
         one, one_alone, two, two_alone = np.median(runs, axis=0)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,20 +14,25 @@ Level = Literal["coarse", "fine"]
 LEVELS: tuple[Level, Level] = ("coarse", "fine")
 
 OTHER_HAND = {"right": "left", "left": "right"}
-HAND_OF_NUMBER = {"00": "right", "01": "left"}
-"""InterHand2.6M numbers right-hand gesture folders 00xx and left-hand ones 01xx."""
-
 DROP = "drop"
 """In both class names of a row: its folder is left out of the experiment."""
 
 COLUMNS = ("folder", "hand", "gesture", "coarse_id", "coarse", "fine_id", "fine", "twin")
 
 SEPARATORS = {";": ("semicolons", "s/;/,/g"), "\t": ("tabs", "s/\\t/,/g")}
-"""What spreadsheets write instead of commas: its name, and the sed expression that mends it."""
+"""What spreadsheets write instead of commas: its name, and the sed expression that fixes it."""
+
+
+class FolderNaming(NamedTuple):
+    """A rule for the names of gesture folders, of a data set in which they follow one."""
+
+    hand_and_gesture: Callable[[str], tuple[str, str] | None]
+    """What a name stands for: the hand and the gesture; None: a gesture folder is not called so."""
+    expected: str  # how gesture folders are called, for messages
 
 
 class RowFault(NamedTuple):
-    """One thing to mend in the file."""
+    """One thing to fix in the file."""
 
     line: int
     text: str
@@ -38,9 +42,9 @@ class RowFault(NamedTuple):
 class GestureRow:
     """A gesture folder and its classes."""
 
-    folder: str  # full name in the data set; the number alone is not unique
+    folder: str  # full name in the data set; of InterHand2.6M's the number alone is not unique
     hand: str  # right or left
-    gesture: str  # InterHand2.6M's name: the folder without its number
+    gesture: str  # the same for both hands in most cases
     coarse_id: int  # as written; -1 when dropped
     coarse: str
     fine_id: int
@@ -70,8 +74,11 @@ class Parsed(NamedTuple):
     faults: list[RowFault]
 
 
-def parse(text: str, path: Path) -> Parsed:
-    """Rows, and the faults of encoding, header and single cells, of the file's text."""
+def parse(text: str, path: Path, naming: FolderNaming | None = None) -> Parsed:
+    """Rows, and the faults of encoding, header and single cells, of the file's text.
+
+    Folders must be named by the rule `naming`, if there is one.
+    """
     faults = list(_encoding_faults(text, path))
     text = text.removeprefix("\ufeff")
     first = next((line for line in text.splitlines() if line.strip()), "")
@@ -80,9 +87,9 @@ def parse(text: str, path: Path) -> Parsed:
         return Parsed([], set(), faults)
     separator = next((s for s in SEPARATORS if s in first and "," not in first), ",")
     if separator != ",":
-        name, mend = SEPARATORS[separator]
-        told = f"cells are separated by {name}, not commas: sed -i '{mend}' {path}"
-        faults.append(RowFault(1, told))
+        name, fix = SEPARATORS[separator]
+        text = f"cells are separated by {name}, not commas: sed -i '{fix}' {path}"
+        faults.append(RowFault(1, text))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         table = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
@@ -104,8 +111,8 @@ def parse(text: str, path: Path) -> Parsed:
             continue
         cell = dict(zip(header, cells, strict=True))
         folders.add(cell["folder"])
-        faults += _cell_faults(line, cell)
-        row = _row(line, cell)
+        faults += _cell_faults(line, cell, naming)
+        row = _row(line, cell, naming)
         if row is not None:
             rows.append(row)
     return Parsed(rows, folders, faults)
@@ -151,7 +158,9 @@ def _shape_fault(line: int, cells: list[str], header: list[str]) -> RowFault:
     )
 
 
-def _cell_faults(line: int, cell: dict[str, str]) -> Iterator[RowFault]:
+def _cell_faults(
+    line: int, cell: dict[str, str], naming: FolderNaming | None
+) -> Iterator[RowFault]:
     """What is wrong within one row."""
     for name in COLUMNS:
         if not cell[name]:
@@ -165,42 +174,41 @@ def _cell_faults(line: int, cell: dict[str, str]) -> Iterator[RowFault]:
                 yield RowFault(line, f"{name} is {cell[name]!r}, not a whole number from 0 up")
     elif cell["coarse"] != cell["fine"]:
         yield RowFault(line, f"coarse and fine must both be {DROP} to leave the folder out")
-    yield from _name_faults(line, cell["folder"], cell["hand"], cell["gesture"])
+    if cell["hand"] and cell["hand"] not in OTHER_HAND:
+        yield RowFault(line, f"hand is {cell['hand']!r}; write right or left")
+    if naming and cell["folder"]:
+        yield from _name_faults(line, cell, naming)
 
 
-def _name_faults(line: int, folder: str, hand: str, gesture: str) -> Iterator[RowFault]:
-    """Folder, hand and gesture must tell the same story."""
-    number, _, name = folder.partition("_")
-    number_hand = _hand_of(folder)
-    if folder and not number_hand:
+def _name_faults(line: int, cell: dict[str, str], naming: FolderNaming) -> Iterator[RowFault]:
+    """Hand and gesture must be those of the folder's name."""
+    folder, hand, gesture = cell["folder"], cell["hand"], cell["gesture"]
+    named = naming.hand_and_gesture(folder)
+    if named is None:
         yield RowFault(
-            line,
-            f"folder {folder!r} is no single-hand gesture folder: these are called 00xx_NAME "
-            "(right) or 01xx_NAME (left)",
+            line, f"folder {folder!r} is not a single-hand gesture folder: {naming.expected}"
         )
-    if hand and hand not in OTHER_HAND:
-        yield RowFault(line, f"hand is {hand!r}; write right or left")
-    elif hand and number_hand and hand != number_hand:
-        yield RowFault(line, f"hand is {hand}, but folder {number} shows a {number_hand} hand")
-    if gesture and number_hand and gesture != name:
+        return
+    if hand in OTHER_HAND and hand != named[0]:
+        number = folder.partition("_")[0]
+        yield RowFault(line, f"hand is {hand}, but folder {number} shows a {named[0]} hand")
+    if gesture and gesture != named[1]:
         yield RowFault(
-            line, f"gesture is {gesture!r}; the folder's name without its number is {name!r}"
+            line, f"gesture is {gesture!r}; the folder's name without its number is {named[1]!r}"
         )
-
-
-def _hand_of(folder: str) -> str:
-    """The hand that the folder's number tells; '' for any other folder."""
-    return HAND_OF_NUMBER[folder[:2]] if re.fullmatch(r"0[01]\d\d_.+", folder) else ""
 
 
 def _is_id(cell: str) -> bool:
     return cell.isascii() and cell.isdigit()
 
 
-def _row(line: int, cell: dict[str, str]) -> GestureRow | None:
+def _row(line: int, cell: dict[str, str], naming: FolderNaming | None) -> GestureRow | None:
     """The row of these cells; None when a cell that other rows are compared with is unusable."""
     dropped = cell["coarse"] == cell["fine"] == DROP
-    hand = _hand_of(cell["folder"])
+    hand = cell["hand"] if cell["hand"] in OTHER_HAND else ""
+    if naming:
+        named = naming.hand_and_gesture(cell["folder"])
+        hand = named[0] if named else ""
     classed = DROP not in (cell["coarse"], cell["fine"]) and all(
         _is_id(cell[name]) for name in ("coarse_id", "fine_id")
     )

@@ -1,8 +1,8 @@
 """The curated gesture map: which coarse and fine class each gesture folder belongs to.
 
-`labels/gesture_map.csv` has one row a folder, edited by people; `labels/README.md` tells its
-columns and how it was judged. It is read strictly: every fault is told at once, with its line and
-what to do.
+`labels/gesture_map.csv` has one row per folder, edited by people; `labels/README.md` explains its
+columns and how it was judged. It is read strictly: all faults are reported at once, each with its
+line and what to do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handpose.errors import HandPoseError
-from handpose.gesture_map import LEVELS, OTHER_HAND, GestureRow, Level, RowFault, parse
+from handpose.gesture_map import (
+    LEVELS,
+    OTHER_HAND,
+    FolderNaming,
+    GestureRow,
+    Level,
+    RowFault,
+    parse,
+)
 
 
 class GestureTableError(HandPoseError):
@@ -28,12 +36,12 @@ class GestureTable:
     rows: tuple[GestureRow, ...]  # by folder, whatever their order in the file; dropped ones too
 
     @classmethod
-    def read(cls, path: Path) -> GestureTable:
-        """The checked table of this file.
+    def read(cls, path: Path, naming: FolderNaming | None = None) -> GestureTable:
+        """The checked table of this file; `naming` is the data set's rule for folder names, if any.
 
         Raises:
-            GestureTableError: the file is missing, unreadable or has faults; all of them are told
-                at once, each as `path:line: what is wrong; what to do`.
+            GestureTableError: the file is missing, unreadable or has faults; all are reported at
+                once, each as `path:line: what is wrong; what to do`.
         """
         try:
             text = path.read_bytes().decode("utf-8")
@@ -46,12 +54,12 @@ class GestureTable:
             raise GestureTableError(
                 f"{path}: byte {error.start} is not UTF-8; save the table as CSV in UTF-8"
             ) from None
-        parsed = parse(text, path)
+        parsed = parse(text, path, naming)
         faults = [*parsed.faults, *_table_faults(parsed.rows, parsed.folders)]
         if faults:
-            told = "\n".join(f"  {path}:{line}: {text}" for line, text in sorted(faults))
+            lines = "\n".join(f"  {path}:{line}: {text}" for line, text in sorted(faults))
             plural = "s" if len(faults) > 1 else ""
-            raise GestureTableError(f"{path} has {len(faults)} fault{plural}:\n{told}")
+            raise GestureTableError(f"{path} has {len(faults)} fault{plural}:\n{lines}")
         return cls(path, tuple(sorted(parsed.rows, key=lambda row: row.folder)))
 
     @property
@@ -158,7 +166,7 @@ def _twin_faults(row: GestureRow, known: dict[str, GestureRow]) -> Iterator[RowF
             f"twin {row.twin} is a {twin.hand} hand too; name the {OTHER_HAND[row.hand]} one",
         )
     elif twin.twin != row.folder:
-        if twin.twin in known:  # otherwise the fault is told on the twin's line
+        if twin.twin in known:  # otherwise the fault is reported on the twin's line
             yield RowFault(
                 row.line,
                 f"twin {row.twin} has {twin.twin} as its twin (line {twin.line}); twins name each "
@@ -180,7 +188,7 @@ def _mirror_faults(
                 f"{row.fine!r} has no {twin.hand} hand left since {twin.folder} is dropped (line "
                 f"{twin.line}); drop this folder too, or neither",
             )
-    elif row.hand == "right":  # told once a pair
+    elif row.hand == "right":  # reported once per pair
         for level in LEVELS:
             if row.name(level) != twin.name(level):
                 yield RowFault(

@@ -298,7 +298,7 @@ def _draw_pictures(
         mirrored = " (mirrored)" if data.canonical and side[position] == "left" else ""
         heading = (
             f"{names[position]}, {side[position]} hand{mirrored}, subject "
-            f"{origin['subject'][position]}, {origin['seq_name'][position]}, camera "
+            f"{origin['subject'][position]}, {origin['sequence'][position]}, camera "
             f"{origin['camera'][position]}, frame {origin['frame'][position]}"
         )
         gesture = data.classes.coarse[predicted[position]]

@@ -12,18 +12,21 @@ import csv
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from handpose.data.splits import LABELLED_SPLITS, all_splits
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from handpose.gesture_map import LEVELS, OTHER_HAND
 from handpose.gestures import GestureTable
 from stages.artifacts import run_stage, write_manifest
-from stages.params import LABELLED_SPLITS, SPLITS, load_params
+from stages.ingestion.reader import open_reader
+from stages.params import load_params
 from stages.paths import LABELS, MEMBERSHIP, SAMPLES
 
 OUT = Path("data/labels")
@@ -39,8 +42,9 @@ class LabelError(HandPoseError):
 def main() -> None:
     """Read the map, hold it against the folders of the data, write."""
     started = time.monotonic()
-    label = load_params().label
-    table = GestureTable.read(Path(label.map))
+    params = load_params()
+    label = params.label
+    table = GestureTable.read(Path(label.map), open_reader(params.data).naming)
     gestures, others = read_counts(SAMPLES)
     check_known(table, gestures)
     check_labelled(table, gestures)
@@ -52,7 +56,8 @@ def main() -> None:
     members = {folder for folder, _ in gestures | others} - dropped
     with atomic_file(MEMBERSHIP) as partial:
         partial.write_text("".join(f"{m}\n" for m in sorted(members)), encoding="utf-8")
-    write_coverage(OUT / "coverage.csv", table, gestures)
+    splits = all_splits(split for _, split in gestures | others)
+    write_coverage(OUT / "coverage.csv", table, gestures, splits)
     counts = {
         "coarse_classes": len(set(labels["coarse_id"].to_pylist())),
         "fine_classes": len(set(labels["fine_id"].to_pylist())),
@@ -75,10 +80,10 @@ def read_counts(path: Path) -> tuple[Counts, Counts]:
     """
     if not path.is_file():
         raise LabelError(f"{path}: not found; run `dvc repro ingest` first")
-    samples = pq.read_table(path, columns=["kind", "seq_name", "split"])
+    samples = pq.read_table(path, columns=["kind", "sequence", "split"])
 
     def count(rows: pa.Table) -> Counts:
-        return Counter(zip(rows["seq_name"].to_pylist(), rows["split"].to_pylist(), strict=True))
+        return Counter(zip(rows["sequence"].to_pylist(), rows["split"].to_pylist(), strict=True))
 
     gesture = pc.equal(samples["kind"], "gesture")
     return count(samples.filter(gesture)), count(samples.filter(pc.invert(gesture)))
@@ -132,13 +137,15 @@ def labels_table(table: GestureTable, *, canonical: bool) -> pa.Table:
     return pa.table(columns)
 
 
-def write_coverage(path: Path, table: GestureTable, gestures: Counts) -> None:
-    """coverage.csv: a row a folder of the map, dropped ones too; samples in each split."""
+def write_coverage(
+    path: Path, table: GestureTable, gestures: Counts, splits: Sequence[str]
+) -> None:
+    """coverage.csv: a row per folder of the map, dropped ones too; samples in each split."""
     with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("folder", "gesture", "hand", "coarse", "fine", *SPLITS))
+        writer.writerow(("folder", "gesture", "hand", "coarse", "fine", *splits))
         for row in table.rows:
-            counts = (gestures[row.folder, split] for split in SPLITS)
+            counts = (gestures[row.folder, split] for split in splits)
             writer.writerow((row.folder, row.gesture, row.hand, row.coarse, row.fine, *counts))
 
 

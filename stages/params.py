@@ -17,8 +17,6 @@ import yaml
 
 from handpose.errors import HandPoseError
 from stages.sections.dataset import (
-    LABELLED_SPLITS,
-    SPLITS,
     DataParams,
     HandParams,
     IngestParams,
@@ -38,8 +36,6 @@ from stages.sections.optimization import (
 from stages.sections.section import Section, explain, missing_keys
 
 __all__ = [
-    "LABELLED_SPLITS",
-    "SPLITS",
     "AugmentParams",
     "DataParams",
     "EncoderParams",

@@ -2,7 +2,7 @@
 
 Reads `data/ingest/samples.parquet`, `data/labels/membership.txt` (which folders are in) and the
 photos under `data.root`. Writes `data/shard/`: tars/, index.json, rejects.csv, manifest.json. It
-sees no class, so relabelling does not run it again.
+reads no class, so relabelling does not run it again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,10 @@ import pyarrow.parquet as pq
 
 from handpose.data.records import FIELDS, ORIGIN
 from handpose.data.shards import Index, ShardError, Tar
+from handpose.data.splits import TRAIN, all_splits
 from handpose.files import atomic_file, atomic_folder
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
-from stages.params import SPLITS, ShardParams, load_params
+from stages.params import ShardParams, load_params
 from stages.paths import MEMBERSHIP, SAMPLES, SHARDS
 from stages.sharding.tars import TarTask, UncutSample, check_library, write
 from stages.sharding.workers import in_order
@@ -32,7 +33,7 @@ from stages.sharding.workers import in_order
 SAMPLES_PER_WORKER = 5000
 """A process takes as long to start (it imports torch) as to cut this many crops."""
 
-COLUMNS = (*FIELDS, *ORIGIN, "split", "official_split", "file_name", "width", "height", "bbox")
+COLUMNS = (*FIELDS, *ORIGIN, "split", "image", "width", "height", "bbox")
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def main() -> None:
     check_library(params.shard)
     samples = read_members(SAMPLES, MEMBERSHIP)
     with atomic_folder(SHARDS / "tars") as folder:
-        tasks = plan(samples, folder, Path(params.data.root) / "images", params.shard)
+        tasks = plan(samples, folder, Path(params.data.root), params.shard)
         progress = Progress("shard", samples.num_rows, "images")
         cores = params.shard.workers or os.cpu_count() or 1
         workers = min(cores, 1 + samples.num_rows // SAMPLES_PER_WORKER)
@@ -57,9 +58,10 @@ def main() -> None:
             raise ShardError(
                 f"no sample is left: all {len(rejects)} were rejected ({dict(reasons)}), the first "
                 f"one because {rejects[0].detail}. Does data.root ({params.data.root}) hold "
-                f"images/? The whole list is in {SHARDS / 'rejects.csv'}"
+                f"the photos? The whole list is in {SHARDS / 'rejects.csv'}"
             )
-        tars = keep_filled(folder, [result.tar for result in written])
+        splits = split_names(samples)
+        tars = keep_filled(folder, splits, [result.tar for result in written])
         (SHARDS / "index.json").unlink(missing_ok=True)  # the old one, just before its tars go
     index = Index(params.shard.stored_px, params.shard.view_px, tars)
     write_json(SHARDS / "index.json", index.to_json())
@@ -71,7 +73,7 @@ def main() -> None:
 
 
 def read_members(samples: Path, membership: Path) -> pa.Table:
-    """Rows of samples.parquet whose folder is in, by sample_id, with the columns needed here.
+    """Rows of samples.parquet whose folder is a member, by sample_id, with the columns needed here.
 
     Raises:
         ShardError: a file is missing, or no row is left.
@@ -81,7 +83,7 @@ def read_members(samples: Path, membership: Path) -> pa.Table:
             raise ShardError(f"{path}: not found; run `dvc repro {stage}` first")
     folders = membership.read_text("utf-8").splitlines()
     table = pq.read_table(samples, columns=list(COLUMNS))
-    table = table.filter(pc.is_in(table["seq_name"], pa.array(folders, pa.string())))
+    table = table.filter(pc.is_in(table["sequence"], pa.array(folders, pa.string())))
     if table.num_rows == 0:
         raise ShardError(
             f"{samples} has no row of the {len(folders)} folders in {membership}: nothing to cut"
@@ -89,34 +91,39 @@ def read_members(samples: Path, membership: Path) -> pa.Table:
     return table.sort_by("sample_id")
 
 
-def plan(samples: pa.Table, folder: Path, images: Path, shard: ShardParams) -> Iterator[TarTask]:
+def split_names(samples: pa.Table) -> tuple[str, ...]:
+    """The splits of these samples in their order, the labelled ones first."""
+    return all_splits(samples["split"].unique().to_pylist())
+
+
+def plan(samples: pa.Table, folder: Path, root: Path, shard: ShardParams) -> Iterator[TarTask]:
     """The tars to write: train in one random order for good, the other splits by sample_id."""
     split_of = np.asarray(samples["split"])
-    for split in SPLITS:
+    for split in split_names(samples):
         rows = np.flatnonzero(split_of == split)
-        if split == "train":
+        if split == TRAIN:
             rows = np.random.default_rng(shard.seed).permutation(rows)
         for number, start in enumerate(range(0, len(rows), shard.samples_per_tar)):
             part = samples.take(rows[start : start + shard.samples_per_tar])
-            yield TarTask(folder / f"{split}-{number:06d}.tar", part, images, shard)
+            yield TarTask(folder / f"{split}-{number:06d}.tar", part, root, shard)
 
 
 def write_rejects(path: Path, rejects: list[UncutSample]) -> None:
-    """The table of what could not be cut; its header alone when all is well."""
+    """The table of samples that could not be cut; its header alone when there is none."""
     with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(UncutSample._fields)
         writer.writerows(rejects)
 
 
-def keep_filled(folder: Path, tars: list[Tar]) -> dict[str, tuple[Tar, ...]]:
+def keep_filled(folder: Path, splits: Sequence[str], tars: list[Tar]) -> dict[str, tuple[Tar, ...]]:
     """The tars of each split in order; one whose samples were all rejected is removed."""
     for tar in tars:
         if tar.samples == 0:
             (folder / tar.name).unlink()
     filled = sorted((tar for tar in tars if tar.samples), key=lambda tar: tar.name)
-    splits = {s: tuple(tar for tar in filled if tar.name.startswith(f"{s}-")) for s in SPLITS}
-    return {split: kept for split, kept in splits.items() if kept}
+    own = {s: tuple(tar for tar in filled if tar.name.startswith(f"{s}-")) for s in splits}
+    return {split: tars for split, tars in own.items() if tars}
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def main() -> None:
         is_same_path(params.hand.mano, STAND_IN),
         is_same_path(params.data.root, SYNTHETIC),
     )
-    if not own_data:
+    if not own_data and params.data.format == "interhand":
         official_splits(Path(params.data.root))  # raises before existing outputs are emptied
     if not own_hand:
         Mano.load(params.hand.mano)

@@ -11,6 +11,7 @@ import pytest
 
 from handpose.gesture_map import COLUMNS, LEVELS, OTHER_HAND, GestureRow, Level
 from handpose.gestures import GestureTable, GestureTableError
+from handpose.interhand.folders import NAMING
 
 MAP = Path(__file__).parents[1] / "labels" / "gesture_map.csv"
 
@@ -34,7 +35,7 @@ def told(tmp_path: Path) -> Told:
         path = tmp_path / "map.csv"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(GestureTableError) as error:
-            GestureTable.read(path)
+            GestureTable.read(path, NAMING)
         head, *lines = str(error.value).split("\n")
         if lines:
             assert head == f"{path} has {len(lines)} fault{'s' * (len(lines) > 1)}:"
@@ -47,7 +48,7 @@ def told(tmp_path: Path) -> Told:
 def small(tmp_path: Path, content: str = SMALL) -> GestureTable:
     path = tmp_path / "map.csv"
     path.write_text(content, encoding="utf-8")
-    return GestureTable.read(path)
+    return GestureTable.read(path, NAMING)
 
 
 def swap(old: str, new: str) -> str:
@@ -59,14 +60,14 @@ def swap(old: str, new: str) -> str:
 
 
 def test_the_curated_map_has_no_fault() -> None:
-    told = GestureTable.read(MAP).summary()
+    told = GestureTable.read(MAP, NAMING).summary()
     assert "45 right-hand and 45 left-hand folders" in told
     assert "54 coarse and 70 fine classes, 0 folders dropped" in told
 
 
 def test_the_curated_partition_is_the_authors() -> None:
     # protocol facts: classes of the right hand are 0-26 and 0-34, those of the left 27 and 35 above
-    rows = GestureTable.read(MAP).rows
+    rows = GestureTable.read(MAP, NAMING).rows
     pairs = {row.folder: (row.coarse_id, row.fine_id) for row in rows}
     assert pairs["0038_fingerspreadnormal"] == pairs["0027_five_count"] == (0, 2)
     assert (pairs["0006_thumbup_relaxed"], pairs["0007_thumbup_normal"]) == ((5, 31), (5, 32))
@@ -82,7 +83,7 @@ def test_the_curated_partition_is_the_authors() -> None:
 
 
 def test_curated_twins_mirror_class_by_class() -> None:
-    rows = {row.folder: row for row in GestureTable.read(MAP).rows}
+    rows = {row.folder: row for row in GestureTable.read(MAP, NAMING).rows}
     for row in rows.values():
         twin = rows[row.twin]
         assert (row.coarse_id + 27) % 54 == twin.coarse_id
@@ -96,20 +97,20 @@ def test_curated_twins_mirror_class_by_class() -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_ids_have_no_gap_and_every_class_has_a_twin(level: Level) -> None:
-    ids = GestureTable.read(MAP).class_ids(level, canonical=False)
+    ids = GestureTable.read(MAP, NAMING).class_ids(level, canonical=False)
     assert sorted(ids.values()) == list(range(len(ids)))
     assert {(OTHER_HAND[hand], name) for hand, name in ids} == set(ids)
 
 
 def test_ids_of_the_curated_map_are_taken_as_they_stand() -> None:
-    table = GestureTable.read(MAP)
+    table = GestureTable.read(MAP, NAMING)
     for level in LEVELS:
         ids = table.class_ids(level, canonical=False)
         assert all(ids[row.hand, row.name(level)] == row.id(level) for row in table.rows)
 
 
 def test_canonical_classes_are_the_right_hands() -> None:
-    table = GestureTable.read(MAP)
+    table = GestureTable.read(MAP, NAMING)
     for level, n in zip(LEVELS, (27, 35), strict=True):
         ids = table.class_ids(level, canonical=True)
         assert set(ids.values()) == set(range(n))
@@ -165,7 +166,7 @@ def test_order_of_rows_and_columns_changes_nothing(tmp_path: Path) -> None:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    assert GestureTable.read(path).rows == GestureTable.read(MAP).rows
+    assert GestureTable.read(path, NAMING).rows == GestureTable.read(MAP, NAMING).rows
 
 
 def test_spaces_around_a_cell_do_not_matter(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_spaces_around_a_cell_do_not_matter(tmp_path: Path) -> None:
 
 
 def test_the_nearest_folder_is_found_by_its_name() -> None:
-    table = GestureTable.read(MAP)
+    table = GestureTable.read(MAP, NAMING)
     assert table.nearest("0003_fakegun") == "0003_fake_gun"
     assert table.nearest("zzz") is None
 
@@ -272,7 +273,7 @@ def test_a_missing_row_is_told_where_its_twin_is(told: Told) -> None:
 
 def test_a_two_hand_folder_has_no_place(told: Told) -> None:
     (fault,) = told(SMALL + "0266_dh_pray,right,dh_pray,9,pray,9,pray,0366_dh_pray\n")
-    assert fault.startswith("8: folder '0266_dh_pray' is no single-hand gesture folder")
+    assert fault.startswith("8: folder '0266_dh_pray' is not a single-hand gesture folder")
 
 
 @pytest.mark.parametrize(

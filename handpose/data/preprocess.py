@@ -85,7 +85,7 @@ class Preprocessor:
         return stored, move, {"view": view, "out_px": self.image_px, "twin": twin}
 
     def _classes(self, label: Mapping[str, Any]) -> ClassIds:
-        folder = label["seq_name"]
+        folder = label["sequence"]
         if folder not in self.labels and label["kind"] == "gesture":
             raise PreprocessError(
                 f"gesture folder {folder!r} (sample {label['sample_id']}) is in the shards but has "

@@ -27,8 +27,8 @@ FIELDS = ("K", "joints_cam", "joint_valid", "has_mano", "global_orient", "hand_p
           "is_left", "sample_id")  # fmt: skip
 """What the JSON holds of a `HandSample`, with the same shapes (flat), units and frames."""
 
-ORIGIN = ("seq_name", "kind", "subject", "capture", "camera", "frame")
-"""Where the sample comes from; `seq_name` is the folder, `kind` is gesture or rom."""
+ORIGIN = ("sequence", "kind", "subject", "session", "camera", "frame")
+"""Where the sample comes from; of kind gesture, `sequence` is the gesture folder."""
 
 
 def encode_labels(labels: Sequence[Mapping[str, Any]]) -> list[bytes]:

@@ -166,7 +166,7 @@ class Shards:
         dealt out whole, in turn. All read the same bytes, and decode their own part alone.
 
         Args:
-            split: train, validation, test, official_val or official_test.
+            split: train, validation, test, or another that the data set has.
             batch: samples in a batch.
             image_px: side of the images.
             labels: classes per gesture folder (`Labels.ids`); ROM folders stay UNLABELLED.

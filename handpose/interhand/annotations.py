@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from handpose.data.annotations import Camera, FloatArray, ManoFit
 from handpose.errors import HandPoseError
 from handpose.hand.skeleton import FROM_INTERHAND
 
-FloatArray = NDArray[np.float64]
 Json = Mapping[str, Any]
 
 OFFICIAL_SPLITS = ("train", "val", "test")
@@ -52,28 +52,11 @@ class RecordError(Exception):
         self.detail = detail
 
 
-class Camera(NamedTuple):
-    """One camera of one capture."""
-
-    K: FloatArray  # (3, 3) px
-    R: FloatArray  # (3, 3) world to camera
-    C: FloatArray  # (3,) m, its centre in the world
-
-
 class FrameJoints(NamedTuple):
     """The joints of both hands at one moment, in the world."""
 
     joints: FloatArray  # (2, 21, 3) m: right, left; in the order of `hand/skeleton.py`
     joint_valid: NDArray[np.bool_]  # (2, 21); says nothing of what a camera sees
-
-
-class ManoFit(NamedTuple):
-    """MANO parameters of one hand at one moment, in the world and in that hand's own frame."""
-
-    global_orient: FloatArray  # (3,) axis-angle
-    hand_pose: FloatArray  # (45,) axis-angle relative to hands_mean
-    betas: FloatArray  # (10,)
-    transl: FloatArray  # (3,) m
 
 
 def annotation_file(root: Path, split: str, name: str) -> Path:

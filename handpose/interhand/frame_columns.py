@@ -17,11 +17,11 @@ from msgspec import Meta, Raw, Struct
 from msgspec.json import Decoder
 from numpy.typing import NDArray
 
+from handpose.data.annotations import FloatArray, ManoFit
 from handpose.interhand.annotations import (
     FLAGS,
     HANDS,
     FrameJoints,
-    ManoFit,
     RecordError,
     by_capture_and_frame,
     in_our_order,

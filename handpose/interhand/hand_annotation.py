@@ -1,31 +1,27 @@
-"""Views: one hand of one annotation as one camera sees it, or the reason why it is not used.
+"""Annotations one by one: a hand as one camera sees it, or the reason why it is not used.
 
-Reasons told here: malformed, duplicate_annotation_id, duplicate_image_id, dangling_image_id,
+Reasons for a reject: malformed, duplicate_annotation_id, duplicate_image_id, dangling_image_id,
 two_hands, hand_type_not_valid, hand_contradicts_folder, no_camera, nan_in_camera, no_joint_3d,
-nan_in_mano. `camera_frame.py` adds those that need geometry. A missing MANO fit is no reason.
+nan_in_mano. `data/camera_frame.py` adds those that need geometry. A missing MANO fit is no reason.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from handpose.gesture_map import HAND_OF_NUMBER
+from handpose.data.annotations import Camera, Kind, ManoFit
 from handpose.interhand.annotations import (
     HANDS,
     Annotations,
-    Camera,
     FrameJoints,
     Json,
-    ManoFit,
     RecordError,
 )
-
-Kind = Literal["gesture", "rom", "two_hands"]
+from handpose.interhand.folders import folder_hand, folder_kind
 
 UNKNOWN = -1
-"""Stands for a whole number that an unusable annotation does not tell."""
+"""Stands for a whole number that an unusable annotation lacks."""
 
 
 class Origin(NamedTuple):
@@ -64,40 +60,23 @@ class Reject(NamedTuple):
     detail: str
 
 
-def folder_kind(seq_name: str) -> Kind:
-    """What a sequence folder shows: a gesture of one hand, free motion, or two hands.
-
-    Annotations of one hand are used from any folder, as in the official single-hand subset; only
-    gesture folders carry a label. A name that is not known counts as a gesture, so that the
-    gesture map is asked about it.
-    """
-    if seq_name.lower().startswith("rom"):  # ROM07_RT_... and ROM07_Rt_... both exist
-        return "rom"
-    return "two_hands" if re.match(r"0[23]\d\d_", seq_name) else "gesture"
-
-
-def folder_hand(seq_name: str) -> str | None:
-    """The hand that a gesture folder's number tells, if any."""
-    return HAND_OF_NUMBER.get(seq_name[:2]) if folder_kind(seq_name) == "gesture" else None
-
-
 def hand_annotations(annotations: Annotations) -> Iterator[HandAnnotation | Reject]:
-    """Every annotation of the split in its order, as a view of one hand or as a reject."""
-    seen: set[int] = set()
+    """Every annotation of the split in its order: one hand, or a reject."""
+    ids: set[int] = set()
     for hand in annotations.hands:
         origin = _origin(annotations.split, hand, {})
         try:
             image = annotations.image(hand.get("image_id"))
             origin = _origin(annotations.split, hand, image)
-            yield _view(annotations, origin, hand, image, seen)
+            yield _annotation(annotations, origin, hand, image, ids)
         except RecordError as error:
             yield Reject(origin, error.reason, error.detail)
 
 
-def _view(
-    annotations: Annotations, origin: Origin, hand: Json, image: Json, seen: set[int]
+def _annotation(
+    annotations: Annotations, origin: Origin, hand: Json, image: Json, ids: set[int]
 ) -> HandAnnotation:
-    """The view of one annotation; `seen` are the ids before it, and its own after this."""
+    """One annotation; `ids` are those before it, and its own is added."""
     width, height = whole(image.get("width")), whole(image.get("height"))
     visible = hand.get("joint_valid")
     lacking = [name for name, part in origin._asdict().items() if part in (UNKNOWN, "")]
@@ -107,9 +86,9 @@ def _view(
         visible = b""
     if lacking:
         raise RecordError("malformed", f"missing or not of its type: {', '.join(lacking)}")
-    if origin.annotation_id in seen:
+    if origin.annotation_id in ids:
         raise RecordError("duplicate_annotation_id", "an annotation before it has the same id")
-    seen.add(origin.annotation_id)
+    ids.add(origin.annotation_id)
     _check_hand(origin, hand.get("hand_type_valid"))
     return HandAnnotation(
         origin=origin,
@@ -125,7 +104,7 @@ def _view(
 
 
 def _check_hand(origin: Origin, valid: Any) -> None:
-    """Only annotations of one hand, and of the hand that a gesture folder's number tells."""
+    """Only annotations of one hand, and of the hand of the gesture folder's number."""
     hand = origin.hand_type
     if hand == "interacting":
         raise RecordError("two_hands", "")
@@ -133,10 +112,11 @@ def _check_hand(origin: Origin, valid: Any) -> None:
         raise RecordError("malformed", f"hand_type is {hand!r}, expected right or left")
     if valid != 1:
         raise RecordError("hand_type_not_valid", f"hand_type_valid is {valid!r}")
-    told = folder_hand(origin.seq_name)
-    if told not in (None, hand):
+    expected = folder_hand(origin.seq_name)
+    if expected not in (None, hand):
         raise RecordError(
-            "hand_contradicts_folder", f"a {hand} hand in {origin.seq_name}, a {told}-hand folder"
+            "hand_contradicts_folder",
+            f"a {hand} hand in {origin.seq_name}, a {expected}-hand folder",
         )
 
 

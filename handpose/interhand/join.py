@@ -1,8 +1,8 @@
-"""Annotations joined with their image, camera, moment and fit, a million at a time.
+"""Annotations joined with their image, camera, frame and fit, a million at a time.
 
-What is beyond doubt is settled here, column by column: a usable hand, or two hands. All others, be
-they odd in form or in value, go one by one through `hand_view.py`, which knows every reason for a
-reject. To doubt too much costs time, never a result.
+Clear cases are handled here, column by column: a usable hand, or two hands. All others, odd in form
+or in value, go one by one through `hand_annotation.py`, which knows every reason for a reject. A
+clear case that goes there costs time, never a result.
 """
 
 from __future__ import annotations
@@ -15,21 +15,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from handpose.data.annotations import NO_FIT, BoolArray, Camera, ManoFit, of_words
 from handpose.interhand.annotations import (
     HANDS,
     Annotations,
-    Camera,
     FrameJoints,
     Json,
-    ManoFit,
     RecordError,
     annotation_file,
     read_cameras,
 )
-from handpose.interhand.camera_frame import NO_FIT
 from handpose.interhand.data_columns import Columns, DataColumns, read_data
+from handpose.interhand.folders import folder_hand
 from handpose.interhand.frame_columns import (
     CAPTURES,
     FRAMES,
@@ -39,16 +37,8 @@ from handpose.interhand.frame_columns import (
     read_fits,
     read_frame_joints,
 )
-from handpose.interhand.hand_annotation import (
-    HandAnnotation,
-    Reject,
-    folder_hand,
-    hand_annotations,
-    whole,
-)
-from handpose.interhand.hand_rows import ORIGIN, ROW, HandRows, joined, of_annotations, of_words
-
-BoolArray = NDArray[np.bool_]
+from handpose.interhand.hand_annotation import HandAnnotation, Reject, hand_annotations, whole
+from handpose.interhand.hand_rows import ORIGIN, ROW, HandRows, joined, of_annotations
 
 NO_IMAGE, NO_ID = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 """Stand for what an odd annotation refers to, and for the id of an odd record: never the same."""
@@ -57,7 +47,7 @@ NO_IMAGE, NO_ID = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 class JoinedSplit(NamedTuple):
     """Every annotation of one official split."""
 
-    rows: HandRows  # usable so far, in the order of samples
+    rows: HandRows  # usable so far
     two_hands: pa.Table  # as ORIGIN
     rejects: list[Reject]  # all others that are not used
 
@@ -92,7 +82,7 @@ def read_split(root: Path, split: str) -> JoinedSplit:
 def join(sources: Sources) -> JoinedSplit:
     """Every annotation as a row or as a reject."""
     images, hands = sources.data
-    image_at = _image_places(images, hands)
+    image_at = _image_index(images, hands)
     sound = (image_at >= 0) & (_numbers(hands, "id", NO_ID) >= 0) & _unique(hands)
     sound[sound] = _sound_images(images)[image_at[sound]]
     two_hands = sound & of_words(hands.table["hand_type"], lambda hand: hand == "interacting")
@@ -106,33 +96,33 @@ def join(sources: Sources) -> JoinedSplit:
     if late:
         rows = joined(rows, of_annotations(sources.split, late))
     return JoinedSplit(
-        rows.in_order(),
+        rows,
         _table(sources.data, two_hands, image_at).select(list(ORIGIN)),
         [item for item in found if isinstance(item, Reject)],
     )
 
 
-# --- what is beyond doubt ------------------------------------------------------------------------
+# --- clear cases ---------------------------------------------------------------------------------
 
 
 def _numbers(columns: Columns, name: str, missing: int) -> IntArray:
     return np.asarray(columns.table[name].fill_null(missing).to_numpy())
 
 
-def _image_places(images: Columns, hands: Columns) -> IntArray:
-    """The place of each annotation's image (N,); -1 where there is none, several, or doubt."""
+def _image_index(images: Columns, hands: Columns) -> IntArray:
+    """The index of each annotation's image (N,); -1 where there is none, several, or doubt."""
     ids, wanted = _numbers(images, "id", NO_ID), _numbers(hands, "image_id", NO_IMAGE)
     if not len(ids):
         return np.full(len(wanted), -1)
     if np.array_equal(ids, wanted) and (np.diff(ids) > 0).all():
-        places = np.arange(len(ids))  # as in the public files: no need to search
+        index = np.arange(len(ids))  # as in the public files: no need to search
     else:
         order = np.argsort(ids, kind="stable")
         first, end = (np.searchsorted(ids, wanted, side, order) for side in ("left", "right"))
-        places = np.where(end - first == 1, order[first.clip(max=len(ids) - 1)], -1)
+        index = np.where(end - first == 1, order[first.clip(max=len(ids) - 1)], -1)
     # an odd image may yet have an ordinary id
-    places[(wanted < 0) | np.isin(wanted, _ids(images.odd.values(), "id"))] = -1
-    return places
+    index[(wanted < 0) | np.isin(wanted, _ids(images.odd.values(), "id"))] = -1
+    return index
 
 
 def _ids(records: Iterable[Json], key: str) -> IntArray:
@@ -149,13 +139,13 @@ def _unique(hands: Columns) -> BoolArray:
     ids = _numbers(hands, "id", NO_ID)
     if not hands.odd and (np.diff(ids) > 0).all():
         return np.ones(len(ids), np.bool_)
-    _, place, times = np.unique(ids, return_inverse=True, return_counts=True)
-    alone: BoolArray = times[place] == 1
+    _, index, times = np.unique(ids, return_inverse=True, return_counts=True)
+    alone: BoolArray = times[index] == 1
     return alone & ~np.isin(ids, _ids(hands.odd.values(), "id"))
 
 
 def _sound_images(images: Columns) -> BoolArray:
-    """Whether each image tells all there is to know (N,)."""
+    """Whether each image has everything that is needed (N,)."""
     sound = np.ones(images.table.num_rows, np.bool_)
     for name, low, high in (
         ("width", 1, NO_IMAGE),
@@ -174,7 +164,7 @@ def _sound_images(images: Columns) -> BoolArray:
 
 
 def _table(data: DataColumns, chosen: BoolArray, image_at: IntArray) -> pa.Table:
-    """The chosen annotations (N,) as ROW, without the places."""
+    """The chosen annotations (N,) as ROW, without the indices."""
     hands = data.hands.table.filter(pa.array(chosen))
     images = data.images.table.take(pa.array(image_at[chosen]))
     named = {name: images[name] for name in images.column_names} | {
@@ -195,12 +185,12 @@ def _rows(sources: Sources, table: pa.Table) -> tuple[HandRows, BoolArray]:
     instant_at = sources.instants.find(code(capture, frame, 0))
     fit_at = sources.fits.find(keys)
     refused = np.array([code(*key) for key in sources.fits.odd if key[1] < FRAMES], np.int64)
-    told = of_words(table["seq_name"], lambda name: folder_hand(name) or "")
+    expected = of_words(table["seq_name"], lambda name: folder_hand(name) or "")
     hand = of_words(table["hand_type"], str)
     usable = (camera_at >= 0) & (instant_at >= 0) & ~np.isin(keys, refused)
-    usable &= (told == "") | (told == hand)
-    for name, places in (("camera_at", camera_at), ("instant_at", instant_at), ("fit_at", fit_at)):
-        table = table.append_column(name, pa.array(places, pa.int64()))
+    usable &= (expected == "") | (expected == hand)
+    for name, index in (("camera_at", camera_at), ("instant_at", instant_at), ("fit_at", fit_at)):
+        table = table.append_column(name, pa.array(index, pa.int64()))
     fits = zip(sources.fits.columns, NO_FIT, strict=True)
     rows = HandRows(
         sources.split,
@@ -215,29 +205,29 @@ def _rows(sources: Sources, table: pa.Table) -> tuple[HandRows, BoolArray]:
 def _cameras(
     sources: Sources, capture: IntArray, names: pa.ChunkedArray
 ) -> tuple[Camera, IntArray]:
-    """The cameras of these captures and names, and the place of each row's (N,); -1 for none."""
+    """The cameras of these captures and names, and the index of each row's (N,); -1 for none."""
     column = names.combine_chunks()
     texts = column.dictionary.to_pylist()
     pairs, pair_at = np.unique(
         capture * max(len(texts), 1) + np.asarray(column.indices), return_inverse=True
     )
     known = _annotations(sources, [], [])
-    cameras, places = [Camera(np.zeros((3, 3)), np.zeros((3, 3)), np.zeros(3))], []
+    cameras, index = [Camera(np.zeros((3, 3)), np.zeros((3, 3)), np.zeros(3))], []
     for pair in pairs.tolist():
         try:
             cameras.append(known.camera(pair // len(texts), texts[pair % len(texts)]))
-            places.append(len(cameras) - 1)
+            index.append(len(cameras) - 1)
         except RecordError:
-            places.append(-1)
+            index.append(-1)
     stacked = Camera(*map(np.stack, zip(*cameras, strict=True)))
-    return stacked, np.array(places, np.int64)[pair_at]
+    return stacked, np.array(index, np.int64)[pair_at]
 
 
 # --- one by one ----------------------------------------------------------------------------------
 
 
 def _one_by_one(sources: Sources, chosen: IntArray) -> list[HandAnnotation | Reject]:
-    """The chosen annotations, by number, as `hand_view.views` sees them."""
+    """The chosen annotations, by number, as `hand_annotations` reads them."""
     hands = _records(sources.data.hands, chosen)
     wanted = _ids(hands, "image_id")
     ids = _numbers(sources.data.images, "id", NO_ID)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from handpose.evaluation import statistics
 from handpose.evaluation.statistics import Comparison
 
-IDENTITY = ("subject", "capture", "seq_name", "camera", "frame", "is_left")
+IDENTITY = ("subject", "session", "sequence", "camera", "frame", "is_left")
 """Columns that identify a sample; its id is an index into a list that may have changed."""
 
 
@@ -116,7 +116,7 @@ class Pairs:
 
     def per_folder(self, measure: Measure) -> dict[str, MeasuredChange]:
         """Each gesture folder's change, the largest first."""
-        folders = self.before["seq_name"]
+        folders = self.before["sequence"]
         changes = {
             str(name): self.change(measure, folders == name)
             for name in np.unique(folders[self.before["kind"] == "gesture"])

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from handpose.data.augment import Augmentation
 from handpose.data.labels import Labels
 from handpose.data.shards import Shards
+from handpose.data.splits import TRAIN
 from handpose.errors import HandPoseError
 from handpose.evaluation import draw
 from handpose.hand.camera import project
@@ -37,10 +38,10 @@ MIRRORED = draw.CONTROL
 
 MIXED = {
     "people": ("subject",),
-    "captures": ("split", "capture"),
-    "folders": ("seq_name",),
-    "cameras": ("split", "capture", "camera"),
-    "moments": ("split", "capture", "frame"),
+    "sessions": ("split", "session"),
+    "folders": ("sequence",),
+    "cameras": ("split", "session", "camera"),
+    "frames": ("split", "session", "frame"),
 }
 """What is counted, and the columns that tell one from another."""
 
@@ -64,7 +65,7 @@ class Origins:
         names = {name for columns in MIXED.values() for name in columns}
         table = pq.read_table(SAMPLES, columns=sorted(names | {"sample_id", "is_left"}))
         folders = pa.array(MEMBERSHIP.read_text("utf-8").splitlines(), pa.string())
-        is_in = pc.and_(pc.equal(table["split"], split), pc.is_in(table["seq_name"], folders))
+        is_in = pc.and_(pc.equal(table["split"], split), pc.is_in(table["sequence"], folders))
         return cls(table.filter(is_in).sort_by("sample_id"))
 
     def rows(self, batch: HandBatch) -> NDArray[np.int64]:
@@ -109,7 +110,7 @@ def inspect(
     origins = Origins.read(split)
     batches = list(islice(_batches(params, stage, split, batch, augmented), BATCHES))
     rows = [origins.rows(some) for some in batches]
-    told = "as stored" if split != "train" else "shuffled" + ", augmented" * augmented
+    told = "as stored" if split != TRAIN else "shuffled" + ", augmented" * augmented
     title = (
         f"{split}, {told}: the first {len(batches[0])} samples of stage {stage}. "
         "Green: joints; blue: outline of the MANO fit; orange frame: mirrored, and so is its class"
@@ -121,7 +122,7 @@ def inspect(
 
 def _batches(params: Params, stage: str, split: str, batch: int, augmented: bool) -> Any:
     fit = params.pretrain if stage == "pretrain" else params.pose
-    in_training = split == "train"
+    in_training = split == TRAIN
     return Shards.open(SHARDS).batches(
         split,
         batch=batch,
@@ -159,7 +160,7 @@ def _tiles(params: Params, batch: HandBatch, origin: pa.Table) -> list[Tile]:
                     f"of {coarse}" if coarse != fine else "",
                     f"{hand}, {int(batch.joint_valid[i].sum())} joints{fit}",
                     f"person {row['subject']}, cam{row['camera']}",
-                    row["seq_name"],
+                    row["sequence"],
                 ],
                 MIRRORED if mirrored else None,
             )

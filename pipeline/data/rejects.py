@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 
 from handpose.data.photo import END_OF_IMAGE
 from handpose.errors import HandPoseError
-from handpose.interhand.annotations import OFFICIAL_SPLITS
 from handpose.render.tiles import Tile, draw_page
 from stages.params import Params
 
 REJECTS = Path("data/ingest/rejects.parquet")
 NOT_CUT = Path("data/shard/rejects.csv")
 
-COLUMNS_READ = ["official_split", "file_name", "reason", "detail"]
+COLUMNS_READ = ["image", "reason", "detail"]
 TEXTS = pa.schema(dict.fromkeys(COLUMNS_READ, pa.string()))
 
 PICTURE_PX = 240
@@ -38,14 +37,14 @@ LOOKED_AT = 200
 MEANING = {
     "two_hands": "both hands are annotated; this pipeline is for one",
     "hand_type_not_valid": "nobody was sure which hand it is",
-    "hand_contradicts_folder": "another hand than the folder's number tells",
+    "hand_contradicts_folder": "another hand than the folder's number stands for",
     "too_few_joints": "fewer valid joints in this view than ingest.min_valid_joints",
     "nan_in_joints": "a valid joint is not a number",
-    "behind_camera": "a valid joint is not before the lens",
+    "behind_camera": "a valid joint is behind the camera",
     "empty_box": "the valid joints span no area inside the photo",
     "no_camera": "its camera is not in the camera file",
     "nan_in_camera": "its camera has a value that is not a number",
-    "no_joint_3d": "its moment is not in the joint_3d file",
+    "no_joint_3d": "its frame is not in the joint_3d file",
     "nan_in_mano": "its MANO fit has a value that is not a number",
     "malformed": "something is missing, or not of its type",
     "dangling_image_id": "it names an image that is not listed",
@@ -54,7 +53,7 @@ MEANING = {
     "image_missing": "its photo is not there",
     "image_unreadable": "its photo may not be read, or the disk fails",
     "image_truncated": "its photo ends early",
-    "image_undecodable": "its photo is no picture",
+    "image_undecodable": "its photo is not a picture",
     "image_black": "its photo is black",
     "image_size": "its photo has another size than annotated",
 }
@@ -80,8 +79,8 @@ def rejects(params: Params, out: Path) -> list[str]:
         return ["no annotation was rejected; nothing to draw"]
     counts = table["reason"].value_counts().to_pylist()
     by_count = sorted(((entry["counts"], entry["values"]) for entry in counts), reverse=True)
-    images = Path(params.data.root) / "images"
-    tiles = [_tile(table, reason, count, images) for count, reason in by_count]
+    root = Path(params.data.root)
+    tiles = [_tile(table, reason, count, root) for count, reason in by_count]
     title = f"{len(table):,} annotations are not used: one of each reason"
     draw_page(tiles, out, size=(PICTURE_PX, PICTURE_PX), columns=COLUMNS, title=title)
     lines = [f"{count:>9,} {reason:<24} {MEANING.get(reason, '')}" for count, reason in by_count]
@@ -90,30 +89,26 @@ def rejects(params: Params, out: Path) -> list[str]:
 
 def _not_cut() -> pa.Table:
     """What shard left out, as rows of COLUMNS_READ."""
-    table = pa.csv.read_csv(NOT_CUT)
-    held_out = {f"official_{name}": name for name in OFFICIAL_SPLITS}
-    official = [held_out.get(split, "train") for split in table["split"].to_pylist()]
-    columns = {name: table[name] for name in COLUMNS_READ[1:]}
-    return pa.table({"official_split": official} | columns).cast(TEXTS)
+    return pa.csv.read_csv(NOT_CUT).select(COLUMNS_READ).cast(TEXTS)
 
 
-def _tile(table: pa.Table, reason: str, count: int, images: Path) -> Tile:
+def _tile(table: pa.Table, reason: str, count: int, root: Path) -> Tile:
     """One annotation of this reason, if it can be one whose photo is there."""
     rows = table.filter(pc.equal(table["reason"], reason)).slice(0, LOOKED_AT).to_pylist()
-    photos = ((row, _photo(row, images)) for row in rows)
+    photos = ((row, _photo(row, root)) for row in rows)
     row, photo = next((some for some in photos if some[1] is not None), (rows[0], None))
     meaning, detail = MEANING.get(reason, ""), row["detail"] or ""
     lines = [meaning, "" if detail == meaning else detail]
-    if row["file_name"] and row["file_name"] not in detail:
-        lines.append(f"{row['official_split']}/{row['file_name']}")
+    if row["image"] and row["image"] not in detail:
+        lines.append(row["image"])
     return Tile(photo, f"{reason}: {count:,}", lines)
 
 
-def _photo(row: Mapping[str, Any], images: Path) -> NDArray[np.uint8] | None:
+def _photo(row: Mapping[str, Any], root: Path) -> NDArray[np.uint8] | None:
     """What of its photo can be shown: of a truncated one, as much as there is."""
-    if not row["file_name"]:
+    if not row["image"]:
         return None
-    path = images / row["official_split"] / row["file_name"]
+    path = root / row["image"]
     if not path.is_file():
         return None
     content = np.frombuffer(path.read_bytes() + END_OF_IMAGE, np.uint8)

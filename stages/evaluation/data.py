@@ -1,4 +1,4 @@
-"""What is evaluated on: held-out samples, where they come from, and the training averages."""
+"""What evaluation reads: held-out samples, where they come from, and the training averages."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from handpose.data.labels import Labels
 from handpose.data.loading import HERE, Loading
 from handpose.data.shards import Shards
+from handpose.data.splits import TEST, TRAIN, VALIDATION
 from handpose.errors import HandPoseError
 from handpose.evaluation.baselines import TrainingMeans
 from handpose.hand.mano import Mano
@@ -24,8 +25,7 @@ from handpose.sample import UNLABELLED, HandBatch
 from stages.evaluation.summary import Classes
 from stages.paths import LABELS, MEMBERSHIP, SAMPLES, SHARDS
 
-SPLITS = ("test", "official_val", "official_test")
-ORIGIN = ("split", "subject", "capture", "seq_name", "kind", "camera", "frame", "is_left")
+ORIGIN = ("split", "subject", "session", "sequence", "kind", "camera", "frame", "is_left")
 FITTED = ("joints_cam", "joint_valid", "is_left", "hand_pose", "betas", "has_mano")
 NO_GESTURE = "no gesture"
 
@@ -63,9 +63,9 @@ class EvaluationData:
                 raise EvaluateError(f"{path}: not found; run `dvc repro {stage}` first")
         labels = Labels.read(LABELS)
         origins = pq.read_table(SAMPLES, columns=["sample_id", *ORIGIN]).sort_by("sample_id")
-        folder, split = column(origins, "seq_name"), column(origins, "split")
+        folder, split = column(origins, "sequence"), column(origins, "split")
         labelled = np.isin(folder, list(labels.ids))
-        trained, tested = (folder[labelled & (split == s)].tolist() for s in ("train", "test"))
+        trained, tested = (folder[labelled & (split == s)].tolist() for s in (TRAIN, TEST))
         data = cls(
             origins=origins,
             shards=Shards.open(SHARDS),
@@ -86,20 +86,20 @@ class EvaluationData:
         return data
 
     def _check_labelled(self, counts: Mapping[str, int]) -> None:
-        images = self.shards.index.count("test")
-        if not images or not counts.get("test"):
+        images = self.shards.index.count(TEST)
+        if not images or not counts.get(TEST):
             raise EvaluateError(
-                f"the test split has {images} images in {SHARDS} and {counts.get('test', 0)} with "
+                f"the test split has {images} images in {SHARDS} and {counts.get(TEST, 0)} with "
                 f"a gesture in {SAMPLES} (labelled images per split: {dict(counts)}); an "
                 "evaluation without any would mean nothing. Let ingest.test_subjects in "
-                "params.yaml name subjects of the official train split: data/ingest/folders.csv "
+                "params.yaml name subjects of the training data: data/ingest/folders.csv "
                 "and split.json tell which there are"
             )
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Those of `SPLITS` that hold samples."""
-        return tuple(split for split in SPLITS if self.shards.index.count(split))
+        """The evaluated splits that hold samples: test, and those that the data set has besides."""
+        return tuple(s for s in self.shards.index.splits if s not in (TRAIN, VALIDATION))
 
     def batches(self, split: str) -> Iterator[HandBatch]:
         """The samples of a split in their order, as they are."""
@@ -124,17 +124,17 @@ class EvaluationData:
 
     def origin(self, sample_id: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Where these samples come from: a column per name of `ORIGIN`."""
-        place = np.searchsorted(self.origins["sample_id"].to_numpy(), sample_id)
-        rows = self.origins.take(place)
+        index = np.searchsorted(self.origins["sample_id"].to_numpy(), sample_id)
+        rows = self.origins.take(index)
         return {name: column(rows, name) for name in ORIGIN}
 
     def training_means(self, mano: Mano) -> TrainingMeans:
-        """The averages of the samples that training saw."""
+        """The averages of the training samples."""
         rows = pq.read_table(
-            SAMPLES, columns=["seq_name", *FITTED], filters=[("split", "=", "train")]
+            SAMPLES, columns=["sequence", *FITTED], filters=[("split", "=", TRAIN)]
         )
         members = pa.array(MEMBERSHIP.read_text("utf-8").splitlines(), pa.string())
-        rows = rows.filter(pc.is_in(rows["seq_name"], members))
+        rows = rows.filter(pc.is_in(rows["sequence"], members))
         columns = {name: torch.from_numpy(np.array(column(rows, name))) for name in FITTED}
         joints, valid = columns.pop("joints_cam").view(-1, 21, 3), columns.pop("joint_valid")
         return TrainingMeans.of(joints=joints, valid=valid, **columns, mano=mano)

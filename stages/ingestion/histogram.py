@@ -1,4 +1,4 @@
-"""What is counted while samples pass by: folders.csv and split.json."""
+"""Counts of samples and rejects: folders.csv and split.json."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from typing import Any
 
 import pyarrow as pa
 
+from handpose.data.splits import all_splits
 from handpose.files import atomic_file
-from handpose.interhand.hand_annotation import folder_kind
-from stages.params import SPLITS
 
-COUNTED = ("seq_name", "split", "hand_type")
+COUNTED = ("sequence", "kind", "split", "hand")
 
 COLUMNS = [
-    *("seq_name", "split", "kind", "subject", "official_split"),
-    *("file_name", "is_left", "has_mano"),
+    *("sequence", "split", "kind", "subject", "image"),
+    *("is_left", "has_mano"),
 ]
-"""Of samples.parquet: what is looked at here."""
+"""Of samples.parquet: what is counted here."""
 
 
 class Members:
@@ -41,13 +40,12 @@ class Members:
         self.of_gesture_folders += table["kind"].to_pylist().count("gesture")
         self.without_mano_fit += table["has_mano"].to_pylist().count(False)
         self.subjects |= set(table["subject"].unique().to_pylist())
-        photos = zip(*(table[n].to_pylist() for n in ("official_split", "file_name")), strict=True)
-        self._photos.update("".join(f"{official}/{name}\n" for official, name in photos).encode())
+        self._photos.update("".join(f"{image}\n" for image in table["image"].to_pylist()).encode())
 
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Subjects and counts, and a hash of the list of photos.
 
-        The hash is SHA-256 of one line `<official split>/<file name>` a sample.
+        The hash is SHA-256 of one line per sample, the photo's path below data.root.
         """
         return {
             "subjects": sorted(self.subjects),
@@ -60,9 +58,9 @@ class Members:
 class Histogram:
     """Samples and rejects by folder, split and hand."""
 
-    def __init__(self) -> None:
-        """Nothing is counted yet."""
-        self.members = {split: Members() for split in SPLITS}
+    def __init__(self, evaluated: Iterable[str]) -> None:
+        """Nothing is counted yet; `evaluated` names the splits beside the labelled ones, or ''."""
+        self.members = {split: Members() for split in all_splits(filter(None, evaluated))}
         self._used: Counter[tuple[str, ...]] = Counter()
         self._unused: Counter[tuple[str, ...]] = Counter()
 
@@ -72,10 +70,10 @@ class Histogram:
         for split in table["split"].unique().to_pylist():
             self.members[split].add(table.filter(pa.compute.equal(table["split"], split)))
         hand = pa.compute.if_else(table["is_left"], "left", "right")
-        self._used.update(_keys(table.append_column("hand_type", hand)))
+        self._used.update(_keys(table.append_column("hand", hand)))
 
     def add_rejects(self, table: pa.Table) -> None:
-        """Count rows of rejects.parquet that have their split as a further column."""
+        """Count rows of rejects.parquet with their split as a further column."""
         self._unused.update(_keys(table))
 
     def write(self, path: Path) -> None:
@@ -88,7 +86,7 @@ class Histogram:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(("folder", "kind", "split", "hand", "samples", "rejects"))
             for key in sorted(used | unused):
-                writer.writerow((key[0], folder_kind(key[0]), *key[1:], used[key], unused[key]))
+                writer.writerow((*key, used[key], unused[key]))
 
 
 def _keys(table: pa.Table) -> dict[tuple[str, ...], int]:

@@ -7,31 +7,32 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
+
+from handpose.data.annotations import AnnotationTable, Unusable
 from handpose.data.photo import Photo, PhotoError, read_photo
-from handpose.interhand.hand_annotation import Reject
-from handpose.interhand.hand_rows import HandRows
 
 PHOTOS_AT_A_TIME = 2000
 
 
-def check_photos(rows: HandRows, images: Path) -> tuple[HandRows, list[Reject]]:
+def check_photos(rows: AnnotationTable, root: Path) -> tuple[AnnotationTable, pa.Table]:
     """The rows whose photo is whole and of the annotated size, and the others as rejects."""
     good: list[int] = []
-    rejects: list[Reject] = []
-    for row, fault in enumerate(_faults(rows, images)):
+    damaged: list[Unusable] = []
+    for row, fault in enumerate(_faults(rows, root)):
         if fault is None:
             good.append(row)
         else:
-            rejects.append(Reject(rows.origin(row), fault.reason, fault.detail))
-    return (rows.take(good) if rejects else rows), rejects
+            damaged.append(Unusable(row, fault.reason, fault.detail))
+    return (rows.take(good) if damaged else rows), rows.rejects(damaged)
 
 
-def _faults(rows: HandRows, images: Path) -> Iterator[PhotoError | None]:
+def _faults(rows: AnnotationTable, root: Path) -> Iterator[PhotoError | None]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding the GIL
         for start in range(0, len(rows), PHOTOS_AT_A_TIME):
             some = rows.slice(start, min(start + PHOTOS_AT_A_TIME, len(rows)))
-            columns = (some.table[name].to_pylist() for name in ("file_name", "width", "height"))
-            photos = (Photo(images / name, w, h) for name, w, h in zip(*columns, strict=True))
+            columns = (some.table[name].to_pylist() for name in ("image", "width", "height"))
+            photos = (Photo(root / name, w, h) for name, w, h in zip(*columns, strict=True))
             yield from pool.map(photo_fault, photos)
 
 

@@ -1,57 +1,31 @@
-"""rejects.parquet: a row an annotation that is not used; null for what it does not tell."""
+"""rejects.parquet: a row per annotation that is not used; null for what the annotation lacks."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import get_type_hints
 
 import numpy as np
 import pyarrow as pa
 
-from handpose.interhand.annotations import OFFICIAL_SPLITS
-from handpose.interhand.hand_annotation import UNKNOWN, Origin, Reject
-from handpose.interhand.hand_rows import sort_keys
+from handpose.data.annotations import sort_keys
 
-ORIGIN = {
-    name: pa.int64() if kind is int else pa.string()
-    for name, kind in get_type_hints(Origin).items()
-}
-SCHEMA = pa.schema(ORIGIN | {"reason": pa.string(), "detail": pa.string()})
+UNKNOWN = -1
 
 
-def rejects_table(rejects: Sequence[Reject]) -> pa.Table:
-    """Rejects as rows."""
-    columns = {
-        name: [
-            None if (part := getattr(r.origin, name)) in (UNKNOWN, "") else part for r in rejects
-        ]
-        for name in ORIGIN
-    }
-    columns |= {name: [getattr(r, name) for r in rejects] for name in ("reason", "detail")}
-    return pa.table(columns, SCHEMA)
-
-
-def two_hands_table(official_split: str, origins: pa.Table) -> pa.Table:
-    """Rows of annotations of two hands, of which half the data set consists."""
-    constant = {"official_split": official_split, "reason": "two_hands", "detail": ""}
-    columns = {name: pa.repeat(pa.scalar(text), len(origins)) for name, text in constant.items()}
-    columns |= {name: origins[name] for name in origins.column_names}
-    return pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
-
-
-def in_order(rejects: pa.Table) -> pa.Table:
-    """The rows in the order of samples; what a row does not tell comes first."""
-    split = np.array([OFFICIAL_SPLITS.index(s) for s in rejects["official_split"].to_pylist()], int)
+def in_order(rejects: pa.Table, source_splits: Sequence[str]) -> pa.Table:
+    """The rows in the order of samples, nulls first."""
+    order = {name: number for number, name in enumerate(source_splits)}
+    split = np.array([order[name] for name in rejects["source_split"].to_pylist()], int)
     text = {
         name: sort_keys(rejects[name].fill_null("").dictionary_encode())
-        for name in ("seq_name", "camera")
+        for name in ("sequence", "camera")
     }
     number = {
         name: rejects[name].fill_null(UNKNOWN).to_numpy()
-        for name in ("capture", "frame", "annotation_id")
+        for name in ("session", "frame", "annotation_id")
     }
-    keys = [split, number["capture"], text["seq_name"], number["frame"], text["camera"]]
+    keys = [split, number["session"], text["sequence"], number["frame"], text["camera"]]
     return rejects.take(pa.array(np.lexsort([number["annotation_id"], *reversed(keys)])))
 
 
@@ -60,7 +34,7 @@ def reasons(rejects: pa.Table) -> dict[str, int]:
     return dict(Counter(rejects["reason"].to_pylist()).most_common())
 
 
-def told(rejects: pa.Table, where: object) -> str:
+def describe(rejects: pa.Table, file: object) -> str:
     """The rejects in words: a table of reasons and an example."""
     if not len(rejects):
         return "no annotation was rejected"
@@ -69,5 +43,5 @@ def told(rejects: pa.Table, where: object) -> str:
     number = UNKNOWN if first["annotation_id"] is None else first["annotation_id"]
     return (
         f"{len(rejects)} annotations were rejected:{table}\nfor example annotation "
-        f"{number}: {first['reason']} {first['detail']}\nAll are in {where}"
+        f"{number}: {first['reason']} {first['detail']}\nAll are in {file}"
     )

@@ -1,4 +1,4 @@
-"""samples.parquet: a row a sample, written while the next ones are being read."""
+"""samples.parquet: a row per sample, written while the next ones are being read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from handpose.data.annotations import AnnotationTable
+from handpose.data.camera_frame import HandsInCamera
+from handpose.data.reader import SourceSplit
+from handpose.data.splits import TEST, TRAIN, VALIDATION
 from handpose.files import atomic_file
-from handpose.interhand.camera_frame import HandsInCamera
-from handpose.interhand.hand_rows import HandRows
 from stages.params import IngestParams
 
 ROWS_PER_GROUP = 1 << 16
@@ -22,35 +24,37 @@ ROWS_PER_GROUP = 1 << 16
 
 ORIGIN = (
     "annotation_id",
-    "official_split",
-    "capture",
+    "source_split",
+    "session",
     "subject",
-    "seq_name",
+    "sequence",
     "camera",
     "frame",
-    "file_name",
+    "image",
 )
 
 
 def split_of(
-    official_split: str, subjects: NDArray[np.int64], ingest: IngestParams
+    source: SourceSplit, subjects: NDArray[np.int64], ingest: IngestParams
 ) -> NDArray[np.object_]:
-    """Our split of annotations (N,): official train is divided by subject, others stay whole."""
-    if official_split != "train":
-        return np.full(len(subjects), f"official_{official_split}", object)
-    splits = np.full(len(subjects), "train", object)
-    splits[np.isin(subjects, ingest.validation_subjects)] = "validation"
-    splits[np.isin(subjects, ingest.test_subjects)] = "test"
+    """Our split of annotations (N,): training data are divided by subject, others stay whole."""
+    if source.evaluated_as:
+        return np.full(len(subjects), source.evaluated_as, object)
+    splits = np.full(len(subjects), TRAIN, object)
+    splits[np.isin(subjects, ingest.validation_subjects)] = VALIDATION
+    splits[np.isin(subjects, ingest.test_subjects)] = TEST
     return splits
 
 
-def samples_table(rows: HandRows, hands: HandsInCamera, splits: NDArray[np.object_]) -> pa.Table:
+def samples_table(
+    rows: AnnotationTable, hands: HandsInCamera, splits: NDArray[np.object_]
+) -> pa.Table:
     """Rows of samples.parquet but for `sample_id`; float32, vectors as lists of fixed length."""
     columns: dict[str, Any] = {}
-    official = pa.repeat(pa.scalar(rows.official_split), len(rows))
-    columns |= {name: official if name == "official_split" else rows.plain(name) for name in ORIGIN}
+    source = pa.repeat(pa.scalar(rows.source_split), len(rows))
+    columns |= {name: source if name == "source_split" else rows.plain(name) for name in ORIGIN}
     columns["split"] = pa.array(splits, pa.string())
-    columns["kind"] = pa.array(rows.kinds(), pa.string())
+    columns["kind"] = rows.plain("kind")
     columns |= {name: rows.plain(name) for name in ("width", "height")}
     columns["is_left"] = rows.is_left()
     columns |= {name: _column(field) for name, field in hands._asdict().items()}
@@ -66,7 +70,7 @@ def _column(field: NDArray[Any]) -> pa.Array:
 
 
 class SamplesFile:
-    """samples.parquet in the making; use it as a context manager, and not without a sample.
+    """Writes samples.parquet; a context manager that must be given at least one sample.
 
     The same rows give the same bytes, in whatever parts they come.
     """
@@ -91,11 +95,11 @@ class SamplesFile:
         self.count += len(table)
         while sum(map(len, self._waiting)) >= ROWS_PER_GROUP:
             whole = pa.concat_tables(self._waiting)
-            self._hand_over(whole.slice(0, ROWS_PER_GROUP))
+            self._submit(whole.slice(0, ROWS_PER_GROUP))
             self._waiting = [whole.slice(ROWS_PER_GROUP)]
 
-    def _hand_over(self, table: pa.Table) -> None:
-        """Have a group written beside what follows, after the one before it."""
+    def _submit(self, table: pa.Table) -> None:
+        """Write a group in the background, after the one before it."""
         if self._written is not None:
             self._written.result()
         self._written = self._pool.submit(self._write_group, table)
@@ -111,9 +115,9 @@ class SamplesFile:
         rest = [table for table in self._waiting if len(table)]
         with self._pool:
             if kind is None and rest:
-                self._hand_over(pa.concat_tables(rest))
+                self._submit(pa.concat_tables(rest))
         if kind is None and self._written is not None:
-            self._written.result()  # a full disk is told here
+            self._written.result()  # a full disk raises here
         if self._writer is not None:
             self._writer.close()
 

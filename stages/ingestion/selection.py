@@ -1,7 +1,7 @@
-"""Which usable hands are left out by choice: `ingest.trim_ends` and `ingest.cameras_per_instant`.
+"""Usable hands that the parameters leave out: `ingest.trim_ends`, `ingest.cameras_per_instant`.
 
-Only training and validation are thinned. Test and the official val and test stay whole, so that
-their figures compare whatever was trained on.
+Only training and validation are thinned. Splits that are evaluated stay whole, so that their
+figures compare whatever was trained on.
 """
 
 from __future__ import annotations
@@ -11,22 +11,26 @@ from collections import Counter
 
 import numpy as np
 
-from handpose.data.selection import BoolArray, fewer_cameras, without_ends
-from handpose.interhand.hand_rows import HandRows, of_words, sort_keys
+from handpose.data.annotations import AnnotationTable, BoolArray, of_words, sort_keys
+from handpose.data.reader import SourceSplit
+from handpose.data.selection import fewer_cameras, without_ends
+from handpose.data.splits import TRAIN, VALIDATION
 from stages.ingestion.samples import split_of
 from stages.params import IngestParams
 
-THINNED = ("train", "validation")
+THINNED = (TRAIN, VALIDATION)
 
 
-def select(rows: HandRows, ingest: IngestParams) -> tuple[HandRows, Counter[str]]:
+def select(
+    rows: AnnotationTable, source: SourceSplit, ingest: IngestParams
+) -> tuple[AnnotationTable, Counter[str]]:
     """The rows that stay, in their order, and how many were `trimmed` and `thinned`."""
     left_out: Counter[str] = Counter()
-    if rows.official_split != "train":
+    if source.evaluated_as:
         return rows, left_out
-    split = split_of("train", rows.table["subject"].to_numpy(), ingest)
+    split = split_of(source, rows.table["subject"].to_numpy(), ingest)
     if ingest.trim_ends:
-        ends = np.isin(split, THINNED) & (rows.kinds() == "gesture") & ~_trimmed(rows, ingest)
+        ends = np.isin(split, THINNED) & rows.is_kind("gesture") & ~_trimmed(rows, ingest)
         rows, split = _without(rows, ends), split[~ends]
         left_out["trimmed"] = int(ends.sum())
     if ingest.cameras_per_instant:
@@ -36,17 +40,17 @@ def select(rows: HandRows, ingest: IngestParams) -> tuple[HandRows, Counter[str]
     return rows, left_out
 
 
-def _without(rows: HandRows, gone: BoolArray) -> HandRows:
-    return rows.take(np.flatnonzero(~gone))
+def _without(rows: AnnotationTable, left_out: BoolArray) -> AnnotationTable:
+    return rows.take(np.flatnonzero(~left_out))
 
 
-def _trimmed(rows: HandRows, ingest: IngestParams) -> BoolArray:
-    folder = sort_keys(rows.table["seq_name"])
-    sequence = rows.table["capture"].to_numpy() * (folder.max(initial=0) + 1) + folder
+def _trimmed(rows: AnnotationTable, ingest: IngestParams) -> BoolArray:
+    name = sort_keys(rows.table["sequence"])
+    sequence = rows.table["session"].to_numpy() * (name.max(initial=0) + 1) + name
     return without_ends(sequence, rows.table["frame"].to_numpy(), ingest.trim_ends)
 
 
-def _thinned(rows: HandRows, ingest: IngestParams) -> BoolArray:
-    instant = np.stack([rows.table[name].to_numpy() for name in ("capture", "frame")], 1)
+def _thinned(rows: AnnotationTable, ingest: IngestParams) -> BoolArray:
+    instant = np.stack([rows.table[name].to_numpy() for name in ("session", "frame")], 1)
     camera = of_words(rows.table["camera"], lambda name: zlib.crc32(name.encode()))
     return fewer_cameras(instant, camera.astype(np.int64), ingest.cameras_per_instant)

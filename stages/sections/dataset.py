@@ -11,12 +11,6 @@ from stages.sections.section import Probability, Section
 
 Quality = Annotated[int, Field(ge=1, le=100)]  # of a JPEG
 
-SPLITS = ("train", "validation", "test", "official_val", "official_test")
-"""The parts of the data: three of official train, divided by subject; official val and test."""
-
-LABELLED_SPLITS = SPLITS[:3]
-"""Official train alone has gesture folders; each of its parts must hold some."""
-
 
 class HandParams(Section):
     """The hand model."""
@@ -31,6 +25,8 @@ class DataParams(Section):
     root: str = "data/synthetic"
     """with images/ and annotations/; put a download elsewhere: what is in data/synthetic itself is
     replaced"""
+    format: Literal["interhand", "folder"] = "interhand"
+    """or folder: your own recordings, see docs/own-data.md"""
 
 
 class SynthesizeParams(Section):
@@ -65,9 +61,9 @@ class IngestParams(Section):
     """Which annotations are used, and who is held out."""
 
     validation_subjects: tuple[int, ...] = (8,)
-    """of official train: choose the best checkpoint"""
+    """of the training data: choose the best checkpoint"""
     test_subjects: tuple[int, ...] = (9, 10, 11, 12)
-    """of official train: labelled evaluation, never trained on"""
+    """of the training data: labelled evaluation, never trained on"""
     min_valid_joints: Annotated[int, Field(ge=1, le=21)] = 6
     """of 21; an annotation with fewer is rejected"""
     check_images: bool = True

@@ -29,19 +29,19 @@ RIM = 2.0
 """px; so far from its edge colours of a part may differ from the whole's: they are interpolated."""
 
 
-def cut(row: Mapping[str, Any], images: Path, shard: ShardParams) -> tuple[bytes, dict[str, Any]]:
+def cut(row: Mapping[str, Any], root: Path, shard: ShardParams) -> tuple[bytes, dict[str, Any]]:
     """The stored crop of one sample as JPEG, and its label with the camera of the crop.
 
     Args:
         row: of samples.parquet.
-        images: the folder of the official splits.
+        root: the folder that the row's `image` is below.
         shard: the section of params.yaml.
 
     Raises:
         PhotoError: the photo is damaged or of another size than annotated, or the box is empty.
     """
     size = (row["width"], row["height"])
-    photo = Photo(images / row["official_split"] / row["file_name"], *size)
+    photo = Photo(root / row["image"], *size)
     content = read_whole(photo.path)
     try:
         region = square(row["bbox"], shard.box_scale * shard.stored_px / shard.view_px)

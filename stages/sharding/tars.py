@@ -1,4 +1,4 @@
-"""One tar of crops: what a worker is told, what it does, what it answers."""
+"""One tar of crops: a worker's task, its work, its result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class UncutSample(NamedTuple):
 
     sample_id: int
     split: str
-    file_name: str
+    image: str
     reason: str
     detail: str
 
@@ -33,20 +33,20 @@ class TarTask:
 
     path: Path
     rows: pa.Table  # of samples.parquet, in the order of the tar
-    images: Path
+    root: Path  # data.root
     shard: ShardParams
 
 
 @dataclass(frozen=True)
 class Written:
-    """One tar written, and what did not get into it."""
+    """One tar written, and the samples that are not in it."""
 
     tar: Tar
     rejects: list[UncutSample]
 
 
 def check_library(shard: ShardParams) -> None:
-    """Raises ShardError when the crops must be cut without decoding but cannot be."""
+    """Raise ShardError when the crops must be cut without decoding but cannot be."""
     if shard.lossless == "always" and not lossless.available():
         raise ShardError(
             "shard.lossless is always, but libjpeg-turbo's library was not found: install it "
@@ -64,9 +64,9 @@ def _cut_all(task: TarTask, rejects: list[UncutSample]) -> Iterator[tuple[bytes,
     """The stored samples of a tar; those that cannot be cut go to `rejects`."""
     for row in _rows(task.rows):
         try:
-            yield cut(row, task.images, task.shard)
+            yield cut(row, task.root, task.shard)
         except PhotoError as error:
-            origin = (row["sample_id"], row["split"], row["file_name"])
+            origin = (row["sample_id"], row["split"], row["image"])
             rejects.append(UncutSample(*origin, error.reason, error.detail))
 
 

@@ -81,7 +81,7 @@ def stored(number: int) -> Stored:
         "betas": np.float32(rng.normal(size=10)),
         "is_left": number % 2 == 0,
         "sample_id": number,
-        "seq_name": "0003_fake_gun",
+        "sequence": "0003_fake_gun",
         "view": [42.0, 41.0, 60.0],
     }
     quality = [cv2.IMWRITE_JPEG_QUALITY, 95]

@@ -43,10 +43,10 @@ def stored(sample_id: int) -> tuple[bytes, dict[str, Any]]:
         return rng.standard_normal(shape).astype(np.float32)
 
     label = {
-        "seq_name": folder,
+        "sequence": folder,
         "kind": "rom" if folder.startswith("ROM") else "gesture",
         "subject": 4,
-        "capture": 2,
+        "session": 2,
         "camera": "400026",
         "frame": 563,
         "K": np.array([[90, 0, 9.5], [0, 91, 8.25], [0, 0, 1]], np.float32),

@@ -58,7 +58,7 @@ def test_the_page(tiny_copy: Path, home: Path, run: Run) -> None:
     assert f"data.root: data/synthetic -> {home / 'InterHand2.6M'}" in output.splitlines()
     four_people = {"validation_subjects": [2], "test_subjects": [3]}
     Lab(tiny_copy, {}).configure(ingest=four_people)  # the real data have more
-    assert "nothing to mend" in do(verify)
+    assert "nothing to fix" in do(verify)
     assert run(tiny_copy, "git", "diff", "--name-only").split() == ["params.yaml"]
 
     samples = tiny_copy / "data" / "ingest" / "samples.parquet"

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from handpose.interhand.annotations import Annotations
+from handpose.interhand.folders import folder_kind
 from handpose.interhand.hand_annotation import (
     UNKNOWN,
     HandAnnotation,
     Reject,
-    folder_kind,
     hand_annotations,
 )
 

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from handpose.data.annotations import ORIGIN
 from handpose.interhand import join
 from handpose.interhand.annotations import FILES, Annotations, DatasetError, annotation_file
 from handpose.interhand.hand_annotation import HandAnnotation, Origin, Reject, hand_annotations
 from handpose.interhand.join import read_split
-from tests.views_in_camera import in_world
+from handpose.interhand.reader import annotation_table
+from tests.hands_one_by_one import in_world
 
 Files = dict[str, Any]
 
@@ -81,6 +83,22 @@ def in_order(origin: Origin) -> tuple[Any, ...]:
     return origin.capture, origin.seq_name, origin.frame, origin.camera, origin.annotation_id
 
 
+def neutral(view: HandAnnotation) -> dict[str, Any]:
+    """Where a hand comes from, as every data set's reader says it."""
+    origin = view.origin
+    return {
+        "annotation_id": origin.annotation_id,
+        "session": origin.capture,
+        "subject": origin.subject,
+        "sequence": origin.seq_name,
+        "camera": origin.camera,
+        "frame": origin.frame,
+        "image": f"images/train/{origin.file_name}",
+        "hand": origin.hand_type,
+        "kind": view.kind,
+    }
+
+
 def parts(field: Any) -> tuple[Any, ...]:
     """The arrays of a field, or the field itself."""
     return field if isinstance(field, tuple) else (field,)
@@ -93,10 +111,14 @@ def check_same(root: Path) -> list[Reject]:
     slow = sorted(
         (v for v in found if isinstance(v, HandAnnotation)), key=lambda view: in_order(view.origin)
     )
-    assert [split.rows.origin(row) for row in range(len(split.rows))] == [v.origin for v in slow]
-    assert split.rows.kinds().tolist() == [view.kind for view in slow]
+    rows = annotation_table(split.rows).in_order()
+    found_origins = [
+        dict(zip(ORIGIN, values, strict=True))
+        for values in zip(*(rows.plain(name).to_pylist() for name in ORIGIN), strict=True)
+    ]
+    assert found_origins == [neutral(view) for view in slow]
     if slow:
-        fields: tuple[tuple[Any, ...], ...] = (split.rows.in_world(), in_world(slow))
+        fields: tuple[tuple[Any, ...], ...] = (rows.hands(), in_world(slow))
         for mine, theirs in zip(*fields, strict=True):
             pairs = (
                 [(mine, theirs)] if isinstance(mine, np.ndarray) else zip(mine, theirs, strict=True)

@@ -18,8 +18,8 @@ def evaluation(**changes: Any) -> pa.Table:
         {
             "split": "test",
             "subject": subject,
-            "capture": 1,
-            "seq_name": folder,
+            "session": 1,
+            "sequence": folder,
             "kind": "rom" if folder == "ROM" else "gesture",
             "camera": "400001",
             "frame": frame,

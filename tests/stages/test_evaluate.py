@@ -51,10 +51,10 @@ def write_samples() -> None:
             row: dict[str, Any] = {
                 "sample_id": number,
                 "split": split,
-                "seq_name": folder if split in ("train", "validation", "test") else "ROM03_RT",
+                "sequence": folder if split in ("train", "validation", "test") else "ROM03_RT",
                 "kind": "gesture",
                 "subject": number % 3 + (9 if split == "test" else 0),
-                "capture": 0,
+                "session": 0,
                 "camera": f"40000{number % 2}",
                 "frame": number,
                 "is_left": bool(batch.is_left[0]),
@@ -69,7 +69,7 @@ def write_samples() -> None:
         columns[name] = pa.FixedSizeListArray.from_arrays(flat, size)
     Path("data/ingest").mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), "data/ingest/samples.parquet")
-    members = sorted(set(columns["seq_name"]))
+    members = sorted(set(columns["sequence"]))
     Path("data/labels/membership.txt").write_text("".join(f"{m}\n" for m in members), "utf-8")
 
 
@@ -262,11 +262,11 @@ def test_the_averages_are_those_of_the_folders_that_are_in(evaluable: Path) -> N
     """A folder without a class is trained on if membership.txt names it, and else it is not."""
     path = Path("data/ingest/samples.parquet")
     table = pq.read_table(path)
-    folders = np.array(table["seq_name"].to_pylist(), object)
+    folders = np.array(table["sequence"].to_pylist(), object)
     train = np.array(table["split"].to_pylist()) == "train"
     folders[np.flatnonzero(train)[:3]] = "0050_two_hands"
-    column = table.column_names.index("seq_name")
-    pq.write_table(table.set_column(column, "seq_name", pa.array(folders)), path)
+    column = table.column_names.index("sequence")
+    pq.write_table(table.set_column(column, "sequence", pa.array(folders)), path)
     mano = Mano.load(load_params().hand.mano)
     joints = np.reshape(np.stack(table["joints_cam"].to_pylist()), (-1, 21, 3))
     relative = joints - joints[:, :1]

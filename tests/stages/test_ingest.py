@@ -46,11 +46,11 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_every_annotation_is_a_sample_or_a_reject(dataset: Dataset) -> None:
     ingest.main()
-    told = Counter((row["official_split"], row["annotation_id"]) for row in samples() + rejects())
+    told = Counter((row["source_split"], row["annotation_id"]) for row in samples() + rejects())
     hands = {split: files["data"]["annotations"] for split, files in dataset.splits.items()}
     assert told == Counter((split, hand["id"]) for split in hands for hand in hands[split])
     assert {row["reason"] for row in rejects()} == {"two_hands"}
-    assert {row["hand_type"] for row in rejects()} == {"interacting"}
+    assert {row["hand"] for row in rejects()} == {"interacting"}
     counts = json.loads((ingest.OUT / "manifest.json").read_text("utf-8"))["counts"]
     assert counts["samples"] == {
         "train": 12, "validation": 12, "test": 12, "official_val": 4, "official_test": 4,
@@ -60,7 +60,7 @@ def test_every_annotation_is_a_sample_or_a_reject(dataset: Dataset) -> None:
 
 def test_splits_go_by_subject_and_official_val_and_test_stay_whole(dataset: Dataset) -> None:
     ingest.main()
-    found = {(row["official_split"], row["subject"], row["split"]) for row in samples()}
+    found = {(row["source_split"], row["subject"], row["split"]) for row in samples()}
     assert found == {
         ("train", 3, "train"),
         ("train", 4, "validation"),
@@ -79,9 +79,9 @@ def test_samples_are_numbered_in_a_fixed_order(dataset: Dataset) -> None:
     ingest.main()
     rows = samples()
     assert [row["sample_id"] for row in rows] == list(range(len(rows)))
-    keys = ("capture", "seq_name", "frame", "camera")
+    keys = ("session", "sequence", "frame", "camera")
     order = [
-        (("train", "val", "test").index(row["official_split"]), *(row[key] for key in keys))
+        (("train", "val", "test").index(row["source_split"]), *(row[key] for key in keys))
         for row in rows
     ]
     assert order == sorted(order)
@@ -126,7 +126,7 @@ def test_a_sample_holds_its_hand_in_its_camera(dataset: Dataset) -> None:
     assert row["K"] == [250, 0, 50, 0, 250, 40, 0, 0, 1]
     assert row["joint_valid"] == [True] * 21
     assert (row["is_left"], row["has_mano"]) == (False, True)
-    assert row["file_name"] == "Capture0/0003_fake_gun/cam400026/image0005.jpg"
+    assert row["image"] == "images/train/Capture0/0003_fake_gun/cam400026/image0005.jpg"
     lengths = {"bbox": 4, "global_orient": 3, "hand_pose": 45, "betas": 10, "transl": 3}
     assert {name: len(row[name]) for name in lengths} == lengths
 
@@ -137,7 +137,7 @@ def test_split_json_lists_subjects_and_a_hash_of_the_photos(dataset: Dataset) ->
     assert {split: entry["subjects"] for split, entry in lists.items()} == {
         "train": [3], "validation": [4], "test": [7], "official_val": [3], "official_test": [8],
     }  # fmt: skip
-    lines = [f"train/{row['file_name']}\n" for row in samples() if row["split"] == "test"]
+    lines = [f"{row['image']}\n" for row in samples() if row["split"] == "test"]
     assert lists["test"]["photos_sha256"] == hashlib.sha256("".join(lines).encode()).hexdigest()
     assert (lists["test"]["samples"], lists["test"]["of_gesture_folders"]) == (12, 8)
 
@@ -220,7 +220,7 @@ def test_faults_of_the_annotations_are_counted_one_by_one(dataset: Dataset) -> N
     assert len(samples()) + len(rejects()) == 56
     assert sum(not row["has_mano"] for row in samples()) == 2
     dangling = next(row for row in rejects() if row["reason"] == "dangling_image_id")
-    assert dangling["capture"] is None and dangling["file_name"] is None
+    assert dangling["session"] is None and dangling["image"] is None
 
 
 # --- refusals ------------------------------------------------------------------------------------

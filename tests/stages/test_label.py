@@ -25,13 +25,14 @@ FOLDERS = ("0003_fake_gun", "0103_fake_gun", "0036_palmdownwave", "ROM03_LT_No_O
 
 
 def write_samples(*extra: str) -> None:
-    """Samples of a few folders, each in all splits."""
+    """Samples of a few folders, each in all labelled splits; free motion in official val."""
     rows = [
-        {"seq_name": folder, "kind": "rom" if folder.startswith("ROM") else "gesture",
+        {"sequence": folder, "kind": "rom" if folder.startswith("ROM") else "gesture",
          "split": split}
         for folder in (*FOLDERS, *extra)
         for split in ("train", "train", "validation", "test")
     ]  # fmt: skip
+    rows.append({"sequence": "ROM03_LT_No_Occlusion", "kind": "rom", "split": "official_val"})
     SAMPLES.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), SAMPLES)
 
@@ -167,8 +168,8 @@ def test_unknown_folders_are_named_with_the_nearest_known_one(
 
 
 def test_a_split_without_a_labelled_sample_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"seq_name": "0003_fake_gun", "kind": "gesture", "split": "train"},
-            {"seq_name": "ROM03_LT_No_Occlusion", "kind": "rom", "split": "test"}]  # fmt: skip
+    rows = [{"sequence": "0003_fake_gun", "kind": "gesture", "split": "train"},
+            {"sequence": "ROM03_LT_No_Occlusion", "kind": "rom", "split": "test"}]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), SAMPLES)
     assert "no labelled sample is left in validation, test: map.csv drops" in refusal(capsys)
 

@@ -55,15 +55,14 @@ def add_sample(sample_id: int, split: str, images: Path) -> dict[str, Any]:
     cv2.imwrite(str(path), photo(uv))
     row = {
         "sample_id": sample_id,
-        "official_split": official,
         "split": split,
-        "capture": 0,
+        "session": 0,
         "subject": 4,
-        "seq_name": folder,
+        "sequence": folder,
         "kind": "rom" if folder.startswith("ROM") else "gesture",
         "camera": "400026",
         "frame": sample_id,
-        "file_name": name,
+        "image": f"images/{official}/{name}",
         "width": WIDTH,
         "height": HEIGHT,
         "is_left": folder.startswith("01"),

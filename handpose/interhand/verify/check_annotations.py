@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from handpose.interhand.annotations import HANDS, annotation_file, read_cameras
 from handpose.interhand.data_columns import DataColumns, read_data
+from handpose.interhand.folders import folder_kind
 from handpose.interhand.frame_columns import code, read_fits, read_frame_joints
-from handpose.interhand.hand_annotation import folder_kind
 from handpose.interhand.verify.releases import CAPTURES, GREY, PHOTO_SIZES, Counts, Release, version
 
 CALIBRATION = ("campos", "camrot", "focal", "princpt")

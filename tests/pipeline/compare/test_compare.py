@@ -99,7 +99,7 @@ def clone(recorded: Path, tmp_path: Path) -> Clone:
 
 
 def test_what_moved_is_told_per_gesture_with_the_change_of_class(clone: Clone) -> None:
-    coarse = np.where(np.asarray(evaluation()["seq_name"]) == "0001_a", 7, 1)
+    coarse = np.where(np.asarray(evaluation()["sequence"]) == "0001_a", 7, 1)
     clone.make(evaluation(coarse=coarse), labels(**{"0001_a": ("fist", "fist")}))
     text = clone.text()
     assert "on 60 test images that both have" in text

@@ -47,7 +47,7 @@ def test_other_splits_are_left_out() -> None:
 
 def test_each_side_is_right_by_its_own_labels() -> None:
     before = evaluation()
-    relabelled = evaluation(coarse=np.where(np.asarray(before["seq_name"]) == "0001_a", 7, 1))
+    relabelled = evaluation(coarse=np.where(np.asarray(before["sequence"]) == "0001_a", 7, 1))
     changes = pairs(before, relabelled).per_folder(ACCURACIES[0])
     assert {name: change.by for name, change in changes.items()} == {"0001_a": -1, "0002_b": 0}
     assert list(changes) == ["0001_a", "0002_b"], "what moved most comes first"

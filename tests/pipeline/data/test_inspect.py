@@ -30,7 +30,7 @@ def test_a_tile_a_sample_and_a_table_of_the_mixing(params: Params, tmp_path: Pat
     mean, expected, there = map(float, rows["folders"][-3:])
     assert abs(mean - expected) < 2.5
     assert there >= 90
-    assert rows["moments"][-3] == "16.0", "no moment twice where one camera sees each"
+    assert rows["frames"][-3] == "16.0", "no frame twice where one camera sees each"
 
 
 def test_it_shows_what_training_does(params: Params, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from handpose.data import photo
-from handpose.interhand import camera_frame, hand_annotation
+from handpose.data import camera_frame, photo
+from handpose.interhand import hand_annotation
 from pipeline.__main__ import main
 from pipeline.data.rejects import (
     COLUMNS,
@@ -51,7 +51,7 @@ def test_what_there_is_of_a_damaged_photo_is_shown(own: Path, tmp_path: Path) ->
 def test_what_could_not_be_cut_is_told_too(own: Path, tmp_path: Path) -> None:
     before = len(pq.read_table(REJECTS))
     row = pq.read_table("data/ingest/samples.parquet").slice(0, 1).to_pylist()[0]
-    photo = Path("data/synthetic/images") / row["official_split"] / row["file_name"]
+    photo = Path("data/synthetic") / row["image"]
     photo.write_bytes(photo.read_bytes()[:-300])  # since ingest looked at it
     shard.main()
     lines = rejects(load_params(), tmp_path / "r.png")
@@ -62,7 +62,7 @@ def test_what_could_not_be_cut_is_told_too(own: Path, tmp_path: Path) -> None:
 
 
 def test_every_reason_that_is_given_has_a_meaning() -> None:
-    (told,) = re.findall(r"Reasons told here: ([^.]*)\.", hand_annotation.__doc__ or "")
+    (told,) = re.findall(r"Reasons for a reject: ([^.]*)\.", hand_annotation.__doc__ or "")
     reasons = set(re.split(r",\s+", told))
     for module in (camera_frame, photo, photo_check):
         text = Path(str(module.__file__)).read_text("utf-8")

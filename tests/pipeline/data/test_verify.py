@@ -47,7 +47,7 @@ def test_the_synthetic_set_is_sound_and_not_the_official_one(
     code, lines = said(each)
     assert code == 0
     assert faults(lines) == []
-    assert lines[-1] == "nothing to mend"
+    assert lines[-1] == "nothing to fix"
     for split in ("train", "val", "test"):
         assert any(split in line and "not the official set" in line for line in lines)
     assert any("90 gesture" in line for line in lines)
@@ -190,5 +190,5 @@ def test_a_wrong_folder_is_told_before_anything_is_read(params: Params, tmp_path
 
 def test_the_command_line_says_it_too(params: Params, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "verify", "--all"]) == 0
-    assert capsys.readouterr().out.endswith("nothing to mend\n")
+    assert capsys.readouterr().out.endswith("nothing to fix\n")
     assert main(["data", "verify", "nowhere", "--sample", "3"]) == 2

@@ -1,4 +1,4 @@
-"""Views one by one, where ingest takes columns: the slow way that the fast one is held against."""
+"""Hands one by one, where ingest takes columns: the slow way that the fast one is held against."""
 
 from __future__ import annotations
 
@@ -6,15 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from handpose.interhand.annotations import FLAGS, Camera, FrameJoints, ManoFit
-from handpose.interhand.camera_frame import (
-    NO_FIT,
-    HandsInCamera,
-    HandsInWorld,
-    RestWrist,
-    take,
-    to_camera_frame,
-)
+from handpose.data.annotations import NO_FIT, Camera, HandsInWorld, ManoFit
+from handpose.data.camera_frame import HandsInCamera, RestWrist, take, to_camera_frame
+from handpose.hand.skeleton import FROM_INTERHAND
 from handpose.interhand.hand_annotation import HandAnnotation, Reject
 
 
@@ -26,7 +20,7 @@ def into_camera(
     `views` holds at least one.
     """
     hands, faults = to_camera_frame(in_world(views), rest_wrist, min_valid_joints=min_valid_joints)
-    bad = {fault.place for fault in faults}
+    bad = {fault.row for fault in faults}
     kept = [i for i in range(len(views)) if i not in bad]
     rejects = [Reject(views[i].origin, reason, detail) for i, reason, detail in faults]
     return [views[i] for i in kept], take(hands, kept), rejects
@@ -34,15 +28,15 @@ def into_camera(
 
 def in_world(views: Sequence[HandAnnotation]) -> HandsInWorld:
     """Views, at least one, as arrays."""
-    flags = b"".join(view.visible for view in views)
+    flags = [np.frombuffer(view.visible, np.bool_).reshape(2, 21) for view in views]
     left = [int(view.is_left) for view in views]
     return HandsInWorld(
         camera=Camera(*map(np.stack, zip(*(view.camera for view in views), strict=True))),
-        instant=FrameJoints(
-            np.stack([view.instant.joints[i] for view, i in zip(views, left, strict=True)]),
-            np.stack([view.instant.joint_valid[i] for view, i in zip(views, left, strict=True)]),
+        joints=np.stack([view.instant.joints[i] for view, i in zip(views, left, strict=True)]),
+        joint_valid=np.stack(
+            [view.instant.joint_valid[i] for view, i in zip(views, left, strict=True)]
         ),
-        visible=np.frombuffer(flags, np.bool_).reshape(-1, FLAGS),
+        visible=np.stack([of[i][FROM_INTERHAND] for of, i in zip(flags, left, strict=True)]),
         size=np.array([(view.width, view.height) for view in views]),
         is_left=np.array(left, np.bool_),
         has_mano=np.array([view.fit is not None for view in views]),

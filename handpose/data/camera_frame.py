@@ -1,6 +1,6 @@
-"""Views taken from the world into their cameras: joints, boxes and MANO parameters, exactly.
+"""Hands from the world into the frame of their camera: joints, boxes and MANO parameters, exactly.
 
-Reasons for a reject told here: nan_in_joints, too_few_joints, behind_camera, empty_box.
+Reasons for a reject: nan_in_joints, too_few_joints, behind_camera, empty_box.
 """
 
 from __future__ import annotations
@@ -13,34 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from handpose.data.annotations import BoolArray, FloatArray, HandsInWorld, Unusable
 from handpose.hand.camera import project, root_to_camera, world_to_camera
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_axis_angle
-from handpose.hand.skeleton import FROM_INTERHAND
-from handpose.interhand.annotations import Camera, FloatArray, FrameJoints, ManoFit
-
-BoolArray = NDArray[np.bool_]
 
 NEAR_M = 0.01
 """A hand nearer to the camera's plane than this is no photo of a hand."""
 
-NO_FIT = ManoFit(np.zeros(3), np.zeros(45), np.zeros(10), np.zeros(3))
-
-
-class HandsInWorld(NamedTuple):
-    """N hands before their cameras; camera, joints and fit with a first axis of N."""
-
-    camera: Camera
-    instant: FrameJoints  # joints (N, 21, 3) m and joint_valid (N, 21) of that very hand
-    visible: BoolArray  # (N, 42) in InterHand2.6M's order
-    size: NDArray[np.int64]  # (N, 2) width and height of the photo, px
-    is_left: BoolArray  # (N,)
-    has_mano: BoolArray  # (N,)
-    fit: ManoFit  # anything finite where there is none
-
 
 class HandsInCamera(NamedTuple):
-    """N hands as their cameras see them; MANO parameters in the right-hand frame (`sample.py`)."""
+    """N hands in their camera; MANO parameters in the right-hand frame (`sample.py`)."""
 
     bbox: FloatArray  # (N, 4) x, y, w, h px: tight box of the valid joints, inside the photo
     K: FloatArray  # (N, 3, 3) px of the photo
@@ -54,7 +37,7 @@ class HandsInCamera(NamedTuple):
 
 
 class RestWrist:
-    """The wrist of the rest pose for any shape: linear in betas, so eleven shapes tell them all."""
+    """The wrist of the rest pose for any shape: linear in betas, so eleven shapes determine it."""
 
     def __init__(self, rest_wrist: Callable[[Tensor], Tensor]) -> None:
         """`rest_wrist` is that of a `Mano`: betas (B, 10) -> (B, 3) m."""
@@ -66,35 +49,31 @@ class RestWrist:
         return self._mean + betas @ self._slope
 
 
-class UnusableHand(NamedTuple):
-    """Why one hand cannot be used."""
-
-    place: int
-    reason: str
-    detail: str
-
-
 def to_camera_frame(
     hands: HandsInWorld, rest_wrist: RestWrist, *, min_valid_joints: int
-) -> tuple[HandsInCamera, list[UnusableHand]]:
-    """Hands as their cameras see them, and which of them cannot be used, in their order."""
+) -> tuple[HandsInCamera, list[Unusable]]:
+    """Hands in the frame of their camera, and which of them cannot be used, in their order."""
     joints, valid = _joints(hands)  # (N, 21, 3) m, camera; (N, 21)
     finite, ahead = np.isfinite(joints).all(-1), joints[..., 2] >= NEAR_M
-    # what has no image is put somewhere harmless, and masked
-    shown = (valid & finite & ahead)[..., None]
+    # joints without an image are replaced by a harmless point, and masked
+    in_front = (valid & finite & ahead)[..., None]
     bbox = _box(
-        project(np.where(shown, joints, [0.0, 0.0, 1.0]), hands.camera.K), valid, hands.size
+        project(np.where(in_front, joints, [0.0, 0.0, 1.0]), hands.camera.K), valid, hands.size
     )
 
-    faults: dict[int, UnusableHand] = {}
+    unusable: dict[int, Unusable] = {}
     for reason, bad, detail in (
         ("nan_in_joints", (valid & ~finite).any(1), "a valid joint is not a number"),
         ("too_few_joints", valid.sum(1) < min_valid_joints, f"fewer than {min_valid_joints} valid"),
-        ("behind_camera", (valid & finite & ~ahead).any(1), "a valid joint is not before the lens"),
+        (
+            "behind_camera",
+            (valid & finite & ~ahead).any(1),
+            "a valid joint is behind the camera",
+        ),
         ("empty_box", (bbox[:, 2:] <= 0).any(1), "the valid joints span no area inside the photo"),
     ):
         for i in np.flatnonzero(bad).tolist():
-            faults.setdefault(i, UnusableHand(i, reason, detail))
+            unusable.setdefault(i, Unusable(i, reason, detail))
     in_camera = HandsInCamera(
         bbox,
         hands.camera.K,
@@ -103,20 +82,18 @@ def to_camera_frame(
         hands.has_mano,
         *(np.where(hands.has_mano[:, None], part, 0.0) for part in _mano(hands, rest_wrist)),
     )
-    return in_camera, [faults[i] for i in sorted(faults)]
+    return in_camera, [unusable[i] for i in sorted(unusable)]
 
 
-def take(hands: HandsInCamera, kept: Sequence[int] | NDArray[Any]) -> HandsInCamera:
+def take(hands: HandsInCamera, rows: Sequence[int] | NDArray[Any]) -> HandsInCamera:
     """Some of the hands."""
-    return HandsInCamera(**{name: field[kept] for name, field in hands._asdict().items()})
+    return HandsInCamera(**{name: field[rows] for name, field in hands._asdict().items()})
 
 
 def _joints(hands: HandsInWorld) -> tuple[FloatArray, BoolArray]:
     """Joints in the camera (N, 21, 3) m, and which of them are valid there (N, 21)."""
-    flags = hands.visible.reshape(-1, 2, 21)
-    visible = flags[np.arange(len(flags)), hands.is_left.astype(int)]  # (N, 21)
-    joints = world_to_camera(hands.instant.joints, hands.camera.R, hands.camera.C)
-    return joints, hands.instant.joint_valid & visible[:, FROM_INTERHAND]
+    joints = world_to_camera(hands.joints, hands.camera.R, hands.camera.C)
+    return joints, hands.joint_valid & hands.visible
 
 
 def _box(uv: FloatArray, valid: BoolArray, size: NDArray[np.int64]) -> FloatArray:

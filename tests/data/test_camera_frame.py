@@ -12,14 +12,15 @@ import smplx
 import torch
 from numpy.typing import NDArray
 
+from handpose.data.annotations import Camera, ManoFit
+from handpose.data.camera_frame import RestWrist
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.hand.skeleton import FROM_INTERHAND, inverse
-from handpose.interhand.annotations import Camera, FrameJoints, ManoFit
-from handpose.interhand.camera_frame import RestWrist
+from handpose.interhand.annotations import FrameJoints
 from handpose.interhand.hand_annotation import HandAnnotation, Origin
-from tests.views_in_camera import into_camera
+from tests.hands_one_by_one import into_camera
 
 WIDTH, HEIGHT = 200, 160
 

@@ -1,0 +1,215 @@
+"""Annotations of single hands as columns, the same for every data set.
+
+Units are metres and pixels; joints are in the order of `hand/skeleton.py`, in the world of their
+camera (of a data set in camera coordinates: R is the identity, C is 0). Cameras, joints and fits
+are stored once and referred to by index: many cameras photograph one hand. A million annotations
+take a few hundred megabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+Kind = Literal["gesture", "rom", "two_hands"]
+"""A gesture of one hand that the gesture map lists, free motion (range of motion), or two hands."""
+
+JOINTS = 21
+
+
+class Camera(NamedTuple):
+    """One camera."""
+
+    K: FloatArray  # (3, 3) px
+    R: FloatArray  # (3, 3) world to camera
+    C: FloatArray  # (3,) m, its centre in the world
+
+
+class HandJoints(NamedTuple):
+    """The joints of one hand in one frame, in the world."""
+
+    joints: FloatArray  # (21, 3) m
+    joint_valid: BoolArray  # (21,) known; whether a camera sees a joint is `visible`
+
+
+class ManoFit(NamedTuple):
+    """MANO parameters of one hand in one frame, in the world and in that hand's own frame."""
+
+    global_orient: FloatArray  # (3,) axis-angle
+    hand_pose: FloatArray  # (45,) axis-angle relative to hands_mean
+    betas: FloatArray  # (10,)
+    transl: FloatArray  # (3,) m
+
+
+NO_FIT = ManoFit(np.zeros(3), np.zeros(45), np.zeros(10), np.zeros(3))
+
+WORD = pa.dictionary(pa.int32(), pa.string())
+"""Texts of which there are few different ones."""
+
+ORIGIN = {
+    "annotation_id": pa.int64(),  # unique in its source split
+    "session": pa.int64(),  # recording session: frame numbers and cameras are of one session
+    "subject": pa.int64(),
+    "sequence": WORD,  # of kind gesture: the gesture folder, as in the gesture map
+    "camera": WORD,
+    "frame": pa.int64(),  # in the order of time
+    "image": pa.string(),  # path below data.root
+    "hand": WORD,  # right or left; of rejects whatever the annotation says
+    "kind": WORD,  # see `Kind`
+}
+"""Columns that say where an annotation comes from, but for the source split, one for all rows."""
+
+ROW = pa.schema(
+    ORIGIN
+    | {"width": pa.int64(), "height": pa.int64()}  # px of the photo
+    | {"visible": pa.binary(JOINTS)}  # 21 bytes 0 or 1: annotated in this very photo
+    | dict.fromkeys(("camera_at", "joints_at", "fit_at"), pa.int64())  # a fit_at of -1 is no fit
+)
+
+_plain = {name: pa.string() if kind == WORD else kind for name, kind in ORIGIN.items()}
+REJECT = pa.schema(
+    {"annotation_id": pa.int64(), "source_split": pa.string()}
+    | _plain
+    | {"reason": pa.string(), "detail": pa.string()}
+)
+"""Columns of an annotation that is not used; null where it does not say where it comes from."""
+
+
+class Unusable(NamedTuple):
+    """Why an annotation cannot be used."""
+
+    row: int
+    reason: str  # one word, for tables
+    detail: str
+
+
+class HandsInWorld(NamedTuple):
+    """N hands before their cameras; camera and fit with a first axis of N."""
+
+    camera: Camera
+    joints: FloatArray  # (N, 21, 3) m
+    joint_valid: BoolArray  # (N, 21) known
+    visible: BoolArray  # (N, 21) annotated in the photo
+    size: NDArray[np.int64]  # (N, 2) width and height of the photo, px
+    is_left: BoolArray  # (N,)
+    has_mano: BoolArray  # (N,)
+    fit: ManoFit  # anything finite where there is none
+
+
+@dataclass(frozen=True)
+class AnnotationTable:
+    """N annotations of one source split."""
+
+    source_split: str
+    table: pa.Table  # as ROW
+    cameras: Camera  # the fields of this and of the next two have a further first axis
+    joints: HandJoints
+    fits: ManoFit  # the last one stands for none
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def take(self, rows: Any) -> AnnotationTable:
+        """These rows, by number."""
+        return replace(self, table=self.table.take(pa.array(rows, pa.int64())))
+
+    def slice(self, start: int, stop: int) -> AnnotationTable:
+        """The rows from start up to stop."""
+        return replace(self, table=self.table.slice(start, stop - start))
+
+    def in_order(self) -> AnnotationTable:
+        """The same by session, sequence, frame, camera and id, whatever the order of the files."""
+        number = {name: self.table[name].to_numpy() for name in ("session", "frame")}
+        number |= {name: sort_keys(self.table[name]) for name in ("sequence", "camera")}
+        keys = [number[name] for name in ("session", "sequence", "frame", "camera")]
+        return self.take(np.lexsort([self.table["annotation_id"].to_numpy(), *reversed(keys)]))
+
+    def plain(self, name: str) -> pa.ChunkedArray:
+        """A column, repeated texts written out."""
+        column = self.table[name]
+        return column.cast(pa.string()) if column.type == WORD else column
+
+    def is_kind(self, kind: Kind) -> BoolArray:
+        """Whether each row is of this kind (N,)."""
+        return of_words(self.table["kind"], lambda word: word == kind)
+
+    def is_left(self) -> BoolArray:
+        """Whether each row's hand is a left one (N,)."""
+        return of_words(self.table["hand"], lambda hand: hand == "left")
+
+    def hands(self) -> HandsInWorld:
+        """The hands themselves."""
+        camera, joints, fit = (
+            self.table[name].to_numpy() for name in ("camera_at", "joints_at", "fit_at")
+        )
+        flags = self.table["visible"].combine_chunks()
+        return HandsInWorld(
+            camera=Camera(*(part[camera] for part in self.cameras)),
+            joints=self.joints.joints[joints],
+            joint_valid=self.joints.joint_valid[joints],
+            visible=bytes_of(flags).astype(np.bool_),
+            size=np.stack([self.table[name].to_numpy() for name in ("width", "height")], 1),
+            is_left=self.is_left(),
+            has_mano=fit >= 0,
+            fit=ManoFit(*(part[fit] for part in self.fits)),
+        )
+
+    def rejects(self, unusable: Sequence[Unusable]) -> pa.Table:
+        """These rows as REJECT."""
+        rows = self.take([one.row for one in unusable])
+        columns = {name: rows.plain(name) for name in ORIGIN}
+        columns["source_split"] = pa.repeat(pa.scalar(self.source_split), len(rows))
+        columns |= {
+            name: pa.array([getattr(one, name) for one in unusable], pa.string())
+            for name in ("reason", "detail")
+        }
+        return pa.table({name: columns[name] for name in REJECT.names}).cast(REJECT)
+
+
+def of_words(words: pa.ChunkedArray, function: Callable[[str], Any]) -> NDArray[Any]:
+    """The function's value for each of N repeating texts (N,), for null that of ''."""
+    column = words.combine_chunks()
+    values = np.array([function(word) for word in (*column.dictionary.to_pylist(), "")])
+    return np.asarray(values[column.indices.fill_null(-1)])
+
+
+def map_words(words: pa.ChunkedArray, function: Callable[[str], str]) -> pa.Array:
+    """The function's text for each of N repeating texts, repeating too; null stays null."""
+    column = words.combine_chunks()
+    texts = [function(word) for word in column.dictionary.to_pylist()]
+    distinct = sorted(set(texts))
+    index = pa.array([distinct.index(text) for text in texts], pa.int32())
+    return pa.DictionaryArray.from_arrays(
+        index.take(column.indices), pa.array(distinct, pa.string())
+    )
+
+
+def sort_keys(words: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Numbers that sort like the texts."""
+    column = words.combine_chunks()
+    texts = column.dictionary.to_pylist()
+    rank = {text: number for number, text in enumerate(sorted(texts))}
+    return np.asarray(np.array([rank[text] for text in texts], np.int64)[column.indices])
+
+
+def bytes_of(column: pa.FixedSizeBinaryArray) -> NDArray[np.uint8]:
+    """N values of K bytes as (N, K), not copied."""
+    width = column.type.byte_width
+    start = width * column.offset
+    content = np.frombuffer(column.buffers()[1], np.uint8)[start : start + width * len(column)]
+    return content.reshape(-1, width)
+
+
+def as_bytes(flags: BoolArray) -> pa.FixedSizeBinaryArray:
+    """(N, K) flags as N values of K bytes 0 or 1."""
+    content = np.ascontiguousarray(flags, np.uint8)
+    kind = pa.binary(flags.shape[1])
+    return pa.Array.from_buffers(kind, len(flags), [None, pa.py_buffer(content)])

@@ -1,0 +1,54 @@
+"""What a data set must offer to be ingested: its splits, and their annotations in a neutral form.
+
+One package a data set implements `Reader` (`interhand`, `folder`); `stages/ingestion/reader.py`
+chooses one by `data.format`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import pyarrow as pa
+
+from handpose.data.annotations import AnnotationTable
+from handpose.gesture_map import FolderNaming
+
+
+class SourceSplit(NamedTuple):
+    """A split as the data set has it."""
+
+    name: str  # stands in samples.parquet as `source_split`
+    title: str  # what messages call it
+    evaluated_as: str = ""
+    """Our name of the split when it is evaluated whole; '' for the training data, which is divided
+    by subject. Lower-case letters, digits and underscores."""
+
+
+class SplitAnnotations(NamedTuple):
+    """Every annotation of a split: usable so far, or rejected with a reason."""
+
+    usable: AnnotationTable
+    rejected: pa.Table  # columns of `annotations.REJECT`
+
+
+class Reader(Protocol):
+    """Reads one data set from a folder. Errors that a user can fix are HandPoseErrors."""
+
+    @property
+    def annotations(self) -> Path:
+        """File or folder of everything that `read` depends on; its digest marks the samples."""
+
+    @property
+    def naming(self) -> FolderNaming | None:
+        """The rule that names of gesture folders follow, if there is one."""
+
+    def splits(self) -> Sequence[SourceSplit]:
+        """The splits that are there; the training data, of which there is one, comes first."""
+
+    def read(self, split: SourceSplit) -> SplitAnnotations:
+        """The annotations of a split in any order; no photo is opened."""
+
+    def no_fits(self, split: SourceSplit) -> str:
+        """Why a split may have no MANO fit at all, and what to do: the end of a sentence."""

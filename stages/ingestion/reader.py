@@ -1,0 +1,21 @@
+"""Which reader a data set needs: the only place that knows all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from handpose.data.reader import Reader
+from handpose.folder.reader import FolderReader
+from handpose.interhand.reader import InterHandReader
+from stages.params import DataParams
+
+READERS: dict[str, type[InterHandReader] | type[FolderReader]] = {
+    "interhand": InterHandReader,
+    "folder": FolderReader,
+}
+"""By `data.format`."""
+
+
+def open_reader(data: DataParams) -> Reader:
+    """The reader of the data set in `data.root`; nothing is read yet."""
+    return READERS[data.format](Path(data.root))
