@@ -1,4 +1,4 @@
-"""From records to batches, of any data set: crops, shards, augmentation, loading.
+"""From annotations of any data set to batches: the neutral form, crops, shards, augmentation.
 
-Imports the top-level modules and no other package.
+Imports `hand` and the top-level modules.
 """

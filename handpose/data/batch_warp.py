@@ -55,8 +55,8 @@ def stack_images(images: list[NDArray[np.uint8]]) -> Tensor:
     if all(image.shape[:2] == (height, width) for image in images):
         return torch.from_numpy(np.stack(images))
     stack = np.zeros((len(images), height, width, 3), np.uint8)
-    for place, image in zip(stack, images, strict=True):
-        place[: image.shape[0], : image.shape[1]] = image
+    for target, image in zip(stack, images, strict=True):
+        target[: image.shape[0], : image.shape[1]] = image
     return torch.from_numpy(stack)
 
 

@@ -19,7 +19,7 @@ from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 NEAR_M = 0.01
-"""A hand nearer to the camera's plane than this is no photo of a hand."""
+"""A hand nearer to the camera's plane than this is not in a photo of it."""
 
 
 class HandsInCamera(NamedTuple):

@@ -18,7 +18,7 @@ from typing import TypeVar
 import torch
 
 from handpose.data.preprocess import Preprocessor
-from handpose.data.tar import Stored
+from handpose.data.tar import EncodedSample
 from handpose.sample import HandBatch
 
 Task = TypeVar("Task")
@@ -52,11 +52,13 @@ class Loading:
         cores = (os.cpu_count() or 1) // processes
         return cls(max(1, min(cores - 1, MOST_THREADS)), device)
 
-    def batches(self, tasks: Iterator[list[Stored]], view: Preprocessor) -> Iterator[HandBatch]:
+    def batches(
+        self, tasks: Iterator[list[EncodedSample]], preprocessor: Preprocessor
+    ) -> Iterator[HandBatch]:
         """A batch of each list of stored samples, in their order."""
         if self.device.type != "cuda":
-            return self._made(view.batch, tasks)
-        unwarped = self._made(lambda raws: view.unwarped_batch(raws).pinned(), tasks)
+            return self._made(preprocessor.batch, tasks)
+        unwarped = self._made(lambda encoded: preprocessor.unwarped_batch(encoded).pinned(), tasks)
         return (batch.on(self.device) for batch in unwarped)
 
     def _made(self, function: Callable[[Task], Result], tasks: Iterator[Task]) -> Iterator[Result]:

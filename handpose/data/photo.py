@@ -1,4 +1,4 @@
-"""One photo of the data set, read so that a damaged one is told apart from a good one."""
+"""One photo of the data set, read so that damage is detected and named."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PhotoError(HandPoseError):
 
 
 class Photo(NamedTuple):
-    """A photo and what its annotation says of it."""
+    """A photo and its annotated size."""
 
     path: Path
     width: int
@@ -43,7 +43,7 @@ def read_photo(photo: Photo) -> NDArray[np.uint8]:
     """The picture (H, W, 3) RGB as it is stored; a turn in its EXIF data is ignored.
 
     Raises:
-        PhotoError: the file is missing, unreadable, truncated, no picture, black, or of another
+        PhotoError: the file is missing, unreadable, truncated, not a picture, black, or of another
             size.
     """
     return decoded(read_whole(photo.path), photo)
@@ -72,17 +72,17 @@ def decoded(content: bytes, photo: Photo) -> NDArray[np.uint8]:
     """The picture of a photo whose file was read.
 
     Raises:
-        PhotoError: it is no picture, black, or of another size than annotated.
+        PhotoError: it is not a picture, black, or of another size than annotated.
     """
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     if image is None:
-        raise PhotoError("image_undecodable", f"{photo.path} is no picture that OpenCV can read")
+        raise PhotoError("image_undecodable", f"{photo.path} is not a picture that OpenCV can read")
     if image.max() <= BLACKEST:
         raise PhotoError("image_black", f"{photo.path} has no value above {BLACKEST}")
     height, width = image.shape[:2]
     if (width, height) != (photo.width, photo.height):
-        told = f"{photo.width}x{photo.height}"
-        detail = f"{photo.path} is {width}x{height} px, its annotation says {told}"
+        annotated = f"{photo.width}x{photo.height}"
+        detail = f"{photo.path} is {width}x{height} px, its annotation says {annotated}"
         raise PhotoError("image_size", detail)
     return np.asarray(image, np.uint8)

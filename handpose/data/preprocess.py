@@ -1,4 +1,4 @@
-"""How stored samples become what the network sees: decoded, given their classes, moved, batched."""
+"""From the samples of a tar to batches: decoded, given their classes, augmented, collated."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from handpose.data.batch_warp import UnwarpedBatch, stack_images, to_source
 from handpose.data.crop import antialias
 from handpose.data.labels import NO_CLASS, ClassIds
 from handpose.data.records import decode, view_of
-from handpose.data.tar import Stored
+from handpose.data.tar import EncodedSample
 from handpose.errors import HandPoseError
 from handpose.sample import HandBatch, HandSample, collate
 
 
 class PreprocessError(HandPoseError):
-    """A stored sample does not fit the labels."""
+    """A sample does not fit the labels."""
 
 
 @dataclass(frozen=True)
@@ -39,50 +39,53 @@ class Preprocessor:
     seeds: tuple[int, int]  # seed and epoch
     buffers: Buffers = field(default_factory=lambda: Buffers())
 
-    def batch(self, raws: list[Stored]) -> HandBatch:
+    def batch(self, encoded: list[EncodedSample]) -> HandBatch:
         """A batch of these samples, in their order."""
         samples = []
-        images = self.buffers.take(len(raws), 3, self.image_px, self.image_px)
-        for raw, planes in zip(raws, images, strict=True):
-            stored, move, options = self._parts(raw)
-            sample, A = transform_labels(move, stored, **options)
-            render(stored.image, A, move.gain, planes)
-            samples.append(sample)
+        images = self.buffers.take(len(encoded), 3, self.image_px, self.image_px)
+        for one, planes in zip(encoded, images, strict=True):
+            sample, drawn, options = self._parts(one)
+            transformed, A = transform_labels(drawn, sample, **options)
+            render(sample.image, A, drawn.gain, planes)
+            samples.append(transformed)
         return collate(samples, images)
 
-    def unwarped_batch(self, raws: list[Stored]) -> UnwarpedBatch:
+    def unwarped_batch(self, encoded: list[EncodedSample]) -> UnwarpedBatch:
         """The same with the stored images as they are, for a device that warps them at once."""
         samples, images, matrices, gains = [], [], [], []
-        for raw in raws:
-            stored, move, options = self._parts(raw)
-            sample, A = transform_labels(move, stored, **options)
+        for one in encoded:
+            sample, drawn, options = self._parts(one)
+            sample, A = transform_labels(drawn, sample, **options)
             image, A = antialias(sample.image, A)
             samples.append(sample)
             images.append(image)
             matrices.append(A)
-            gains.append(move.gain)
+            gains.append(drawn.gain)
         stack = stack_images(images)
         return UnwarpedBatch(
-            batch=collate(samples, np.empty((len(raws), 3, 0, 0), np.uint8)),
+            batch=collate(samples, np.empty((len(encoded), 3, 0, 0), np.uint8)),
             images=stack,
             to_source=to_source(torch.from_numpy(np.stack(matrices)), stack.shape, self.image_px),
             gain=torch.tensor(gains, dtype=torch.float32),
             out_px=self.image_px,
         )
 
-    def _parts(self, raw: Stored) -> tuple[HandSample, DrawnAugmentation, dict[str, Any]]:
-        """A stored sample, decoded, how it is to be moved, and what else `apply` must know."""
-        label = json.loads(raw.json)
+    def _parts(
+        self, encoded: EncodedSample
+    ) -> tuple[HandSample, DrawnAugmentation, dict[str, Any]]:
+        """The decoded sample, its augmentation, and the other arguments of `transform_labels`."""
+        label = json.loads(encoded.json)
         ids = self._classes(label)
-        stored = decode(raw.jpg, label, ids)
-        move, twin = DrawnAugmentation(), (ids.twin_coarse, ids.twin_fine)
+        sample = decode(encoded.jpg, label, ids)
+        drawn, twin = DrawnAugmentation(), (ids.twin_coarse, ids.twin_fine)
         if self.augmentation is not None:
             # seeded by the sample, so that neither a resume nor another thread changes the draw
-            move = self.augmentation.draw(np.random.default_rng((*self.seeds, stored.sample_id)))
+            rng = np.random.default_rng((*self.seeds, sample.sample_id))
+            drawn = self.augmentation.draw(rng)
         if self.canonical:
-            move, twin = move._replace(mirrored=stored.is_left), (ids.coarse, ids.fine)
-        view = view_of(label, stored.image.shape[0], self.view_px)
-        return stored, move, {"view": view, "out_px": self.image_px, "twin": twin}
+            drawn, twin = drawn._replace(mirrored=sample.is_left), (ids.coarse, ids.fine)
+        view = view_of(label, sample.image.shape[0], self.view_px)
+        return sample, drawn, {"view": view, "out_px": self.image_px, "twin": twin}
 
     def _classes(self, label: Mapping[str, Any]) -> ClassIds:
         folder = label["sequence"]
@@ -107,7 +110,7 @@ class Buffers:
         self._free = references_of_a_free_array()
 
     def take(self, *shape: int) -> NDArray[np.uint8]:
-        """An array of this shape; what stands in it is left over from before."""
+        """An array of this shape with arbitrary content."""
         with self._lock:
             for array in self._arrays:
                 if array.shape == shape and sys.getrefcount(array) == self._free:
@@ -117,9 +120,9 @@ class Buffers:
 
 
 def references_of_a_free_array() -> int:
-    """What Python counts of an array in a list, asked in a loop over it, if nobody else holds it.
+    """The reference count of an array that a list alone holds, taken in a loop over the list.
 
-    The list's, the loop's and the question's own, which Python 3.14 saves.
+    It counts the list, the loop variable and, before Python 3.14, the argument of the call.
     """
     counts = [sys.getrefcount(array) for array in [np.empty(0, np.uint8)]]
     return counts[0]

@@ -1,4 +1,4 @@
-"""One stored sample: a crop as JPEG, and as JSON all that is known of it except its gesture.
+"""One sample of a shard: a crop as JPEG, and as JSON all that is known of it except its gesture.
 
 Classes are joined by the sample's folder when it is read, so a new gesture map needs no new tars.
 """

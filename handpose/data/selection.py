@@ -1,8 +1,8 @@
-"""Which of many nearly equal photos are worth their time: fewer cameras, no neutral ends.
+"""Which of many nearly equal photos to train on: fewer cameras, no neutral ends.
 
-A studio's 80 to 140 cameras see one moment many times over, and a gesture sequence begins and ends
-with a neutral hand under the gesture's label (InterHand2.6M paper, section 3). Both are choices of
-who trains, so both are parameters, off by default (`ingest.cameras_per_instant`,
+A studio's 80 to 140 cameras photograph each frame, and a gesture sequence begins and ends with a
+neutral hand under the gesture's label (InterHand2.6M paper, section 3). Leaving these out
+is the user's choice, so both are parameters, off by default (`ingest.cameras_per_instant`,
 `ingest.trim_ends`).
 """
 
@@ -16,49 +16,49 @@ IntArray = NDArray[np.int64]
 
 
 def without_ends(sequence: IntArray, frame: IntArray, share: float) -> BoolArray:
-    """Which photos (N,) are not among the first or last `share` of their sequence's moments.
+    """Which photos (N,) are not among the first or last `share` of their sequence's frames.
 
-    A moment counts once, however many cameras saw it; parts of a moment are not cut.
+    A frame counts once, however many cameras took it; a frame is cut as a whole.
 
     Args:
-        sequence: (N,) equal numbers are one sequence of one capture.
-        frame: (N,) moments in their order.
-        share: from 0 up to, but not, one half; rounded down to whole moments.
+        sequence: (N,) equal numbers are one sequence of one session.
+        frame: (N,) numbers in the order of time.
+        share: from 0 up to, but not, one half; rounded down to whole frames.
     """
-    moments, moment = np.unique(np.stack([sequence, frame], 1), axis=0, return_inverse=True)
-    _, first, count = np.unique(moments[:, 0], return_index=True, return_counts=True)
-    length = np.repeat(count, count)  # (moments,)
-    place = np.arange(len(moments)) - np.repeat(first, count)
+    frames, index = np.unique(np.stack([sequence, frame], 1), axis=0, return_inverse=True)
+    _, first, count = np.unique(frames[:, 0], return_index=True, return_counts=True)
+    length = np.repeat(count, count)  # (frames,)
+    position = np.arange(len(frames)) - np.repeat(first, count)
     cut = np.floor(share * length)
-    kept = (place >= cut) & (place < length - cut)
-    return np.asarray(kept[moment.ravel()])
+    inner = (position >= cut) & (position < length - cut)
+    return np.asarray(inner[index.ravel()])
 
 
-def fewer_cameras(instant: IntArray, camera: IntArray, most: int) -> BoolArray:
-    """Which photos (N,) are kept when every moment keeps at most `most` of its cameras.
+def fewer_cameras(frame: IntArray, camera: IntArray, most: int) -> BoolArray:
+    """Which photos (N,) are kept when every frame keeps at most `most` of its cameras.
 
-    A hash of moment and camera chooses, so that over many moments each camera is kept equally
+    A hash of frame and camera chooses, so that over many frames each camera is kept equally
     often, and neither the order nor the presence of other photos changes the choice between two.
 
     Args:
-        instant: (N, 2) capture and frame.
+        frame: (N, 2) session and number of the frame.
         camera: (N,) a number for each camera's name, the same in every run.
         most: at least 1.
     """
-    order = np.lexsort([_mixed(instant, camera), instant[:, 1], instant[:, 0]])
+    order = np.lexsort([_mixed(frame, camera), frame[:, 1], frame[:, 0]])
     new = np.ones(len(order), np.bool_)
-    new[1:] = (np.diff(instant[order], axis=0) != 0).any(1)
+    new[1:] = (np.diff(frame[order], axis=0) != 0).any(1)
     starts = np.flatnonzero(new)
-    place = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)]))
-    kept = np.empty(len(order), np.bool_)
-    kept[order] = place < most
-    return kept
+    position = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)]))
+    chosen = np.empty(len(order), np.bool_)
+    chosen[order] = position < most
+    return chosen
 
 
-def _mixed(instant: IntArray, camera: IntArray) -> NDArray[np.uint64]:
+def _mixed(frame: IntArray, camera: IntArray) -> NDArray[np.uint64]:
     """A hash of three numbers (N,): SplitMix64 (Steele, Lea, Flood 2014), one after the other."""
     state = np.zeros(len(camera), np.uint64)
-    for part in (instant[:, 0], instant[:, 1], camera):
+    for part in (frame[:, 0], frame[:, 1], camera):
         state = (state ^ part.astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             state = (state ^ (state >> np.uint64(shift))) * np.uint64(factor)

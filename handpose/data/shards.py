@@ -1,7 +1,7 @@
 """WebDataset tars of crops: written once with the same bytes for the same input, read as batches.
 
 `index.json` beside the tars lists each with its count, size and SHA-256; it is written last, so
-tars without it are an unfinished run. What one sample holds is told in `stored.py`.
+tars without it are an unfinished run. `records.py` describes a sample.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from handpose.data.labels import ClassIds
 from handpose.data.loading import HERE, Loading
 from handpose.data.preprocess import Preprocessor
 from handpose.data.records import encode_labels
-from handpose.data.tar import Stored
+from handpose.data.tar import EncodedSample
 from handpose.distributed import SINGLE_PROCESS, Distributed
 from handpose.errors import HandPoseError
 from handpose.files import digest
@@ -90,27 +90,27 @@ class Index:
 def write_tar(path: Path, samples: Iterable[tuple[bytes, Mapping[str, Any]]]) -> Tar:
     """Write samples (JPEG, label) in their order; the same samples give the same bytes.
 
-    The label holds what `stored.py` lists.
+    The label has the keys that `records.py` lists.
     """
     with path.open("wb") as stream:
-        written = tar.write(stream, _stored(samples))
+        written = tar.write(stream, _encoded(samples))
     return Tar(path.name, written, path.stat().st_size, digest(path))
 
 
-def _stored(samples: Iterable[tuple[bytes, Mapping[str, Any]]]) -> Iterator[Stored]:
+def _encoded(samples: Iterable[tuple[bytes, Mapping[str, Any]]]) -> Iterator[EncodedSample]:
     """The samples with their labels as JSON, made for many at once."""
     left = iter(samples)
     while group := list(islice(left, AT_ONCE)):
         jpegs, labels = zip(*group, strict=True)
         for jpeg, label, encoded in zip(jpegs, labels, encode_labels(labels), strict=True):
-            yield Stored(f"{label['sample_id']:09d}", jpeg, encoded)
+            yield EncodedSample(f"{label['sample_id']:09d}", jpeg, encoded)
 
 
 class Shards:
     """The shards of a folder, held against their index."""
 
     def __init__(self, folder: Path, index: Index) -> None:
-        """The tars in `folder`/tars as told by `index`; `open` reads and checks both."""
+        """The tars in `folder`/tars as listed in `index`; `open` reads and checks both."""
         self.folder = folder
         self.index = index
         self._verified: set[str] = set()
@@ -132,7 +132,7 @@ class Shards:
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ShardError(
-                f"{path}: is no index of shards ({error!r}). Run `dvc repro -f shard`"
+                f"{path}: is not an index of shards ({error!r}). Run `dvc repro -f shard`"
             ) from None
         shards = cls(path.parent, index)
         for tars in index.splits.values():
@@ -158,7 +158,7 @@ class Shards:
     ) -> Iterator[HandBatch]:
         """Batches of a split, on the device of `loading`.
 
-        With an `epoch` (training) the order and every random move are a pure function of `seed` and
+        With an `epoch` (training) the order and all augmentation are a pure function of `seed` and
         `epoch`, and the last incomplete batch is dropped. Without one (evaluation) every sample
         comes exactly once, in stored order, and the last batch may be smaller.
 
@@ -176,7 +176,7 @@ class Shards:
             skip: so many batches at the start are passed over without decoding them, to resume.
             augmentation: what training does to a sample; None is nothing.
             buffer: samples among which the next one is drawn.
-            loading: where and how far ahead; order, moves and labels are the same for all.
+            loading: where and how far ahead; order, augmentation and labels are the same for all.
             distributed: the processes that share the batches.
 
         Raises:
@@ -187,8 +187,8 @@ class Shards:
         count = self._checked_count(split, 1 if epoch is None else batch)
         end = count if epoch is None else count // batch * batch
         order = None if epoch is None else random.Random(f"{seed} {epoch}")
-        raws = islice(self._raw_samples(split, order, buffer), skip * batch, end)
-        view = Preprocessor(
+        encoded = islice(self._encoded_samples(split, order, buffer), skip * batch, end)
+        preprocessor = Preprocessor(
             image_px=image_px,
             view_px=self.index.view_px,
             labels=labels,
@@ -196,9 +196,9 @@ class Shards:
             augmentation=augmentation,
             seeds=(seed, epoch or 0),
         )
-        tasks = iter(lambda: list(islice(raws, batch)), [])
+        tasks = iter(lambda: list(islice(encoded, batch)), [])
         ours = distributed.round_robin(tasks) if epoch is None else map(distributed.slice, tasks)
-        return loading.batches(ours, view)
+        return loading.batches(ours, preprocessor)
 
     def _checked_count(self, split: str, least: int) -> int:
         count = self.index.count(split)
@@ -210,9 +210,9 @@ class Shards:
             )
         return count
 
-    def _raw_samples(
+    def _encoded_samples(
         self, split: str, order: random.Random | None, buffer: int
-    ) -> Iterator[Stored]:
+    ) -> Iterator[EncodedSample]:
         """Undecoded samples of a split, shuffled by `order` if there is one.
 
         The order is made here, anew for each call: webdataset's own shard shuffling repeats the
@@ -220,13 +220,13 @@ class Shards:
         """
         tars = list(self.index.splits[split])
         if order is None:
-            return self._stored(tars)
+            return self._read_tars(tars)
         order.shuffle(tars)
         shuffle = wds.shuffle(buffer, initial=buffer, rng=order)
-        shuffled: Iterator[Stored] = shuffle(self._stored(tars))
+        shuffled: Iterator[EncodedSample] = shuffle(self._read_tars(tars))
         return shuffled
 
-    def _stored(self, tars: list[Tar]) -> Iterator[Stored]:
+    def _read_tars(self, tars: list[Tar]) -> Iterator[EncodedSample]:
         """The samples of these tars, each once its content is known to be whole."""
         for entry in tars:
             path = self._check_size(entry)

@@ -18,8 +18,8 @@ NAME, SIZE, CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
 END_OF_NUMBER = b" \0"
 
 
-class Stored(NamedTuple):
-    """One sample as it lies in a tar."""
+class EncodedSample(NamedTuple):
+    """One sample of a tar: JPEG and JSON."""
 
     key: str
     jpg: bytes
@@ -42,7 +42,7 @@ def _empty_header() -> bytes:
 HEADER = _empty_header()
 
 
-def write(stream: BinaryIO, samples: Iterable[Stored]) -> int:
+def write(stream: BinaryIO, samples: Iterable[EncodedSample]) -> int:
     """Write samples in their order and end the tar; returns their number."""
     written = 0
     for sample in samples:
@@ -64,7 +64,7 @@ def _header(name: str, size: int) -> bytes:
     return bytes(header)
 
 
-def read(path: Path) -> Iterator[Stored]:
+def read(path: Path) -> Iterator[EncodedSample]:
     """The samples of a tar, in its order.
 
     Raises:
@@ -75,8 +75,8 @@ def read(path: Path) -> Iterator[Stored]:
             second = _member(stream, path)
             key, kind = first[0].rsplit(".", 1)
             if kind != "jpg" or second is None or second[0] != f"{key}.json":
-                raise TarError(f"{path}: {first[0]} is no .jpg followed by its .json")
-            yield Stored(key, first[1], second[1])
+                raise TarError(f"{path}: {first[0]} is not a .jpg followed by its .json")
+            yield EncodedSample(key, first[1], second[1])
 
 
 def _member(stream: BinaryIO, path: Path) -> tuple[str, bytes] | None:
@@ -90,7 +90,7 @@ def _member(stream: BinaryIO, path: Path) -> tuple[str, bytes] | None:
             int(header[SIZE].rstrip(END_OF_NUMBER), 8),
         )
     except ValueError as error:
-        raise TarError(f"{path}: no tar header ({error})") from None
+        raise TarError(f"{path}: not a tar header ({error})") from None
     content = stream.read(size + -size % BLOCK)
     if len(content) < size:
         raise TarError(f"{path}: ends in the middle of {name}")

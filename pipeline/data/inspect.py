@@ -93,7 +93,7 @@ def inspect(
     augmented: bool,
     out: Path,
 ) -> list[str]:
-    """Draw the first batch of the first epoch; lines that tell of it and of the mixing.
+    """Draw the first batch of the first epoch; lines that describe it and the mixing.
 
     Args:
         params: of the whole pipeline.
@@ -110,14 +110,14 @@ def inspect(
     origins = Origins.read(split)
     batches = list(islice(_batches(params, stage, split, batch, augmented), BATCHES))
     rows = [origins.rows(some) for some in batches]
-    told = "as stored" if split != TRAIN else "shuffled" + ", augmented" * augmented
+    order = "as stored" if split != TRAIN else "shuffled" + ", augmented" * augmented
     title = (
-        f"{split}, {told}: the first {len(batches[0])} samples of stage {stage}. "
+        f"{split}, {order}: the first {len(batches[0])} samples of stage {stage}. "
         "Green: joints; blue: outline of the MANO fit; orange frame: mirrored, and so is its class"
     )
     tiles = _tiles(params, batches[0], origins.table.take(pa.array(rows[0])))
     draw_page(tiles, out, size=(PICTURE_PX, PICTURE_PX), columns=COLUMNS, title=title)
-    return [*_mixing(origins, rows, told), f"wrote {out}"]
+    return [*_mixing(origins, rows, order), f"wrote {out}"]
 
 
 def _batches(params: Params, stage: str, split: str, batch: int, augmented: bool) -> Any:
@@ -185,11 +185,11 @@ def _picture(
     return draw.draw_skeleton(image, uv, colour=draw.TRUTH, valid=shown)
 
 
-def _mixing(origins: Origins, rows: list[NDArray[np.int64]], told: str) -> list[str]:
+def _mixing(origins: Origins, rows: list[NDArray[np.int64]], order: str) -> list[str]:
     whole = len(rows[0])
     rows = [some for some in rows if len(some) == whole]  # the last batch may be smaller
     lines = [
-        f"{len(rows)} batches of {whole}, {told}",
+        f"{len(rows)} batches of {whole}, {order}",
         f"{'distinct in a batch':<20}{'mean':>8}{'by chance':>11}{'in split':>10}",
     ]
     for what, columns in MIXED.items():

@@ -16,7 +16,7 @@ from handpose.data.batch_warp import sample_images, stack_images, to_source
 from handpose.data.labels import ClassIds
 from handpose.data.preprocess import Preprocessor
 from handpose.data.records import FIELDS, ORIGIN, encode_labels
-from handpose.data.tar import Stored
+from handpose.data.tar import EncodedSample
 
 STORED, OUT = 86, 64
 
@@ -68,7 +68,7 @@ def warped(images: list[NDArray[np.uint8]], A: Tensor, gain: Tensor) -> Tensor:
     return sample_images(stack, to_source(A, stack.shape, OUT), gain, OUT)
 
 
-def stored(number: int) -> Stored:
+def stored(number: int) -> EncodedSample:
     """A sample as it lies in a tar; its image has a size of its own."""
     rng = np.random.default_rng(number)
     label = dict.fromkeys((*FIELDS, *ORIGIN), 0) | {
@@ -86,7 +86,7 @@ def stored(number: int) -> Stored:
     }
     quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
     jpeg = cv2.imencode(".jpg", photo(number, 84 + number % 3, 90), quality)[1].tobytes()
-    return Stored(f"{number:09d}", jpeg, encode_labels([label])[0])
+    return EncodedSample(f"{number:09d}", jpeg, encode_labels([label])[0])
 
 
 @pytest.mark.parametrize("canonical", [False, True])

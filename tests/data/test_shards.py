@@ -299,7 +299,7 @@ def test_what_is_not_there_is_told_with_what_is(folder: Path) -> None:
 
 def test_unfinished_and_foreign_folders_are_refused(folder: Path) -> None:
     (folder / "index.json").write_text('{"splits": 3}', encoding="utf-8")
-    with pytest.raises(ShardError, match="is no index of shards"):
+    with pytest.raises(ShardError, match="is not an index of shards"):
         Shards.open(folder)
     (folder / "index.json").unlink()
     with pytest.raises(ShardError, match=r"index\.json: not found; no finished shards"):

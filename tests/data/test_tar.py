@@ -8,9 +8,9 @@ import pytest
 import webdataset as wds
 
 from handpose.data import tar
-from handpose.data.tar import Stored, TarError
+from handpose.data.tar import EncodedSample, TarError
 
-SAMPLES = [Stored(f"{n:09d}", bytes([n]) * (500 * n), b"{}" * n) for n in range(1, 31)]
+SAMPLES = [EncodedSample(f"{n:09d}", bytes([n]) * (500 * n), b"{}" * n) for n in range(1, 31)]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_the_bytes_are_those_of_webdataset(written: Path, tmp_path: Path) -> Non
 
 def test_webdataset_reads_it(written: Path) -> None:
     found = wds.DataPipeline(lambda: iter([{"url": str(written)}]), wds.tarfile_to_samples())
-    assert [Stored(s["__key__"], s["jpg"], s["json"]) for s in found] == SAMPLES
+    assert [EncodedSample(s["__key__"], s["jpg"], s["json"]) for s in found] == SAMPLES
 
 
 def test_what_was_written_is_read(written: Path) -> None:
