@@ -47,6 +47,7 @@ def main() -> None:
     table = GestureTable.read(Path(label.map), open_reader(params.data).naming)
     gestures, others = read_counts(SAMPLES)
     check_known(table, gestures)
+    check_hands(table, SAMPLES)
     check_labelled(table, gestures)
 
     labels = labels_table(table, canonical=label.handedness == "canonical")
@@ -102,6 +103,26 @@ def check_known(table: GestureTable, gestures: Counts) -> None:
             f"{table.path} does not know these gesture folders of the data:{''.join(lines)}\n"
             "Give each a row; to leave it out, with drop as coarse and fine "
             "(labels/README.md tells how)"
+        )
+
+
+def check_hands(table: GestureTable, path: Path) -> None:
+    """LabelError when a gesture folder has samples of the other hand than the map says."""
+    samples = pq.read_table(path, columns=["kind", "sequence", "is_left"])
+    samples = samples.filter(pc.equal(samples["kind"], "gesture"))
+    counts = samples.group_by(["sequence", "is_left"]).aggregate([([], "count_all")]).to_pylist()
+    hand = {row.folder: row.hand for row in table.rows}
+    wrong = []
+    for row in counts:
+        folder, side = row["sequence"], "left" if row["is_left"] else "right"
+        if side != hand[folder]:
+            text = f"{row['count_all']} of a {side} hand, but its row says {hand[folder]}"
+            wrong.append(f"\n  {folder}: {text}")
+    if wrong:
+        raise LabelError(
+            f"{table.path} and the data disagree about the hand of these folders:"
+            f"{''.join(sorted(wrong))}\n"
+            "Give each hand a folder of its own, and each folder the hand that it shows"
         )
 
 

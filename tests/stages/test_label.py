@@ -28,11 +28,12 @@ def write_samples(*extra: str) -> None:
     """Samples of a few folders, each in all labelled splits; free motion in official val."""
     rows = [
         {"sequence": folder, "kind": "rom" if folder.startswith("ROM") else "gesture",
-         "split": split}
+         "split": split, "is_left": folder.startswith("01")}
         for folder in (*FOLDERS, *extra)
         for split in ("train", "train", "validation", "test")
     ]  # fmt: skip
-    rows.append({"sequence": "ROM03_LT_No_Occlusion", "kind": "rom", "split": "official_val"})
+    rows.append({"sequence": "ROM03_LT_No_Occlusion", "kind": "rom", "split": "official_val",
+                 "is_left": True})  # fmt: skip
     SAMPLES.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), SAMPLES)
 
@@ -167,9 +168,22 @@ def test_unknown_folders_are_named_with_the_nearest_known_one(
     assert "drop as coarse and fine" in message
 
 
+def test_samples_of_the_other_hand_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    table = pq.read_table(SAMPLES)
+    flipped = pa.array([True] * len(table))
+    pq.write_table(
+        table.set_column(table.column_names.index("is_left"), "is_left", flipped), SAMPLES
+    )
+    message = refusal(capsys)
+    assert "map.csv and the data disagree about the hand of these folders" in message
+    assert "0003_fake_gun: 4 of a left hand, but its row says right" in message
+    assert "0103_fake_gun" not in message
+
+
 def test_a_split_without_a_labelled_sample_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"sequence": "0003_fake_gun", "kind": "gesture", "split": "train"},
-            {"sequence": "ROM03_LT_No_Occlusion", "kind": "rom", "split": "test"}]  # fmt: skip
+    rows = [{"sequence": "0003_fake_gun", "kind": "gesture", "split": "train", "is_left": False},
+            {"sequence": "ROM03_LT_No_Occlusion", "kind": "rom", "split": "test",
+             "is_left": True}]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), SAMPLES)
     assert "no labelled sample is left in validation, test: map.csv drops" in refusal(capsys)
 
