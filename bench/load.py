@@ -57,7 +57,7 @@ def write_shards(work: Path, rows: pa.Table, shard: ShardParams) -> Shards:
     folder = work / shard.lossless
     (folder / "tars").mkdir(parents=True)
     written = write(TarTask(folder / "tars" / "train-000000.tar", rows, work, shard))
-    index = Index(shard.stored_px, shard.view_px, {"train": (written.tar,)})
+    index = Index(shard.crop_px, shard.view_px, {"train": (written.tar,)})
     (folder / "index.json").write_text(json.dumps(index.to_json()), "utf-8")
     return Shards.open(folder)
 

@@ -3,7 +3,7 @@
 CPU time per sample of one process, medians of rounds that take turns, against
 
 - floor: `cv2.imdecode`, a slice of the photo's own pixels, `cv2.imencode`, nothing else;
-- floor, resampled: the same with `cv2.warpAffine` to `stored_px` in place of the slice;
+- floor, resampled: the same with `cv2.warpAffine` to `crop_px` in place of the slice;
 - floor, lossless: libjpeg-turbo's transform alone, which checks no picture and writes no label;
 - straightforward: `cv2.imread`, a warp in floats, `webdataset.ShardWriter` with its JSON;
 
@@ -41,7 +41,7 @@ from stages.sharding.workers import in_order
 SHARD = ShardParams(
     box_scale=1.4,
     view_px=256,
-    stored_px=342,
+    crop_px=342,
     jpeg_quality=95,
     lossless="never",
     samples_per_tar=5000,
@@ -53,17 +53,17 @@ SHARD = ShardParams(
 
 def region_of(row: dict[str, Any]) -> Square:
     """What is stored of a photo."""
-    return square(row["bbox"], SHARD.box_scale * SHARD.stored_px / SHARD.view_px)
+    return square(row["bbox"], SHARD.box_scale * SHARD.crop_px / SHARD.view_px)
 
 
 def crop_matrix(row: dict[str, Any]) -> Any:
     """Photo -> stored crop, as warpAffine takes it."""
-    return affine(region_of(row), SHARD.stored_px)[:2]
+    return affine(region_of(row), SHARD.crop_px)[:2]
 
 
 def codec(contents: list[bytes], rows: list[dict[str, Any]], *, resampled: bool) -> int:
     """Decode, crop, encode: nothing that a crop could be made without."""
-    side = SHARD.stored_px
+    side = SHARD.crop_px
     for place, row in enumerate(rows):
         content = np.frombuffer(contents[place % len(contents)], np.uint8)
         photo = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR))
@@ -92,7 +92,7 @@ def transform(contents: list[bytes], rows: list[dict[str, Any]]) -> int:
 
 def straightforward(folder: Path, root: Path, rows: list[dict[str, Any]]) -> int:
     """What one would write first."""
-    side = (SHARD.stored_px, SHARD.stored_px)
+    side = (SHARD.crop_px, SHARD.crop_px)
     quality = [cv2.IMWRITE_JPEG_QUALITY, SHARD.jpeg_quality]
     with wds.ShardWriter(str(folder / "plain-%06d.tar"), maxcount=5000, verbose=0) as writer:
         for row in rows:

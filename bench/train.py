@@ -88,7 +88,7 @@ def shards_of(work: Path, setup: Setup) -> Shards:
     photos = sorted((work / "images").rglob("*.jpg"))
     rows = samples(work, photos, setup.steps * setup.batch)
     border = 2 * round(setup.px / 6)
-    shard = SHARD.model_copy(update={"view_px": setup.px, "stored_px": setup.px + border})
+    shard = SHARD.model_copy(update={"view_px": setup.px, "crop_px": setup.px + border})
     return write_shards(work, rows, shard)
 
 

@@ -103,7 +103,7 @@ class Params(Section):
             wrong.append(
                 f"shard.view_px {self.shard.view_px} is smaller than encoder.image_px "
                 f"{self.encoder.image_px}: crops would be enlarged; set shard.view_px to "
-                f"{self.encoder.image_px} and shard.stored_px to a third more"
+                f"{self.encoder.image_px} and shard.crop_px to a third more"
             )
         if wrong:
             raise ValueError("; ".join(wrong))

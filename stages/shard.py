@@ -63,7 +63,7 @@ def main() -> None:
         splits = split_names(samples)
         tars = keep_filled(folder, splits, [result.tar for result in written])
         (SHARDS / "index.json").unlink(missing_ok=True)  # the old one, just before its tars go
-    index = Index(params.shard.stored_px, params.shard.view_px, tars)
+    index = Index(params.shard.crop_px, params.shard.view_px, tars)
     write_json(SHARDS / "index.json", index.to_json())
     counts = {split: index.count(split) for split in tars} | {"rejected": dict(reasons)}
     print(f"shard: {counts}")

@@ -58,7 +58,7 @@ class Tar:
 class Index:
     """What `index.json` holds: the geometry of the crops and the tars of each split, in order."""
 
-    stored_px: int  # side of a stored crop
+    crop_px: int  # side of a stored crop
     view_px: int  # side of the network's view in its middle
     splits: dict[str, tuple[Tar, ...]]
 
@@ -75,7 +75,7 @@ class Index:
             }
             for split, tars in self.splits.items()
         }
-        return {"stored_px": self.stored_px, "view_px": self.view_px, "splits": splits}
+        return {"crop_px": self.crop_px, "view_px": self.view_px, "splits": splits}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Index:
@@ -84,7 +84,7 @@ class Index:
             split: tuple(Tar(**tar) for tar in entry["tars"])
             for split, entry in content["splits"].items()
         }
-        return cls(content["stored_px"], content["view_px"], splits)
+        return cls(content["crop_px"], content["view_px"], splits)
 
 
 def write_tar(path: Path, samples: Iterable[tuple[bytes, Mapping[str, Any]]]) -> Tar:

@@ -105,14 +105,14 @@ class ShardParams(Section):
     """ours; side of the input window / longer side of the joint box"""
     view_px: PositiveInt = 96
     """side of that window in a crop; encoder.image_px: no resampling"""
-    stored_px: PositiveInt = 128
+    crop_px: PositiveInt = 128
     """side of a crop: the window and a border for augmentation"""
     jpeg_quality: Quality = 95
     """of the crops that are encoded anew, 1 to 100"""
     lossless: Literal["never", "auto", "always"] = "never"
     """always: cut without decoding, needs libturbojpeg (real data)
 
-    never: crops are resampled to stored_px; the same bytes on every machine. always: the photo's
+    never: crops are resampled to crop_px; the same bytes on every machine. always: the photo's
     own pixels, cut out of its JPEG without decoding. auto: the photo's own pixels, encoded anew
     where libturbojpeg is missing, so that machines may differ.
     """
@@ -125,10 +125,10 @@ class ShardParams(Section):
 
     @pydantic.model_validator(mode="after")
     def _centred(self) -> ShardParams:
-        border = self.stored_px - self.view_px
+        border = self.crop_px - self.view_px
         if border < 0 or border % 2:
             raise ValueError(
-                f"shard.stored_px {self.stored_px} must be shard.view_px {self.view_px} plus an "
+                f"shard.crop_px {self.crop_px} must be shard.view_px {self.view_px} plus an "
                 "even border (the same whole pixels on every side); a third of the view is usual"
             )
         return self

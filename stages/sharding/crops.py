@@ -1,6 +1,6 @@
 """The stored crop of one sample: the network's view of a photo and a border for augmentation.
 
-With `shard.lossless: never` it is resampled to `shard.stored_px`. Otherwise it keeps the photo's
+With `shard.lossless: never` it is resampled to `shard.crop_px`. Otherwise it keeps the photo's
 own pixels, so that the reader's warp is the only one, and its label says where in it the view lies:
 the blocks of the photo's JPEG are copied where libjpeg-turbo is there, else encoded anew.
 """
@@ -23,7 +23,7 @@ from handpose.hand.camera import warp_intrinsics
 from stages.params import ShardParams
 
 LARGEST = 2.0
-"""Of `stored_px`: a region this much larger would cost more to read, every epoch, than it saves."""
+"""Of `crop_px`: a region this much larger would cost more to read, every epoch, than it saves."""
 
 RIM = 2.0
 """px; so far from its edge colours of a part may differ from the whole's: they are interpolated."""
@@ -44,13 +44,13 @@ def cut(row: Mapping[str, Any], root: Path, shard: ShardParams) -> tuple[bytes, 
     photo = Photo(root / row["image"], *size)
     content = read_whole(photo.path)
     try:
-        region = square(row["bbox"], shard.box_scale * shard.stored_px / shard.view_px)
+        region = square(row["bbox"], shard.box_scale * shard.crop_px / shard.view_px)
     except ValueError as error:
         raise PhotoError("empty_box", f"{photo.path}: {error}") from None
     pixels = None if shard.lossless == "never" else _pixels(region, size, shard)
     if pixels is None:
-        A = affine(region, shard.stored_px)
-        crop = warp(decoded(content, photo), A, shard.stored_px)
+        A = affine(region, shard.crop_px)
+        crop = warp(decoded(content, photo), A, shard.crop_px)
         return _jpeg(crop, shard.jpeg_quality), _label(row, A)
     part = lossless.crop(content, pixels, size)
     if part is not None and not _is_black(part.jpeg):
@@ -68,7 +68,7 @@ def _pixels(
 
     None when there is none, or when the region is so large that it is better resampled.
     """
-    if region.side > LARGEST * shard.stored_px:
+    if region.side > LARGEST * shard.crop_px:
         return None
     reach = region.side / 2 + RIM
     left, top = (int(max(centre - reach, 0)) for centre in (region.x, region.y))
@@ -90,7 +90,7 @@ def _native_label(
 ) -> dict[str, Any]:
     """The label of the photo's own pixels from (x, y) on, with the place of the view in them."""
     shift = np.array([[1.0, 0, -x], [0, 1, -y], [0, 0, 1]])
-    side = region.side * shard.view_px / shard.stored_px
+    side = region.side * shard.view_px / shard.crop_px
     return _label(row, shift) | {VIEW: [region.x - x, region.y - y, side]}
 
 

@@ -66,7 +66,7 @@ def test_the_page(tiny_copy: Path, home: Path, run: Run) -> None:
     assert "Running stage 'shard'" in do(shard)
     assert pq.read_table(samples).equals(before), "the same hands, read from pickles"
     index = json.loads((tiny_copy / "data" / "shard" / "index.json").read_text("utf-8"))
-    assert index["stored_px"] == 342
+    assert index["crop_px"] == 342
     do(inspect)
     assert (tiny_copy / "work" / "inspect.png").stat().st_size > 10_000
     assert everything == "dvc repro"

@@ -27,10 +27,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     },
     "ingest": {"validation_subjects": [1], "test_subjects": [2]},
     "label": {"map": "my_gestures.csv"},
-    "shard": {"view_px": 64, "stored_px": 86, "workers": 1},
-    "net": {
-        "image_px": 64, "grid": 8, "dim": 32, "heads": 2, "encoder_layers": 1, "fusion_layers": 1,
-    },
+    "shard": {"view_px": 64, "crop_px": 86, "workers": 1},
+    "encoder": {"image_px": 64},
+    "pose_net": {"grid": 8, "dim": 32, "heads": 2, "encoder_layers": 1, "fusion_layers": 1},
     "pretrain": {"epochs": 1, "batch": 32},
     "pose": {"epochs": 1, "batch": 32},
     "evaluate": {"bootstrap": 20, "tsne_samples": 40, "pictures": 1},

@@ -97,8 +97,8 @@ def test_every_missing_key_is_named_with_its_default(tmp_path: Path) -> None:
         ),
         ({"label__handedness": "canonical"}, ("label.handedness", "pose_net.side_input")),
         ({"pose_net__side_input": False}, ("label.handedness", "pose_net.side_input")),
-        ({"shard__stored_px": 50}, ("shard.stored_px", "shard.view_px")),
-        ({"shard__stored_px": 127}, ("shard.stored_px", "shard.view_px")),
+        ({"shard__crop_px": 50}, ("shard.crop_px", "shard.view_px")),
+        ({"shard__crop_px": 127}, ("shard.crop_px", "shard.view_px")),
         ({"encoder__image_px": 128}, ("shard.view_px", "encoder.image_px")),
         ({"pose_net__heads": 5}, ("pose_net.dim", "pose_net.heads")),
         (

@@ -21,7 +21,7 @@ CHANGES = {
         "workers": 1,
     },
     "ingest": {"validation_subjects": [1], "test_subjects": [2]},
-    "shard": {"view_px": 64, "stored_px": 86, "workers": 1},
+    "shard": {"view_px": 64, "crop_px": 86, "workers": 1},
     "encoder": {"image_px": 64},
     "pose_net": {"grid": 8, "dim": 32, "heads": 2},
 }
