@@ -143,7 +143,7 @@ def gestures(ctx: Context, out: Path = Path("results/gestures.png")) -> None:
 def labels_check(ctx: Context) -> None:
     """Check labels/gesture_map.csv."""
     from handpose.gestures import GestureTable
-    from stages.ingestion.reader import open_reader
+    from stages.ingestion.formats import open_reader
 
     params = _params(ctx)
     print(GestureTable.read(Path(params.label.map), open_reader(params.data).naming).summary())

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from handpose.data.annotations import AnnotationTable
+from handpose.data.annotation_table import AnnotationTable
 from handpose.data.camera_frame import RestWrist, take, to_camera_frame
 from handpose.data.reader import Reader, SourceSplit
 from handpose.data.splits import LABELLED_SPLITS, TRAIN
@@ -27,9 +27,9 @@ from handpose.errors import HandPoseError
 from handpose.files import atomic_file, digest
 from handpose.hand.mano import Mano
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
+from stages.ingestion.formats import open_reader
 from stages.ingestion.histogram import Histogram
 from stages.ingestion.photo_check import check_photos
-from stages.ingestion.reader import open_reader
 from stages.ingestion.rejects import describe, in_order, reasons
 from stages.ingestion.samples import SamplesFile, samples_table, split_of, write_table
 from stages.ingestion.selection import select

@@ -25,7 +25,7 @@ from handpose.files import atomic_file
 from handpose.gesture_map import LEVELS, OTHER_HAND
 from handpose.gestures import GestureTable
 from stages.artifacts import run_stage, write_manifest
-from stages.ingestion.reader import open_reader
+from stages.ingestion.formats import open_reader
 from stages.params import load_params
 from stages.paths import LABELS, MEMBERSHIP, SAMPLES
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from handpose.data.annotations import NO_FIT, Camera, HandsInWorld, ManoFit
+from handpose.data.annotation_table import NO_FIT, Camera, HandsInWorld, ManoFit
 from handpose.data.camera_frame import HandsInCamera, RestWrist, take, to_camera_frame
 from handpose.hand.skeleton import FROM_INTERHAND
 from handpose.interhand.hand_annotation import HandAnnotation, Reject

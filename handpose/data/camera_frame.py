@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from handpose.data.annotations import BoolArray, FloatArray, HandsInWorld, Unusable
+from handpose.data.annotation_table import BoolArray, FloatArray, HandsInWorld, Unusable
 from handpose.hand.camera import project, root_to_camera, world_to_camera
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_axis_angle

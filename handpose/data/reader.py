@@ -1,6 +1,6 @@
 """What a data set must offer to be ingested: its splits, and their annotations in a neutral form.
 
-One package a data set implements `Reader` (`interhand`, `folder`); `stages/ingestion/reader.py`
+One package per data set implements `Reader` (`interhand`, `folder`); `stages/ingestion/formats.py`
 chooses one by `data.format`.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
-from handpose.data.annotations import AnnotationTable
+from handpose.data.annotation_table import AnnotationTable
 from handpose.gesture_map import FolderNaming
 
 
@@ -30,7 +30,7 @@ class SplitAnnotations(NamedTuple):
     """Every annotation of a split: usable so far, or rejected with a reason."""
 
     usable: AnnotationTable
-    rejected: pa.Table  # columns of `annotations.REJECT`
+    rejected: pa.Table  # columns of `annotation_table.REJECT`
 
 
 class Reader(Protocol):

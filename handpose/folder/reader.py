@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from handpose.data.annotations import (
+from handpose.data.annotation_table import (
     NO_FIT,
     REJECT,
     ROW,
@@ -24,7 +24,7 @@ from handpose.data.annotations import (
 from handpose.data.reader import SourceSplit, SplitAnnotations
 from handpose.data.splits import TRAIN
 from handpose.errors import HandPoseError
-from handpose.folder.records import HandRecord, RecordFault, parse
+from handpose.folder.hand_record import HandRecord, RecordFault, parse
 from handpose.gesture_map import FolderNaming
 
 FILE = "annotations/hands.jsonl"

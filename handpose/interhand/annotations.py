@@ -2,7 +2,7 @@
 
 A split has four JSON files (`data`, `camera`, `joint_3d`, `MANO_NeuralAnnot`), joined on capture,
 camera and frame; capture numbers restart in every split. Millimetres become metres here and
-nowhere else. How an annotation becomes a view of one hand is told in `hand_view.py`.
+nowhere else. `hand_annotation.py` makes one hand of an annotation.
 
 Source of the format: mks0601.github.io/InterHand2.6M and facebookresearch/InterHand2.6M.
 """
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from handpose.data.annotations import Camera, FloatArray, ManoFit
+from handpose.data.annotation_table import Camera, FloatArray, ManoFit
 from handpose.errors import HandPoseError
 from handpose.hand.skeleton import FROM_INTERHAND
 
@@ -46,7 +46,7 @@ class RecordError(Exception):
     """One annotation cannot be used; `reason` is one word for tables, `detail` says the rest."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        """See `hand_view.py` for the reasons."""
+        """`hand_annotation.py` lists the reasons."""
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail

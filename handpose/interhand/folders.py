@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from handpose.data.annotations import Kind
+from handpose.data.annotation_table import Kind
 from handpose.gesture_map import FolderNaming
 
 HAND_OF_NUMBER = {"00": "right", "01": "left"}

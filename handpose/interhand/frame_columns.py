@@ -17,7 +17,7 @@ from msgspec import Meta, Raw, Struct
 from msgspec.json import Decoder
 from numpy.typing import NDArray
 
-from handpose.data.annotations import FloatArray, ManoFit
+from handpose.data.annotation_table import ManoFit
 from handpose.interhand.annotations import (
     FLAGS,
     HANDS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from handpose.data.annotations import Camera, Kind, ManoFit
+from handpose.data.annotation_table import Camera, Kind, ManoFit
 from handpose.interhand.annotations import (
     HANDS,
     Annotations,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from handpose.data.annotations import NO_FIT, WORD, Camera, ManoFit
+from handpose.data.annotation_table import NO_FIT, WORD, Camera, ManoFit
 from handpose.interhand.annotations import FLAGS, FrameJoints
 from handpose.interhand.hand_annotation import HandAnnotation
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from handpose.data.annotations import NO_FIT, BoolArray, Camera, ManoFit, of_words
+from handpose.data.annotation_table import NO_FIT, BoolArray, Camera, ManoFit, of_words
 from handpose.interhand.annotations import (
     HANDS,
     Annotations,

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from handpose.data.annotations import (
+from handpose.data.annotation_table import (
     REJECT,
     AnnotationTable,
     HandJoints,
@@ -18,7 +18,7 @@ from handpose.data.annotations import (
     map_words,
     of_words,
 )
-from handpose.data.annotations import ROW as NEUTRAL_ROW
+from handpose.data.annotation_table import ROW as NEUTRAL_ROW
 from handpose.data.reader import SourceSplit, SplitAnnotations
 from handpose.gesture_map import FolderNaming
 from handpose.hand.skeleton import FROM_INTERHAND

@@ -12,7 +12,7 @@ from handpose.interhand.verify.check_annotations import Asked
 from handpose.interhand.verify.check_photos import Step
 from handpose.interhand.verify.verify import VerifyResult, verify
 from stages.artifacts import Progress
-from stages.ingestion.reader import open_reader
+from stages.ingestion.formats import open_reader
 from stages.params import Params
 
 

@@ -18,7 +18,7 @@ from handpose.synthetic.stand_in import build
 from handpose.training.schedules import fine_weight, lr_factor
 from pipeline.describe.figure import Box, boxes
 from pipeline.describe.layers import describe
-from stages.ingestion.reader import open_reader
+from stages.ingestion.formats import open_reader
 from stages.params import Params, TrainParams, load_params
 from stages.paths import STAND_IN, is_same_path
 from stages.sections.section import Section, as_yaml, plain

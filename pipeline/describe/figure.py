@@ -16,8 +16,8 @@ from matplotlib.patches import FancyBboxPatch
 from PIL import Image
 from torch import Tensor, nn
 
-from handpose.render.tiles import PageError, require_png
 from handpose.nets.pose_net import PoseNet
+from handpose.render.tiles import PageError, require_png
 from pipeline.describe.layers import trace
 
 WIDTH, HEIGHT = 900, 416

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from handpose.data.annotations import AnnotationTable, Unusable
+from handpose.data.annotation_table import AnnotationTable, Unusable
 from handpose.data.photo import Photo, PhotoError, read_photo
 
 PHOTOS_AT_A_TIME = 2000

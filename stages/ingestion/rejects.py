@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from handpose.data.annotations import sort_keys
+from handpose.data.annotation_table import sort_keys
 
 UNKNOWN = -1
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from handpose.data.annotations import AnnotationTable
+from handpose.data.annotation_table import AnnotationTable
 from handpose.data.camera_frame import HandsInCamera
 from handpose.data.reader import SourceSplit
 from handpose.data.splits import TEST, TRAIN, VALIDATION

@@ -11,7 +11,7 @@ from collections import Counter
 
 import numpy as np
 
-from handpose.data.annotations import AnnotationTable, BoolArray, of_words, sort_keys
+from handpose.data.annotation_table import AnnotationTable, BoolArray, of_words, sort_keys
 from handpose.data.reader import SourceSplit
 from handpose.data.selection import fewer_cameras, without_ends
 from handpose.data.splits import TRAIN, VALIDATION

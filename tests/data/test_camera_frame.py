@@ -12,7 +12,7 @@ import smplx
 import torch
 from numpy.typing import NDArray
 
-from handpose.data.annotations import Camera, ManoFit
+from handpose.data.annotation_table import Camera, ManoFit
 from handpose.data.camera_frame import RestWrist
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handpose.data.annotations import REJECT
+from handpose.data.annotation_table import REJECT
 from handpose.folder.reader import FILE, FolderError, FolderReader
 from tests.folder.plain_line import LINE, MANO
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handpose.data.annotations import ORIGIN
+from handpose.data.annotation_table import ORIGIN
 from handpose.interhand import join
 from handpose.interhand.annotations import FILES, Annotations, DatasetError, annotation_file
 from handpose.interhand.hand_annotation import HandAnnotation, Origin, Reject, hand_annotations

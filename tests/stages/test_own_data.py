@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from handpose.data.annotations import AnnotationTable
+from handpose.data.annotation_table import AnnotationTable
 from handpose.interhand.reader import InterHandReader
 from pipeline.data.verify import check
 from stages import evaluate, ingest, label, pose, pretrain, shard, synthesize

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from handpose.render.tiles import PageError
 from handpose.nets.pose_net import PoseNet
+from handpose.render.tiles import PageError
 from pipeline.describe.figure import (
     HEIGHT,
     WIDTH,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handpose.folder.records import HandRecord, RecordFault, parse
+from handpose.folder.hand_record import HandRecord, RecordFault, parse
 from tests.folder.plain_line import LINE, MANO
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from handpose.data.annotations import BoolArray, Camera, FloatArray, HandJoints, ManoFit
+from handpose.data.annotation_table import BoolArray, Camera, FloatArray, HandJoints, ManoFit
 from handpose.data.splits import TEST, TRAIN, VALIDATION
 
 REQUIRED = ("image", "size", "K", "joints", "subject", "side")
