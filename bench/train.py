@@ -8,7 +8,7 @@ GPU, which is waited for at the end of a round alone):
 
 - ceiling: forward, loss, backward, clipping, AdamW, written down by hand, on a random batch that
   lies on the device;
-- step: `fit.gradient_step` on the same batch: the curve and the checks come on top;
+- step: `fit.gradient_step` on the same batch: the history and the checks come on top;
 - fed: the same with augmented batches of the loader, as training takes them.
 
 What fed costs more than step is the share of the time that is spent waiting for data. Then steps

@@ -41,7 +41,7 @@ def run_stage(main: Callable[[], None], name: str) -> int:
         )
         return 2
     except KeyboardInterrupt:
-        print(f"{name}: stopped by Ctrl-C; run again to go on", file=sys.stderr, flush=True)
+        print(f"{name}: stopped by Ctrl-C; run again to resume", file=sys.stderr, flush=True)
         return 128 + signal.SIGINT
     return 0
 

@@ -1,7 +1,8 @@
 """Two processes against one, on the CPU: the same steps, each sample once, one checkpoint.
 
-The two are started once, by torchrun's environment variables; they play `tests/scenes.py` and write
-down what came out, which the tests then hold against one process.
+The two are started once, with torchrun's environment variables. They run
+`tests/distributed_scenarios.py` and save its results, which the tests compare with those of one
+process.
 """
 
 from __future__ import annotations
@@ -31,27 +32,27 @@ from handpose.nets.backbone import Backbone
 from handpose.sample import UNLABELLED, HandBatch
 from handpose.training.checkpoint import Checkpoint
 from handpose.training.fit import Fitted
-from tests.scenes import (
+from tests.distributed_scenarios import (
     BATCH,
     Weights,
-    slope,
+    gradients,
     toy,
     train,
 )
 
 
 def start(folder: Path, *arguments: str, world: int = 2) -> list[subprocess.Popen[str]]:
-    """So many processes that play the scenes, as torchrun would start them."""
+    """Start processes that run the scenarios, as torchrun would."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     return [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.scenes", str(folder), *arguments],
+            [sys.executable, "-m", "tests.distributed_scenarios", str(folder), *arguments],
             cwd=Path(__file__).parents[1],
             env={
                 **os.environ,
-                "SCENES": str(folder),
+                "SCENARIOS_FOLDER": str(folder),
                 "TORCHELASTIC_RUN_ID": "test",
                 "RANK": str(rank),
                 "LOCAL_RANK": str(rank),
@@ -75,8 +76,8 @@ def folder(
     stand_in: Path,
     make_batch: Callable[..., HandBatch],
 ) -> Path:
-    """Where the scenes are played: a hand model, a batch, and a run that one process began."""
-    folder = tmp_path_factory.mktemp("scenes")
+    """The scenarios' folder: a hand model, a batch, and a run that one process began."""
+    folder = tmp_path_factory.mktemp("scenarios")
     (folder / "mano").symlink_to(stand_in)
     batch = make_batch(BATCH, side=64)
     fits = torch.tensor([True, False, True, True, True])
@@ -93,24 +94,24 @@ def folder(
 
 
 @pytest.fixture(scope="module")
-def played(folder: Path) -> list[dict[str, Any]]:
-    """What the scenes gave each of the two processes."""
+def results(folder: Path) -> list[dict[str, Any]]:
+    """Each of the two processes' results of the scenarios."""
     processes = start(folder)
-    told = [process.communicate(timeout=100)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(told)
+    output = [process.communicate(timeout=100)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(output)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Weights, Fitted]:
-    """What one process ends with."""
+    """The result of one process."""
     result = train(tmp_path_factory.mktemp("one"), SINGLE_PROCESS)
     assert isinstance(result, tuple)
     return result
 
 
 def assert_close(ours: tuple[Weights, Fitted], theirs: tuple[Weights, Fitted]) -> None:
-    """The same run but for rounding."""
+    """The same run except for rounding."""
     close = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-6)
     close(ours[0], theirs[0])
     assert ours[1].best_epoch == theirs[1].best_epoch
@@ -121,86 +122,87 @@ def assert_close(ours: tuple[Weights, Fitted], theirs: tuple[Weights, Fitted]) -
 
 @pytest.mark.parametrize("size", range(8))
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
-def test_slices_and_turns_hold_each_sample_once(size: int, world: int) -> None:
-    everybody = [Distributed(rank, world) for rank in range(world)]
+def test_slices_and_round_robin_hold_each_sample_once(size: int, world: int) -> None:
+    processes = [Distributed(rank, world) for rank in range(world)]
     batch = list(range(size))
-    slices = [distributed.slice(batch) for distributed in everybody]
+    slices = [distributed.slice(batch) for distributed in processes]
     assert list(chain(*slices)) == batch
     assert max(map(len, slices)) - min(map(len, slices)) <= 1
     assert (
-        sorted(item for distributed in everybody for item in distributed.round_robin(batch))
+        sorted(item for distributed in processes for item in distributed.round_robin(batch))
         == batch
     )
 
 
-def test_what_they_say_to_each_other(played: list[dict[str, Any]]) -> None:
-    ours, theirs = (scenes["talk"] for scenes in played)
+def test_collective_operations(results: list[dict[str, Any]]) -> None:
+    ours, theirs = (scenarios["communicate"] for scenarios in results)
     assert ours["drawn"][0] == ours["drawn"][2] != ours["drawn"][1]
     assert not set(ours.pop("drawn")) & set(theirs.pop("drawn"))
     assert ours == theirs
     assert ours == {
-        "most": 1,
-        "first": 0,
+        "maximum": 1,
+        "rank_zero": 0,
         "gathered": [list(range(n)) for n in range(6)],
         "count": [0.5, 3.0],  # at least 1 in the whole batch
-        "agreed": 1.0,
+        "broadcast": 1.0,
     }
 
 
 @pytest.mark.parametrize("stage", ["stage_1", "stage_2"])
 def test_losses_and_gradients_are_those_of_the_whole_batch(
-    folder: Path, played: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, stage: str
+    folder: Path, results: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    monkeypatch.setenv("SCENES", str(folder))
-    one = slope(SINGLE_PROCESS, folder)[stage]
-    unheard = {name for name, slope in one["slopes"].items() if slope is None}
-    assert unheard, "the paper's profile has weights without a gradient"
-    for scenes in played:
-        two = scenes["slope"][stage]
+    monkeypatch.setenv("SCENARIOS_FOLDER", str(folder))
+    one = gradients(SINGLE_PROCESS, folder)[stage]
+    unused = {name for name, gradient in one["gradients"].items() if gradient is None}
+    assert unused, "the paper's profile has weights without a gradient"
+    for scenarios in results:
+        two = scenarios["gradients"][stage]
         assert two["terms"] == pytest.approx(one["terms"], rel=1e-5)
-        assert {name for name, slope in two["slopes"].items() if slope is None} == unheard
-        for name in one["slopes"].keys() - unheard:
-            scale = one["slopes"][name].abs().max().item()
+        assert {name for name, gradient in two["gradients"].items() if gradient is None} == unused
+        for name in one["gradients"].keys() - unused:
+            scale = one["gradients"][name].abs().max().item()
             torch.testing.assert_close(
-                two["slopes"][name],
-                one["slopes"][name],
+                two["gradients"][name],
+                one["gradients"][name],
                 rtol=1e-3,
                 atol=1e-4 * scale + 1e-7,
             )
 
 
 def test_two_processes_take_the_steps_of_one(
-    played: list[dict[str, Any]], whole: tuple[Weights, Fitted]
+    results: list[dict[str, Any]], whole: tuple[Weights, Fitted]
 ) -> None:
-    for scenes in played:
-        assert_close(scenes["whole"], whole)
+    for scenarios in results:
+        assert_close(scenarios["whole"], whole)
     start = toy().state_dict()
-    for name in ("unheard.weight", "unheard.bias"):
-        assert torch.equal(played[0]["whole"][0][name], start[name]), "no gradient, no decay"
+    for name in ("unused.weight", "unused.bias"):
+        assert torch.equal(results[0]["whole"][0][name], start[name]), "no gradient, no decay"
 
 
 def test_a_run_goes_on_with_more_processes_and_with_fewer(
     folder: Path,
-    played: list[dict[str, Any]],
+    results: list[dict[str, Any]],
     whole: tuple[Weights, Fitted],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert_close(played[1]["goes_on"], whole)
-    assert [scenes["stopped"] for scenes in played] == [128 + signal.SIGTERM] * 2, "one was asked"
+    assert_close(results[1]["resumed"], whole)
+    stopped = [scenarios["stopped"] for scenarios in results]
+    assert stopped == [128 + signal.SIGTERM] * 2, "one received the signal"
     caplog.set_level(logging.INFO, "handpose")
     result = train(folder / "from_two", SINGLE_PROCESS)
-    assert caplog.messages[0].startswith("goes on after step 6/8"), "the current step was saved"
+    assert caplog.messages[0].startswith("resumes after step 6/8"), "the current step was saved"
     assert isinstance(result, tuple)
     assert_close(result, whole)
 
 
-def test_the_same_number_of_processes_goes_on_bit_for_bit(played: list[dict[str, Any]]) -> None:
+def test_the_same_number_of_processes_goes_on_bit_for_bit(results: list[dict[str, Any]]) -> None:
     """Dropout and batch statistics of the slice included."""
-    assert [scenes["rough_stopped"] for scenes in played] == [128 + signal.SIGTERM] * 2
-    for scenes in played:
-        weights, fitted = scenes["rough_goes_on"]
-        assert fitted == played[0]["rough"][1]
-        for name, value in played[0]["rough"][0].items():
+    assert [scenarios["rough_stopped"] for scenarios in results] == [128 + signal.SIGTERM] * 2
+    for scenarios in results:
+        weights, fitted = scenarios["rough_resumed"]
+        assert fitted == results[0]["rough"][1]
+        for name, value in results[0]["rough"][0].items():
             assert torch.equal(weights[name], value), name
 
 

@@ -116,7 +116,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.path}: cannot be read ({reason}); {remedy}") from None
         if wrong := differences(self.identity, identity):
             raise CheckpointError(
-                f"{self.path}: was left by another run: {'; '.join(wrong)}; {remedy}"
+                f"{self.path}: belongs to another run: {'; '.join(wrong)}; {remedy}"
             )
         return dict(state)
 
@@ -129,7 +129,7 @@ def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[s
     """What differs between two nested records, a text per dotted key, at most `MAX_DIFFERENCES`."""
     ours, theirs = _flat(expected), _flat(found)
     texts = [
-        f"{key} is {_brief(theirs.get(key))} there, expected {_brief(ours.get(key))}"
+        f"{key} is {_brief(theirs.get(key))}, expected {_brief(ours.get(key))}"
         for key in dict.fromkeys([*ours, *theirs])
         if ours.get(key) != theirs.get(key)
     ]

@@ -59,7 +59,7 @@ def describe_device(device: torch.device, requested: str) -> str:
     if requested == "auto" and NVIDIA.exists():
         built = torch.version.cuda or "no CUDA"
         text += (
-            f". Careful: there is an NVIDIA driver, but torch {torch.__version__} (built for "
+            f". Warning: there is an NVIDIA driver, but torch {torch.__version__} (built for "
             f"{built}) finds no GPU; `nvidia-smi` shows what the driver supports"
         )
     return text

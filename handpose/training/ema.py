@@ -1,4 +1,4 @@
-"""The moving average of a model's weights, often better than the last ones."""
+"""Exponential moving average (EMA) of a model's weights, often better than the last weights."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 def averaged(model: nn.Module, decay: float) -> AveragedModel:
     """The exponential moving average of a model's weights and batch statistics.
 
-    Torch's own averaging function rounds down the average of whole numbers, and so makes a tree of
-    joints another tree; they are copied here.
+    Torch's own averaging function also averages integer buffers, rounded down, which would corrupt
+    MANO's tree of joints; here they are copied.
 
     Args:
-        model: whose `parameters` and buffers `update_parameters` adds.
-        decay: share of the average that each update keeps, in (0, 1).
+        model: its parameters and buffers are averaged by `update_parameters`.
+        decay: weight of the previous average in each update, in (0, 1).
     """
 
     def update(averages: Tensors, values: Tensors, _: Tensor | int) -> None:
-        """Of tensors of one type."""
+        """Update averages in place; all tensors have the same dtype."""
         if averages[0].is_floating_point():
             torch._foreach_lerp_(averages, values, 1 - decay)
         else:

@@ -106,10 +106,10 @@ def fit(
         state.load_state_dict(saved)
         if state.epoch < settings.epochs:
             logger.info(
-                "goes on after step %d/%d from %s", state.step, state.steps, checkpoint.path
+                "resumes after step %d/%d from %s", state.step, state.steps, checkpoint.path
             )
         else:
-            logger.info("was trained before; its results are written anew from %s", checkpoint.path)
+            logger.info("already trained; rewriting its results from %s", checkpoint.path)
     progress = ProgressLog(state)
     with DeferredSignals(distributed) as signals:
         while state.epoch < settings.epochs:

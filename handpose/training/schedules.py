@@ -1,4 +1,4 @@
-"""Numbers that change while training, as pure functions of where training is."""
+"""Quantities that change during training, as pure functions of the step or the epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def lr_factor(
     steps_per_epoch: int,
     milestones: Sequence[int] = (),
 ) -> float:
-    """What the learning rate is multiplied by at this step, counted from 0.
+    """Factor of the learning rate at this step, counted from 0.
 
     Args:
         schedule: one_cycle, cosine, step or constant.
@@ -29,7 +29,7 @@ def lr_factor(
         milestones: epochs at which 'step' divides by 10.
 
     Raises:
-        ValueError: another schedule's name.
+        ValueError: unknown schedule.
     """
     total = epochs * steps_per_epoch
     match schedule:
@@ -41,7 +41,7 @@ def lr_factor(
             return 0.1 ** sum(step >= milestone * steps_per_epoch for milestone in milestones)
         case "constant":
             return 1.0
-    raise ValueError(f"schedule {schedule!r} is none of one_cycle, cosine, step, constant")
+    raise ValueError(f"schedule {schedule!r} is not one of one_cycle, cosine, step, constant")
 
 
 def one_cycle(step: int, total: int) -> float:

@@ -1,4 +1,4 @@
-"""The global random generators: seeded, remembered and put back together."""
+"""The state of all global random generators: seeded, saved and restored together."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 
 
 def seed(number: int) -> None:
-    """Seed python, numpy and torch; call it before a network is built."""
+    """Seed Python, NumPy and torch; call it before a network is built."""
     random.seed(number)
     np.random.seed(number)
     torch.manual_seed(number)
 
 
 def rng_state() -> dict[str, Any]:
-    """Where each generator stands: python, numpy, torch on the CPU and on the GPU."""
+    """The state of each generator: Python, NumPy, torch on the CPU and on the GPU."""
     _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
@@ -29,7 +29,7 @@ def rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(state: Mapping[str, Any]) -> None:
-    """Put every generator back where `rng_state` found it."""
+    """Restore the state of every generator from `rng_state`."""
     keys, *rest = state["numpy"]
     random.setstate(state["python"])
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), *rest))

@@ -57,5 +57,5 @@ class DeferredSignals:
         """
         number = self._distributed.all_reduce_max(self.received)
         if number:
-            logger.info("stopped by %s; run again to go on", signal.Signals(number).name)
+            logger.info("stopped by %s; run again to resume", signal.Signals(number).name)
             raise SystemExit(128 + number)

@@ -50,8 +50,8 @@ def drop_recorded_checkpoints(checkpoint: Checkpoint) -> None:
     }
     if others:
         logger.info(
-            "%d other unfinished or unrecorded runs left %.0f MB, taken up when their parameters "
-            "and labels come back; if that will not be: rm -r %s",
+            "%d other unfinished or unrecorded runs left %.0f MB; each resumes when its parameters "
+            "and labels come back. If they will not: rm -r %s",
             len(others),
             sum(others.values()) / 1e6,
             " ".join(map(str, others)),

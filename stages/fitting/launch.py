@@ -108,5 +108,5 @@ def _run_torchrun(stage: str, arguments: tuple[str, ...], processes: int) -> Non
         raise ProcessesError(
             f"process {rank} of {processes} was ended by {signal.Signals(-code).name}, and the "
             "others stopped with it. If nobody did that, the machine was out of memory (see "
-            "`dmesg`). Run again to go on from the last checkpoint"
+            "`dmesg`). Run again to resume from the last checkpoint"
         ) from None

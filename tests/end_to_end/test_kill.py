@@ -126,10 +126,10 @@ def results(lab: Lab, stage: str) -> dict[str, bytes]:
 
 def begun_at(output: str) -> int:
     """The step after which a stage went on, as it logs."""
-    if "its results are written anew" in output:
+    if "rewriting its results" in output:
         assert not re.search(r"epoch \d/2", output), "it did not train again"
         return STEPS
-    found = re.search(rf"goes on after step (\d+)/{STEPS} ", output)
+    found = re.search(rf"resumes after step (\d+)/{STEPS} ", output)
     return int(found[1]) if found else 0
 
 

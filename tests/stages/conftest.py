@@ -1,4 +1,4 @@
-"""A folder in which both training doors can be opened: tiny shards, labels, a hand, parameters."""
+"""A folder in which both training stages can run: tiny shards, labels, a hand, parameters."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def stored_sample(sample_id: int, folder: str) -> tuple[bytes, dict[str, Any]]:
 
 
 def write_shards(**samples: int) -> None:
-    """So many samples per split, their folders by turns."""
+    """So many samples per split, their folders in rotation."""
     tars: dict[str, tuple[Tar, ...]] = {}
     folder = Path("data/shard/tars")
     folder.mkdir(parents=True, exist_ok=True)

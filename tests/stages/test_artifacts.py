@@ -56,7 +56,7 @@ def test_ctrl_c_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
         raise KeyboardInterrupt
 
     assert run_stage(interrupt, "shard") == 130
-    assert capsys.readouterr().err == "shard: stopped by Ctrl-C; run again to go on\n"
+    assert capsys.readouterr().err == "shard: stopped by Ctrl-C; run again to resume\n"
 
 
 def test_our_own_faults_keep_their_traceback() -> None:

@@ -116,7 +116,7 @@ def test_stage_1_of_other_classes_is_refused(
     assert run_pose("pretrained") == 2
     printed = capsys.readouterr().err
     assert "models/pretrain: this model was trained with other settings" in printed
-    assert "number of coarse is 4 there, expected 3" in printed
+    assert "number of coarse is 4, expected 3" in printed
     assert "dvc repro pretrain" in printed
 
 
@@ -125,7 +125,7 @@ def test_stage_1_of_another_network_is_refused(
 ) -> None:
     set_params(encoder={"gesture_hidden": 8})
     assert run_pose("pretrained") == 2
-    assert "encoder.gesture_hidden is 0 there, expected 8" in capsys.readouterr().err
+    assert "encoder.gesture_hidden is 0, expected 8" in capsys.readouterr().err
     set_params(encoder={"gesture_hidden": 0}, pose_net={"dim": 64})  # Stage 1 does not depend on it
     assert run_pose("pretrained") == 0
 
@@ -142,7 +142,7 @@ def test_another_word_is_refused(argv: tuple[str, ...], capsys: pytest.CaptureFi
 
 
 class Oracle(nn.Module):
-    """A network that says this, whatever it sees."""
+    """A network with this output for every input."""
 
     def __init__(self, output: PoseOutput) -> None:
         super().__init__()

@@ -61,9 +61,9 @@ def test_a_checkpoint_put_in_the_place_of_another_is_refused(tmp_path: Path) -> 
         with pytest.raises(CheckpointError) as caught:
             checkpoint.load()
     for text in (
-        "fit.lr is 0.01 there, expected 0.02",
-        "number of fit.milestones is 2 there, expected 1",
-        "labels is aaaaaaaaaaaa... there, expected bbbbbbbbbbbb...",
+        "fit.lr is 0.01, expected 0.02",
+        "number of fit.milestones is 2, expected 1",
+        "labels is aaaaaaaaaaaa..., expected bbbbbbbbbbbb...",
         f"delete {checkpoint.path.parent}",
     ):
         assert text in str(caught.value)
@@ -123,13 +123,13 @@ def test_the_lock_of_a_killed_process_is_gone_with_it(tmp_path: Path) -> None:
         pass
 
 
-def test_differences_are_told_by_key_and_not_all_when_there_are_many() -> None:
+def test_differences_are_listed_by_key_and_not_all_when_there_are_many() -> None:
     assert differences({"a": {"b": (1, 2)}}, {"a": {"b": [1, 2]}}) == []
     assert differences({"a": {"b": 1}}, {"a": {"b": 2, "c": 3}}) == [
-        "a.b is 2 there, expected 1",
-        "a.c is 3 there, expected missing",
+        "a.b is 2, expected 1",
+        "a.c is 3, expected missing",
     ]
     many = differences({"names": ["x"] * 54}, {"names": ["y"] * 53})
-    assert many[0] == "number of names is 53 there, expected 54"
+    assert many[0] == "number of names is 53, expected 54"
     assert re.fullmatch(r"and 55 in all", many[-1])
     assert len(many) == 6

@@ -57,7 +57,7 @@ def test_a_driver_that_torch_cannot_use_is_mentioned(
     monkeypatch.setattr(device, "NVIDIA", driver)
     cpu = prepare_device("auto", 0)
     assert describe_device(cpu, "auto").startswith("the CPU, ")
-    assert "Careful" not in describe_device(cpu, "auto")
+    assert "Warning" not in describe_device(cpu, "auto")
     driver.touch()
     assert "there is an NVIDIA driver, but torch" in describe_device(cpu, "auto")
-    assert "Careful" not in describe_device(cpu, "cpu"), "it was asked for"
+    assert "Warning" not in describe_device(cpu, "cpu"), "it was asked for"

@@ -42,7 +42,7 @@ SETTINGS = FitSettings(
 
 
 def toy() -> nn.Module:
-    """All that has a state of its own: batch statistics, dropout's random numbers, a gate."""
+    """Everything with a state of its own: batch statistics, dropout's random numbers, weights."""
     seed(0)
     return nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Dropout(), nn.Linear(16, 2)
@@ -112,7 +112,7 @@ def assert_equal(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], Fitted]:
-    """What an uninterrupted run ends with."""
+    """The result of an uninterrupted run."""
     return train(tmp_path_factory.mktemp("whole"))
 
 
@@ -203,7 +203,7 @@ def test_a_finished_run_only_hands_its_result_out_again(
     again = train(tmp_path, batches=killed_at(0))
     assert_same(again, result)
     assert again[1].seconds == result[1].seconds > 0, "all of model.json is as it was"
-    assert "its results are written anew" in log.messages[0]
+    assert "rewriting its results" in log.messages[0]
 
 
 def test_seconds_count_over_resumptions(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_seconds_count_over_resumptions(tmp_path: Path) -> None:
     assert train(tmp_path)[1].seconds > state["seconds"] > 0
 
 
-def test_sigterm_saves_the_step_in_work_and_ends_the_process(
+def test_sigterm_saves_the_current_step_and_ends_the_process(
     tmp_path: Path, whole: tuple[dict[str, Tensor], Fitted], log: pytest.LogCaptureFixture
 ) -> None:
     process = subprocess.Popen(
@@ -231,12 +231,12 @@ def test_sigterm_saves_the_step_in_work_and_ends_the_process(
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, rest
     assert_same(train(tmp_path), whole)
-    assert log.messages[0].startswith("goes on after step 6/12")
+    assert log.messages[0].startswith("resumes after step 6/12")
 
 
 @pytest.mark.parametrize("step", [1, 6])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_the_first_loss_that_is_no_number_stops_the_run_by_its_name(
+def test_the_first_loss_that_is_not_finite_stops_the_run_by_its_name(
     tmp_path: Path, step: int, value: float
 ) -> None:
     taken = 0
@@ -254,7 +254,7 @@ def test_the_first_loss_that_is_no_number_stops_the_run_by_its_name(
     train(tmp_path)  # and the checkpoint of the step before is sound
 
 
-def test_a_gradient_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     def loss(output: Tensor, batch: HandBatch, epoch: int, count: Count) -> dict[str, Tensor]:
         return {"root": (output - output).square().sum().sqrt()}  # 0, and its slope is 0 / 0
 
@@ -262,7 +262,7 @@ def test_a_gradient_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
         train(tmp_path, loss=loss)
 
 
-def test_a_metric_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+def test_a_metric_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(FitError, match=r"validation after epoch 1: .*error.*nan"):
         train(tmp_path, validate=lambda model: {"error": math.nan})
 
@@ -312,7 +312,7 @@ def test_averaged_weights_follow_their_law_and_are_what_is_validated(tmp_path: P
         assert torch.equal(weights[name], seen[0][name])
 
 
-def test_the_curve_holds_every_step_once_as_means(tmp_path: Path) -> None:
+def test_the_history_holds_every_step_once_as_means(tmp_path: Path) -> None:
     losses: list[float] = []
     steps = 110  # two steps a row, and an epoch's end
 
@@ -338,7 +338,7 @@ def test_the_curve_holds_every_step_once_as_means(tmp_path: Path) -> None:
     assert ends == [steps, 2 * steps]
 
 
-def test_the_gradient_is_clipped_and_its_norm_told_as_it_was(tmp_path: Path) -> None:
+def test_the_gradient_is_clipped_and_its_norm_recorded_before(tmp_path: Path) -> None:
     norms = []
 
     def note(optimiser: torch.optim.Optimizer, *_: object) -> None:
@@ -386,7 +386,7 @@ def test_progress_has_rate_and_time_left(
 
 
 def slow_batches(epoch: int, skip: int) -> Iterator[HandBatch]:
-    """Slow enough for a signal to find the run at work."""
+    """Slow enough for a signal to arrive during training."""
     for batch in toy_batches(epoch, skip):
         print("batch", flush=True)
         time.sleep(0.2)

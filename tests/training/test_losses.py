@@ -35,7 +35,7 @@ def rotations(batch: HandBatch, mano: Mano) -> Tensor:
 
 @pytest.fixture
 def truth(batch: HandBatch, rotations: Tensor, mano: Mano) -> PoseOutput:
-    """What a perfect net would say."""
+    """The output of a perfect network."""
     hand = mano.hand(batch.global_orient, batch.hand_pose, batch.betas, batch.is_left)
     return PoseOutput(
         uv=project(batch.joints_cam, batch.K),

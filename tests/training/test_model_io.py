@@ -85,9 +85,9 @@ def test_a_model_of_other_parameters_is_refused_by_what_differs(tmp_path: Path) 
         )
     for text in (
         str(tmp_path),
-        "pose_net.dim is 16 there, expected 64",
-        "number of coarse is 3 there, expected 1",
-        "handedness is handed there, expected canonical",
+        "pose_net.dim is 16, expected 64",
+        "number of coarse is 3, expected 1",
+        "handedness is handed, expected canonical",
         "dvc repro pose",
     ):
         assert text in str(caught.value)

@@ -53,7 +53,7 @@ def test_constant_is_one() -> None:
 
 
 def test_unknown_schedule_is_named() -> None:
-    with pytest.raises(ValueError, match="'linear' is none of"):
+    with pytest.raises(ValueError, match="'linear' is not one of"):
         factors("linear")
 
 

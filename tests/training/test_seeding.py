@@ -1,4 +1,4 @@
-"""The global random generators stand where they stood."""
+"""The global random generators are seeded and restored."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def test_a_signal_waits_until_the_loop_exits(
         assert not caplog.messages
         signals.exit_if_received()
     assert caught.value.code == 128 + number
-    assert caplog.messages == [f"stopped by {number.name}; run again to go on"]
+    assert caplog.messages == [f"stopped by {number.name}; run again to resume"]
     assert signal.getsignal(number) == before
 
 
@@ -38,7 +38,7 @@ def test_a_failure_is_not_hidden_by_a_signal() -> None:
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGHUP])
-def test_a_wish_that_comes_twice_is_one(second: signal.Signals) -> None:
+def test_a_repeated_signal_counts_once(second: signal.Signals) -> None:
     with pytest.raises(SystemExit) as caught, DeferredSignals() as signals:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(second)

@@ -41,7 +41,7 @@ def test_results_that_dvc_lost_are_written_anew_without_training(
     first = results()
     shutil.rmtree(OUT)
     printed = run_pretrain(capsys)
-    assert "its results are written anew" in printed
+    assert "rewriting its results" in printed
     assert "epoch 1/2" not in printed
     assert results() == first, "model.json too, so that nothing after it runs again"
 
@@ -54,7 +54,7 @@ def test_a_run_that_is_recorded_and_asked_for_again_is_trained_again(
     record()
     printed = run_pretrain(capsys)
     assert "epoch 1/2" in printed
-    assert "anew" not in printed
+    assert "rewriting" not in printed
     assert results()["model.safetensors"] == first["model.safetensors"]
 
 
@@ -75,7 +75,7 @@ def test_the_next_run_removes_what_is_recorded_and_nothing_else(
     assert "1 other unfinished or unrecorded" in printed
     assert f"rm -r {lost}" in printed
     set_params(pretrain={"lr": 0.5})
-    assert "its results are written anew" in run_pretrain(capsys)
+    assert "rewriting its results" in run_pretrain(capsys)
 
 
 def test_an_unfinished_run_is_never_removed(

@@ -54,7 +54,7 @@ def is_there(process: int) -> bool:
 
 
 def wait_for_another(checkpoint: Path) -> None:
-    """A later checkpoint in the place of this one."""
+    """Wait until this checkpoint is replaced by a later one."""
     before, deadline = checkpoint.stat().st_mtime_ns, time.monotonic() + 60
     while checkpoint.stat().st_mtime_ns == before:
         assert time.monotonic() < deadline, "it does not train"
@@ -68,7 +68,7 @@ def test_two_processes_leave_what_one_does(
     process = start("stages.pretrain")
     output, _ = process.communicate(timeout=100)
     assert process.returncode == 0, output
-    assert output.count("pretrain: epoch 2/2") == 1, "the first speaks for all"
+    assert output.count("pretrain: epoch 2/2: ") == 1, "rank 0 alone prints"
     out = Path("models/pretrain")
     with (out / "curves.csv").open() as stream:
         assert [row["step"] for row in csv.DictReader(stream)] == ["1", "2", "3", "4", "5", "6"]
@@ -81,7 +81,7 @@ def test_two_processes_leave_what_one_does(
     data = TrainingData.open(params.pretrain, image_px=64, handedness="handed")
     net, loss = load_gesture_net(out), GestureLoss(0, 0, 1, params.pretrain.fine_weight_max)
     again = pretrain.validate(net, data.validation(), loss)
-    assert again == pytest.approx(metrics["validation"]), "what is kept is what was validated"
+    assert again == pytest.approx(metrics["validation"]), "the saved weights were validated"
 
 
 def test_stopped_it_goes_on_and_killed_it_ends_with_a_plain_message(
@@ -94,21 +94,21 @@ def test_stopped_it_goes_on_and_killed_it_ends_with_a_plain_message(
     process.terminate()
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, output
-    assert output.count("stopped by SIGTERM; run again to go on") == 1
+    assert output.count("stopped by SIGTERM; run again to resume") == 1
     assert not is_there(first)
     (saved,) = work.glob("*/checkpoint.pt")
     step = torch.load(saved, weights_only=True)["state"]["step"]
 
     process = start("stages.pose", "scratch")
     assert process.stdout is not None
-    line = next(line for line in process.stdout if "goes on" in line)
-    assert f"goes on after step {step}/1500" in line
+    line = next(line for line in process.stdout if "resumes" in line)
+    assert f"resumes after step {step}/1500" in line
     wait_for_another(saved)  # both are at work: while they meet, one may wait for SHUTDOWN_S
     os.kill(rank_zero_of(work), signal.SIGKILL)
     output, _ = process.communicate(timeout=SHUTDOWN_S + 30)
     assert process.returncode == 2, output
     assert "process 0 of 2 was ended by SIGKILL" in output
-    assert "Run again to go on from the last checkpoint" in output
+    assert "Run again to resume from the last checkpoint" in output
     assert "Traceback" not in output
 
 

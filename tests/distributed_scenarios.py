@@ -1,6 +1,6 @@
-"""What test_distributed.py has each of two processes do: `python -m tests.scenes FOLDER`.
+"""What test_distributed.py runs in each of two processes.
 
-They play every scene together and write down what came out.
+`python -m tests.distributed_scenarios FOLDER` runs every scenario and saves its results.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ Weights = dict[str, Tensor]
 
 
 class Toy(nn.Module):
-    """A few weights, and some that no loss hears of, as HRNet's finer levels in the paper."""
+    """A few weights, and some without a gradient, like HRNet's finer levels in the paper."""
 
     def __init__(self, *, rough: bool) -> None:
         super().__init__()
         own = [nn.BatchNorm2d(4), nn.Dropout()] if rough else []
         self.body = nn.Sequential(nn.Conv2d(3, 4, 3), *own, nn.Flatten(), nn.Linear(16, 6))
-        self.unheard = nn.Linear(16, 6)
+        self.unused = nn.Linear(16, 6)
 
     def forward(self, image: Tensor) -> GestureOutput:
         x = self.body[:-1](image.float() / 255)
         logits = self.body[-1](x)
-        return GestureOutput(logits[:, :3], logits[:, 3:], self.unheard(x))
+        return GestureOutput(logits[:, :3], logits[:, 3:], self.unused(x))
 
 
 def toy(*, rough: bool = False) -> Toy:
@@ -66,7 +66,7 @@ def toy(*, rough: bool = False) -> Toy:
 
 
 def samples(number: int) -> HandBatch:
-    """A batch whose every second gesture is unknown, so that the slices hold unequal numbers."""
+    """A batch whose every second gesture is unknown: slices have unequal numbers of labels."""
     rng = torch.Generator().manual_seed(number)
     known = torch.arange(BATCH) % 2 == number % 2
     classes = torch.randint(0, 3, (BATCH,), generator=rng).where(known, UNLABELLED)
@@ -120,26 +120,26 @@ def train(
     return model.state_dict(), dataclasses.replace(fitted, seconds=0)
 
 
-def true_batch(distributed: Distributed) -> HandBatch:
-    """Five hands of which the two slices know unequally much."""
-    with (Path(os.environ["SCENES"]) / "batch.pickle").open("rb") as stream:
+def annotated_batch(distributed: Distributed) -> HandBatch:
+    """Five hands; the two slices have unequal numbers of annotations."""
+    with (Path(os.environ["SCENARIOS_FOLDER"]) / "batch.pickle").open("rb") as stream:
         batch: HandBatch = pickle.load(stream)
     return sliced(distributed, batch)
 
 
-def slope(distributed: Distributed, folder: Path) -> dict[str, Any]:
-    """Gradients of both stages' true networks and losses, in the second step as in all later."""
+def gradients(distributed: Distributed, folder: Path) -> dict[str, Any]:
+    """Gradients of both stages' networks and losses, in the second step as in all later ones."""
     from handpose.hand.mano import Mano
     from handpose.nets.pose_net import PoseNet
 
     seed(0)
-    mano = Mano.load(Path(os.environ["SCENES"]) / "mano")
+    mano = Mano.load(Path(os.environ["SCENARIOS_FOLDER"]) / "mano")
     gesture = GestureNet(
         backbone="hrnet_w18_small", feature_location="", weights="", frozen_stages=0, image_px=64,
         imagenet_normalisation=True, gesture_levels=(32,), gesture_hidden=0, gesture_dropout=0.0,
         coarse_classes=6, fine_classes=9,
     )  # fmt: skip
-    batch = true_batch(distributed)
+    batch = annotated_batch(distributed)
     pose_loss = PoseLoss(mano.rotations, dict.fromkeys(TERMS, 1.0), 0.2)
     pose = PoseNet(
         copy.deepcopy(gesture), mano, pose_levels=(8, 32), grid=2, dim=8, heads=2,
@@ -172,31 +172,31 @@ def slope(distributed: Distributed, folder: Path) -> dict[str, Any]:
             torch.autograd.backward(torch.stack(list(terms.values())).sum())
         found[name] = {
             "terms": {key: term.item() for key, term in distributed.mean(terms).items()},
-            "slopes": {key: p.grad for key, p in net.named_parameters()},
+            "gradients": {key: p.grad for key, p in net.named_parameters()},
         }
     return found
 
 
-def talk(distributed: Distributed, folder: Path) -> dict[str, Any]:
-    """What they say to each other; an error of the first one is everybody's."""
+def communicate(distributed: Distributed, folder: Path) -> dict[str, Any]:
+    """Collective operations; an error on rank 0 is raised on every rank."""
 
     def wrong() -> None:
-        raise CheckpointError("of the first")
+        raise CheckpointError("on rank 0")
 
-    with pytest.raises(CheckpointError, match="of the first"):
+    with pytest.raises(CheckpointError, match="on rank 0"):
         distributed.run_on_rank_zero(wrong)
     net = nn.Linear(2, 2)
     nn.init.constant_(net.weight, distributed.rank + 1.0)
     distributed.broadcast_state(net)
     return {
-        "most": distributed.all_reduce_max(distributed.rank),
-        "first": distributed.run_on_rank_zero(lambda: distributed.rank),
+        "maximum": distributed.all_reduce_max(distributed.rank),
+        "rank_zero": distributed.run_on_rank_zero(lambda: distributed.rank),
         "gathered": [distributed.gather(list(distributed.round_robin(range(n)))) for n in range(6)],
         "count": [
             distributed.count(torch.zeros(3)).item(),
             distributed.count(torch.ones(3)).item(),
         ],
-        "agreed": net.weight[0, 0].item(),
+        "broadcast": net.weight[0, 0].item(),
         "drawn": _drawn(distributed),
     }
 
@@ -209,17 +209,17 @@ def _drawn(distributed: Distributed) -> list[float]:
     return drawn
 
 
-SCENES: dict[str, Callable[[Distributed, Path], Any]] = {
-    "talk": talk,
-    "slope": slope,
+SCENARIOS: dict[str, Callable[[Distributed, Path], Any]] = {
+    "communicate": communicate,
+    "gradients": gradients,
     "whole": lambda distributed, folder: train(folder / "whole", distributed),
-    "goes_on": lambda distributed, folder: train(folder / "from_one", distributed),
+    "resumed": lambda distributed, folder: train(folder / "from_one", distributed),
     "stopped": lambda distributed, folder: train(folder / "from_two", distributed, stop_at=5),
     "rough": lambda distributed, folder: train(folder / "rough", distributed, rough=True),
     "rough_stopped": lambda distributed, folder: train(
         folder / "ro", distributed, rough=True, stop_at=2
     ),
-    "rough_goes_on": lambda distributed, folder: train(folder / "ro", distributed, rough=True),
+    "rough_resumed": lambda distributed, folder: train(folder / "ro", distributed, rough=True),
 }
 
 
@@ -228,7 +228,7 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     with process_group(torch.device("cpu")) as distributed:
         assert isinstance(distributed, DistributedGroup)
-        results = {name: scene(distributed, folder) for name, scene in SCENES.items()}
+        results = {name: run(distributed, folder) for name, run in SCENARIOS.items()}
         torch.save(results, folder / f"{distributed.rank}.pt")
 
 
