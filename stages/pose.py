@@ -34,7 +34,8 @@ from handpose.training.seeding import seed
 from handpose.training.trained_nets import load_gesture_net
 from stages.artifacts import run_stage
 from stages.fitting.launch import launch_processes
-from stages.fitting.training import WORK, TrainingData, loading_on, log_to_stdout, run_training
+from stages.fitting.training import WORK, log_to_stdout, run_training
+from stages.fitting.training_data import TrainingData, loading_on
 from stages.params import load_params
 from stages.paths import LABELS
 

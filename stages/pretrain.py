@@ -25,14 +25,8 @@ from handpose.training.losses import GestureLoss
 from handpose.training.seeding import seed
 from stages.artifacts import run_stage
 from stages.fitting.launch import launch_processes
-from stages.fitting.training import (
-    WORK,
-    TrainingData,
-    TrainingDataError,
-    loading_on,
-    log_to_stdout,
-    run_training,
-)
+from stages.fitting.training import WORK, log_to_stdout, run_training
+from stages.fitting.training_data import TrainingData, TrainingDataError, loading_on
 from stages.params import load_params
 
 OUT = Path("models/pretrain")

@@ -17,7 +17,7 @@ import torch
 from handpose.distributed import Distributed, is_torchrun
 from handpose.errors import HandPoseError
 from handpose.training.device import prepare_device, require_gpus
-from stages.fitting.training import TrainingData
+from stages.fitting.training_data import TrainingData
 from stages.params import Params, TrainParams
 
 SHUTDOWN_S = 120

@@ -22,8 +22,7 @@ from handpose.training.model_io import read_record
 from handpose.training.trained_nets import load_gesture_net
 from stages import pretrain
 from stages.artifacts import run_stage
-from stages.fitting import training
-from stages.fitting.training import TrainingDataError
+from stages.fitting.training_data import TrainingData, TrainingDataError
 from stages.params import load_params
 from stages.paths import LABELS
 from stages.pretrain import constant_baselines, validate
@@ -72,7 +71,7 @@ def test_a_model_its_record_and_its_metrics_are_written(trainable: Path) -> None
     assert mark.read_text() == hashlib.md5((OUT / "model.json").read_bytes()).hexdigest()
 
     params = load_params()
-    data = training.TrainingData.open(params.pretrain, image_px=64, handedness="handed")
+    data = TrainingData.open(params.pretrain, image_px=64, handedness="handed")
     loss = GestureLoss(0, 0, 1, params.pretrain.fine_weight_max)
     again = validate(load_gesture_net(OUT), data.validation(), loss)
     assert again == metrics["validation"], "the weights are those that were validated"

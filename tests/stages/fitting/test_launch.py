@@ -21,7 +21,7 @@ from handpose.training.trained_nets import load_gesture_net
 from stages import pretrain
 from stages.artifacts import run_stage
 from stages.fitting.launch import SHUTDOWN_S, gpu_count, launch_processes
-from stages.fitting.training import TrainingData
+from stages.fitting.training_data import TrainingData
 from stages.params import load_params
 
 ROOT = Path(__file__).parents[3]

@@ -18,8 +18,8 @@ from handpose.training.losses import GestureLoss, PoseLoss
 from stages import pose, pretrain
 from stages.artifacts import run_stage
 from stages.code_digest import stage_digest
-from stages.fitting import training
 from stages.fitting.training import log_to_stdout, write_curves
+from stages.fitting.training_data import TrainingData
 from stages.params import load_params
 
 ROOT = Path(__file__).parents[3]
@@ -30,9 +30,7 @@ def test_what_decides_the_weights_is_in_the_identity(
 ) -> None:
     def identity() -> str:
         params = load_params()
-        data = training.TrainingData.open(
-            params.pretrain, image_px=64, handedness=params.label.handedness
-        )
+        data = TrainingData.open(params.pretrain, image_px=64, handedness=params.label.handedness)
         found = data.identity({"weights": "start.pth"}, stage="pretrain")
         assert found["code"] == stage_digest("pretrain"), "the code that DVC has for this stage"
         return Checkpoint(Path("work"), found).digest
@@ -64,7 +62,7 @@ def test_curves_keep_their_digits(tmp_path: Path) -> None:
 
 def test_resumed_epochs_read_the_same_batches(trainable: Path) -> None:
     params = load_params()
-    data = training.TrainingData.open(params.pretrain, image_px=64, handedness="handed")
+    data = TrainingData.open(params.pretrain, image_px=64, handedness="handed")
     assert data.steps_per_epoch == Shards.open("data/shard").index.count("train") // 4
     whole = [batch.sample_id.tolist() for batch in data.train(1, 0)]
     assert [batch.sample_id.tolist() for batch in data.train(1, 2)] == whole[2:]

@@ -1,0 +1,212 @@
+"""The data of a training stage: shards joined with labels, and how to train on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from handpose.data.augment import Augmentation
+from handpose.data.labels import ClassIds, Labels
+from handpose.data.loading import HERE, Loading
+from handpose.data.shards import Shards
+from handpose.distributed import SINGLE_PROCESS, Distributed, local_rank
+from handpose.errors import HandPoseError
+from handpose.files import digest
+from handpose.sample import HandBatch
+from handpose.training.checkpoint import Checkpoint
+from handpose.training.fit import FitSettings, Fitted
+from handpose.training.model_io import ModelRecord
+from handpose.training.schedules import lr_factor
+from stages.code_digest import stage_digest
+from stages.params import TrainParams
+from stages.paths import LABELS, SHARDS
+
+NOT_IN_IDENTITY = {"device", "threads", "processes", "checkpoint_every_s"}
+"""Keys of a training section that may change when a run is resumed: they change how it runs, not
+what it learns."""
+
+
+class TrainingDataError(HandPoseError):
+    """The shards or the labels do not allow this training."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Shards joined with their labels, as a training section of `params.yaml` asks for them."""
+
+    shards: Shards
+    labels: Mapping[str, ClassIds]
+    coarse: list[str]  # class names by id
+    fine: list[str]
+    hands: list[str]  # right or left, of each coarse class
+    image_px: int
+    handedness: str
+    settings: TrainParams
+    distributed: Distributed  # the processes that share it
+    loading: Loading
+
+    @classmethod
+    def open(
+        cls,
+        settings: TrainParams,
+        *,
+        image_px: int,
+        handedness: str,
+        distributed: Distributed = SINGLE_PROCESS,
+        loading: Loading = HERE,
+    ) -> TrainingData:
+        """The shards and labels that `dvc repro` left.
+
+        Raises:
+            LabelsError: labels are missing or damaged.
+            TrainingDataError: there is not a batch to train on or not a sample to validate on, or a
+                batch has fewer samples than processes share it.
+            ShardError: shards are missing or damaged.
+        """
+        labels = Labels.read(LABELS)
+        data = cls(
+            shards=Shards.open(SHARDS),
+            labels=labels.ids,
+            coarse=labels.coarse,
+            fine=labels.fine,
+            hands=labels.hands,
+            image_px=image_px,
+            handedness=handedness,
+            settings=settings,
+            distributed=distributed,
+            loading=loading,
+        )
+        data._check_sizes()
+        return data
+
+    def _check_sizes(self) -> None:
+        batch, world = self.settings.batch, self.distributed.world
+        if batch < world:
+            raise TrainingDataError(
+                f"a batch of {batch} samples cannot be shared by {world} processes: start fewer of "
+                f"them, or set batch (of all together) in params.yaml to {world} or more"
+            )
+        for split, least in (("train", batch), ("validation", 1)):
+            found = self.shards.index.count(split)
+            if found < least:
+                raise TrainingDataError(
+                    f"{SHARDS}: split {split} holds {found} samples, needed are at least {least}. "
+                    "ingest.validation_subjects and ingest.test_subjects in params.yaml say who is "
+                    "held out, data/ingest/split.json who is where; `dvc repro` applies a change"
+                )
+
+    @property
+    def bf16(self) -> bool:
+        """Whether networks run in bf16."""
+        return self.settings.precision == "bf16"
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole training batches in an epoch."""
+        return self.shards.index.count("train") // self.settings.batch
+
+    def train(self, epoch: int, skip: int) -> Iterator[HandBatch]:
+        """This process's slices of an epoch's augmented batches, without the first `skip`."""
+        return self.shards.batches(
+            "train",
+            batch=self.settings.batch,
+            image_px=self.image_px,
+            labels=self.labels,
+            canonical=self.handedness == "canonical",
+            seed=self.settings.seed,
+            epoch=epoch,
+            skip=skip,
+            augmentation=Augmentation(**self.settings.augment.keywords()),
+            loading=self.loading,
+            distributed=self.distributed,
+        )
+
+    def validation(self) -> Iterator[HandBatch]:
+        """Every validation sample once, not augmented: this process's share of the batches."""
+        return self.shards.batches(
+            "validation",
+            batch=self.settings.batch,
+            image_px=self.image_px,
+            labels=self.labels,
+            canonical=self.handedness == "canonical",
+            loading=self.loading,
+            distributed=self.distributed,
+        )
+
+    def fit_settings(self, *, best: str, maximise: bool) -> FitSettings:
+        """The section as `fit` takes it; `best` names the metric that selects the weights."""
+        settings, steps = self.settings, self.steps_per_epoch
+
+        def lr(step: int) -> float:
+            return settings.lr * lr_factor(
+                settings.schedule,
+                step,
+                epochs=settings.epochs,
+                steps_per_epoch=steps,
+                milestones=settings.milestones,
+            )
+
+        return FitSettings(
+            epochs=settings.epochs,
+            steps_per_epoch=steps,
+            lr=lr,
+            weight_decay=settings.weight_decay,
+            clip_norm=settings.clip_norm,
+            ema=settings.ema,
+            bf16=self.bf16,
+            best=best,
+            maximise=maximise,
+            checkpoint_every_s=settings.checkpoint_every_s,
+        )
+
+    def identity(
+        self,
+        encoder: Mapping[str, Any],
+        pose_net: Mapping[str, Any] | None = None,
+        *,
+        stage: str,
+        **more: str,
+    ) -> dict[str, Any]:
+        """Everything that decides the weights: a checkpoint is resumed only if all of it matches.
+
+        A file of initial weights counts by its content, and the code is that of `stage`, as in DVC
+        (`stages/code_digest.py`); `more` are further entries by name, such as digests of other
+        inputs.
+        """
+        return {
+            "settings": self.settings.model_dump(mode="json", exclude=NOT_IN_IDENTITY),
+            "encoder": dict(encoder),
+            "pose_net": dict(pose_net or {}),
+            "start": digest(start) if (start := Path(encoder["weights"])).is_file() else "",
+            "handedness": self.handedness,
+            "labels": digest(LABELS),
+            "shards": digest(SHARDS / "index.json"),
+            "code": stage_digest(stage),
+            **more,
+        }
+
+    def record(self, stage: str, fitted: Fitted, checkpoint: Checkpoint) -> ModelRecord:
+        """The record of the trained model."""
+        return ModelRecord(
+            stage=stage,
+            encoder=checkpoint.identity["encoder"],
+            pose_net=checkpoint.identity["pose_net"],
+            coarse=self.coarse,
+            fine=self.fine,
+            hands=self.hands,
+            handedness=self.handedness,
+            labels_digest=checkpoint.identity["labels"],
+            params_digest=checkpoint.digest,
+            seconds={stage: round(fitted.seconds, 2)},
+            best_epoch=fitted.best_epoch,
+        )
+
+
+def loading_on(device: torch.device) -> Loading:
+    """How to load for this device, among the processes of this machine."""
+    _, processes = local_rank()
+    return Loading.on(device, processes)
