@@ -43,7 +43,7 @@ class DatasetError(HandPoseError):
 
 
 class RecordError(Exception):
-    """One annotation cannot be used; `reason` is one word for tables, `detail` says the rest."""
+    """One annotation cannot be used; `reason` is one word for tables, `detail` the explanation."""
 
     def __init__(self, reason: str, detail: str) -> None:
         """`hand_annotation.py` lists the reasons."""
@@ -53,10 +53,10 @@ class RecordError(Exception):
 
 
 class FrameJoints(NamedTuple):
-    """The joints of both hands at one moment, in the world."""
+    """The joints of both hands in one frame, in the world."""
 
     joints: FloatArray  # (2, 21, 3) m: right, left; in the order of `hand/skeleton.py`
-    joint_valid: NDArray[np.bool_]  # (2, 21); says nothing of what a camera sees
+    joint_valid: NDArray[np.bool_]  # (2, 21); independent of what a camera sees
 
 
 def annotation_file(root: Path, split: str, name: str) -> Path:
@@ -108,7 +108,7 @@ class Annotations:
         self._ambiguous = {number for number, n in times.items() if n > 1}
         self._cameras, self._joints, self._fits = cameras, joints, fits
         self._read_cameras: dict[tuple[int, str], Camera] = {}
-        self._read_instants: dict[tuple[int, int], FrameJoints] = {}
+        self._read_joints: dict[tuple[int, int], FrameJoints] = {}
         self._read_fits: dict[tuple[int, int, str], ManoFit | None] = {}
 
     @classmethod
@@ -116,7 +116,7 @@ class Annotations:
         """The annotations of this split.
 
         Raises:
-            DatasetError: a file is not JSON (with the place), or not built as it should be.
+            DatasetError: a file is not JSON (with line and column), or has another structure.
         """
         return cls(
             split,
@@ -127,7 +127,7 @@ class Annotations:
         )
 
     def image(self, image_id: Any) -> Json:
-        """The image of this id: what `data` says of it."""
+        """The record of the image with this id, from the `data` file."""
         try:
             image = self._images[image_id]
         except (KeyError, TypeError):
@@ -143,15 +143,15 @@ class Annotations:
             self._read_cameras[key] = self._parse_camera(capture, name)
         return self._read_cameras[key]
 
-    def instant(self, capture: int, frame: int) -> FrameJoints:
-        """The joints at one moment."""
+    def frame_joints(self, capture: int, frame: int) -> FrameJoints:
+        """The joints of one frame."""
         key = (capture, frame)
-        if key not in self._read_instants:
-            self._read_instants[key] = self._parse_instant(capture, frame)
-        return self._read_instants[key]
+        if key not in self._read_joints:
+            self._read_joints[key] = self._parse_joints(capture, frame)
+        return self._read_joints[key]
 
     def fit(self, capture: int, frame: int, hand: str) -> ManoFit | None:
-        """The MANO fit of one hand at one moment; None where there is none."""
+        """The MANO fit of one hand in one frame; None where there is none."""
         key = (capture, frame, hand)
         if key not in self._read_fits:
             self._read_fits[key] = self._parse_fit(capture, frame, hand)
@@ -161,22 +161,22 @@ class Annotations:
         raw = self._cameras.get(capture, {})
         where = f"camera {name} of capture {capture}"
         try:
-            place, turn, focal, centre = (
+            centre, rotation, focal, principal = (
                 raw[key][name] for key in ("campos", "camrot", "focal", "princpt")
             )
         except (KeyError, TypeError):
             raise RecordError("no_camera", f"{where} is not in the camera file") from None
-        (fx, fy), (cx, cy) = _array(focal, (2,), where), _array(centre, (2,), where)
+        (fx, fy), (cx, cy) = _array(focal, (2,), where), _array(principal, (2,), where)
         camera = Camera(
             K=np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]),
-            R=_array(turn, (3, 3), where),
-            C=_array(place, (3,), where) * MM,
+            R=_array(rotation, (3, 3), where),
+            C=_array(centre, (3,), where) * MM,
         )
         if not all(np.isfinite(part).all() for part in camera):
             raise RecordError("nan_in_camera", where)
         return camera
 
-    def _parse_instant(self, capture: int, frame: int) -> FrameJoints:
+    def _parse_joints(self, capture: int, frame: int) -> FrameJoints:
         raw = self._joints.get(capture, {}).get(frame)
         return raw if isinstance(raw, FrameJoints) else parse_frame_joints(raw, capture, frame)
 
@@ -187,7 +187,7 @@ class Annotations:
 
 
 def parse_frame_joints(raw: Any, capture: int, frame: int) -> FrameJoints:
-    """The joints at one moment, of what the joint_3d file says of it."""
+    """The joints of one frame, from its record in the joint_3d file; RecordError if unusable."""
     where = f"frame {frame} of capture {capture}"
     if not isinstance(raw, dict):
         raise RecordError("no_joint_3d", f"{where} is not in the joint_3d file")
@@ -199,14 +199,18 @@ def parse_frame_joints(raw: Any, capture: int, frame: int) -> FrameJoints:
 
 
 def in_our_order(world: FloatArray, valid: NDArray[np.bool_]) -> FrameJoints:
-    """Joints as the file has them, (..., 42, 3) mm and (..., 42), as ours, in metres."""
+    """Joints in the file's order, (..., 42, 3) mm and (..., 42), in ours and in metres."""
     hands = world.reshape(*world.shape[:-2], 2, 21, 3) * MM
     flags = valid.reshape(*valid.shape[:-1], 2, 21)
     return FrameJoints(hands[..., FROM_INTERHAND, :], flags[..., FROM_INTERHAND])
 
 
 def parse_fit(raw: Any, capture: int, frame: int, hand: str) -> ManoFit | None:
-    """The MANO fit of one hand at one moment, of what the file says of it; None if nothing."""
+    """The MANO fit of one hand in one frame, from its record; None where it is null.
+
+    Raises:
+        RecordError: it is malformed or not finite.
+    """
     if not isinstance(raw, dict):
         return None
     where = f"the MANO fit of the {hand} hand in frame {frame} of capture {capture}"
@@ -221,7 +225,7 @@ def load_data(path: Path) -> Json:
     """The content of a split's `data` file; the flags of an annotation as 42 bytes 0 or 1.
 
     Raises:
-        DatasetError: it is not JSON (with the place), or not built as it should be.
+        DatasetError: it is not JSON (with line and column), or has another structure.
     """
     data = load(path, compact)
     lists = [data.get(k) for k in ("images", "annotations")] if isinstance(data, dict) else []
@@ -245,9 +249,9 @@ def _array(value: Any, shape: tuple[int, ...], where: str) -> FloatArray:
 
 
 def load(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """The content of a JSON file; NaN literals are let through, to be found at their record."""
+    """The content of a JSON file; NaN literals are accepted, and reported with their record."""
     collecting = gc.isenabled()
-    gc.disable()  # nothing is freed while parsing, and looking for it doubles the time
+    gc.disable()  # parsing leaves no garbage, and looking for it doubles the time
     try:
         return json.loads(path.read_bytes(), object_hook=hook)
     except json.JSONDecodeError as error:
@@ -278,13 +282,13 @@ def flags_as_bytes(flags: list[Any]) -> bytes:
 
 
 def read_cameras(root: Path, split: str) -> dict[int, Any]:
-    """Capture -> what the camera file says of it."""
+    """The camera file, by capture number."""
     path = annotation_file(root, split, "camera")
     return _by_number(path, load(path))
 
 
 def load_frames(path: Path) -> dict[int, dict[int, Any]]:
-    """Capture -> frame -> what the file says of it."""
+    """A `joint_3d` or `MANO_NeuralAnnot` file, by capture and frame number."""
     return by_capture_and_frame(path, load(path))
 
 
@@ -292,7 +296,7 @@ def by_capture_and_frame(path: Path, content: Any) -> dict[int, dict[int, Any]]:
     """The same nested mapping with whole numbers as keys.
 
     Raises:
-        DatasetError: it is not built so, or a number is there twice.
+        DatasetError: it has another structure, or a number occurs twice.
     """
     captures = _by_number(path, content)
     return {capture: _by_number(path, frames) for capture, frames in captures.items()}

@@ -8,6 +8,7 @@ Only types are checked here, not whether the values make sense.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
@@ -25,7 +26,7 @@ R = TypeVar("R")
 S = TypeVar("S", bound=Struct)
 
 LIMIT = 1 << 62
-"""Integers from here on do not go into columns; no number of the data set comes near."""
+"""Columns hold integers nearer to 0 than this; no number of the data set comes close."""
 
 Int = Annotated[int, Meta(gt=-LIMIT, lt=LIMIT)]
 Word = Annotated[str, Meta(description="one of few texts")]
@@ -38,7 +39,7 @@ COLUMN_TYPES = {
 }
 
 
-class Image(Struct, gc=False):
+class ImageRecord(Struct, gc=False):
     """A record of `images`."""
 
     id: Int
@@ -52,7 +53,7 @@ class Image(Struct, gc=False):
     frame_idx: Int
 
 
-class Hand(Struct, Generic[F], gc=False):
+class HandRecord(Struct, Generic[F], gc=False):
     """A record of `annotations`, its flags as `Flags` (42 bytes 0 or 1) or not yet decoded."""
 
     id: Int
@@ -62,10 +63,10 @@ class Hand(Struct, Generic[F], gc=False):
     hand_type_valid: Int
 
 
-class RawLists(Struct):
+class RawData(Struct):
     """A `data` file with undecoded records."""
 
-    images: list[Raw]
+    images: Raw  # a list too, decoded after the annotations: both at once need more memory
     annotations: list[Raw]
 
 
@@ -73,14 +74,14 @@ def _schema(kind: Any) -> pa.Schema:
     return pa.schema({f.name: COLUMN_TYPES[f.type] for f in msgspec.structs.fields(kind)})
 
 
-IMAGE, HAND = _schema(Image), _schema(Hand[Flags])
+IMAGE, HAND = _schema(ImageRecord), _schema(HandRecord[Flags])
 
 
 class Columns(NamedTuple):
-    """A list of records: a table with a row each, and those rows' records that do not fit."""
+    """A list of records: a table with a row for each, and by row the records that do not fit."""
 
     table: pa.Table  # null in every column where the record is odd
-    odd: dict[int, Json]  # by row
+    odd: dict[int, Json]
 
 
 class DataColumns(NamedTuple):
@@ -96,14 +97,10 @@ def read_data(path: Path) -> DataColumns:
     Raises:
         DatasetError: as `annotations.load_data`.
     """
-    raw = RawJson.read(path, RawLists)
-    if raw is not None:
-        images = _columns(raw.batches(raw.content.images), IMAGE, _decode_image, parse)
-        hands = _columns(raw.batches(raw.content.annotations), HAND, _decode_hand, parse)
-        if all(
-            isinstance(record, dict) for part in (images, hands) for record in part.odd.values()
-        ):
-            return DataColumns(images, hands)
+    raw = RawJson.read(path, RawData)
+    with suppress(ValueError):
+        if raw is not None:
+            return _read_raw(raw)
     content = load_data(path)
     return DataColumns(
         _columns([content["images"]], IMAGE, _convert_image, dict),
@@ -111,10 +108,18 @@ def read_data(path: Path) -> DataColumns:
     )
 
 
+def _read_raw(raw: RawJson[RawData]) -> DataColumns:
+    """The content of a file; ValueError if it has another structure."""
+    hands = _columns(raw.batches(raw.content.annotations), HAND, _decode_hand, parse)
+    records = msgspec.json.decode(raw.content.images, type=list[Raw])
+    images = _columns(raw.batches(records), IMAGE, _decode_image, parse)
+    return DataColumns(images, hands)
+
+
 def _columns(
     batches: Iterable[Sequence[R]],
     schema: pa.Schema,
-    decode: Callable[[R], Image | Hand[bytes]],
+    decode: Callable[[R], ImageRecord | HandRecord[bytes]],
     keep: Callable[[R], Json],
 ) -> Columns:
     tables, odd, first = [schema.empty_table()], {}, 0
@@ -135,11 +140,13 @@ def _columns(
     return Columns(pa.concat_tables(tables).unify_dictionaries().combine_chunks(), odd)
 
 
-def _table(rows: Sequence[Image | Hand[bytes]], schema: pa.Schema) -> pa.Table:
+def _table(rows: Sequence[ImageRecord | HandRecord[bytes]], schema: pa.Schema) -> pa.Table:
     return pa.table([_column(rows, field.name, field.type) for field in schema], schema=schema)
 
 
-def _column(rows: Sequence[Image | Hand[bytes]], name: str, kind: pa.DataType) -> pa.Array:
+def _column(
+    rows: Sequence[ImageRecord | HandRecord[bytes]], name: str, kind: pa.DataType
+) -> pa.Array:
     values = map(attrgetter(name), rows)
     if kind == COLUMN_TYPES[Int]:
         return pa.array(np.fromiter(values, np.int64, len(rows)))
@@ -150,24 +157,24 @@ def _column(rows: Sequence[Image | Hand[bytes]], name: str, kind: pa.DataType) -
 
 # --- one record; each function raises a ValueError when it does not fit ---------------------------
 
-_decode_image = msgspec.json.Decoder(Image).decode
-_decode_raw_hand = msgspec.json.Decoder(Hand[Raw]).decode
+_decode_image = msgspec.json.Decoder(ImageRecord).decode
+_decode_raw_hand = msgspec.json.Decoder(HandRecord[Raw]).decode
 
 
-def _decode_hand(record: Raw) -> Hand[bytes]:
-    hand: Hand[Any] = _decode_raw_hand(record)
+def _decode_hand(record: Raw) -> HandRecord[bytes]:
+    hand: HandRecord[Any] = _decode_raw_hand(record)
     hand.joint_valid = read_flags(bytes(hand.joint_valid))
     if hand.joint_valid is None:
         raise ValueError(f"expected {FLAGS} flags joint_valid")
     return hand
 
 
-def _convert_image(record: Json) -> Image:
-    return _checked(msgspec.convert(record, Image))
+def _convert_image(record: Json) -> ImageRecord:
+    return _checked(msgspec.convert(record, ImageRecord))
 
 
-def _convert_hand(record: Json) -> Hand[bytes]:
-    return _checked(msgspec.convert(record, Hand[Flags], builtin_types=(bytes,)))
+def _convert_hand(record: Json) -> HandRecord[bytes]:
+    return _checked(msgspec.convert(record, HandRecord[Flags], builtin_types=(bytes,)))
 
 
 def _checked(row: S) -> S:

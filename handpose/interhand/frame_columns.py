@@ -1,13 +1,14 @@
 """A split's `joint_3d` and `MANO_NeuralAnnot` files as arrays: 70,000 frames in 200 MB.
 
 As in `data_columns.py`, a record that does not fit its struct is parsed by `json` and then by
-`annotations.py`; one that this refuses too is kept as it stands in the file.
+`annotations.py`; one that `annotations.py` rejects is kept as parsed.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypedDict, TypeVar
 
@@ -37,19 +38,19 @@ S = TypeVar("S")
 Key = tuple[int, int, int]  # capture, frame, index of the hand in HANDS; 0 for joints
 
 CAPTURES, FRAMES = 1 << 30, 1 << 32
-"""Numbers from here on do not go into arrays."""
+"""Captures and frames with these numbers or higher are not put into arrays."""
 
 Point = tuple[float, float, float]
 
 
-class Joints(Struct, gc=False):
+class JointsRecord(Struct, gc=False):
     """A frame of the `joint_3d` file."""
 
     world_coord: Annotated[list[Point], Meta(min_length=FLAGS, max_length=FLAGS)]
     joint_valid: Raw
 
 
-class Fit(Struct, gc=False):
+class FitRecord(Struct, gc=False):
     """The fit of one hand."""
 
     pose: Annotated[list[float], Meta(min_length=48, max_length=48)]
@@ -57,18 +58,18 @@ class Fit(Struct, gc=False):
     trans: Point
 
 
-class Fits(TypedDict, total=False):
+class FitsRecord(TypedDict, total=False):
     """A frame of the `MANO_NeuralAnnot` file, by hand."""
 
-    right: Fit | None
-    left: Fit | None
+    right: FitRecord | None
+    left: FitRecord | None
 
 
 class FrameTable(Generic[T]):
-    """Joints or fits of many frames, as one whose arrays have a further first axis."""
+    """JointsRecord or fits of many frames, as one whose arrays have a further first axis."""
 
     def __init__(self, columns: T, keys: IntArray, odd: Mapping[Key, Any]) -> None:
-        """`keys` (N,) are those `code` gives; `odd` is what could not be read, as it stands."""
+        """`keys` (N,) are those of `frame_key`; `odd` are the rejected records, as parsed."""
         self.columns: T = columns
         self.odd = odd
         self._order = np.argsort(keys, kind="stable")
@@ -82,18 +83,18 @@ class FrameTable(Generic[T]):
         return np.where(self._keys[near] == keys, self._order[near], -1)
 
     def get(self, key: Key) -> Any:
-        """One of them, or what stands in the file for it; None if nothing."""
+        """The joints or fit with this key, or the rejected record in its place; None if neither."""
         if key in self.odd:
             return self.odd[key]
         capture, frame, hand = key
         if capture >= CAPTURES or frame >= FRAMES:
             return None
-        index = int(self.find(np.array([code(capture, frame, hand)]))[0])
+        index = int(self.find(np.array([frame_key(capture, frame, hand)]))[0])
         return None if index < 0 else type(self.columns)(*(part[index] for part in self.columns))
 
 
-def code(capture: Any, frame: Any, hand: Any) -> Any:
-    """One whole number for a key's three, of ints or of arrays alike."""
+def frame_key(capture: Any, frame: Any, hand: Any) -> Any:
+    """The three numbers of a `Key` packed into one; ints or arrays of ints."""
     return (capture * FRAMES + frame) * len(HANDS) + hand
 
 
@@ -137,22 +138,22 @@ def read_fits(path: Path) -> FrameTable[ManoFit]:
 
 
 def _table(found: dict[Key, T], odd: dict[Key, Any], blank: T) -> FrameTable[T]:
-    """All that was found as arrays; `blank` has the shapes of one."""
+    """Everything found, stacked into arrays; `blank` is one item, for the shapes."""
     for key in [key for key in found if not (0 <= key[0] < CAPTURES and 0 <= key[1] < FRAMES)]:
         odd[key] = found.pop(key)
     items = list(found.values())
     columns = (np.stack([*(item[i] for item in items), part])[:-1] for i, part in enumerate(blank))
     keys = np.array(list(found), np.int64).reshape(-1, 3)
-    return FrameTable(type(blank)(*columns), code(*keys.T), odd)
+    return FrameTable(type(blank)(*columns), frame_key(*keys.T), odd)
 
 
 # --- one record ----------------------------------------------------------------------------------
 
-JOINTS, FITS = Decoder(Joints), Decoder(Fits)
+JOINTS, FITS = Decoder(JointsRecord), Decoder(FitsRecord)
 
 
 def _frames(path: Path) -> Iterator[tuple[int, int, Any]]:
-    """Capture, frame and record of each; all are parsed where only `json` can read the file."""
+    """Capture, frame number and record: `Raw`, or parsed if only `json` can read the file."""
     raw = RawJson.read(path, dict[str, dict[str, Raw]])
     captures = load_frames(path) if raw is None else by_capture_and_frame(path, raw.content)
     for capture, frames in captures.items():
@@ -165,7 +166,7 @@ def _parsed(record: Any) -> Any:
 
 
 def _decode(record: Any, decoder: Decoder[S]) -> S | None:
-    """The record, if it fits; its numbers are finite then."""
+    """The record as its struct, all numbers finite; None if it does not fit."""
     try:
         return decoder.decode(record) if isinstance(record, Raw) else None
     except msgspec.ValidationError:
@@ -177,11 +178,13 @@ def _frame_joints(record: Any, capture: int, frame: int) -> FrameJoints:
     flags = None if decoded is None else read_flags(bytes(decoded.joint_valid))
     if decoded is None or flags is None:
         return parse_frame_joints(_parsed(record), capture, frame)
-    return in_our_order(np.array(decoded.world_coord), np.frombuffer(flags, np.bool_))
+    numbers = chain.from_iterable(decoded.world_coord)
+    world = np.fromiter(numbers, np.float64, 3 * FLAGS).reshape(FLAGS, 3)
+    return in_our_order(world, np.frombuffer(flags, np.bool_))
 
 
 def _fit(content: Any, capture: int, frame: int, hand: str) -> ManoFit | None:
-    if not isinstance(content, Fit):
+    if not isinstance(content, FitRecord):
         return parse_fit(content, capture, frame, hand)
     pose, betas, transl = map(np.array, (content.pose, content.shape, content.trans))
     return ManoFit(pose[:3], pose[3:], betas, transl)

@@ -98,7 +98,7 @@ def _annotation(
         is_left=origin.hand_type == "left",
         visible=visible,
         camera=annotations.camera(origin.capture, origin.camera),
-        instant=annotations.instant(origin.capture, origin.frame),
+        instant=annotations.frame_joints(origin.capture, origin.frame),
         fit=annotations.fit(origin.capture, origin.frame, origin.hand_type),
     )
 

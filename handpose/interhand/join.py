@@ -33,7 +33,7 @@ from handpose.interhand.frame_columns import (
     FRAMES,
     FrameTable,
     IntArray,
-    code,
+    frame_key,
     read_fits,
     read_frame_joints,
 )
@@ -180,11 +180,11 @@ def _rows(sources: Sources, table: pa.Table) -> tuple[HandRows, BoolArray]:
     """Those of the annotations that are usable, and which of them these are (N,)."""
     capture, frame = table["capture"].to_numpy(), table["frame"].to_numpy()
     is_left = of_words(table["hand_type"], lambda hand: hand == HANDS[1])
-    keys = code(capture, frame, is_left)
+    keys = frame_key(capture, frame, is_left)
     cameras, camera_at = _cameras(sources, capture, table["camera"])
-    instant_at = sources.instants.find(code(capture, frame, 0))
+    instant_at = sources.instants.find(frame_key(capture, frame, 0))
     fit_at = sources.fits.find(keys)
-    refused = np.array([code(*key) for key in sources.fits.odd if key[1] < FRAMES], np.int64)
+    refused = np.array([frame_key(*key) for key in sources.fits.odd if key[1] < FRAMES], np.int64)
     expected = of_words(table["seq_name"], lambda name: folder_hand(name) or "")
     hand = of_words(table["hand_type"], str)
     usable = (camera_at >= 0) & (instant_at >= 0) & ~np.isin(keys, refused)

@@ -1,7 +1,7 @@
-"""JSON files decoded down to their records, which stay text (`msgspec.Raw`) until they are needed.
+"""JSON files decoded only as far as their records, which remain text (`msgspec.Raw`).
 
 `msgspec` is stricter than `json`: it refuses NaN, Infinity and a byte-order mark. A file that it
-refuses is read by `annotations.load` instead, which accepts these and reports where a fault is.
+refuses is read by `annotations.load` instead, which accepts these and reports where the error is.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DIGITS_TO_FLAGS = bytes.maketrans(b"01", b"\x00\x01")
 FLAG_STRIDES = {
     f"[{separator.join(['[0]'] * FLAGS)}]".encode(): len(separator) + 3 for separator in (", ", ",")
 }
-"""Bytes from one flag to the next in `[[0], [0], ...]`, by that text."""
+"""The spellings of 42 nested flags, and the bytes from one flag to the next in each."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class RawJson(Generic[T]):
     def batches(self, records: Sequence[msgspec.Raw]) -> Iterator[Sequence[msgspec.Raw]]:
         """These records of the file, some thousand at a time.
 
-        After each batch the pages of the file leave memory, to be mapped again when needed.
+        After each batch the pages read so far are released; the kernel maps them again on access.
         """
         for start in range(0, len(records), BATCH):
             yield records[start : start + BATCH]
@@ -73,9 +73,16 @@ def _check_utf8(file: mmap.mmap) -> None:
     decoder.decode(b"", final=True)
 
 
-def parse(raw: msgspec.Raw) -> Any:
-    """A record as `annotations.load_data` gives it: with 42 flags as bytes."""
-    return json.loads(bytes(raw), object_hook=compact)
+def parse(raw: msgspec.Raw) -> dict[str, Any]:
+    """A record as `annotations.load_data` returns it, its 42 flags as bytes.
+
+    Raises:
+        ValueError: it is not an object.
+    """
+    record = json.loads(bytes(raw), object_hook=compact)
+    if not isinstance(record, dict):
+        raise ValueError(f"expected an object, found {type(record).__name__}")
+    return record
 
 
 @lru_cache(maxsize=4096)

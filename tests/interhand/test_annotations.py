@@ -88,21 +88,21 @@ def rekey(content: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def test_joints_are_in_metres_and_in_our_order(tmp_path: Path) -> None:
-    instant = read(tmp_path).instant(3, 751)
-    assert instant.joints.shape == (2, 21, 3)
+    frame = read(tmp_path).frame_joints(3, 751)
+    assert frame.joints.shape == (2, 21, 3)
     # InterHand2.6M: thumb4..1, index4..1, ..., wrist; the left hand 21 further on
     theirs = [
         f"{f}{k}" for f in ("thumb", "index", "middle", "ring", "pinky") for k in (4, 3, 2, 1)
     ]
     theirs += ["wrist"]
-    for place, name in enumerate(JOINTS):
+    for index, name in enumerate(JOINTS):
         finger, _, level = name.partition("_")
         there = theirs.index({"tip": f"{finger}4", "": "wrist"}.get(level, f"{finger}{level}"))
         for hand in (0, 1):
             expected = np.array(WORLD[there + 21 * hand]) / 1000
-            np.testing.assert_allclose(instant.joints[hand, place], expected)
-    assert instant.joint_valid[0].all()
-    lost = [JOINTS[i] for i in np.flatnonzero(~instant.joint_valid[1])]
+            np.testing.assert_allclose(frame.joints[hand, index], expected)
+    assert frame.joint_valid[0].all()
+    lost = [JOINTS[i] for i in np.flatnonzero(~frame.joint_valid[1])]
     assert lost == ["wrist", "pinky_1"]  # their joints 40 and 41
 
 
@@ -133,7 +133,7 @@ def test_keys_may_be_padded(tmp_path: Path, frame: str) -> None:
         MANO_NeuralAnnot=rekey(MANO, "03", frame),
         camera=rekey(CAMERAS, "03"),
     )
-    assert annotations.instant(3, 751).joint_valid[0].all()
+    assert annotations.frame_joints(3, 751).joint_valid[0].all()
     assert annotations.fit(3, 751, "right") is not None
     assert annotations.camera(3, "400026").K[0, 0] == 1261.5
 
@@ -144,7 +144,7 @@ def test_flags_may_be_bare_or_nested(tmp_path: Path, flags: list[Any]) -> None:
     frame = JOINTS_3D["3"]["751"] | {"joint_valid": flags}
     annotations = read(tmp_path, data=data, joint_3d={"3": {"751": frame}})
     assert annotations.hands[0]["joint_valid"] == bytes([1] * 42)
-    assert annotations.instant(3, 751).joint_valid.all()
+    assert annotations.frame_joints(3, 751).joint_valid.all()
 
 
 # --- records that cannot be used -----------------------------------------------------------------
@@ -163,8 +163,8 @@ def test_look_ups_that_find_nothing_say_what_is_missing(tmp_path: Path) -> None:
     assert reason(annotations, "image", [8]) == "dangling_image_id"
     assert reason(annotations, "camera", 3, "400027") == "no_camera"
     assert reason(annotations, "camera", 4, "400026") == "no_camera"
-    assert reason(annotations, "instant", 3, 752) == "no_joint_3d"
-    assert reason(annotations, "instant", 4, 751) == "no_joint_3d"
+    assert reason(annotations, "frame_joints", 3, 752) == "no_joint_3d"
+    assert reason(annotations, "frame_joints", 4, 751) == "no_joint_3d"
 
 
 def test_two_images_with_one_id_are_ambiguous(tmp_path: Path) -> None:
@@ -190,18 +190,20 @@ def test_nan_is_found_at_its_record(tmp_path: Path) -> None:
     )
     assert reason(annotations, "camera", 3, "400026") == "nan_in_camera"
     assert reason(annotations, "fit", 3, 751, "right") == "nan_in_mano"
-    assert np.isnan(annotations.instant(3, 751).joints).sum() == 1  # matters only if it is valid
+    assert (
+        np.isnan(annotations.frame_joints(3, 751).joints).sum() == 1
+    )  # matters only if it is valid
 
 
 @pytest.mark.parametrize(
     ("name", "content", "look_up", "key"),
     [
         ("joint_3d", {"3": {"751": {"world_coord": WORLD[:41], "joint_valid": [[1]] * 42}}},
-         "instant", (3, 751)),
+         "frame_joints", (3, 751)),
         ("joint_3d", {"3": {"751": {"world_coord": WORLD, "joint_valid": [[1]] * 41}}},
-         "instant", (3, 751)),
+         "frame_joints", (3, 751)),
         ("joint_3d", {"3": {"751": {"world_coord": "none", "joint_valid": [[1]] * 42}}},
-         "instant", (3, 751)),
+         "frame_joints", (3, 751)),
         ("MANO_NeuralAnnot", {"3": {"751": {"right": {"pose": [0.0] * 45, "shape": [0.0] * 10,
                                                       "trans": [0, 0, 0]}}}},
          "fit", (3, 751, "right")),

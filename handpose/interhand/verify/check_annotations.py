@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from handpose.interhand.annotations import HANDS, annotation_file, read_cameras
 from handpose.interhand.data_columns import DataColumns, read_data
 from handpose.interhand.folders import folder_kind
-from handpose.interhand.frame_columns import code, read_fits, read_frame_joints
+from handpose.interhand.frame_columns import frame_key, read_fits, read_frame_joints
 from handpose.interhand.verify.releases import CAPTURES, GREY, PHOTO_SIZES, Counts, Release, version
 
 CALIBRATION = ("campos", "camrot", "focal", "princpt")
@@ -161,7 +161,7 @@ def _moments(split: SplitContents) -> Told:
     moments = split.images.group_by(["capture", "frame_idx"]).aggregate([])
     capture, frame = (moments[name].to_numpy() for name in ("capture", "frame_idx"))
     instants = read_frame_joints(annotation_file(split.root, split.name, "joint_3d"))
-    without = int((instants.find(code(capture, frame, 0)) < 0).sum())
+    without = int((instants.find(frame_key(capture, frame, 0)) < 0).sum())
     if without:
         yield (
             "FAIL" if without > MOST * len(moments) else "note",
@@ -171,7 +171,7 @@ def _moments(split: SplitContents) -> Told:
     fits = read_fits(annotation_file(split.root, split.name, "MANO_NeuralAnnot"))
     has_fit = np.zeros(len(moments), np.bool_)
     for hand in range(len(HANDS)):
-        has_fit |= fits.find(code(capture, frame, hand)) >= 0
+        has_fit |= fits.find(frame_key(capture, frame, hand)) >= 0
     share = 1 - has_fit.mean() if len(moments) else 0.0
     told = f"{len(moments):,} moments, {share:.1%} of them without a MANO fit"
     if share > MOST:
