@@ -151,6 +151,20 @@ def test_links_lead_to_files(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize(
+    ("message", "file"),
+    [
+        ("resumes after step ", "handpose/training/fit.py"),
+        ("already trained; rewriting its results", "handpose/training/fit.py"),
+        ("is training here", "handpose/training/checkpoint.py"),
+        ("is not the file that model.json names", "handpose/training/model_io.py"),
+    ],
+)
+def test_troubleshooting_quotes_messages_as_they_are(message: str, file: str) -> None:
+    assert message in (ROOT / "docs" / "trouble.md").read_text("utf-8")
+    assert message in (ROOT / file).read_text("utf-8")
+
+
 def test_readme_fits_two_screens_and_opens_with_predictions() -> None:
     text = README.read_text("utf-8")
     assert len(text.splitlines()) <= TWO_SCREENS
