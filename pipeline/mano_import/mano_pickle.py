@@ -76,7 +76,7 @@ for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
     ALLOWED |= {(_module, "_reconstruct"): _reconstruct, (_module, "scalar"): _scalar}
 
 
-class Reader(pickle.Unpickler):
+class ArrayUnpickler(pickle.Unpickler):
     """Allows the names of `ALLOWED` and no others."""
 
     def __init__(self, stream: IO[bytes], path: Path) -> None:
@@ -108,7 +108,7 @@ def read_pickle(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         with path.open("rb") as stream:
-            content = Reader(stream, path).load()
+            content = ArrayUnpickler(stream, path).load()
         arrays = {key: _array(content[key]) for key in SHAPES}
     except ManoError:
         raise
