@@ -88,8 +88,8 @@ def parse(text: str, path: Path, naming: FolderNaming | None = None) -> Parsed:
     separator = next((s for s in SEPARATORS if s in first and "," not in first), ",")
     if separator != ",":
         name, fix = SEPARATORS[separator]
-        text = f"cells are separated by {name}, not commas: sed -i '{fix}' {path}"
-        faults.append(RowFault(1, text))
+        fault = f"cells are separated by {name}, not commas: sed -i '{fix}' {path}"
+        faults.append(RowFault(1, fault))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         table = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]

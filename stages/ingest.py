@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from handpose.data.annotation_table import AnnotationTable
 from handpose.data.camera_frame import RestWrist, take, to_camera_frame
-from handpose.data.reader import Reader, SourceSplit
+from handpose.data.reader import DatasetReader, SourceSplit
 from handpose.data.splits import LABELLED_SPLITS, TRAIN
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file, digest
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def read(
-    reader: Reader,
+    reader: DatasetReader,
     split: SourceSplit,
     root: Path,
     rest_wrist: RestWrist,

@@ -1,6 +1,6 @@
 """What a data set must offer to be ingested: its splits, and their annotations in a neutral form.
 
-One package per data set implements `Reader` (`interhand`, `folder`); `stages/ingestion/formats.py`
+One package per data set implements `DatasetReader`; `stages/ingestion/formats.py`
 chooses one by `data.format`.
 """
 
@@ -33,7 +33,7 @@ class SplitAnnotations(NamedTuple):
     rejected: pa.Table  # columns of `annotation_table.REJECT`
 
 
-class Reader(Protocol):
+class DatasetReader(Protocol):
     """Reads one data set from a folder. Errors that a user can fix are HandPoseErrors."""
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from handpose.data.reader import Reader
+from handpose.data.reader import DatasetReader
 from handpose.folder.reader import FolderReader
 from handpose.interhand.reader import InterHandReader
 from stages.params import DataParams
@@ -16,6 +16,6 @@ READERS: dict[str, type[InterHandReader] | type[FolderReader]] = {
 """By `data.format`."""
 
 
-def open_reader(data: DataParams) -> Reader:
+def open_reader(data: DataParams) -> DatasetReader:
     """The reader of the data set in `data.root`; nothing is read yet."""
     return READERS[data.format](Path(data.root))

@@ -47,7 +47,7 @@ def test_a_cut_tar_is_told(written: Path) -> None:
 
 def test_what_is_no_tar_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"x" * 2048)
-    with pytest.raises(TarError, match="no tar header"):
+    with pytest.raises(TarError, match="not a tar header"):
         list(tar.read(tmp_path / "x.tar"))
 
 
@@ -55,5 +55,5 @@ def test_a_jpeg_without_its_label_is_told(tmp_path: Path) -> None:
     with (tmp_path / "x.tar").open("wb") as stream, wds.TarWriter(stream, mtime=0) as writer:
         writer.write({"__key__": "a", "jpg": b"1"})
         writer.write({"__key__": "b", "jpg": b"2"})
-    with pytest.raises(TarError, match=r"a\.jpg is no \.jpg followed by its \.json"):
+    with pytest.raises(TarError, match=r"a\.jpg is not a \.jpg followed by its \.json"):
         list(tar.read(tmp_path / "x.tar"))
