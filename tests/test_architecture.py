@@ -70,7 +70,6 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "pipeline/compare/arrow_plot.py": "a picture",
     "pipeline/data/mixing.py": "a statistic",
     "pipeline/doctor/finding.py": "what every check returns",
-    "pipeline/runner/child.py": "a system call",
 }
 
 SAME_BASENAME = {  # modules of one name in two packages, and why nobody mixes them up

@@ -39,7 +39,7 @@ COLUMN_TYPES = {
 }
 
 
-class ImageRecord(Struct, gc=False):
+class ImageJson(Struct, gc=False):
     """A record of `images`."""
 
     id: Int
@@ -53,7 +53,7 @@ class ImageRecord(Struct, gc=False):
     frame_idx: Int
 
 
-class HandRecord(Struct, Generic[F], gc=False):
+class HandJson(Struct, Generic[F], gc=False):
     """A record of `annotations`, its flags as `Flags` (42 bytes 0 or 1) or not yet decoded."""
 
     id: Int
@@ -74,7 +74,7 @@ def _schema(kind: Any) -> pa.Schema:
     return pa.schema({f.name: COLUMN_TYPES[f.type] for f in msgspec.structs.fields(kind)})
 
 
-IMAGE, HAND = _schema(ImageRecord), _schema(HandRecord[Flags])
+IMAGE, HAND = _schema(ImageJson), _schema(HandJson[Flags])
 
 
 class Columns(NamedTuple):
@@ -119,7 +119,7 @@ def _read_raw(raw: RawJson[RawData]) -> DataColumns:
 def _columns(
     batches: Iterable[Sequence[R]],
     schema: pa.Schema,
-    decode: Callable[[R], ImageRecord | HandRecord[bytes]],
+    decode: Callable[[R], ImageJson | HandJson[bytes]],
     keep: Callable[[R], Json],
 ) -> Columns:
     tables, odd, first = [schema.empty_table()], {}, 0
@@ -127,7 +127,8 @@ def _columns(
         try:
             tables.append(_table(list(map(decode, batch)), schema))
         except ValueError:
-            rows, index_of = [], []
+            rows: list[ImageJson | HandJson[bytes]] = []
+            index_of: list[int | None] = []
             for number, record in enumerate(batch, first):
                 try:
                     rows.append(decode(record))
@@ -140,13 +141,11 @@ def _columns(
     return Columns(pa.concat_tables(tables).unify_dictionaries().combine_chunks(), odd)
 
 
-def _table(rows: Sequence[ImageRecord | HandRecord[bytes]], schema: pa.Schema) -> pa.Table:
+def _table(rows: Sequence[ImageJson | HandJson[bytes]], schema: pa.Schema) -> pa.Table:
     return pa.table([_column(rows, field.name, field.type) for field in schema], schema=schema)
 
 
-def _column(
-    rows: Sequence[ImageRecord | HandRecord[bytes]], name: str, kind: pa.DataType
-) -> pa.Array:
+def _column(rows: Sequence[ImageJson | HandJson[bytes]], name: str, kind: pa.DataType) -> pa.Array:
     values = map(attrgetter(name), rows)
     if kind == COLUMN_TYPES[Int]:
         return pa.array(np.fromiter(values, np.int64, len(rows)))
@@ -157,24 +156,24 @@ def _column(
 
 # --- one record; each function raises a ValueError when it does not fit ---------------------------
 
-_decode_image = msgspec.json.Decoder(ImageRecord).decode
-_decode_raw_hand = msgspec.json.Decoder(HandRecord[Raw]).decode
+_decode_image = msgspec.json.Decoder(ImageJson).decode
+_decode_raw_hand = msgspec.json.Decoder(HandJson[Raw]).decode
 
 
-def _decode_hand(record: Raw) -> HandRecord[bytes]:
-    hand: HandRecord[Any] = _decode_raw_hand(record)
+def _decode_hand(record: Raw) -> HandJson[bytes]:
+    hand: HandJson[Any] = _decode_raw_hand(record)
     hand.joint_valid = read_flags(bytes(hand.joint_valid))
     if hand.joint_valid is None:
         raise ValueError(f"expected {FLAGS} flags joint_valid")
     return hand
 
 
-def _convert_image(record: Json) -> ImageRecord:
-    return _checked(msgspec.convert(record, ImageRecord))
+def _convert_image(record: Json) -> ImageJson:
+    return _checked(msgspec.convert(record, ImageJson))
 
 
-def _convert_hand(record: Json) -> HandRecord[bytes]:
-    return _checked(msgspec.convert(record, HandRecord[Flags], builtin_types=(bytes,)))
+def _convert_hand(record: Json) -> HandJson[bytes]:
+    return _checked(msgspec.convert(record, HandJson[Flags], builtin_types=(bytes,)))
 
 
 def _checked(row: S) -> S:

@@ -7,7 +7,7 @@ As in `data_columns.py`, a record that does not fit its struct is parsed by `jso
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypedDict, TypeVar
@@ -141,10 +141,15 @@ def _table(found: dict[Key, T], odd: dict[Key, Any], blank: T) -> FrameTable[T]:
     """Everything found, stacked into arrays; `blank` is one item, for the shapes."""
     for key in [key for key in found if not (0 <= key[0] < CAPTURES and 0 <= key[1] < FRAMES)]:
         odd[key] = found.pop(key)
-    items = list(found.values())
-    columns = (np.stack([*(item[i] for item in items), part])[:-1] for i, part in enumerate(blank))
+    columns = _columns(list(found.values()), blank)
     keys = np.array(list(found), np.int64).reshape(-1, 3)
     return FrameTable(type(blank)(*columns), frame_key(*keys.T), odd)
+
+
+def _columns(items: Sequence[tuple[Any, ...]], blank: tuple[Any, ...]) -> Iterator[NDArray[Any]]:
+    """Field by field, the items' arrays stacked; `blank` gives the shapes where there is none."""
+    for i, part in enumerate(blank):
+        yield np.stack([*(item[i] for item in items), part])[:-1]
 
 
 # --- one record ----------------------------------------------------------------------------------
