@@ -32,7 +32,7 @@ from stages.artifacts import Progress, run_stage, write_json, write_manifest
 from stages.evaluation import figures, report, summary
 from stages.evaluation.data import EvaluationData, hands
 from stages.evaluation.findings import Encoder, Evaluation, ModelRun, SplitResult
-from stages.evaluation.summary import FULL, RUNS, Intervals, Subgroup
+from stages.evaluation.summary import FULL, Intervals, Subgroup
 from stages.evaluation.tables import (
     headline_json,
     metrics_json,
@@ -41,11 +41,16 @@ from stages.evaluation.tables import (
     write_tables,
 )
 from stages.params import EvaluateParams, Params, load_params
-from stages.paths import LABELS, SYNTHETIC, is_same_path
-
-STAGE_1_MODEL = Path("models/pretrain")
-STAGE_2_MODELS = {run: Path("models/pose") / run for run in RUNS}
-OUT = Path("results")
+from stages.paths import (
+    LABELS,
+    METRICS,
+    PREDICTIONS,
+    RESULTS,
+    STAGE_1_MODEL,
+    STAGE_2_MODELS,
+    SYNTHETIC,
+    is_same_path,
+)
 
 
 def main() -> None:
@@ -68,22 +73,22 @@ def main() -> None:
     scored = {split: score(split, data, models, settings) for split in data.splits}
     evaluation = summarise(scored, data, models, records, params)
     print("evaluate: tables, charts and pictures", flush=True)
-    with atomic_folder(OUT / "tables") as folder:
+    with atomic_folder(RESULTS / "tables") as folder:
         write_tables(folder, evaluation)
     images = write_charts(scored["test"], data, models, evaluation, settings)
-    write_predictions(OUT / "predictions.parquet", scored, data)
-    write_json(OUT / "metrics.json", metrics_json(evaluation))
-    write_json(OUT / "headline.json", headline_json(evaluation))
+    write_predictions(PREDICTIONS, scored, data)
+    write_json(METRICS, metrics_json(evaluation))
+    write_json(RESULTS / "headline.json", headline_json(evaluation))
     text = report.summary(evaluation)
     for name, content in (("report.html", report.html(evaluation, images)), ("summary.txt", text)):
-        with atomic_file(OUT / name) as partial:
+        with atomic_file(RESULTS / name) as partial:
             partial.write_text(content, encoding="utf-8")
     print(f"\n{text}", flush=True)
     write_manifest(
-        OUT / "manifest.json",
+        RESULTS / "manifest.json",
         started=started,
         counts={split: len(scores) for split, scores in scored.items()},
-        outputs=[OUT / name for name in ("metrics.json", "predictions.parquet")],
+        outputs=[METRICS, PREDICTIONS],
     )
 
 
@@ -261,16 +266,16 @@ def write_charts(
     }
     curves = {"pretrain": STAGE_1_MODEL, **STAGE_2_MODELS}
     training = figures.training_chart({k: v / "curves.csv" for k, v in curves.items()})
-    with atomic_folder(OUT / "plots") as folder:
+    with atomic_folder(RESULTS / "plots") as folder:
         for name, chart in charts.items():
             chart.figure.savefig(folder / f"{name}.png")
             write_rows(folder / f"{name}.csv", map(summary.to_json, chart.rows))
         training.savefig(folder / "training.png")
-    with atomic_folder(OUT / "pictures") as folder:
+    with atomic_folder(RESULTS / "pictures") as folder:
         sheets = _draw_pictures(folder, test, origin, data, models, settings.pictures)
     return {
-        **{name: OUT / "plots" / f"{name}.png" for name in (*charts, "training")},
-        **{name: OUT / "pictures" / f"{name}.png" for name in sheets},
+        **{name: RESULTS / "plots" / f"{name}.png" for name in (*charts, "training")},
+        **{name: RESULTS / "pictures" / f"{name}.png" for name in sheets},
     }
 
 

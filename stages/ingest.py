@@ -34,9 +34,9 @@ from stages.ingestion.rejects import describe, in_order, reasons
 from stages.ingestion.samples import SamplesFile, samples_table, split_of, write_table
 from stages.ingestion.selection import select
 from stages.params import IngestParams, load_params
+from stages.paths import INGEST, REJECTS, SAMPLES
 
-OUT = Path("data/ingest")
-REJECTS = OUT / "rejects.parquet"
+OUT = INGEST
 
 ROWS_AT_A_TIME = 20_000
 """Annotations that are in memory as arrays of float64 at a time: 30 MB for each array of joints."""
@@ -58,7 +58,7 @@ def main() -> None:
     unused: list[pa.Table] = []
     left_out: Counter[str] = Counter()
     with (
-        atomic_file(OUT / "samples.parquet") as partial,
+        atomic_file(SAMPLES) as partial,
         SamplesFile(partial, source) as samples,
     ):
         for split in source_splits:

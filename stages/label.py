@@ -27,9 +27,9 @@ from handpose.gestures import GestureTable
 from stages.artifacts import run_stage, write_manifest
 from stages.ingestion.formats import open_reader
 from stages.params import load_params
-from stages.paths import LABELS, MEMBERSHIP, SAMPLES
+from stages.paths import LABEL, LABELS, MEMBERSHIP, SAMPLES
 
-OUT = Path("data/labels")
+OUT = LABEL
 
 Counts = Counter[tuple[str, str]]
 """Samples by (folder, split)."""

@@ -1,4 +1,4 @@
-"""Where a stage finds what others left, from the root of the clone."""
+"""Every path that one stage writes and another program reads, from the root of the clone."""
 
 from __future__ import annotations
 
@@ -10,15 +10,34 @@ STAND_IN = Path("data/stand_in")
 SYNTHETIC = Path("data/synthetic")
 """`synthesize`'s data set; `data.root` by default."""
 
-SAMPLES = Path("data/ingest/samples.parquet")
-LABELS = Path("data/labels/labels.parquet")
+SYNTHESIZE_MANIFEST = Path("data/synthesize_manifest.json")
 
-MEMBERSHIP = Path("data/labels/membership.txt")
-"""The folders whose samples are cut, trained on and evaluated, one a line."""
+INGEST = Path("data/ingest")
+SAMPLES = INGEST / "samples.parquet"
+REJECTS = INGEST / "rejects.parquet"
+
+LABEL = Path("data/labels")
+LABELS = LABEL / "labels.parquet"
+
+MEMBERSHIP = LABEL / "membership.txt"
+"""The folders whose samples are cropped, trained on and evaluated, one per line."""
 
 SHARDS = Path("data/shard")
+SHARD_REJECTS = SHARDS / "rejects.csv"
+"""Samples whose crop could not be cut."""
+
+STAGE_1_MODEL = Path("models/pretrain")
+STAGE_2_MODELS = {run: Path("models/pose") / run for run in ("pretrained", "scratch")}
+"""By run: from Stage 1's weights, or without pretraining."""
+
+RESULTS = Path("results")
+METRICS = RESULTS / "metrics.json"
+PREDICTIONS = RESULTS / "predictions.parquet"
+
+WORK = Path("work")
+"""Live checkpoints and pictures; outside DVC's outs, which it deletes before a stage runs."""
 
 
-def is_same_path(named: str | Path, place: Path) -> bool:
-    """Whether a parameter names this folder, however it is written."""
-    return Path(named).resolve() == place.resolve()
+def is_same_path(named: str | Path, path: Path) -> bool:
+    """Whether a parameter names this path, however it is written."""
+    return Path(named).resolve() == path.resolve()

@@ -34,14 +34,10 @@ from handpose.training.seeding import seed
 from handpose.training.trained_nets import load_gesture_net
 from stages.artifacts import run_stage
 from stages.fitting.launch import launch_processes
-from stages.fitting.training import WORK, log_to_stdout, run_training
+from stages.fitting.training import log_to_stdout, run_training
 from stages.fitting.training_data import TrainingData, loading_on
 from stages.params import load_params
-from stages.paths import LABELS
-
-STAGE_1 = Path("models/pretrain")
-OUT = Path("models/pose")
-RUNS = ("pretrained", "scratch")
+from stages.paths import LABELS, STAGE_1_MODEL, STAGE_2_MODELS, WORK
 
 
 class UsageError(HandPoseError):
@@ -83,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
             best=settings.best,
             maximise=False,
             work=WORK / f"pose-{run}",
-            out=OUT / run,
+            out=STAGE_2_MODELS[run],
             started=started,
             inputs={
                 "mano": digest(Path(params.hand.mano) / "MANO_RIGHT.npz"),
@@ -97,11 +93,12 @@ def chosen_run(argv: list[str]) -> str:
     """The run that the command line names.
 
     Raises:
-        UsageError: it names none, or one that is not in `RUNS`.
+        UsageError: it names none, or one that is not in `STAGE_2_MODELS`.
     """
-    if len(argv) != 1 or argv[0] not in RUNS:
+    if len(argv) != 1 or argv[0] not in STAGE_2_MODELS:
         raise UsageError(
-            f"found {' '.join(argv) or 'no argument'}, expected one of {', '.join(RUNS)}: "
+            f"found {' '.join(argv) or 'no argument'}, expected one of "
+            f"{', '.join(STAGE_2_MODELS)}: "
             "`python -m stages.pose pretrained` or `python -m stages.pose scratch`"
         )
     return argv[0]
@@ -119,9 +116,9 @@ def first_stage(
     if run == "scratch":
         coarse, fine = len(data.coarse), len(data.fine)
         return GestureNet(**encoder, coarse_classes=coarse, fine_classes=fine), None
-    record = read_record(STAGE_1)
+    record = read_record(STAGE_1_MODEL)
     record.require(
-        STAGE_1,
+        STAGE_1_MODEL,
         stage="pretrain",
         encoder=encoder,
         handedness=data.handedness,
@@ -129,7 +126,7 @@ def first_stage(
         fine=data.fine,
         labels_digest=digest(LABELS),
     )
-    return load_gesture_net(STAGE_1), record
+    return load_gesture_net(STAGE_1_MODEL), record
 
 
 def forward(net: nn.Module, batch: HandBatch) -> PoseOutput:

@@ -10,7 +10,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +24,10 @@ from handpose.training.losses import GestureLoss
 from handpose.training.seeding import seed
 from stages.artifacts import run_stage
 from stages.fitting.launch import launch_processes
-from stages.fitting.training import WORK, log_to_stdout, run_training
+from stages.fitting.training import log_to_stdout, run_training
 from stages.fitting.training_data import TrainingData, TrainingDataError, loading_on
 from stages.params import load_params
-
-OUT = Path("models/pretrain")
+from stages.paths import STAGE_1_MODEL, WORK
 
 
 def main() -> None:
@@ -71,7 +69,7 @@ def main() -> None:
             best=settings.best,
             maximise=settings.best != "loss",
             work=WORK / "pretrain",
-            out=OUT,
+            out=STAGE_1_MODEL,
             started=started,
             metrics=baselines,
         )

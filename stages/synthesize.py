@@ -31,10 +31,8 @@ from handpose.synthetic.stand_in import write_stand_in
 from handpose.synthetic.writer import FrameRecord, InterHandWriter, write_skeleton
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
 from stages.params import Params, load_params
-from stages.paths import STAND_IN, SYNTHETIC, is_same_path
+from stages.paths import STAND_IN, SYNTHESIZE_MANIFEST, SYNTHETIC, is_same_path
 from stages.sharding.workers import in_order
-
-MANIFEST = Path("data/synthesize_manifest.json")
 
 WHAT = "synthetic hands in InterHand2.6M's layout, made by handpose; this is not InterHand2.6M"
 
@@ -72,7 +70,10 @@ def main() -> None:
         else:
             counts["synthetic"] = _note(folder, f"data.root is {params.data.root}")
     write_manifest(
-        MANIFEST, started=started, counts=counts, outputs=[STAND_IN, _digested(SYNTHETIC)]
+        SYNTHESIZE_MANIFEST,
+        started=started,
+        counts=counts,
+        outputs=[STAND_IN, _digested(SYNTHETIC)],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -186,6 +187,30 @@ def test_one_library_one_place(library: str, allowed: str) -> None:
 
 
 # --- rooms and names -----------------------------------------------------------------------------
+
+ARTEFACT = re.compile(r"^(data|models|results|work)/")
+
+OWN_PATHS = {  # modules that may spell a path of an artefact, and why
+    "stages/paths.py": "the list",
+    "stages/code_digest.py": "data/code, which pipeline/stage.py knows without an import",
+    "pipeline/stage.py": "the same, from the other side",
+    "pipeline/live/reporter.py": "what a run shows in Prefect, by its path in dvc.yaml",
+    "pipeline/__main__.py": "defaults of --out",
+    "stages/sections/dataset.py": "defaults of params.yaml",
+}
+
+
+def test_a_path_of_an_artefact_is_spelled_once() -> None:
+    spelled = {
+        str(file)
+        for file in MODULES
+        if file.parts[0] != "handpose"
+        for node in ast.walk(ast.parse((ROOT / file).read_text("utf-8")))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and ARTEFACT.match(node.value)
+    }
+    assert spelled == set(OWN_PATHS), "take it from stages/paths.py"
 
 
 def test_the_listing_of_stages_is_the_pipeline() -> None:

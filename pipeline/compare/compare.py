@@ -13,16 +13,13 @@ from handpose.render.tiles import require_png
 from pipeline.compare.paired import ACCURACIES, ERRORS, SCRATCH, MeasuredChange, Pairs
 from pipeline.compare.snapshot import (
     HOW_TO_RECORD,
-    LABELS,
-    PREDICTIONS,
-    SAMPLES,
     Snapshot,
     at_revision,
     in_workspace,
 )
 from stages.params import load_params
+from stages.paths import LABELS, METRICS, PREDICTIONS, SAMPLES
 
-METRICS = Path("results/metrics.json")
 MOST_ROWS = 12
 HEADS = ("images", "before", "after", "change", "95 % interval")
 

@@ -16,10 +16,7 @@ import yaml
 
 from handpose.data.labels import Labels
 from handpose.errors import HandPoseError
-
-PREDICTIONS = "results/predictions.parquet"
-LABELS = "data/labels/labels.parquet"
-SAMPLES = "data/ingest/samples.parquet"
+from stages.paths import LABELS, PREDICTIONS
 
 HOW_TO_RECORD = (
     "`git add dvc.lock params.yaml labels && git commit` after a `dvc repro` records its results"
@@ -39,9 +36,9 @@ class Snapshot:
     labels: Labels
     md5s: Mapping[str, str]  # by path of every output, from dvc.lock
 
-    def same(self, other: Snapshot, *paths: str) -> bool:
+    def same(self, other: Snapshot, *paths: Path) -> bool:
         """Whether these outputs have the same bytes; tables with NaN never compare equal."""
-        return all(self.md5s.get(path) == other.md5s.get(path) for path in paths)
+        return all(self.md5s.get(str(path)) == other.md5s.get(str(path)) for path in paths)
 
 
 def at_revision(root: Path, rev: str) -> Snapshot:
@@ -61,7 +58,7 @@ def at_revision(root: Path, rev: str) -> Snapshot:
     if text is None:
         raise SnapshotError(f"{rev} has no dvc.lock, so it has no results; {HOW_TO_RECORD}")
     md5s = _outs(text, f"{rev}:dvc.lock")
-    missing = [path for path in (PREDICTIONS, LABELS) if path not in md5s]
+    missing = [path for path in (PREDICTIONS, LABELS) if str(path) not in md5s]
     if missing:
         raise SnapshotError(
             f"dvc.lock of {rev} has no {missing[0]}: it had not been run; {HOW_TO_RECORD}"
@@ -70,9 +67,9 @@ def at_revision(root: Path, rev: str) -> Snapshot:
 
     files = DVCFileSystem(str(root), rev=commit)
 
-    def read(path: str) -> pa.Table:
+    def read(path: Path) -> pa.Table:
         try:
-            return pq.read_table(io.BytesIO(files.read_bytes(path)))
+            return pq.read_table(io.BytesIO(files.read_bytes(str(path))))
         except OSError:
             raise SnapshotError(
                 f"{path} of {rev} is neither in DVC's cache nor on a remote; where it was made, "
@@ -103,7 +100,7 @@ def in_workspace(root: Path) -> Snapshot:
     md5s = _outs(lock.read_text("utf-8"), "dvc.lock")
     for path in (PREDICTIONS, LABELS):
         content = (root / path).read_bytes() if (root / path).is_file() else b""
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5s.get(path):
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5s.get(str(path)):
             raise SnapshotError(
                 f"{path} does not match dvc.lock: a run is in progress or was interrupted. "
                 "`dvc repro` finishes it; `dvc checkout` restores the last complete results"

@@ -22,9 +22,7 @@ from handpose.data.photo import END_OF_IMAGE
 from handpose.errors import HandPoseError
 from handpose.render.tiles import Tile, draw_page
 from stages.params import Params
-
-REJECTS = Path("data/ingest/rejects.parquet")
-NOT_CUT = Path("data/shard/rejects.csv")
+from stages.paths import REJECTS, SHARD_REJECTS
 
 COLUMNS_READ = ["image", "reason", "detail"]
 TEXTS = pa.schema(dict.fromkeys(COLUMNS_READ, pa.string()))
@@ -73,8 +71,8 @@ def rejects(params: Params, out: Path) -> list[str]:
     if not REJECTS.is_file():
         raise RejectsError(f"{REJECTS}: not found; run `dvc repro ingest` first")
     table, sources = pq.read_table(REJECTS, columns=COLUMNS_READ), str(REJECTS)
-    if NOT_CUT.is_file() and len(not_cut := _not_cut()):
-        table, sources = pa.concat_tables([table, not_cut]), f"{REJECTS} and {NOT_CUT}"
+    if SHARD_REJECTS.is_file() and len(not_cut := _not_cut()):
+        table, sources = pa.concat_tables([table, not_cut]), f"{REJECTS} and {SHARD_REJECTS}"
     if not len(table):
         return ["no annotation was rejected; nothing to draw"]
     counts = table["reason"].value_counts().to_pylist()
@@ -89,7 +87,7 @@ def rejects(params: Params, out: Path) -> list[str]:
 
 def _not_cut() -> pa.Table:
     """What shard left out, as rows of COLUMNS_READ."""
-    return pa.csv.read_csv(NOT_CUT).select(COLUMNS_READ).cast(TEXTS)
+    return pa.csv.read_csv(SHARD_REJECTS).select(COLUMNS_READ).cast(TEXTS)
 
 
 def _tile(table: pa.Table, reason: str, count: int, root: Path) -> Tile:

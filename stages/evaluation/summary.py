@@ -19,10 +19,10 @@ from handpose.evaluation.scores import MEAN_JOINTS, MEAN_POSE, STAGE_1, Scores
 from handpose.evaluation.statistics import Comparison, Estimate
 from handpose.hand.skeleton import JOINTS, WRIST
 from handpose.sample import UNLABELLED
+from stages.paths import STAGE_2_MODELS
 
-FULL = "pretrained"
-SCRATCH = "scratch"
-RUNS = (FULL, SCRATCH)
+RUNS = tuple(STAGE_2_MODELS)
+FULL, SCRATCH = RUNS
 """Folder names of the two Stage 2 runs."""
 
 MODELS = {

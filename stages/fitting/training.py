@@ -29,9 +29,6 @@ logger = logging.getLogger(__name__)
 Output = TypeVar("Output")
 Loss = TypeVar("Loss", bound=LossFunction[Any])
 
-WORK = Path("work")
-"""Live checkpoints; outside of DVC's outs, which it deletes before a stage runs."""
-
 
 def run_training(
     stage: str,

@@ -16,7 +16,8 @@ from dvc.repo import Repo
 
 from handpose.render.tiles import PageError
 from pipeline.compare.compare import compare
-from pipeline.compare.snapshot import LABELS, PREDICTIONS, SAMPLES, SnapshotError
+from pipeline.compare.snapshot import SnapshotError
+from stages.paths import LABELS, PREDICTIONS, SAMPLES
 from tests.pipeline.made_up import evaluation
 
 ROOT = Path(__file__).parents[3]

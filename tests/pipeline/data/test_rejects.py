@@ -15,15 +15,14 @@ from pipeline.__main__ import main
 from pipeline.data.rejects import (
     COLUMNS,
     MEANING,
-    NOT_CUT,
     PICTURE_PX,
-    REJECTS,
     RejectsError,
     rejects,
 )
 from stages import ingest, shard
 from stages.ingestion import photo_check
 from stages.params import Params, load_params
+from stages.paths import REJECTS, SHARD_REJECTS
 
 
 def test_every_reason_is_counted_and_drawn(params: Params, tmp_path: Path) -> None:
@@ -58,7 +57,7 @@ def test_what_could_not_be_cut_is_told_too(own: Path, tmp_path: Path) -> None:
     assert any(line.split()[:2] == ["1", "image_truncated"] for line in lines)
     assert sum(int(line.split()[0].replace(",", "")) for line in lines[:-1]) == before + 1
     assert str(REJECTS) in lines[-1]
-    assert str(NOT_CUT) in lines[-1]
+    assert str(SHARD_REJECTS) in lines[-1]
 
 
 def test_every_reason_that_is_given_has_a_meaning() -> None:
