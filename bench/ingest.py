@@ -1,13 +1,13 @@
-"""Annotations of the data set's full size: the ingest stage against the official loader's way.
+"""Annotations at the data set's full size: the ingest stage against the official loader.
 
     python -m bench.ingest                # 1.36 million images: 1.2 GB on disk, 14 GB of memory
     python -m bench.ingest --rows 50000
 
-Random numbers in the files' own layout and of their own size. The straightforward way is
-pycocotools' `COCO()`, `json.load` for cameras and joints, and one turn of a Python loop for every
-annotation, as the official InterHand2.6M loader does; it ends with a list in memory. Ours is the
-whole stage: it reads the MANO fits too, and ends with its tables on disk. Only the check of the
-photos is left out, for there are none. Both take turns, each in a process of its own; this module
+The files have the layout and size of the real ones, and random numbers in them. The
+straightforward way is pycocotools' `COCO()`, `json.load` for cameras and joints, and a Python loop
+over the annotations, as in the official InterHand2.6M loader; the result is a list in memory. Ours
+is the whole stage: it reads the MANO fits too and writes its tables to disk; only the check of the
+photos is left out, since there are none. Both alternate, each in its own process; this module
 imports little, so that neither pays for what only the other needs.
 """
 
@@ -82,13 +82,15 @@ def write_set(root: Path, rows: int) -> None:
 
 
 def _cameras(rng: np.random.Generator) -> dict[str, Any]:
-    """Cameras 1 m from the origin, all turned towards it."""
+    """Cameras 1 m from the origin, all pointing at it."""
     names = [f"400{k:03d}" for k in range(CAMERAS)]
-    turns = np.linalg.qr(rng.standard_normal((CAMERAS, 3, 3)))[0]
-    places = -1000 * turns[:, 2] + rng.normal(0, 20, (CAMERAS, 3))  # R (0 - C) = (0, 0, 1000)
+    rotations = np.linalg.qr(rng.standard_normal((CAMERAS, 3, 3)))[0]
+    positions = -1000 * rotations[:, 2] + rng.normal(
+        0, 20, (CAMERAS, 3)
+    )  # R (0 - C) = (0, 0, 1000)
     return {
-        "campos": dict(zip(names, places.tolist(), strict=True)),
-        "camrot": dict(zip(names, turns.tolist(), strict=True)),
+        "campos": dict(zip(names, positions.tolist(), strict=True)),
+        "camrot": dict(zip(names, rotations.tolist(), strict=True)),
         "focal": {name: rng.normal(1260, 5, 2).tolist() for name in names},
         "princpt": {name: rng.normal([256, 167], 5).tolist() for name in names},
     }
@@ -169,7 +171,7 @@ def _annotation(rng: np.random.Generator, number: int, shot: Shot) -> dict[str, 
 
 
 def ours(root: Path) -> int:
-    """The stage, without its check of photos; returns how many annotations it told."""
+    """The stage, without its check of photos; returns the number of annotations in its tables."""
     import pyarrow.parquet as pq
 
     from stages import ingest
@@ -188,7 +190,7 @@ def ours(root: Path) -> int:
 
 
 def straightforward(root: Path) -> int:
-    """As the official loader: COCO(), json.load, a loop; returns how many annotations it kept."""
+    """As the official loader: COCO(), json.load, a loop; returns the length of its list."""
     from pycocotools.coco import COCO
 
     def path(name: str) -> Path:
@@ -199,26 +201,26 @@ def straightforward(root: Path) -> int:
         cameras = json.load(file)
     with path("joint_3d").open() as file:
         joints = json.load(file)
-    kept: list[dict[str, Any]] = []
+    samples: list[dict[str, Any]] = []
     for hand in coco.anns.values():
         image = coco.loadImgs(hand["image_id"])[0]
         camera, name = cameras[str(image["capture"])], str(image["camera"])
-        place, turn, focal, centre = (
+        position, rotation, focal, principal = (
             np.array(camera[key][name], np.float32)
             for key in ("campos", "camrot", "focal", "princpt")
         )
         frame = joints[str(image["capture"])][str(image["frame_idx"])]
         world = np.array(frame["world_coord"], np.float32)
-        in_camera = np.dot(turn, (world - place).T).T  # (42, 3) mm
-        pixels = in_camera[:, :2] / in_camera[:, 2:] * focal + centre
+        in_camera = np.dot(rotation, (world - position).T).T  # (42, 3) mm
+        pixels = in_camera[:, :2] / in_camera[:, 2:] * focal + principal
         valid = np.array(hand["joint_valid"], np.float32).reshape(42)
         valid[:21] *= valid[20]
         valid[21:] *= valid[41]
-        kept.append(
+        samples.append(
             {
                 "path": str(root / "images" / "train" / image["file_name"]),
                 "seq_name": image["seq_name"],
-                "camera": {"focal": focal, "princpt": centre},
+                "camera": {"focal": focal, "princpt": principal},
                 "bbox": square_box(np.array(hand["bbox"], np.float32), image),
                 "joint": {"cam_coord": in_camera, "img_coord": pixels, "valid": valid},
                 "hand_type": hand["hand_type"],
@@ -229,7 +231,7 @@ def straightforward(root: Path) -> int:
                 "frame": image["frame_idx"],
             }
         )
-    return len(kept)
+    return len(samples)
 
 
 def square_box(bbox: FloatArray, image: dict[str, Any]) -> FloatArray:
@@ -327,10 +329,10 @@ def report(costs: dict[str, list[Cost]], rows: int) -> None:
         )
         for name, some in costs.items()
     }
-    for name, (wall_s, cpu_s, mb, told) in median.items():
+    for name, (wall_s, cpu_s, mb, count) in median.items():
         print(f"{name:24}  {wall_s:7.1f}  {cpu_s:7.1f}  {mb:8.0f}")
-        if told not in (0, rows):
-            raise SystemExit(f"{name} told {told} annotations of {rows}")
+        if count not in (0, rows):
+            raise SystemExit(f"{name} returned {count} annotations of {rows}")
     theirs, mine = (median[name] for name in ("COCO(), json.load, loop", "ours"))
     ratios = [theirs[i] / mine[i] for i in range(3)]
     print(f"ours: {ratios[0]:.1f}x faster, {ratios[1]:.1f}x less CPU, {ratios[2]:.1f}x less memory")

@@ -202,7 +202,7 @@ def in_our_order(world: FloatArray, valid: NDArray[np.bool_]) -> FrameJoints:
     """Joints in the file's order, (..., 42, 3) mm and (..., 42), in ours and in metres."""
     hands = world.reshape(*world.shape[:-2], 2, 21, 3) * MM
     flags = valid.reshape(*valid.shape[:-1], 2, 21)
-    return FrameJoints(hands[..., FROM_INTERHAND, :], flags[..., FROM_INTERHAND])
+    return FrameJoints(hands.take(FROM_INTERHAND, -2), flags.take(FROM_INTERHAND, -1))
 
 
 def parse_fit(raw: Any, capture: int, frame: int, hand: str) -> ManoFit | None:
