@@ -258,7 +258,7 @@ def data_verify(
     from pipeline.data.verify import check
 
     each = None if every else sample
-    return check(_params(ctx), root, each=each, say=lambda line: print(line, flush=True))
+    return check(_params(ctx), root, each=each, write_line=lambda line: print(line, flush=True))
 
 
 @data.command("inspect")

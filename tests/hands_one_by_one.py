@@ -32,9 +32,9 @@ def in_world(views: Sequence[HandAnnotation]) -> HandsInWorld:
     left = [int(view.is_left) for view in views]
     return HandsInWorld(
         camera=Camera(*map(np.stack, zip(*(view.camera for view in views), strict=True))),
-        joints=np.stack([view.instant.joints[i] for view, i in zip(views, left, strict=True)]),
+        joints=np.stack([view.frame_joints.joints[i] for view, i in zip(views, left, strict=True)]),
         joint_valid=np.stack(
-            [view.instant.joint_valid[i] for view, i in zip(views, left, strict=True)]
+            [view.frame_joints.joint_valid[i] for view, i in zip(views, left, strict=True)]
         ),
         visible=np.stack([of[i][FROM_INTERHAND] for of, i in zip(flags, left, strict=True)]),
         size=np.array([(view.width, view.height) for view in views]),

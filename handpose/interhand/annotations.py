@@ -1,4 +1,4 @@
-"""InterHand2.6M's annotation files, with their keys, units and joint order made our own.
+"""InterHand2.6M's annotation files, converted to our keys, units and joint order.
 
 A split has four JSON files (`data`, `camera`, `joint_3d`, `MANO_NeuralAnnot`), joined on capture,
 camera and frame; capture numbers restart in every split. Millimetres become metres here and

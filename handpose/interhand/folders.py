@@ -1,4 +1,4 @@
-"""Names of InterHand2.6M's sequence folders, which say the hand and what it does."""
+"""Names of InterHand2.6M's sequence folders, which encode the hand and its gesture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def folder_kind(seq_name: str) -> Kind:
 
 
 def folder_hand(seq_name: str) -> str | None:
-    """The hand that the number of a gesture folder stands for, if any."""
+    """The hand that the number of a gesture folder encodes, if any."""
     return HAND_OF_NUMBER.get(seq_name[:2]) if folder_kind(seq_name) == "gesture" else None
 
 

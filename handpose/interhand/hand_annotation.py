@@ -1,8 +1,8 @@
-"""Annotations one by one: a hand as one camera sees it, or the reason why it is not used.
+"""Annotations one by one: a hand as one camera sees it, or the reason why it is rejected.
 
 Reasons for a reject: malformed, duplicate_annotation_id, duplicate_image_id, dangling_image_id,
 two_hands, hand_type_not_valid, hand_contradicts_folder, no_camera, nan_in_camera, no_joint_3d,
-nan_in_mano. `data/camera_frame.py` adds those that need geometry. A missing MANO fit is no reason.
+nan_in_mano. `data/camera_frame.py` adds those that need geometry. A missing MANO fit is allowed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from handpose.interhand.annotations import (
 from handpose.interhand.folders import folder_hand, folder_kind
 
 UNKNOWN = -1
-"""Stands for a whole number that an unusable annotation lacks."""
+"""Replaces a whole number that an unusable annotation lacks."""
 
 
 class Origin(NamedTuple):
@@ -46,9 +46,9 @@ class HandAnnotation(NamedTuple):
     width: int  # px of the photo
     height: int
     is_left: bool
-    visible: bytes  # 42 flags 0 or 1 in InterHand2.6M's order: valid in this very view
+    visible: bytes  # 42 flags 0 or 1 in InterHand2.6M's order: valid in this view
     camera: Camera
-    instant: FrameJoints
+    frame_joints: FrameJoints
     fit: ManoFit | None
 
 
@@ -61,7 +61,7 @@ class Reject(NamedTuple):
 
 
 def hand_annotations(annotations: Annotations) -> Iterator[HandAnnotation | Reject]:
-    """Every annotation of the split in its order: one hand, or a reject."""
+    """Every annotation of the split, in order: one hand, or a reject."""
     ids: set[int] = set()
     for hand in annotations.hands:
         origin = _origin(annotations.split, hand, {})
@@ -76,7 +76,7 @@ def hand_annotations(annotations: Annotations) -> Iterator[HandAnnotation | Reje
 def _annotation(
     annotations: Annotations, origin: Origin, hand: Json, image: Json, ids: set[int]
 ) -> HandAnnotation:
-    """One annotation; `ids` are those before it, and its own is added."""
+    """One annotation; `ids` holds the ids of those before it, and gets its own."""
     width, height = whole(image.get("width")), whole(image.get("height"))
     visible = hand.get("joint_valid")
     lacking = [name for name, part in origin._asdict().items() if part in (UNKNOWN, "")]
@@ -98,13 +98,13 @@ def _annotation(
         is_left=origin.hand_type == "left",
         visible=visible,
         camera=annotations.camera(origin.capture, origin.camera),
-        instant=annotations.frame_joints(origin.capture, origin.frame),
+        frame_joints=annotations.frame_joints(origin.capture, origin.frame),
         fit=annotations.fit(origin.capture, origin.frame, origin.hand_type),
     )
 
 
 def _check_hand(origin: Origin, valid: Any) -> None:
-    """Only annotations of one hand, and of the hand of the gesture folder's number."""
+    """RecordError unless it is of one hand, and of the hand that the gesture folder shows."""
     hand = origin.hand_type
     if hand == "interacting":
         raise RecordError("two_hands", "")

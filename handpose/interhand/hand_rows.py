@@ -1,4 +1,4 @@
-"""Usable annotations of one official split as columns: a list of `HandAnnotation`, for a million.
+"""Usable annotations of one official split as columns: a `HandAnnotation` per row, for a million.
 
 Cameras, frames and fits are stored once; a row holds their indices.
 """
@@ -28,12 +28,12 @@ ORIGIN = {
     "file_name": pa.string(),
     "hand_type": WORD,
 }
-"""Columns of where a row comes from: `Origin`, but for the split, which is the same for all."""
+"""Columns of `Origin`, except the split, which is the same for all rows."""
 
 ROW = pa.schema(
     ORIGIN
     | {"width": pa.int64(), "height": pa.int64(), "visible": pa.binary(FLAGS)}
-    | dict.fromkeys(("camera_at", "instant_at", "fit_at"), pa.int64())  # a fit_at of -1 is no fit
+    | dict.fromkeys(("camera_at", "frame_at", "fit_at"), pa.int64())  # a fit_at of -1 is no fit
 )
 
 
@@ -44,7 +44,7 @@ class HandRows:
     official_split: str
     table: pa.Table  # as ROW
     cameras: Camera
-    instants: FrameJoints
+    frame_joints: FrameJoints
     fits: ManoFit  # the last one stands for none
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class HandRows:
 def of_annotations(official_split: str, hands: Sequence[HandAnnotation]) -> HandRows:
     """Annotations as rows."""
     cameras, camera_at = _distinct([hand.camera for hand in hands])
-    instants, instant_at = _distinct([hand.instant for hand in hands])
+    frame_joints, frame_at = _distinct([hand.frame_joints for hand in hands])
     fits, fit_at = _distinct([hand.fit for hand in hands if hand.fit is not None])
     next_fit = iter(fit_at)
     columns: dict[str, Any] = {
@@ -62,13 +62,13 @@ def of_annotations(official_split: str, hands: Sequence[HandAnnotation]) -> Hand
     }
     columns |= {name: [getattr(hand, name) for hand in hands] for name in ("width", "height")}
     columns["visible"] = [hand.visible for hand in hands]
-    columns |= {"camera_at": camera_at, "instant_at": instant_at}
+    columns |= {"camera_at": camera_at, "frame_at": frame_at}
     columns["fit_at"] = [-1 if hand.fit is None else next(next_fit) for hand in hands]
     return HandRows(
         official_split,
         pa.table(columns, ROW),
         _stacked(cameras, Camera(np.zeros((3, 3)), np.zeros((3, 3)), np.zeros(3))),
-        _stacked(instants, FrameJoints(np.zeros((2, 21, 3)), np.zeros((2, 21), np.bool_))),
+        _stacked(frame_joints, FrameJoints(np.zeros((2, 21, 3)), np.zeros((2, 21), np.bool_))),
         _stacked(fits, NO_FIT),
     )
 
@@ -76,7 +76,7 @@ def of_annotations(official_split: str, hands: Sequence[HandAnnotation]) -> Hand
 def joined(first: HandRows, second: HandRows) -> HandRows:
     """The rows of both, of one split."""
     table = second.table
-    shift = {"camera_at": len(first.cameras.K), "instant_at": len(first.instants.joints)}
+    shift = {"camera_at": len(first.cameras.K), "frame_at": len(first.frame_joints.joints)}
     shift["fit_at"] = len(first.fits.betas)
     for name, by in shift.items():
         index = table[name].to_numpy()
@@ -87,7 +87,7 @@ def joined(first: HandRows, second: HandRows) -> HandRows:
         first,
         table=whole,
         cameras=_both(first.cameras, second.cameras),
-        instants=_both(first.instants, second.instants),
+        frame_joints=_both(first.frame_joints, second.frame_joints),
         fits=_both(first.fits, second.fits),
     )
 

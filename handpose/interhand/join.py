@@ -1,8 +1,8 @@
 """Annotations joined with their image, camera, frame and fit, a million at a time.
 
-Clear cases are handled here, column by column: a usable hand, or two hands. All others, odd in form
-or in value, go one by one through `hand_annotation.py`, which knows every reason for a reject. A
-clear case that goes there costs time, never a result.
+Clear cases are handled here, column by column: a usable hand, or two hands. All others, malformed
+or unusual, go one by one through `hand_annotation.py`, which knows every reason for a reject. A
+clear case that takes that path costs time, but gives the same result.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from handpose.interhand.hand_annotation import HandAnnotation, Reject, hand_anno
 from handpose.interhand.hand_rows import ORIGIN, ROW, HandRows, joined, of_annotations
 
 NO_IMAGE, NO_ID = np.iinfo(np.int64).max, np.iinfo(np.int64).min
-"""Stand for what an odd annotation refers to, and for the id of an odd record: never the same."""
+"""Replace the image id of an odd annotation, and the id of an odd record: they never match."""
 
 
 class JoinedSplit(NamedTuple):
@@ -53,12 +53,12 @@ class JoinedSplit(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """What is joined."""
+    """The contents of a split's four files."""
 
     split: str
     data: DataColumns
     cameras: dict[int, Any]  # as in the file
-    instants: FrameTable[FrameJoints]
+    joints: FrameTable[FrameJoints]
     fits: FrameTable[ManoFit]
 
 
@@ -66,7 +66,7 @@ def read_split(root: Path, split: str) -> JoinedSplit:
     """The annotations of this split, joined.
 
     Raises:
-        DatasetError: a file is not JSON (with the place), or not built as it should be.
+        DatasetError: a file is not JSON (with line and column), or has another structure.
     """
     return join(
         Sources(
@@ -110,7 +110,7 @@ def _numbers(columns: Columns, name: str, missing: int) -> IntArray:
 
 
 def _image_index(images: Columns, hands: Columns) -> IntArray:
-    """The index of each annotation's image (N,); -1 where there is none, several, or doubt."""
+    """The index of each annotation's image (N,); -1 for none, several, or an unclear one."""
     ids, wanted = _numbers(images, "id", NO_ID), _numbers(hands, "image_id", NO_IMAGE)
     if not len(ids):
         return np.full(len(wanted), -1)
@@ -177,26 +177,26 @@ def _table(data: DataColumns, chosen: BoolArray, image_at: IntArray) -> pa.Table
 
 
 def _rows(sources: Sources, table: pa.Table) -> tuple[HandRows, BoolArray]:
-    """Those of the annotations that are usable, and which of them these are (N,)."""
+    """The annotations that are usable, and a mask of them (N,)."""
     capture, frame = table["capture"].to_numpy(), table["frame"].to_numpy()
     is_left = of_words(table["hand_type"], lambda hand: hand == HANDS[1])
     keys = frame_key(capture, frame, is_left)
     cameras, camera_at = _cameras(sources, capture, table["camera"])
-    instant_at = sources.instants.find(frame_key(capture, frame, 0))
+    frame_at = sources.joints.find(frame_key(capture, frame, 0))
     fit_at = sources.fits.find(keys)
     refused = np.array([frame_key(*key) for key in sources.fits.odd if key[1] < FRAMES], np.int64)
     expected = of_words(table["seq_name"], lambda name: folder_hand(name) or "")
     hand = of_words(table["hand_type"], str)
-    usable = (camera_at >= 0) & (instant_at >= 0) & ~np.isin(keys, refused)
+    usable = (camera_at >= 0) & (frame_at >= 0) & ~np.isin(keys, refused)
     usable &= (expected == "") | (expected == hand)
-    for name, index in (("camera_at", camera_at), ("instant_at", instant_at), ("fit_at", fit_at)):
+    for name, index in (("camera_at", camera_at), ("frame_at", frame_at), ("fit_at", fit_at)):
         table = table.append_column(name, pa.array(index, pa.int64()))
     fits = zip(sources.fits.columns, NO_FIT, strict=True)
     rows = HandRows(
         sources.split,
         table.filter(pa.array(usable)).cast(ROW),
         cameras,
-        sources.instants.columns,
+        sources.joints.columns,
         ManoFit(*(np.concatenate([part, none[None]]) for part, none in fits)),
     )
     return rows, usable
@@ -252,7 +252,7 @@ def _annotations(sources: Sources, images: list[Json], hands: list[Json]) -> Ann
     fits: dict[int, dict[int, Any]] = {}
     for image in images:
         capture, frame = whole(image.get("capture")), whole(image.get("frame_idx"))
-        joints.setdefault(capture, {})[frame] = sources.instants.get((capture, frame, 0))
+        joints.setdefault(capture, {})[frame] = sources.joints.get((capture, frame, 0))
         fits.setdefault(capture, {})[frame] = {
             name: sources.fits.get((capture, frame, hand)) for hand, name in enumerate(HANDS)
         }

@@ -1,4 +1,4 @@
-"""InterHand2.6M as `data/reader.py` wants it: official splits in the neutral form."""
+"""The `data/reader.py` interface for InterHand2.6M: official splits in the neutral form."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ NEUTRAL = {
     "file_name": "image",
     "hand_type": "hand",
 }
-"""InterHand2.6M's names of where an annotation comes from, and ours."""
+"""InterHand2.6M's names of an annotation's origin -> ours."""
 
 
 class InterHandReader:
-    """Reads a folder with images/ and annotations/ as InterHand2.6M v1.0 has them."""
+    """Reads a folder with images/ and annotations/ in InterHand2.6M v1.0's layout."""
 
     naming: FolderNaming | None = NAMING
 
@@ -59,7 +59,7 @@ class InterHandReader:
         self.annotations = root / "annotations"
 
     def splits(self) -> Sequence[SourceSplit]:
-        """Official train, and val and test if they are there.
+        """Official train, and val and test if present.
 
         Raises:
             DatasetError: the root, train, or one of the four files of a split is missing.
@@ -70,23 +70,23 @@ class InterHandReader:
         """The annotations of an official split.
 
         Raises:
-            DatasetError: a file is not JSON, with the position, or not built as it should be.
+            DatasetError: a file is not JSON (with line and column), or has another structure.
         """
         rows, two_hands, rejects = read_split(self._root, split.name)
         rejected = [_two_hands(split.name, two_hands), _rejected(split.name, rejects)]
         return SplitAnnotations(annotation_table(rows), pa.concat_tables(rejected))
 
     def no_fits(self, split: SourceSplit) -> str:
-        """Which file lacks the fits, and how to find out why."""
+        """The file that lacks the fits, and how to find out why."""
         file = annotation_file(self._root, split.name, "MANO_NeuralAnnot")
         return (
             f"{file} has none for them. Is it the file of this split and version? "
-            "`handpose data verify` tells more"
+            "`handpose data verify` checks it"
         )
 
 
 def annotation_table(rows: HandRows) -> AnnotationTable:
-    """The rows in the neutral form: of 42 joints those of the annotated hand, in our order."""
+    """The rows in the neutral form, with the 21 joints of the annotated hand in our order."""
     is_left = of_words(rows.table["hand_type"], lambda hand: hand == HANDS[1]).astype(int)  # (N,)
     flags = bytes_of(rows.table["visible"].combine_chunks()).reshape(-1, 2, 21)
     visible = flags[np.arange(len(flags)), is_left][:, FROM_INTERHAND]  # (N, 21)
@@ -95,7 +95,7 @@ def annotation_table(rows: HandRows) -> AnnotationTable:
         "height": rows.table["height"],
         "visible": as_bytes(visible),
         "camera_at": rows.table["camera_at"],
-        "joints_at": pa.array(2 * rows.table["instant_at"].to_numpy() + is_left),
+        "joints_at": pa.array(2 * rows.table["frame_at"].to_numpy() + is_left),
         "fit_at": rows.table["fit_at"],
     }
     return AnnotationTable(
@@ -103,14 +103,15 @@ def annotation_table(rows: HandRows) -> AnnotationTable:
         pa.table({name: columns[name] for name in NEUTRAL_ROW.names}).cast(NEUTRAL_ROW),
         rows.cameras,
         HandJoints(
-            rows.instants.joints.reshape(-1, 21, 3), rows.instants.joint_valid.reshape(-1, 21)
+            rows.frame_joints.joints.reshape(-1, 21, 3),
+            rows.frame_joints.joint_valid.reshape(-1, 21),
         ),
         rows.fits,
     )
 
 
 def _origin_columns(split: str, table: pa.Table) -> dict[str, pa.ChunkedArray | pa.Array]:
-    """Where rows come from, under the neutral names; `image` is a path below data.root."""
+    """The origin of rows under the neutral names; `image` is a path below data.root."""
     columns = {ours: table[theirs] for theirs, ours in NEUTRAL.items()}
     folder = pa.scalar(f"images/{split}")
     columns["image"] = pc.binary_join_element_wise(folder, columns["image"], "/")
@@ -127,7 +128,7 @@ def _two_hands(split: str, table: pa.Table) -> pa.Table:
 
 
 def _rejected(split: str, rejects: Sequence[Reject]) -> pa.Table:
-    """Other rejects; what an annotation lacks is null."""
+    """All other rejects; a value that an annotation lacks is null."""
     rows = []
     for origin, reason, detail in rejects:
         row = {ours: getattr(origin, theirs) for theirs, ours in NEUTRAL.items()}

@@ -1,1 +1,1 @@
-"""`handpose data`: is the download whole, what does the loader feed, what was left out."""
+"""`handpose data`: check a download, draw what the loader feeds, and what was left out."""

@@ -1,4 +1,4 @@
-"""`handpose data inspect`: a batch as the network gets it, and how well batches are mixed."""
+"""`handpose data inspect`: a batch as fed to the network, and how well batches are mixed."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ MIXED = {
     "cameras": ("split", "session", "camera"),
     "frames": ("split", "session", "frame"),
 }
-"""What is counted, and the columns that tell one from another."""
+"""What is counted in a batch, and the columns whose values identify one."""
 
 
 class InspectError(HandPoseError):
-    """There is nothing to look at yet."""
+    """The stages have not yet produced what is to be drawn."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Origins:
 
     @classmethod
     def read(cls, split: str) -> Origins:
-        """The rows of this split whose folder is in."""
+        """The rows of this split whose folder is in membership.txt."""
         for path, stage in ((SAMPLES, "ingest"), (LABELS, "label"), (MEMBERSHIP, "label")):
             if not path.is_file():
                 raise InspectError(f"{path}: not found; run `dvc repro {stage}` first")
@@ -93,18 +93,18 @@ def inspect(
     augmented: bool,
     out: Path,
 ) -> list[str]:
-    """Draw the first batch of the first epoch; lines that describe it and the mixing.
+    """Draw the first batch of the first epoch; returns lines on it and on the mixing.
 
     Args:
         params: of the whole pipeline.
         stage: whose seed and augmentation.
-        split: of ours; only train is shuffled and augmented.
+        split: train, validation, test, or another; only train is shuffled and augmented.
         batch: samples in a batch.
-        augmented: as in training; off, the crops as they are stored.
+        augmented: as in training; if false, the crops as stored.
         out: PNG file.
 
     Raises:
-        HandPoseError: samples, labels, shards or the hand model are not there, or the split is
+        HandPoseError: samples, labels, shards or the hand model are missing, or the split is
             smaller than a batch.
     """
     origins = Origins.read(split)
@@ -195,5 +195,5 @@ def _mixing(origins: Origins, rows: list[NDArray[np.int64]], order: str) -> list
     for what, columns in MIXED.items():
         codes = origins.codes(columns)
         found = mixing(codes, [codes[some] for some in rows])
-        lines.append(f"{what:<20}{found.mean:>8.1f}{found.expected:>11.1f}{found.there:>10,}")
+        lines.append(f"{what:<20}{found.mean:>8.1f}{found.expected:>11.1f}{found.in_split:>10,}")
     return lines

@@ -1,4 +1,4 @@
-"""How well batches are mixed: distinct people, gestures, cameras, beside perfect shuffling."""
+"""How well batches are mixed: distinct people, gestures, cameras, against perfect shuffling."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Mixing(NamedTuple):
 
     mean: float  # in the batches
     expected: float  # in batches drawn by chance from the whole split
-    there: int  # in the whole split
+    in_split: int
 
 
 def mixing(whole: NDArray[Any], batches: Sequence[NDArray[Any]]) -> Mixing:
-    """Hold batches against the split that they come from.
+    """Compare batches with the split that they come from.
 
     Args:
         whole: (N,) the value of each sample of the split.

@@ -1,7 +1,7 @@
-"""`handpose data rejects`: how many annotations are not used for what reason, and one of each.
+"""`handpose data rejects`: how many annotations were rejected for which reason, and one of each.
 
-Ingest leaves out most of them. Shard does where a photo cannot be cut: one that was damaged since,
-or that nobody looked at before.
+`ingest` rejects most of them; `shard` rejects those whose photo cannot be cropped, because it was
+damaged since or was not checked before.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TEXTS = pa.schema(dict.fromkeys(COLUMNS_READ, pa.string()))
 PICTURE_PX = 240
 COLUMNS = 4
 LOOKED_AT = 200
-"""Annotations of one reason among which a photo that can be shown is looked for."""
+"""Annotations of one reason that are searched for a photo that can be shown."""
 
 MEANING = {
     "two_hands": "both hands are annotated; this pipeline is for one",
@@ -55,18 +55,18 @@ MEANING = {
     "image_black": "its photo is black",
     "image_size": "its photo has another size than annotated",
 }
-"""What each reason says, for people."""
+"""An explanation of each reason, for people."""
 
 
 class RejectsError(HandPoseError):
-    """There are no rejects to look at."""
+    """There are no rejects to draw."""
 
 
 def rejects(params: Params, out: Path) -> list[str]:
-    """Draw one annotation of each reason into a PNG file; lines with the count of each.
+    """Draw one annotation of each reason into a PNG file; returns lines with the counts.
 
     Raises:
-        RejectsError: ingest has not run here.
+        RejectsError: `ingest` has not run.
     """
     if not REJECTS.is_file():
         raise RejectsError(f"{REJECTS}: not found; run `dvc repro ingest` first")
@@ -86,12 +86,12 @@ def rejects(params: Params, out: Path) -> list[str]:
 
 
 def _not_cut() -> pa.Table:
-    """What shard left out, as rows of COLUMNS_READ."""
+    """The rejects of `shard`, as rows of COLUMNS_READ."""
     return pa.csv.read_csv(SHARD_REJECTS).select(COLUMNS_READ).cast(TEXTS)
 
 
 def _tile(table: pa.Table, reason: str, count: int, root: Path) -> Tile:
-    """One annotation of this reason, if it can be one whose photo is there."""
+    """One annotation of this reason, if possible one whose photo can be read."""
     rows = table.filter(pc.equal(table["reason"], reason)).slice(0, LOOKED_AT).to_pylist()
     photos = ((row, _photo(row, root)) for row in rows)
     row, photo = next((some for some in photos if some[1] is not None), (rows[0], None))
@@ -103,7 +103,7 @@ def _tile(table: pa.Table, reason: str, count: int, root: Path) -> Tile:
 
 
 def _photo(row: Mapping[str, Any], root: Path) -> NDArray[np.uint8] | None:
-    """What of its photo can be shown: of a truncated one, as much as there is."""
+    """Its photo, or the part of it that can be decoded; None if there is none."""
     if not row["image"]:
         return None
     path = root / row["image"]

@@ -1,4 +1,4 @@
-"""`handpose data verify`: a line for each finding on a data set, with its remedy."""
+"""`handpose data verify`: one line per finding on a data set, with its remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from handpose.errors import HandPoseError
 from handpose.gestures import GestureTable
-from handpose.interhand.verify.check_annotations import Asked
+from handpose.interhand.verify.check_annotations import Expected
 from handpose.interhand.verify.check_photos import Step
 from handpose.interhand.verify.verify import VerifyResult, verify
 from stages.artifacts import Progress
@@ -21,26 +21,26 @@ def check(
     root: Path | None = None,
     *,
     each: int | None,
-    say: Callable[[str], None] = print,
+    write_line: Callable[[str], None] = print,
 ) -> int:
     """Print every finding on a data set; the exit code: 2 if one is a FAIL, else 0.
 
-    InterHand2.6M is held against its official counts; any other format is read as `ingest` reads
+    InterHand2.6M is compared with its official counts; any other format is read as `ingest` reads
     it, and its photos are looked for.
 
     Args:
         params: name the data set, the people held out of it, and the gesture map.
-        root: another data set, of which the parameters ask nothing.
-        each: so many photos of every camera folder are opened; None: all.
-        say: where the lines go.
+        root: another data set, of which the parameters expect nothing.
+        each: number of photos to open in every camera folder; None: all.
+        write_line: called with each line.
     """
     own = Path(params.data.root)
     root = root or own
     failed = 0
     for finding in _findings(params, root, each, is_own=root.resolve() == own.resolve()):
-        say(f"{finding.state:<5} {finding.where:<6} {finding.text}")
+        write_line(f"{finding.state:<5} {finding.where:<6} {finding.text}")
         failed += finding.state == "FAIL"
-    say(f"{failed or 'nothing'} to fix")
+    write_line(f"{failed or 'nothing'} to fix")
     return 2 if failed else 0
 
 
@@ -48,14 +48,14 @@ def _findings(
     params: Params, root: Path, each: int | None, *, is_own: bool
 ) -> Iterator[VerifyResult]:
     if params.data.format == "interhand":
-        asked = _asked(params) if is_own else None
-        yield from verify(root, each=each, asked=asked, start=_progress)
+        expected = _expected(params) if is_own else None
+        yield from verify(root, each=each, expected=expected, start=_progress)
     else:
         yield from _as_ingest_reads(params, root)
 
 
 def _as_ingest_reads(params: Params, root: Path) -> Iterator[VerifyResult]:
-    """What the reader reports, and the photos that are not there."""
+    """What the reader reports, and the photos that are missing."""
     reader = open_reader(params.data.model_copy(update={"root": str(root)}))
     try:
         for split in reader.splits():
@@ -73,13 +73,13 @@ def _as_ingest_reads(params: Params, root: Path) -> Iterator[VerifyResult]:
         yield VerifyResult("FAIL", "layout", str(error))
 
 
-def _asked(params: Params) -> Asked:
+def _expected(params: Params) -> Expected:
     held_out = {
         "ingest.validation_subjects": params.ingest.validation_subjects,
         "ingest.test_subjects": params.ingest.test_subjects,
     }
     table = GestureTable.read(Path(params.label.map), open_reader(params.data).naming)
-    return Asked(held_out, {row.folder for row in table.rows})
+    return Expected(held_out, {row.folder for row in table.rows})
 
 
 def _progress(what: str, total: int, unit: str) -> Step:

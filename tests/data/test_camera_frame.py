@@ -42,7 +42,9 @@ def random_view(seed: int, *, is_left: bool, fit: bool = True) -> HandAnnotation
         is_left=is_left,
         visible=bytes([1] * 42),
         camera=camera,
-        instant=FrameJoints(0.04 * rng.standard_normal((2, 21, 3)), np.ones((2, 21), np.bool_)),
+        frame_joints=FrameJoints(
+            0.04 * rng.standard_normal((2, 21, 3)), np.ones((2, 21), np.bool_)
+        ),
         fit=ManoFit(
             rng.standard_normal(3),
             0.3 * rng.standard_normal(45),
@@ -98,7 +100,7 @@ def test_joints_are_those_of_the_hand_in_the_camera(rest_wrist: RestWrist) -> No
     for is_left in (False, True):
         view = random_view(1, is_left=is_left)
         _, hands, _ = into_camera([view], rest_wrist, min_valid_joints=1)
-        world = view.instant.joints[int(is_left)]
+        world = view.frame_joints.joints[int(is_left)]
         expected = (view.camera.R @ (world - view.camera.C).T).T
         np.testing.assert_allclose(hands.joints_cam[0], expected, atol=1e-12)
 
@@ -111,7 +113,9 @@ def test_a_joint_is_valid_where_frame_and_view_agree_and_else_zero(rest_wrist: R
     seen = np.ones((2, 21), np.bool_)
     seen[1, 8] = False
     theirs = seen[:, inverse(FROM_INTERHAND)]  # in the files' order
-    view = view._replace(instant=view.instant._replace(joint_valid=known), visible=theirs.tobytes())
+    view = view._replace(
+        frame_joints=view.frame_joints._replace(joint_valid=known), visible=theirs.tobytes()
+    )
     _, hands, _ = into_camera([view], rest_wrist, min_valid_joints=1)
     assert np.flatnonzero(~hands.joint_valid[0]).tolist() == [4, 8]
     assert not hands.joints_cam[0, [4, 8]].any()
@@ -143,13 +147,13 @@ def test_each_reject_has_its_reason_and_the_others_stay(rest_wrist: RestWrist) -
     good = [random_view(seed, is_left=seed % 2 == 1) for seed in range(6)]
     lost = np.zeros((2, 21), np.bool_)
     lost[:, :5] = True
-    nan = good[1].instant.joints.copy()
+    nan = good[1].frame_joints.joints.copy()
     nan[1, 3] = np.nan
     behind = good[3].camera
     views = [
         good[0],
-        good[1]._replace(instant=good[1].instant._replace(joints=nan)),
-        good[2]._replace(instant=good[2].instant._replace(joint_valid=lost)),
+        good[1]._replace(frame_joints=good[1].frame_joints._replace(joints=nan)),
+        good[2]._replace(frame_joints=good[2].frame_joints._replace(joint_valid=lost)),
         good[3]._replace(camera=behind._replace(C=-behind.C)),
         good[4]._replace(camera=good[4].camera._replace(K=np.array(
             [[300.0, 0, 900], [0, 300, 80], [0, 0, 1]]))),
@@ -170,9 +174,9 @@ def test_each_reject_has_its_reason_and_the_others_stay(rest_wrist: RestWrist) -
 
 def test_nan_at_a_joint_that_is_not_valid_does_no_harm(rest_wrist: RestWrist) -> None:
     view = random_view(0, is_left=False)
-    joints, known = view.instant.joints.copy(), np.ones((2, 21), np.bool_)
+    joints, known = view.frame_joints.joints.copy(), np.ones((2, 21), np.bool_)
     joints[0, 7], known[0, 7] = np.nan, False
-    view = view._replace(instant=FrameJoints(joints, known))
+    view = view._replace(frame_joints=FrameJoints(joints, known))
     _, hands, rejects = into_camera([view], rest_wrist, min_valid_joints=6)
     assert not rejects
     assert np.isfinite(hands.joints_cam).all() and np.isfinite(hands.bbox).all()

@@ -60,7 +60,7 @@ def test_a_view_joins_image_camera_joints_and_fit() -> None:
     assert (view.kind, view.width, view.height, view.is_left) == ("gesture", 512, 334, False)
     assert view.visible == HAND["joint_valid"]
     assert view.camera.K[0, 0] == 1000
-    assert view.instant.joints[0, 0, 2] == 0.5
+    assert view.frame_joints.joints[0, 0, 2] == 0.5
     assert view.fit is not None and view.fit.transl[2] == 0.5
 
 

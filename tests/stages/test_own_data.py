@@ -156,17 +156,17 @@ def test_every_stage_runs_on_own_recordings(lab: Path) -> None:
 
 def test_verify_reads_as_ingest_does_and_looks_for_photos(lab: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    assert check(load_params(), each=1, say=said.append) == 0
+    assert check(load_params(), each=1, write_line=said.append) == 0
     assert [line.split()[:2] for line in said[:-1]] == [
         ["ok", "train"], ["ok", "lab_val"], ["ok", "lab_test"],
     ]  # fmt: skip
     shutil.copytree("mine/annotations", tmp_path / "annotations")
     said.clear()
-    assert check(load_params(), tmp_path, each=1, say=said.append) == 2
+    assert check(load_params(), tmp_path, each=1, write_line=said.append) == 2
     assert "photos not found, the first is" in "\n".join(said)
     (tmp_path / "annotations/hands.jsonl").write_text("{}\n", encoding="utf-8")
     said.clear()
-    assert check(load_params(), tmp_path, each=1, say=said.append) == 2
+    assert check(load_params(), tmp_path, each=1, write_line=said.append) == 2
     assert "hands.jsonl:1: image, size, K, joints, subject, side: missing" in said[0]
 
 

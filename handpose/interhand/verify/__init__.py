@@ -1,1 +1,1 @@
-"""What a download of InterHand2.6M lacks, found before hours are spent on it."""
+"""Checks of a download of InterHand2.6M, run before hours are spent on it."""

@@ -1,4 +1,4 @@
-"""A split's photos: are they all there, and are those that are opened whole."""
+"""Whether a split's photos are all on disk, and whether those opened are intact."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import numpy as np
 import pyarrow as pa
 
 from handpose.data.photo import Photo
-from handpose.interhand.verify.check_annotations import SplitContents, State, Told
-from handpose.interhand.verify.image_tree import Missing, on_disk
-from handpose.interhand.verify.photo_sample import Tally, chosen, look
+from handpose.interhand.verify.check_annotations import Findings, SplitContents, State
+from handpose.interhand.verify.image_tree import Missing, compare_with_disk
+from handpose.interhand.verify.photo_sample import PhotoTally, open_photos, sample_rows
 
 SEED = 0
 LISTED = 20
-"""Missing folders that are told one by one."""
+"""Missing folders that are reported one by one."""
 MANY_BLACK = 0.01
-"""Of the photos opened: more black ones than this are no accident of the studio."""
+"""Share of the photos opened: more black ones than this are not an accident of the studio."""
 
 UNPACK = "unpack the image archive again, all of its parts (cat *.tar.part* | tar x)"
 
 Step = Callable[[int], None]
 Start = Callable[[str, int, str], Step]
-"""(what, how many, their unit) -> told how many are done, as it goes on."""
+"""(task, total, unit) -> function to be called with the number of items just done."""
 
 
-def check_photos(split: SplitContents, each: int | None, start: Start) -> Told:
-    """Photos that are missing, and what those look like that are opened.
+def check_photos(split: SplitContents, each: int | None, start: Start) -> Findings:
+    """Photos that are missing, and the condition of those that are opened.
 
     Args:
-        split: whose photos lie below images/<split>/.
-        each: so many photos of every camera folder are opened; None: all of them.
-        start: is told of work that takes long.
+        split: its photos are below images/<split>/.
+        each: number of photos to open in every camera folder; None: all of them.
+        start: called before each task that takes long.
     """
     folder = split.root / "images" / split.name
     yield from _on_disk(split, folder, start)
@@ -40,10 +40,10 @@ def check_photos(split: SplitContents, each: int | None, start: Start) -> Told:
         yield from _opened(split, folder, each, start)
 
 
-def _on_disk(split: SplitContents, folder: Path, start: Start) -> Told:
+def _on_disk(split: SplitContents, folder: Path, start: Start) -> Findings:
     names = split.images["file_name"].to_pylist()
     step = start(f"{split.name}: looking for photos", len(names), "photos")
-    found = on_disk(folder, names, step)
+    found = compare_with_disk(folder, names, step)
     missing = sorted(found.missing, key=lambda gone: (-gone.photos, gone.path))
     for gone in missing[:LISTED]:
         yield "FAIL", _gone(gone, Path("images") / split.name / gone.path)
@@ -51,7 +51,7 @@ def _on_disk(split: SplitContents, folder: Path, start: Start) -> Told:
         photos = sum(gone.photos for gone in left)
         yield "FAIL", f"and {photos:,} photos of {len(left)} more folders are missing; {UNPACK}"
     if not missing:
-        yield "ok", f"all {len(names):,} annotated photos are there"
+        yield "ok", f"all {len(names):,} annotated photos are on disk"
     if found.surplus > len(names):
         yield (
             "note",
@@ -63,20 +63,20 @@ def _on_disk(split: SplitContents, folder: Path, start: Start) -> Told:
 def _gone(gone: Missing, path: Path) -> str:
     if not gone.is_folder:
         rest = f" and {gone.photos - 1:,} more of its folder" if gone.photos > 1 else ""
-        return f"{path}{rest}: not there; {UNPACK}"
+        return f"{path}{rest}: not found; {UNPACK}"
     if gone.written_as:
-        told = f"{path} ({gone.photos:,} photos) is called {gone.written_as} on disk"
-        return f"{told}; rename it as it is annotated"
-    return f"{path}/ is not there, of which {gone.photos:,} photos are annotated; {UNPACK}"
+        text = f"{path} ({gone.photos:,} photos) is called {gone.written_as} on disk"
+        return f"{text}; rename it as annotated"
+    return f"{path}/ not found, of which {gone.photos:,} photos are annotated; {UNPACK}"
 
 
-def _opened(split: SplitContents, folder: Path, each: int | None, start: Start) -> Told:
+def _opened(split: SplitContents, folder: Path, each: int | None, start: Start) -> Findings:
     images = split.images
-    rows = np.arange(len(images)) if each is None else chosen(images["file_name"], each, SEED)
+    rows = np.arange(len(images)) if each is None else sample_rows(images["file_name"], each, SEED)
     table = images.select(["file_name", "width", "height"]).take(pa.array(rows))
     columns = (table[name].to_pylist() for name in table.column_names)
     photos = [Photo(folder / name, *size) for name, *size in zip(*columns, strict=True)]
-    tally = look(photos, start(f"{split.name}: opening photos", len(photos), "photos"))
+    tally = open_photos(photos, start(f"{split.name}: opening photos", len(photos), "photos"))
     yield from _faults(tally)
     sound = tally.photos - tally.faults.total()
     yield (
@@ -86,17 +86,17 @@ def _opened(split: SplitContents, folder: Path, each: int | None, start: Start) 
     )
 
 
-def _faults(tally: Tally) -> Told:
+def _faults(tally: PhotoTally) -> Findings:
     for reason, count in tally.faults.most_common():
         state: State = "FAIL"
         if reason == "image_black":
             state = "FAIL" if count > MANY_BLACK * tally.photos else "note"
             remedy = f"ingest leaves black ones out; if they are many, {UNPACK}"
         elif reason == "image_unreadable":
-            remedy = "mend the permissions, or the disk"
+            remedy = "fix the permissions, or the disk"
         elif reason == "image_size":
             remedy = "images and annotations must be of one version of the data set"
         else:
             remedy = f"{UNPACK}; --all opens every photo"
-        told = f"{reason}: {count:,} of {tally.photos:,} photos opened, for example"
-        yield state, f"{told} {tally.examples[reason]}; {remedy}"
+        text = f"{reason}: {count:,} of {tally.photos:,} photos opened, for example"
+        yield state, f"{text} {tally.examples[reason]}; {remedy}"

@@ -1,4 +1,4 @@
-"""Which annotated photos are on disk, told by the largest folder that is missing as a whole."""
+"""Which annotated photos are not on disk, grouped by the topmost folder that is missing."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ FOLDERS_AT_A_TIME = 500
 
 
 class Missing(NamedTuple):
-    """A folder that is not there, or photos that are not in one."""
+    """A folder that is missing, or photos that are missing from a folder."""
 
     path: str  # below images/<split>/; '.' is that folder itself
     photos: int  # annotated there
-    is_folder: bool  # else the first of the photos that one folder lacks
-    written_as: str  # on disk, where it is there in other capitals; else ''
+    is_folder: bool  # else `path` is the first of the photos missing from one folder
+    written_as: str  # its name on disk if that differs in case alone; else ''
 
 
-class OnDisk(NamedTuple):
-    """Photos on disk held against the annotated ones."""
+class DiskComparison(NamedTuple):
+    """Photos on disk compared with the annotated ones."""
 
     missing: list[Missing]
     surplus: int  # photos in annotated folders that are not annotated
 
 
-def on_disk(
+def compare_with_disk(
     images: Path, file_names: Iterable[str], step: Callable[[int], None] = lambda _: None
-) -> OnDisk:
-    """What of the annotated photos is not below `images`, one entry a folder.
+) -> DiskComparison:
+    """The annotated photos that are not below `images`, one entry per folder.
 
     Every folder is listed once; no photo is opened.
 
     Args:
         images: images/<split>/.
         file_names: as annotated, Capture0/<sequence>/cam<camera>/image<frame>.jpg.
-        step: told how many photos were looked for, as it goes on.
+        step: called with the number of photos just looked for.
     """
     wanted: dict[str, set[str]] = defaultdict(set)
     for name in file_names:
@@ -62,7 +62,7 @@ def on_disk(
                         some_left.append(Missing(f"{folder}/{min(gone)}", len(gone), False, ""))
                     surplus += len(there) - len(wanted[folder]) + len(gone)
                 step(len(wanted[folder]))
-    return OnDisk(_largest(images, lost) + some_left, surplus)
+    return DiskComparison(_largest(images, lost) + some_left, surplus)
 
 
 def _largest(images: Path, lost: Counter[str]) -> list[Missing]:
@@ -84,7 +84,7 @@ def _largest(images: Path, lost: Counter[str]) -> list[Missing]:
 
 
 def _otherwise(images: Path, path: str) -> str:
-    """The folder's name on disk in other capitals, if it is there so."""
+    """The folder's name on disk if it differs in case alone; else ''."""
     folder = images / path
     for name in _names(folder.parent) or ():
         if name.lower() == folder.name.lower() and name != folder.name:

@@ -1,4 +1,4 @@
-"""How many images InterHand2.6M v1.0 has, and which version a data set is by its own counts.
+"""The official image counts of InterHand2.6M, and the version that a data set's counts match.
 
 Sources: mks0601.github.io/InterHand2.6M (v1.0, 5 fps) and facebookresearch/InterHand2.6M issue 122
 (v0.0). The 30 fps version has no official table; its folders are those of the 5 fps one, filled
@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 
 class Counts(NamedTuple):
-    """Annotations of one split: one a photo."""
+    """Numbers of annotations of one split: one per photo."""
 
     single: int
     both: int  # interacting hands
@@ -41,55 +41,55 @@ LEGACY = {"train": 738_602, "val": 184_287, "test": 352_897}
 """v0.0: half the images, other annotation files."""
 
 CAPTURES = {"train": 27, "val": 1, "test": 8}
-"""They are numbered from 0 in every split."""
+"""Numbers of captures; they are numbered from 0 in every split."""
 
 GREY = "41"
-"""A grey camera's name begins so: 410xxx. Colour cameras are 400xxx."""
+"""How names of grey cameras begin: 410xxx. Colour cameras are 400xxx."""
 
 PHOTO_SIZES = {(512, 334), (334, 512)}
 """Width and height of landscape and portrait photos, px."""
 
 DENSER = (4.0, 8.0)
-"""Between these factors of the 5 fps counts lies the 30 fps version."""
+"""The 30 fps version has between these many times the 5 fps counts."""
 NEAR = 0.25
-"""A total that is further than this part from an official one is another data set's."""
+"""A total that differs by more than this share from an official one is another data set's."""
 
 
 class Release(NamedTuple):
-    """What the counts of a split say."""
+    """The version of a split, by its counts."""
 
     kind: Literal["5 fps", "30 fps", "incomplete", "legacy", "other"]
     text: str
 
 
 def version(split: str, found: Counts) -> Release:
-    """Which version of InterHand2.6M a split is, in words that say what is missing."""
+    """The version of InterHand2.6M that a split is of; the text includes what is missing."""
     full = OFFICIAL[split]["H+M"]
     if found == full:
-        return Release("5 fps", f"{_told(found)}: the official counts of v1.0, 5 fps")
+        return Release("5 fps", f"{_describe(found)}: the official counts of v1.0, 5 fps")
     if found.total == LEGACY[split]:
-        return Release("legacy", f"{_told(found)}: the counts of v0.0, which v1.0 has replaced")
+        return Release("legacy", f"{_describe(found)}: the counts of v0.0, which v1.0 has replaced")
     if DENSER[0] <= found.total / full.total <= DENSER[1]:
         times = found.total / full.total
         return Release(
             "30 fps",
-            f"{_told(found)}: {times:.1f} times the 5 fps version, so the 30 fps one; there is no "
-            "official table to compare it with",
+            f"{_describe(found)}: {times:.1f} times the 5 fps version, so the 30 fps one; there "
+            "is no official table to compare it with",
         )
     near, official = min(
         OFFICIAL[split].items(), key=lambda entry: abs(entry[1].total - found.total)
     )
     if abs(found.total - official.total) > NEAR * official.total:
-        return Release("other", f"{_told(found)}: not the official set")
+        return Release("other", f"{_describe(found)}: not the official set")
     return Release(
         "incomplete" if found != official else "5 fps",
-        f"{_told(found)}: nearest is v1.0 5 fps {near} with {_told(official)}; "
+        f"{_describe(found)}: nearest is v1.0 5 fps {near} with {_describe(official)}; "
         f"{_difference(official.single - found.single, 'of one hand')}, "
         f"{_difference(official.both - found.both, 'of two')}",
     )
 
 
-def _told(counts: Counts) -> str:
+def _describe(counts: Counts) -> str:
     return f"{counts.total:,} images ({counts.single:,} of one hand, {counts.both:,} of two)"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from handpose.interhand.verify.image_tree import Missing, on_disk
+from handpose.interhand.verify.image_tree import Missing, compare_with_disk
 
 NAMES = [
     f"Capture{capture}/{seq}/cam{camera}/image{frame:05d}.jpg"
@@ -27,7 +27,7 @@ def images(tmp_path: Path) -> Path:
 
 def test_nothing_is_missing_where_all_is_there(images: Path) -> None:
     looked_for: list[int] = []
-    assert on_disk(images, NAMES, looked_for.append) == ([], 0)
+    assert compare_with_disk(images, NAMES, looked_for.append) == ([], 0)
     assert sum(looked_for) == len(NAMES)
 
 
@@ -39,17 +39,19 @@ def test_a_missing_folder_is_told_once_with_all_its_photos(
     images: Path, gone: str, photos: int
 ) -> None:
     shutil.rmtree(images / gone)
-    assert on_disk(images, NAMES).missing == [Missing(gone, photos, True, "")]
+    assert compare_with_disk(images, NAMES).missing == [Missing(gone, photos, True, "")]
 
 
 def test_all_is_missing(tmp_path: Path) -> None:
-    assert on_disk(tmp_path / "nowhere", NAMES).missing == [Missing(".", len(NAMES), True, "")]
+    assert compare_with_disk(tmp_path / "nowhere", NAMES).missing == [
+        Missing(".", len(NAMES), True, "")
+    ]
 
 
 def test_single_photos_are_told_folder_by_folder(images: Path) -> None:
     for name in (NAMES[1], NAMES[2], NAMES[5]):
         (images / name).unlink()
-    assert on_disk(images, NAMES).missing == [
+    assert compare_with_disk(images, NAMES).missing == [
         Missing(NAMES[1], 2, False, ""),
         Missing(NAMES[5], 1, False, ""),
     ]
@@ -58,9 +60,9 @@ def test_single_photos_are_told_folder_by_folder(images: Path) -> None:
 def test_other_capitals_are_recognised(images: Path) -> None:
     folder = images / "Capture1" / "ROM07_Rt_Finger_Occlusions"
     folder.rename(folder.with_name("ROM07_RT_Finger_Occlusions"))
-    (gone,) = on_disk(images, NAMES).missing
+    (gone,) = compare_with_disk(images, NAMES).missing
     assert (gone.photos, gone.written_as) == (6, "ROM07_RT_Finger_Occlusions")
 
 
 def test_photos_that_are_not_annotated_are_counted(images: Path) -> None:
-    assert on_disk(images, NAMES[::3]) == ([], len(NAMES) - len(NAMES[::3]))
+    assert compare_with_disk(images, NAMES[::3]) == ([], len(NAMES) - len(NAMES[::3]))

@@ -27,5 +27,5 @@ def test_shuffled_batches_are_as_mixed_as_chance_and_sorted_ones_are_not() -> No
     shuffled = [rng.choice(whole, 32, replace=False) for _ in range(200)]
     found = mixing(whole, shuffled)
     assert found.mean == pytest.approx(found.expected, rel=0.02)
-    assert found.there == 30
+    assert found.in_split == 30
     assert mixing(whole, [whole[:32]]).mean < 0.3 * found.expected

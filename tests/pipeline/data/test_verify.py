@@ -22,7 +22,7 @@ DATA = Path("data/synthetic/annotations/train/InterHand2.6M_train_data.json")
 
 def said(each: int | None = None, root: Path | None = None) -> tuple[int, list[str]]:
     lines: list[str] = []
-    code = check(load_params(), root, each=each, say=lines.append)
+    code = check(load_params(), root, each=each, write_line=lines.append)
     return code, lines
 
 
@@ -73,12 +73,12 @@ def crop(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "word"),
     [
-        (Path.unlink, "not there"),
+        (Path.unlink, ": not found"),
         (cut, "image_truncated: 1 of"),
         (lambda path: path.write_bytes(b"text \xff\xd9"), "image_undecodable: 1 of"),
         (crop, "image_size: 1 of"),
-        (lambda path: shutil.rmtree(path.parents[2]), "images/train/Capture0/ is not there"),
-        (lambda path: shutil.rmtree(path.parent), "/ is not there, of which 1 photos"),
+        (lambda path: shutil.rmtree(path.parents[2]), "images/train/Capture0/ not found"),
+        (lambda path: shutil.rmtree(path.parent), "/ not found, of which 1 photos"),
     ],
 )
 def test_a_damaged_photo_is_found(own: Path, damage: Callable[[Path], None], word: str) -> None:
@@ -130,7 +130,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_looked_at(
     monkeypatch.setattr(Path, "open", refuse)
     missing, unreadable = faults(said()[1])
     assert "image_unreadable: 1 of" in missing
-    assert f"{faulty} cannot be read (Permission denied); mend its permissions" in unreadable
+    assert f"{faulty} cannot be read (Permission denied); fix its permissions" in unreadable
 
 
 def test_a_data_set_is_the_same_however_it_is_written(own: Path) -> None:
