@@ -2,11 +2,11 @@
 
 The metrics of the evaluation on random joints, in chunks, against a loop over samples as one would
 write it first (timed on a part and scaled; CPU time of one thread): one SVD in numpy for each
-sample, and a mean over joints one by one. Both must agree. The floors are what cannot be left out:
+sample, and a mean over joints one by one. Both must agree. The floors are the unavoidable parts:
 numpy's SVD of all 3 x 3 matrices, and one subtraction and one root over all joints.
 
 Then all that the evaluation computes of one predicted mesh, every protocol; its floor is what the
-F-score wants, a k-d tree of each mesh, asked for every vertex of the other.
+F-score needs, a k-d tree of each mesh, queried for every vertex of the other.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Floats = NDArray[np.float32]
 
 
 def hands(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Joints (count, 21, 3) m of nobody: predicted and true, centimetres apart."""
+    """Random joints (count, 21, 3) m: predicted and true, centimetres apart."""
     rng = torch.Generator().manual_seed(seed)
     truth = torch.randn(count, JOINTS, 3, generator=rng).mul_(0.05)  # in place: memory is measured
     points = torch.randn(count, JOINTS, 3, generator=rng).mul_(0.01).add_(truth)
@@ -85,14 +85,14 @@ def mpjpe(points: Tensor, truth: Tensor) -> Tensor:
 
 
 def svd_alone(points: Tensor, truth: Tensor) -> int:
-    """The SVD of a matrix per sample, which are at hand."""
+    """The SVD of one given matrix per sample."""
     for part in torch.split(truth[:, :3], CHUNK):
         np.linalg.svd(part.numpy())
     return len(points)
 
 
 def distance_alone(points: Tensor, truth: Tensor) -> int:
-    """Distances of all joints and their means, of nothing in particular."""
+    """Distances of all joints and their means."""
     for p, t in zip(torch.split(points, CHUNK), torch.split(truth, CHUNK), strict=True):
         torch.linalg.vector_norm(p - t, dim=-1).mean(-1)
     return len(points)
@@ -124,7 +124,7 @@ def compare(
 
 
 def all_protocols(rounds: int) -> None:
-    """`protocols.score` of meshes, and what its F-score cannot do without."""
+    """`protocols.score` of meshes, and the floor of its F-score."""
     mano = Mano(build())
     rng = torch.Generator().manual_seed(0)
     pose, root = (0.3 * torch.randn(MESHES, n, generator=rng) for n in (45, 3))

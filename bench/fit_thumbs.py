@@ -4,8 +4,8 @@
     python -m bench.fit_thumbs data/mano --write fist
 
 Starts from the table and stays near it, and moves only the thumb and fingers whose tips should
-touch. A gesture's `touches` are pulled together, whatever runs through something else is pushed
-out, angles stay whole degrees within what hands can do. Heights are those of vertices above the
+touch. A gesture's `touches` are pulled together, parts that intersect are pushed apart,
+angles stay whole degrees within what hands can do. Heights are those of vertices above the
 nearest vertex of another segment. The table was fitted on the stand-in hand; run this again when
 that changes shape, and look at the result: `handpose gestures`.
 """
@@ -53,11 +53,11 @@ SLACK_DEG = {"abduction": 5.0}
 """How far an angle may leave the table at the cost of one, if not OTHERWISE_DEG."""
 OTHERWISE_DEG = 10.0
 FLESH_MM = 1.0
-"""What may sink in at no cost."""
+"""Penetration that costs nothing."""
 WEB_MM = 24.0
 """Parts this near in the rest pose are joined by skin: their overlap is skinning, not contact."""
 REACH_MM = 14.0
-"""Beyond this the side of the nearest vertex says nothing."""
+"""Beyond this the side of the nearest vertex is meaningless."""
 STEP_DEG = 0.4
 
 

@@ -1,14 +1,14 @@
 """What reading batches costs: `python -m bench.load [SAMPLES] [--rounds N]`.
 
-CPU time per sample of one thread, medians of rounds that take turns, of 256 px batches against
+CPU time per sample of one thread, medians of alternating rounds, of 256 px batches against
 
 - decode: `cv2.imdecode` of the same JPEGs, in memory: the floor;
 - straightforward: what InterHand2.6M's official loader does to a sample: `cv2.imread` of the photo,
   to RGB and floats, a copy, mirrored, one warp, colours and limits in floats, `ToTensor`; then
   joints, camera and `default_collate`, as a loader must. (One without augmentation warps too.)
 
-Then how fast several threads make batches (wall time), and what is left to wait for by a training
-step of as many milliseconds as a batch takes one thread.
+Then how fast several threads make batches (wall time), and how long a training step still waits if
+it takes as long as one thread needs for a batch.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from stages.sharding.tars import TarTask, write
 VIEW = SHARD.view_px
 BATCH = 64
 AUGMENTATION = Augmentation(rotation_deg=30, scale=0.25, shift=0.05, colour=0.2, flip=0.5)
-"""As the profile interhand26m has it."""
+"""As in the profile interhand26m."""
 LABELS = {"0003_fake_gun": ClassIds(1, 2, 28, 37)}
 
 
@@ -157,7 +157,7 @@ def threads(shards: Shards, rounds: int) -> None:
 
 
 def waiting(shards: Shards) -> None:
-    """How long a step waits for its batch, while the step itself leaves the CPU alone."""
+    """How long a step waits for its batch, while the step itself does not use the CPU."""
     print(f"\nshare of time spent waiting, batches of {BATCH}, steps that leave the CPU alone")
     alone = BATCH * medians({"": partial(load, shards, augmented=True)}, 1, wall)[""]
     for count in (0, 1, 2):

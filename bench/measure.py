@@ -1,4 +1,4 @@
-"""Timing for the benches: rounds that take turns, medians, ratios to a named baseline."""
+"""Timing for the benches: alternating rounds, medians, ratios to a named baseline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def one_thread() -> None:
 def medians(
     ways: Mapping[str, Callable[[], int]], rounds: int, clock: Callable[[], float]
 ) -> dict[str, float]:
-    """Seconds per item of each way: each returns how many items it did; all take turns."""
+    """Seconds per item of each way, which returns how many items it did; rounds alternate."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():

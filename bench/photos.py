@@ -1,4 +1,4 @@
-"""Photos and samples for the benches: of InterHand2.6M's size and weight, but of nothing.
+"""Photos and samples for the benches: of InterHand2.6M's image and file size, without hands.
 
 512 x 334 or 334 x 512 px, 4:2:0, about 19 KB: soft background, a textured blob where a hand would
 be. The real ones are probably progressive, which takes twice as long to decode.
@@ -48,7 +48,7 @@ def write_photos(folder: Path, count: int, *, progressive: bool, seed: int = 0) 
 
 
 def samples(folder: Path, paths: list[Path], count: int, seed: int = 0) -> pa.Table:
-    """`count` rows of samples.parquet that take turns with these photos."""
+    """`count` rows of samples.parquet that cycle through these photos."""
     rng = np.random.default_rng(seed)
 
     def floats(size: int, centre: float, spread: float) -> pa.Array:

@@ -1,10 +1,10 @@
 """What cutting crops costs: `python -m bench.shard [SAMPLES] [--rounds N]`.
 
-CPU time per sample of one process, medians of rounds that take turns, against
+CPU time per sample of one process, medians of alternating rounds, against
 
 - floor: `cv2.imdecode`, a slice of the photo's own pixels, `cv2.imencode`, nothing else;
-- floor, resampled: the same with `cv2.warpAffine` to `crop_px` in place of the slice;
-- floor, lossless: libjpeg-turbo's transform alone, which checks no picture and writes no label;
+- floor, resampled: the same with `cv2.warpAffine` to `crop_px` instead of the slice;
+- floor, lossless: libjpeg-turbo's transform alone, which checks no image and writes no label;
 - straightforward: `cv2.imread`, a warp in floats, `webdataset.ShardWriter` with its JSON;
 
 then how much faster two processes are than one, and the largest one's memory; beside it the same of
@@ -52,7 +52,7 @@ SHARD = ShardParams(
 
 
 def region_of(row: dict[str, Any]) -> Square:
-    """What is stored of a photo."""
+    """The region of a photo that is stored."""
     return square(row["bbox"], SHARD.box_scale * SHARD.crop_px / SHARD.view_px)
 
 
@@ -62,10 +62,10 @@ def crop_matrix(row: dict[str, Any]) -> Any:
 
 
 def codec(contents: list[bytes], rows: list[dict[str, Any]], *, resampled: bool) -> int:
-    """Decode, crop, encode: nothing that a crop could be made without."""
+    """Decode, crop, encode: the minimum for a crop."""
     side = SHARD.crop_px
-    for place, row in enumerate(rows):
-        content = np.frombuffer(contents[place % len(contents)], np.uint8)
+    for index, row in enumerate(rows):
+        content = np.frombuffer(contents[index % len(contents)], np.uint8)
         photo = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR))
         if resampled:
             crop = cv2.warpAffine(photo, crop_matrix(row), (side, side))
@@ -80,18 +80,18 @@ def codec(contents: list[bytes], rows: list[dict[str, Any]], *, resampled: bool)
 
 
 def transform(contents: list[bytes], rows: list[dict[str, Any]]) -> int:
-    """Nothing that a lossless crop could be made without."""
-    for place, row in enumerate(rows):
+    """The minimum for a lossless crop."""
+    for index, row in enumerate(rows):
         x, y, side = region_of(row)
         size = (row["width"], row["height"])
         low, high = ([int(c + half * side / 2) for c in (x, y)] for half in (-1, 1))
         box = (max(low[0], 0), max(low[1], 0), min(high[0], size[0]), min(high[1], size[1]))
-        assert lossless.crop(contents[place % len(contents)], box, size) is not None
+        assert lossless.crop(contents[index % len(contents)], box, size) is not None
     return len(rows)
 
 
 def straightforward(folder: Path, root: Path, rows: list[dict[str, Any]]) -> int:
-    """What one would write first."""
+    """A straightforward implementation."""
     side = (SHARD.crop_px, SHARD.crop_px)
     quality = [cv2.IMWRITE_JPEG_QUALITY, SHARD.jpeg_quality]
     with wds.ShardWriter(str(folder / "plain-%06d.tar"), maxcount=5000, verbose=0) as writer:
@@ -134,7 +134,7 @@ def waited_for_a_core() -> float:
 
 
 def codec_alone(task: TarTask) -> int:
-    """What `write` cannot do without, and nothing else."""
+    """The minimum that `write` has to do."""
     rows = task.rows.to_pylist()
     contents = [(task.root / row["image"]).read_bytes() for row in rows]
     return codec(contents, rows, resampled=True)

@@ -1,8 +1,8 @@
 """What the stage runner costs: `python bench/stage_overhead.py [ROUNDS]`.
 
 A stage that does nothing is run by itself (the baseline), through the runner with reports off,
-with no server there, and, if one answers at PREFECT_API_URL, with reports. Medians of rounds that
-take turns.
+with no server there, and, if one answers at PREFECT_API_URL, with reports. Medians of
+alternating rounds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PLAY_DVC = (
     "subprocess.run(sys.argv[1:], env={**os.environ, 'DVC_STAGE': 'idle'},"
     " stdout=subprocess.DEVNULL, check=True); print(time.perf_counter() - t)"
 )
-"""A process in DVC's place: the runner takes it for the command that asked for the stage."""
+"""A process that stands in for DVC, as the parent of the stage's command."""
 
 
 def toy(folder: Path, seconds: float) -> None:

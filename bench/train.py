@@ -3,8 +3,8 @@
     python -m bench.train                                          # the demo's network, on the CPU
     python -m bench.train --backbone hrnet_w32 --px 256 --batch 64 --bf16  # on a GPU
 
-Stage 1's steps, medians of rounds that take turns (CPU time of one thread on a CPU, wall time on a
-GPU, which is waited for at the end of a round alone):
+Stage 1's steps, medians of alternating rounds (CPU time of one thread on a CPU, wall time on a
+GPU, which is synchronised only at the end of a round):
 
 - ceiling: forward, loss, backward, clipping, AdamW, written down by hand, on a random batch that
   lies on the device;
@@ -113,7 +113,7 @@ def random_images(batch: HandBatch) -> HandBatch:
 
 
 def by_hand(run: TrainingState, batch: HandBatch, steps: int) -> int:
-    """No more than a gradient step needs."""
+    """The minimum for a gradient step."""
     for _ in range(steps):
         with torch.autocast(run.device.type, torch.bfloat16, enabled=run.settings.bf16):
             output = run.model(batch.image)

@@ -15,7 +15,7 @@ LEVELS: tuple[Level, Level] = ("coarse", "fine")
 
 OTHER_HAND = {"right": "left", "left": "right"}
 DROP = "drop"
-"""In both class names of a row: its folder is left out of the experiment."""
+"""As both class names of a row: its folder is left out of the experiment."""
 
 COLUMNS = ("folder", "hand", "gesture", "coarse_id", "coarse", "fine_id", "fine", "twin")
 
@@ -27,8 +27,8 @@ class FolderNaming(NamedTuple):
     """A rule for the names of gesture folders, of a data set in which they follow one."""
 
     hand_and_gesture: Callable[[str], tuple[str, str] | None]
-    """What a name stands for: the hand and the gesture; None: a gesture folder is not called so."""
-    expected: str  # how gesture folders are called, for messages
+    """Hand and gesture of a folder name; None if it is not the name of a gesture folder."""
+    expected: str  # the rule in words, for messages
 
 
 class RowFault(NamedTuple):
@@ -67,7 +67,7 @@ class GestureRow:
 
 
 class Parsed(NamedTuple):
-    """What could be read of a file."""
+    """The readable rows of a file, and its faults."""
 
     rows: list[GestureRow]
     folders: set[str]  # of every row, also of those that could not be read
@@ -98,7 +98,7 @@ def parse(text: str, path: Path, naming: FolderNaming | None = None) -> Parsed:
         return Parsed([], set(), faults)
     (_, header), *body = table
     header_faults = list(_header_faults(header))
-    if header_faults:  # what the cells mean is not known
+    if header_faults:  # the columns are not known
         return Parsed([], set(), faults + header_faults)
     if not body:
         faults.append(RowFault(1, "there is no row below the header"))
@@ -107,7 +107,7 @@ def parse(text: str, path: Path, naming: FolderNaming | None = None) -> Parsed:
     for line, cells in body:
         if len(cells) != len(header) or not any(cells):
             faults.append(_shape_fault(line, cells, header))
-            folders.update(cells)  # whichever of them it is
+            folders.update(cells)  # one of them is the folder
             continue
         cell = dict(zip(header, cells, strict=True))
         folders.add(cell["folder"])
@@ -119,7 +119,7 @@ def parse(text: str, path: Path, naming: FolderNaming | None = None) -> Parsed:
 
 
 def _encoding_faults(text: str, path: Path) -> Iterator[RowFault]:
-    """What spreadsheets leave in a file; it would show as a change of every line in git."""
+    """Leftovers of spreadsheets, which git would show as a change of every line."""
     if text.startswith("\ufeff"):
         yield RowFault(
             1,

@@ -2,7 +2,7 @@
 
 `labels/gesture_map.csv` has one row per folder, edited by people; `labels/README.md` explains its
 columns and how it was judged. It is read strictly: all faults are reported at once, each with its
-line and what to do.
+line and remedy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from handpose.gesture_map import (
 
 
 class GestureTableError(HandPoseError):
-    """The gesture map cannot be used as it stands."""
+    """The gesture map has faults or cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class GestureTable:
         return cls(path, tuple(sorted(parsed.rows, key=lambda row: row.folder)))
 
     @property
-    def kept(self) -> tuple[GestureRow, ...]:
-        """The rows that are not dropped."""
+    def labelled(self) -> tuple[GestureRow, ...]:
+        """The rows with classes: those that are not dropped."""
         return tuple(row for row in self.rows if not row.dropped)
 
     def nearest(self, folder: str) -> str | None:
@@ -74,11 +74,11 @@ class GestureTable:
     def class_ids(self, level: Level, *, canonical: bool) -> dict[tuple[str, str], int]:
         """Class ids 0, 1, 2, ... without a gap: (hand, class name) -> id.
 
-        Their order is that of the ids in the file. Where those have a gap, since a class was
-        dropped or merged into another, the ones above move down. With `canonical` both hands have
+        Their order is that of the ids in the file. Where those have a gap, because a class
+        was dropped or merged into another, those above move down. With `canonical` both hands have
         the classes of the right one.
         """
-        written = {(row.hand, row.name(level)): row.id(level) for row in self.kept}
+        written = {(row.hand, row.name(level)): row.id(level) for row in self.labelled}
         if canonical:
             written = {key: written["right", key[1]] for key in written}
         dense = {old: new for new, old in enumerate(sorted(set(written.values())))}
@@ -86,11 +86,11 @@ class GestureTable:
 
     def summary(self) -> str:
         """One line of counts."""
-        right, left = (sum(row.hand == hand for row in self.kept) for hand in ("right", "left"))
+        right, left = (sum(row.hand == hand for row in self.labelled) for hand in ("right", "left"))
         coarse, fine = (len(self.class_ids(level, canonical=False)) for level in LEVELS)
         return (
             f"{self.path}: no faults; {right} right-hand and {left} left-hand folders in {coarse} "
-            f"coarse and {fine} fine classes, {len(self.rows) - len(self.kept)} folders dropped"
+            f"coarse and {fine} fine classes, {len(self.rows) - len(self.labelled)} folders dropped"
         )
 
 
@@ -103,17 +103,17 @@ def _table_faults(rows: list[GestureRow], folders: set[str]) -> Iterator[RowFaul
             yield RowFault(
                 row.line, f"folder {row.folder} is already on line {first.line}; keep one"
             )
-    kept = [row for row in known.values() if not row.dropped]
+    labelled = [row for row in known.values() if not row.dropped]
     for level in LEVELS:
-        yield from _class_faults(kept, level)
-    yield from _parent_faults(kept)
+        yield from _class_faults(labelled, level)
+    yield from _parent_faults(labelled)
     for row in known.values():
         if row.twin in known or row.twin not in folders:
             yield from _twin_faults(row, known)
 
 
 def _class_faults(rows: Iterable[GestureRow], level: Level) -> Iterator[RowFault]:
-    """An id and a name belong to each other, and a class to one hand."""
+    """Each id has one name, each name one id, and each class one hand."""
     by_id: dict[int, GestureRow] = {}
     by_name: dict[tuple[str, str], GestureRow] = {}
     for row in rows:

@@ -1,8 +1,8 @@
-"""One row for every single-hand annotation: `python -m stages.ingest`.
+"""One row per single-hand annotation: `python -m stages.ingest`.
 
 Reads the annotations and photos in `data.root`, by the reader of `data.format`, and the hand model
 of `hand.mano`. Writes `data/ingest/`: samples.parquet, rejects.parquet (every annotation that is
-not used, with its reason), folders.csv (histogram), split.json (who is in which split),
+not used, with the reason), folders.csv (histogram), split.json (who is in which split),
 manifest.json.
 """
 
@@ -47,7 +47,7 @@ class IngestError(HandPoseError):
 
 
 def main() -> None:
-    """Read every split, sort out what cannot be used, divide the rest by subject, write."""
+    """Read every split, reject what cannot be used, divide the rest by subject, write."""
     started = time.monotonic()
     params = load_params()
     reader, root = open_reader(params.data), Path(params.data.root)
@@ -102,9 +102,9 @@ def read(
     ingest: IngestParams,
     left_out: Counter[str],
 ) -> Iterator[tuple[pa.Table | None, pa.Table]]:
-    """One split of the data set, some annotations at a time: samples, if any, and rejects.
+    """One split of the data set, in parts: samples, if any, and rejects.
 
-    What the parameters leave out is counted in `left_out`, and no photo of it is opened.
+    Annotations that the parameters leave out are counted in `left_out`; their photos stay unopened.
     """
     rows, rejected = reader.read(split)
     rows = rows.in_order()
@@ -126,7 +126,7 @@ def read(
 
 
 def parts(rows: AnnotationTable) -> Iterator[AnnotationTable]:
-    """The rows by session, and no more than `ROWS_AT_A_TIME` together."""
+    """The rows, session by session, in parts of at most `ROWS_AT_A_TIME`."""
     sessions = np.flatnonzero(np.diff(rows.table["session"].to_numpy())) + 1
     ends = [0, *sessions.tolist(), len(rows)]
     for begin, end in pairwise(ends):
@@ -163,7 +163,7 @@ def with_splits(
 
 
 def check_subjects(there: set[int], split: SourceSplit, ingest: IngestParams) -> None:
-    """IngestError when a held-out subject does not exist: mistyped, they would be trained on."""
+    """IngestError when a held-out subject does not exist; a typo would put one in training."""
     unknown = [
         f"ingest.{key} names {sorted(set(held_out) - there)}"
         for key, held_out in (

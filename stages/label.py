@@ -1,7 +1,7 @@
 """Classes of the gesture folders: `python -m stages.label`.
 
 Reads the gesture map (`label.map`) and `data/ingest/samples.parquet`. Writes `data/labels/`:
-labels.parquet (folder -> classes), membership.txt (which folders are in, without their classes,
+labels.parquet (folder -> classes), membership.txt (the folders that are used, without classes,
 so that relabelling cuts no crop again), coverage.csv (samples per gesture and split),
 manifest.json. The order of the map's rows changes nothing.
 """
@@ -40,7 +40,7 @@ class LabelError(HandPoseError):
 
 
 def main() -> None:
-    """Read the map, hold it against the folders of the data, write."""
+    """Read the map, compare it with the folders of the data, write."""
     started = time.monotonic()
     params = load_params()
     label = params.label
@@ -64,7 +64,7 @@ def main() -> None:
         "fine_classes": len(set(labels["fine_id"].to_pylist())),
         "folders_in_the_data": len(members),
         "dropped": sorted(dropped),
-        "without_a_sample": sorted({r.folder for r in table.kept} - members),
+        "without_a_sample": sorted({r.folder for r in table.labelled} - members),
     }
     print(f"label: {counts}")
     names = ("labels.parquet", "membership.txt", "coverage.csv")
@@ -100,14 +100,14 @@ def check_known(table: GestureTable, gestures: Counts) -> None:
             near = table.nearest(folder)
             lines.append(f"\n  {folder}" + (f" (nearest known folder: {near})" if near else ""))
         raise LabelError(
-            f"{table.path} does not know these gesture folders of the data:{''.join(lines)}\n"
-            "Give each a row; to leave it out, with drop as coarse and fine "
-            "(labels/README.md tells how)"
+            f"{table.path} does not list these gesture folders of the data:{''.join(lines)}\n"
+            "Add a row for each; to leave one out, with drop as coarse and fine "
+            "(labels/README.md explains how)"
         )
 
 
 def check_hands(table: GestureTable, path: Path) -> None:
-    """LabelError when a gesture folder has samples of the other hand than the map says."""
+    """LabelError when a gesture folder has samples of the other hand than in the map."""
     samples = pq.read_table(path, columns=["kind", "sequence", "is_left"])
     samples = samples.filter(pc.equal(samples["kind"], "gesture"))
     counts = samples.group_by(["sequence", "is_left"]).aggregate([([], "count_all")]).to_pylist()
@@ -128,10 +128,10 @@ def check_hands(table: GestureTable, path: Path) -> None:
 
 def check_labelled(table: GestureTable, gestures: Counts) -> None:
     """LabelError when train, validation or test has no sample with a class."""
-    kept = {row.folder for row in table.kept}
+    labelled = {row.folder for row in table.labelled}
     count = Counter[str]()
     for (folder, split), n in gestures.items():
-        count[split] += n * (folder in kept)
+        count[split] += n * (folder in labelled)
     empty = [split for split in LABELLED_SPLITS if count[split] == 0]
     if empty:
         raise LabelError(
@@ -141,11 +141,11 @@ def check_labelled(table: GestureTable, gestures: Counts) -> None:
 
 
 def labels_table(table: GestureTable, *, canonical: bool) -> pa.Table:
-    """labels.parquet: the kept folders by name, with their classes and those of a mirrored image.
+    """labels.parquet: folders that are not dropped, with their classes and those when mirrored.
 
     In canonical mode there are the right hand's classes only, and a mirrored image keeps its own.
     """
-    rows = table.kept
+    rows = table.labelled
     columns: dict[str, list[str] | list[int]] = {
         name: [getattr(row, name) for row in rows]
         for name in ("folder", "hand", "gesture", "coarse", "fine")
@@ -161,7 +161,7 @@ def labels_table(table: GestureTable, *, canonical: bool) -> pa.Table:
 def write_coverage(
     path: Path, table: GestureTable, gestures: Counts, splits: Sequence[str]
 ) -> None:
-    """coverage.csv: a row per folder of the map, dropped ones too; samples in each split."""
+    """coverage.csv: one row per folder of the map, dropped ones too, with samples per split."""
     with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("folder", "gesture", "hand", "coarse", "fine", *splits))

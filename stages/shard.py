@@ -1,8 +1,8 @@
 """Crops of all samples into WebDataset tars: `python -m stages.shard`.
 
-Reads `data/ingest/samples.parquet`, `data/labels/membership.txt` (which folders are in) and the
-photos under `data.root`. Writes `data/shard/`: tars/, index.json, rejects.csv, manifest.json. It
-reads no class, so relabelling does not run it again.
+Reads `data/ingest/samples.parquet`, `data/labels/membership.txt` (the folders used) and the photos
+under `data.root`. Writes `data/shard/`: tars/, index.json, rejects.csv, manifest.json. It
+does not read classes, so relabelling does not run it again.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def main() -> None:
             )
         splits = split_names(samples)
         tars = keep_filled(folder, splits, [result.tar for result in written])
-        (SHARDS / "index.json").unlink(missing_ok=True)  # the old one, just before its tars go
+        (SHARDS / "index.json").unlink(
+            missing_ok=True
+        )  # the old index, just before its tars are replaced
     index = Index(params.shard.crop_px, params.shard.view_px, tars)
     write_json(SHARDS / "index.json", index.to_json())
     counts = {split: index.count(split) for split in tars} | {"rejected": dict(reasons)}
@@ -97,7 +99,7 @@ def split_names(samples: pa.Table) -> tuple[str, ...]:
 
 
 def plan(samples: pa.Table, folder: Path, root: Path, shard: ShardParams) -> Iterator[TarTask]:
-    """The tars to write: train in one random order for good, the other splits by sample_id."""
+    """The tars to write: train in one fixed random order, the other splits by sample_id."""
     split_of = np.asarray(samples["split"])
     for split in split_names(samples):
         rows = np.flatnonzero(split_of == split)

@@ -56,7 +56,7 @@ def main() -> None:
         is_same_path(params.data.root, SYNTHETIC),
     )
     if not own_data and params.data.format == "interhand":
-        official_splits(Path(params.data.root))  # raises before existing outputs are emptied
+        official_splits(Path(params.data.root))  # raises before existing outputs are deleted
     if not own_hand:
         Mano.load(params.hand.mano)
     with atomic_folder(STAND_IN) as folder:

@@ -145,14 +145,14 @@ def test_dropped_folders_have_no_class(tmp_path: Path) -> None:
     )
     table = small(tmp_path, text)
     assert [row.folder for row in table.rows if row.dropped] == ["0003_fake_gun", "0103_fake_gun"]
-    assert len(table.kept) == 4
+    assert len(table.labelled) == 4
     assert table.class_ids("coarse", canonical=False) == {("right", "fist"): 0, ("left", "fist"): 1}
 
 
 def test_one_hand_may_be_dropped_while_its_class_lives_on(tmp_path: Path) -> None:
     text = SMALL + "0118_fist_b,left,fist_b,3,fist,5,fist_hard,0018_fist_b\n"
     text += "0018_fist_b,right,fist_b,-1,drop,-1,drop,0118_fist_b\n"
-    assert len(small(tmp_path, text).kept) == 7
+    assert len(small(tmp_path, text).labelled) == 7
 
 
 def test_order_of_rows_and_columns_changes_nothing(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class ManoFit(NamedTuple):
 NO_FIT = ManoFit(np.zeros(3), np.zeros(45), np.zeros(10), np.zeros(3))
 
 WORD = pa.dictionary(pa.int32(), pa.string())
-"""Texts of which there are few different ones."""
+"""Texts with few distinct values."""
 
 ORIGIN = {
     "annotation_id": pa.int64(),  # unique in its source split
@@ -62,15 +62,15 @@ ORIGIN = {
     "camera": WORD,
     "frame": pa.int64(),  # in the order of time
     "image": pa.string(),  # path below data.root
-    "hand": WORD,  # right or left; of rejects whatever the annotation says
+    "hand": WORD,  # right or left; of rejects any text, as annotated
     "kind": WORD,  # see `Kind`
 }
-"""Columns that say where an annotation comes from, but for the source split, one for all rows."""
+"""Columns with the origin of an annotation, except the source split, the same for all rows."""
 
 ROW = pa.schema(
     ORIGIN
     | {"width": pa.int64(), "height": pa.int64()}  # px of the photo
-    | {"visible": pa.binary(JOINTS)}  # 21 bytes 0 or 1: annotated in this very photo
+    | {"visible": pa.binary(JOINTS)}  # 21 bytes 0 or 1: annotated in this photo
     | dict.fromkeys(("camera_at", "joints_at", "fit_at"), pa.int64())  # a fit_at of -1 is no fit
 )
 
@@ -80,7 +80,7 @@ REJECT = pa.schema(
     | _plain
     | {"reason": pa.string(), "detail": pa.string()}
 )
-"""Columns of an annotation that is not used; null where it does not say where it comes from."""
+"""Columns of an annotation that is not used; null for a value that it lacks."""
 
 
 class Unusable(NamedTuple):
@@ -92,7 +92,7 @@ class Unusable(NamedTuple):
 
 
 class HandsInWorld(NamedTuple):
-    """N hands before their cameras; camera and fit with a first axis of N."""
+    """N hands in the world, with their cameras; camera and fit have a first axis of N."""
 
     camera: Camera
     joints: FloatArray  # (N, 21, 3) m
@@ -126,14 +126,14 @@ class AnnotationTable:
         return replace(self, table=self.table.slice(start, stop - start))
 
     def in_order(self) -> AnnotationTable:
-        """The same by session, sequence, frame, camera and id, whatever the order of the files."""
+        """The rows sorted by session, sequence, frame, camera and id, whatever the files' order."""
         number = {name: self.table[name].to_numpy() for name in ("session", "frame")}
         number |= {name: sort_keys(self.table[name]) for name in ("sequence", "camera")}
         keys = [number[name] for name in ("session", "sequence", "frame", "camera")]
         return self.take(np.lexsort([self.table["annotation_id"].to_numpy(), *reversed(keys)]))
 
     def plain(self, name: str) -> pa.ChunkedArray:
-        """A column, repeated texts written out."""
+        """A column, with dictionary-encoded texts decoded."""
         column = self.table[name]
         return column.cast(pa.string()) if column.type == WORD else column
 
@@ -146,7 +146,7 @@ class AnnotationTable:
         return of_words(self.table["hand"], lambda hand: hand == "left")
 
     def hands(self) -> HandsInWorld:
-        """The hands themselves."""
+        """The hands as arrays, each with its own camera, joints and fit."""
         camera, joints, fit = (
             self.table[name].to_numpy() for name in ("camera_at", "joints_at", "fit_at")
         )

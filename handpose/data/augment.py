@@ -1,7 +1,7 @@
-"""Augmentation: image, camera, joints, MANO root and labels of a sample move as one.
+"""Augmentation: image, camera, joints, MANO root and labels of a sample are transformed together.
 
-A stored crop holds the network's view and a border around it. One warp cuts the view out, turned,
-zoomed, shifted and mirrored; nothing is resampled twice. Two matrices say everything:
+A stored crop holds the network's view and a border around it. One warp cuts the view out, rotated,
+zoomed, shifted and mirrored; nothing is resampled twice. Two matrices describe it:
 
 - A (3, 3) moves pixels: turn and zoom about the middle of the crop, shift, mirror;
 - Q (3, 3) moves the camera: rotation about its axis, then x -> -x when mirrored.
@@ -25,9 +25,9 @@ from handpose.sample import HandSample
 
 
 class DrawnAugmentation(NamedTuple):
-    """What happens to one sample."""
+    """The augmentation of one sample, as drawn."""
 
-    angle: float = 0.0  # rad, from x towards y: clockwise as seen
+    angle: float = 0.0  # rad, from x towards y: clockwise in the image
     zoom: float = 1.0
     shift: tuple[float, float] = (0.0, 0.0)  # of the view's side, to the right and down
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of red, green and blue
@@ -36,7 +36,7 @@ class DrawnAugmentation(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far training may move a sample; with all zeros nothing moves."""
+    """The ranges that augmentations are drawn from; all zeros change nothing."""
 
     rotation_deg: float = 0.0  # uniform +-
     scale: float = 0.0  # zoom uniform in 1 +-
@@ -45,7 +45,7 @@ class Augmentation:
     flip: float = 0.0  # probability of mirroring
 
     def draw(self, rng: np.random.Generator) -> DrawnAugmentation:
-        """A random move; it takes eight numbers from `rng`, whatever the ranges are."""
+        """A random augmentation; takes eight numbers from `rng`, whatever the ranges are."""
         angle, zoom, right, down, *gain = rng.uniform(-1, 1, 7).tolist()
         red, green, blue = (1 + self.colour * g for g in gain)
         return DrawnAugmentation(
@@ -58,60 +58,70 @@ class Augmentation:
 
 
 def apply(
-    move: DrawnAugmentation, sample: HandSample, *, view: Square, out_px: int, twin: tuple[int, int]
+    drawn: DrawnAugmentation,
+    sample: HandSample,
+    *,
+    view: Square,
+    out_px: int,
+    twin: tuple[int, int],
 ) -> HandSample:
-    """The network's view of a stored sample: image (out_px, out_px, 3) and all that moves with it.
+    """The network's view of a stored sample: image (out_px, out_px, 3) and labels.
 
-    Without a move, and with a view of out_px in the middle, it is that part of the stored crop.
+    Without augmentation, and with a view of out_px in the middle, it is that part of the crop.
 
     Args:
-        move: what happens to it.
+        drawn: the augmentation.
         sample: the stored crop, the view and a border around it.
-        view: what the network would see of it if nothing moved, in its pixels.
+        view: the network's view without augmentation, in pixels of the crop.
         out_px: side of the result.
         twin: coarse and fine class of a mirrored sample: the same gesture of the other hand.
     """
-    moved, A = transform_labels(move, sample, view=view, out_px=out_px, twin=twin)
+    moved, A = transform_labels(drawn, sample, view=view, out_px=out_px, twin=twin)
     planes = np.empty((3, out_px, out_px), np.uint8)
-    render(sample.image, A, move.gain, planes)
+    render(sample.image, A, drawn.gain, planes)
     return dataclasses.replace(moved, image=planes.transpose(1, 2, 0))
 
 
 def transform_labels(
-    move: DrawnAugmentation, sample: HandSample, *, view: Square, out_px: int, twin: tuple[int, int]
+    drawn: DrawnAugmentation,
+    sample: HandSample,
+    *,
+    view: Square,
+    out_px: int,
+    twin: tuple[int, int],
 ) -> tuple[HandSample, NDArray[np.float64]]:
-    """The same with the stored image as it is, and A: its pixels -> pixels of the view."""
-    A = _pixels(move, view, out_px)
-    Q = _camera(move)
-    coarse, fine = twin if move.mirrored else (sample.coarse, sample.fine)
+    """The augmented labels, the image unchanged, and A: its pixels -> pixels of the view."""
+    A = _pixels(drawn, view, out_px)
+    Q = _camera(drawn)
+    coarse, fine = twin if drawn.mirrored else (sample.coarse, sample.fine)
     moved = dataclasses.replace(
         sample,
         K=(A @ sample.K @ Q.T).astype(np.float32),
         joints_cam=(sample.joints_cam @ Q.T).astype(np.float32),
-        global_orient=_turn_root(sample, move.angle),
-        is_left=sample.is_left != move.mirrored,
+        global_orient=_turn_root(sample, drawn.angle),
+        is_left=sample.is_left != drawn.mirrored,
         coarse=coarse,
         fine=fine,
     )
     return moved, A
 
 
-def _pixels(move: DrawnAugmentation, view: Square, out_px: int) -> NDArray[np.float64]:
+def _pixels(drawn: DrawnAugmentation, view: Square, out_px: int) -> NDArray[np.float64]:
     """A (3, 3): pixels of the stored crop -> pixels of the network's view."""
-    zoom = move.zoom * out_px / view.side
-    turn = zoom * _rotation(move.angle)[:2, :2]
-    after = (out_px - 1) / 2 + out_px * np.array(move.shift)
+    zoom = drawn.zoom * out_px / view.side
+    turn = zoom * _rotation(drawn.angle)[:2, :2]
+    after = (out_px - 1) / 2 + out_px * np.array(drawn.shift)
     A = np.eye(3)
     A[:2, :2] = turn
     A[:2, 2] = after - turn @ (view.x, view.y)
-    if move.mirrored:
+    if drawn.mirrored:
         A = np.array([[-1, 0, out_px - 1], [0, 1, 0], [0, 0, 1]]) @ A
     return A
 
 
-def _camera(move: DrawnAugmentation) -> NDArray[np.float64]:
-    """Q (3, 3), orthogonal: where a point in the camera goes."""
-    return np.diag([-1.0 if move.mirrored else 1.0, 1.0, 1.0]) @ _rotation(move.angle)
+def _camera(drawn: DrawnAugmentation) -> NDArray[np.float64]:
+    """Q (3, 3), orthogonal: maps points in the camera's frame."""
+    return np.diag([-1.0 if drawn.mirrored else 1.0, 1.0, 1.0]) @ _rotation(drawn.angle)
 
 
 def _rotation(angle: float) -> NDArray[np.float64]:
@@ -121,7 +131,7 @@ def _rotation(angle: float) -> NDArray[np.float64]:
 
 
 def _turn_root(sample: HandSample, angle: float) -> NDArray[np.float32]:
-    """The MANO root (3,) axis-angle after the turn; in the right-hand frame it ignores mirroring.
+    """The rotated MANO root (3,) axis-angle; in the right-hand frame it ignores mirroring.
 
     A left hand is the mirror image M of its right-hand parameters, and M Rz(a) M = Rz(-a).
     """
@@ -138,9 +148,9 @@ def render(
     gain: tuple[float, float, float],
     planes: NDArray[np.uint8],
 ) -> None:
-    """Fill `planes` (3, S, S) with the image (H, W, 3) seen through A, each channel times its gain.
+    """Fill `planes` (3, S, S) with the image (H, W, 3) warped by A, each channel times its gain.
 
-    Planes are what a batch holds. A gain is a table, not arithmetic.
+    A batch holds planes. Gains are applied by a lookup table, not by arithmetic.
     """
     warp_planes(image, A, planes)
     if gain == (1.0, 1.0, 1.0):

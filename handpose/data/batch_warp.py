@@ -1,8 +1,8 @@
-"""Batches warped at once on their device: what a GPU does in a millisecond, a CPU does in many.
+"""Warps a whole batch on its device: a millisecond on a GPU, many on a CPU.
 
-The same maps as `crop.warp`, sampled by torch in place of OpenCV: both bilinear and black outside,
-equal to a rounding or so in each pixel. On a CPU it is many times slower than OpenCV; `loading.py`
-takes it for CUDA devices alone.
+The same maps as `crop.warp`, sampled by torch instead of OpenCV: both bilinear and black outside,
+equal up to rounding in each pixel. On a CPU it is many times slower than OpenCV; `loading.py`
+uses it for CUDA devices alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from handpose.sample import HandBatch
 
 @dataclass(frozen=True)
 class UnwarpedBatch:
-    """B samples whose labels have moved already, and what is left to do to their images."""
+    """B samples with transformed labels, and the warp still to be applied to their images."""
 
     batch: HandBatch  # without images
     images: Tensor  # (B, H, W, 3) uint8 RGB, stored crops; smaller ones end in black
@@ -31,7 +31,7 @@ class UnwarpedBatch:
     out_px: int  # side of the view
 
     def pinned(self) -> UnwarpedBatch:
-        """The same in memory that a GPU fetches by itself."""
+        """The same in pinned memory, which a GPU reads without the CPU."""
         return dataclasses.replace(
             self,
             batch=self.batch.pinned(),
@@ -41,7 +41,7 @@ class UnwarpedBatch:
         )
 
     def on(self, device: torch.device) -> HandBatch:
-        """The batch on this device, its images warped there; a pinned one is not waited for."""
+        """The batch on this device, its images warped there; asynchronous if pinned."""
         images, to_source, gain = (
             part.to(device, non_blocking=True) for part in (self.images, self.to_source, self.gain)
         )
@@ -61,11 +61,11 @@ def stack_images(images: list[NDArray[np.uint8]]) -> Tensor:
 
 
 def to_source(A: Tensor, shape: Sequence[int], out_px: int) -> Tensor:
-    """(B, 2, 3): the result -> images (B, H, W, 3) of this shape, as `affine_grid` takes it.
+    """(B, 2, 3): the result -> images (B, H, W, 3) of this shape, as `affine_grid` expects it.
 
-    A (B, 3, 3) float64: pixels of the images -> pixels of the result. What comes out goes from -1
-    to 1 on both sides, between the centres of the first and the last pixel. Made where A lies,
-    which is the CPU: a GPU would be waited for to tell whether each matrix has an inverse.
+    A (B, 3, 3) float64: pixels of the images -> pixels of the result. Coordinates go
+    from -1 to 1 on both sides, between the centres of the first and the last pixel. Computed on
+    A's device, the CPU: on a GPU, checking that each matrix is invertible would synchronise.
     """
     height, width = shape[1:3]
     inverse = torch.linalg.inv(A)
@@ -74,7 +74,7 @@ def to_source(A: Tensor, shape: Sequence[int], out_px: int) -> Tensor:
 
 
 def sample_images(images: Tensor, to_source: Tensor, gain: Tensor, out_px: int) -> Tensor:
-    """Images seen through their matrices, each channel times its gain, on the device of the images.
+    """Images warped by their matrices, each channel times its gain, on the device of the images.
 
     Args:
         images: (B, H, W, 3) uint8.

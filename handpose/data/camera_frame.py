@@ -1,4 +1,4 @@
-"""Hands from the world into the frame of their camera: joints, boxes and MANO parameters, exactly.
+"""Hands from the world to their camera's frame: joints, boxes and MANO parameters, exactly.
 
 Reasons for a reject: nan_in_joints, too_few_joints, behind_camera, empty_box.
 """
@@ -19,11 +19,11 @@ from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 NEAR_M = 0.01
-"""A hand nearer to the camera's plane than this is not in a photo of it."""
+"""Joints with a smaller depth than this count as behind the camera."""
 
 
 class HandsInCamera(NamedTuple):
-    """N hands in their camera; MANO parameters in the right-hand frame (`sample.py`)."""
+    """N hands in their camera's frame; MANO parameters in the right-hand frame (`sample.py`)."""
 
     bbox: FloatArray  # (N, 4) x, y, w, h px: tight box of the valid joints, inside the photo
     K: FloatArray  # (N, 3, 3) px of the photo
@@ -40,7 +40,7 @@ class RestWrist:
     """The wrist of the rest pose for any shape: linear in betas, so eleven shapes determine it."""
 
     def __init__(self, rest_wrist: Callable[[Tensor], Tensor]) -> None:
-        """`rest_wrist` is that of a `Mano`: betas (B, 10) -> (B, 3) m."""
+        """`rest_wrist` is the method of `Mano`: betas (B, 10) -> (B, 3) m."""
         wrists = rest_wrist(torch.cat([torch.zeros(1, 10), torch.eye(10)])).double()  # (11, 3)
         self._mean, self._slope = wrists[0], wrists[1:] - wrists[0]
 
@@ -91,7 +91,7 @@ def take(hands: HandsInCamera, rows: Sequence[int] | NDArray[Any]) -> HandsInCam
 
 
 def _joints(hands: HandsInWorld) -> tuple[FloatArray, BoolArray]:
-    """Joints in the camera (N, 21, 3) m, and which of them are valid there (N, 21)."""
+    """Joints in the camera's frame (N, 21, 3) m, and a mask of the valid ones (N, 21)."""
     joints = world_to_camera(hands.joints, hands.camera.R, hands.camera.C)
     return joints, hands.joint_valid & hands.visible
 
@@ -105,13 +105,13 @@ def _box(uv: FloatArray, valid: BoolArray, size: NDArray[np.int64]) -> FloatArra
 
 
 def _mano(hands: HandsInWorld, rest_wrist: RestWrist) -> list[FloatArray]:
-    """The last four fields of `HandsInCamera`; anything where there is no fit."""
+    """The last four fields of `HandsInCamera`; arbitrary where there is no fit."""
     root, pose, betas, transl = (torch.from_numpy(part) for part in hands.fit)
     is_left = torch.from_numpy(hands.is_left)
     R, C = torch.from_numpy(hands.camera.R), torch.from_numpy(hands.camera.C)
 
-    wrist = mirror_points(rest_wrist(betas)[:, None], is_left)[:, 0]  # (N, 3) of this very hand
-    turn, transl = root_to_camera(axis_angle_to_matrix(root), transl, wrist, R, C)
-    root = mirror_axis_angle(matrix_to_axis_angle(turn), is_left)  # (N, 3)
+    wrist = mirror_points(rest_wrist(betas)[:, None], is_left)[:, 0]  # (N, 3) of the annotated hand
+    rotation, transl = root_to_camera(axis_angle_to_matrix(root), transl, wrist, R, C)
+    root = mirror_axis_angle(matrix_to_axis_angle(rotation), is_left)  # (N, 3)
     pose = mirror_axis_angle(pose.view(-1, 15, 3), is_left).flatten(1)  # (N, 45)
     return [part.numpy() for part in (root, pose, betas, transl)]

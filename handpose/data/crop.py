@@ -1,4 +1,4 @@
-"""Square views of a hand: cut from a photo once when sharding, turned and moved when training.
+"""Square views of a hand: cut from a photo once when sharding, augmented when training.
 
 Pixel centres lie at whole numbers (OpenCV): an image of side S covers -0.5 .. S - 0.5, and its
 middle is (S - 1) / 2. A map between images is a 3x3 matrix A on homogeneous pixels; the camera of
@@ -55,7 +55,7 @@ def affine(region: Square, side: int) -> NDArray[np.float64]:
 
 
 def warp(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
-    """The image (H, W, 3) seen through A: (side, side, 3), bilinear, black outside of the image.
+    """The image (H, W, 3) warped by A: (side, side, 3), bilinear, black outside of the image.
 
     Where A only shifts by whole pixels, the result is that part of the image itself, not a copy.
     """
@@ -67,7 +67,7 @@ def warp(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray
 def warp_planes(
     image: NDArray[np.uint8], A: NDArray[np.float64], planes: NDArray[np.uint8]
 ) -> None:
-    """The same into planes (3, side, side), one for each colour."""
+    """As `warp`, into planes (3, side, side), one per colour."""
     side = planes.shape[-1]
     if (part := _part(image, A, side)) is not None:
         cv2.split(part, list(planes))
@@ -76,13 +76,13 @@ def warp_planes(
 
 
 class _Scratch(threading.local):
-    """Memory that a thread uses again: fresh pages cost as much as the warp itself."""
+    """Memory that a thread reuses: fresh pages cost as much as the warp itself."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, NDArray[np.uint8]] = {}
 
     def array(self, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """An array of this shape, in which anything may stand."""
+        """An array of this shape with arbitrary content."""
         size = math.prod(shape)
         if name not in self._arrays or self._arrays[name].size < size:
             self._arrays[name] = np.empty(size, np.uint8)
@@ -93,7 +93,7 @@ _scratch = _Scratch()
 
 
 def _warped(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
-    """The image seen through A as RGBA, which OpenCV warps twice as fast as RGB; scratch."""
+    """The image warped by A as RGBA, which OpenCV warps twice as fast as RGB; scratch."""
     image, A = antialias(image, A)
     four = _scratch.array("four", (*image.shape[:2], 4))
     warped = _scratch.array("warped", (side, side, 4))
@@ -103,7 +103,7 @@ def _warped(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDAr
 
 
 def _part(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray[np.uint8] | None:
-    """What A cuts out, if it does nothing else and all of it lies in the image."""
+    """The part that A cuts out, if A does nothing else and the part lies inside the image."""
     (x, y), (height, width) = -A[:2, 2], image.shape[:2]
     inside = 0 <= x <= width - side and 0 <= y <= height - side
     if not (inside and x.is_integer() and y.is_integer() and np.array_equal(A[:2, :2], np.eye(2))):
@@ -114,10 +114,10 @@ def _part(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArra
 def antialias(
     image: NDArray[np.uint8], A: NDArray[np.float64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The image and A as bilinear sampling may take them: never shrunk to less than half.
+    """Image and A for bilinear sampling that shrinks to no less than half.
 
-    There it would leap over source pixels, and fine texture would turn into noise: whole blocks of
-    k x k pixels are averaged first.
+    Shrinking further would skip source pixels and alias fine texture, so blocks of k x k pixels are
+    averaged first.
     """
     (a, b), (c, d) = A[:2, :2].tolist()
     block = int(1 / math.sqrt(abs(a * d - b * c)) + 1e-6)

@@ -1,8 +1,8 @@
-"""Where batches are made: when they are asked for, or ahead of that by other threads.
+"""Makes batches on demand, or ahead of time in threads.
 
-Threads and not processes: decoding and warping run outside of Python's lock, nothing has to be
-copied or sent, and no process can outlive the training. Whatever is chosen, the batches come in
-the same order with the same moves, so a run may be resumed with another choice.
+Threads and not processes: decoding and warping release the GIL, nothing has to be copied or sent,
+and no process can outlive the training. Either way the batches come in the same order with the
+same augmentation, so a run may be resumed with another setting.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 MOST_THREADS = 8
-"""More do not help: what Python does for each sample takes turns."""
+"""More do not help: the Python code of each sample holds the GIL."""
 
 AHEAD = 2
-"""Batches per thread that are begun before they are asked for."""
+"""Batches per thread that are started before they are requested."""
 
 
 CPU = torch.device("cpu")
@@ -36,16 +36,16 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Loading:
-    """Who makes the batches, and on which device they arrive."""
+    """How many threads make the batches, and the device of the batches."""
 
-    threads: int = 0  # that make batches ahead; 0: each is made when it is asked for
-    device: torch.device = CPU  # a CUDA device warps the images itself
+    threads: int = 0  # that make batches ahead of time; 0: each is made on demand
+    device: torch.device = CPU  # images are warped on a CUDA device
 
     @classmethod
     def on(cls, device: torch.device, processes: int = 1) -> Loading:
-        """What suits a device: a GPU must not wait; on a CPU, training needs every core itself.
+        """The default for a device: threads for a GPU, none on a CPU, where training uses them all.
 
-        `processes` on this machine share its cores.
+        `processes` training processes on this machine share its cores.
         """
         if device.type != "cuda":
             return HERE
@@ -71,14 +71,14 @@ HERE = Loading()
 def ahead(
     function: Callable[[Task], Result], tasks: Iterator[Task], threads: int
 ) -> Generator[Result, None, None]:
-    """The function's result for every task in their order, made by threads before it is asked for.
+    """The function's result for every task, in order, computed ahead of time by threads.
 
-    The tasks are taken by a thread of their own, since reading them takes time too. An exception,
-    of the function or of the tasks, comes in the place of its result, and ends the rest.
+    A separate thread reads the tasks, since that takes time too. An exception, of the function or
+    of the tasks, is raised when its result is due, and ends the iteration.
     """
     begun: SimpleQueue[Future[Result] | None] = SimpleQueue()
     room = threading.Semaphore(AHEAD * threads)
-    left = threading.Event()  # nobody asks for more
+    left = threading.Event()  # the consumer has stopped
 
     def feed(pool: ThreadPoolExecutor) -> None:
         try:

@@ -1,8 +1,8 @@
-"""A part of a JPEG without decoding it: its blocks are copied, no pixel changes, four times faster.
+"""Crops a JPEG without decoding it: blocks are copied, pixels unchanged, four times faster.
 
-libjpeg-turbo's C library does it (Debian and Ubuntu: libturbojpeg0). It is called here through the
-interface of its version 2, which version 3 still has; PyTurboJPEG's releases want one or the other,
-and take the library's warnings of damaged data for success.
+libjpeg-turbo's C library does it (Debian and Ubuntu: libturbojpeg0), called through the interface
+of its version 2, which version 3 still has. PyTurboJPEG's releases need one or the other, and
+ignore the library's warnings of damaged data.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _library() -> Any:
 
 
 def crop(jpeg: bytes, box: tuple[int, int, int, int], size: tuple[int, int]) -> JpegRegion | None:
-    """The smallest part of a JPEG that ends with a box and holds it.
+    """The smallest part of a JPEG that contains a box and ends with it.
 
     Args:
         jpeg: the whole.
@@ -80,8 +80,8 @@ def crop(jpeg: bytes, box: tuple[int, int, int, int], size: tuple[int, int]) -> 
         size: width and height that the whole must have.
 
     Returns:
-        The part; None when the photo is damaged, of another size or kind, or the library is not
-        there: whoever decodes it then finds out which.
+        The part; None if the photo is damaged, of another size or kind, or the library is missing:
+        the caller then decodes the photo, which reports which.
     """
     library = _library()
     if library is None:

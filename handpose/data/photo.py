@@ -19,7 +19,7 @@ BLACKEST = 8
 
 
 class PhotoError(HandPoseError):
-    """A photo cannot be used; `reason` is one word for tables, the text says the rest."""
+    """A photo cannot be used; `reason` is one word for tables, `detail` the explanation."""
 
     def __init__(self, reason: str, detail: str) -> None:
         """`reason` is image_missing, _unreadable, _truncated, _undecodable, _black or _size."""
@@ -40,7 +40,7 @@ class Photo(NamedTuple):
 
 
 def read_photo(photo: Photo) -> NDArray[np.uint8]:
-    """The picture (H, W, 3) RGB as it is stored; a turn in its EXIF data is ignored.
+    """The image (H, W, 3) RGB as stored; a rotation in its EXIF data is ignored.
 
     Raises:
         PhotoError: the file is missing, unreadable, truncated, not a picture, black, or of another

@@ -29,7 +29,7 @@ class PreprocessError(HandPoseError):
 
 @dataclass(frozen=True)
 class Preprocessor:
-    """The same for every sample of a pass over the data."""
+    """Turns encoded samples into batches; one for each pass over the data."""
 
     image_px: int  # side of the images that come out
     view_px: int  # side of the network's view in pixels of a stored crop
@@ -51,7 +51,7 @@ class Preprocessor:
         return collate(samples, images)
 
     def unwarped_batch(self, encoded: list[EncodedSample]) -> UnwarpedBatch:
-        """The same with the stored images as they are, for a device that warps them at once."""
+        """The same without the warp, for a device that warps all images at once."""
         samples, images, matrices, gains = [], [], [], []
         for one in encoded:
             sample, drawn, options = self._parts(one)
@@ -101,10 +101,10 @@ class Preprocessor:
 
 
 class Buffers:
-    """Arrays that are given out again once no tensor, view or variable holds them."""
+    """A pool of arrays; one is reused once no tensor, view or variable refers to it."""
 
     def __init__(self) -> None:
-        """None yet; there will be as many as are in use at once."""
+        """Empty; it grows to as many arrays as are in use at once."""
         self._arrays: list[NDArray[np.uint8]] = []
         self._lock = threading.Lock()
         self._free = references_of_a_free_array()
@@ -120,7 +120,7 @@ class Buffers:
 
 
 def references_of_a_free_array() -> int:
-    """The reference count of an array that a list alone holds, taken in a loop over the list.
+    """The reference count of an array that only a list refers to, taken in a loop over the list.
 
     It counts the list, the loop variable and, before Python 3.14, the argument of the call.
     """

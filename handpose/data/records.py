@@ -1,4 +1,4 @@
-"""One sample of a shard: a crop as JPEG, and as JSON all that is known of it except its gesture.
+"""One sample of a shard: the crop as JPEG, and all labels except the gesture as JSON.
 
 Classes are joined by the sample's folder when it is read, so a new gesture map needs no new tars.
 """
@@ -25,7 +25,7 @@ and the side, px. Crops cut without decoding begin on the grid of the JPEG's blo
 
 FIELDS = ("K", "joints_cam", "joint_valid", "has_mano", "global_orient", "hand_pose", "betas",
           "is_left", "sample_id")  # fmt: skip
-"""What the JSON holds of a `HandSample`, with the same shapes (flat), units and frames."""
+"""Fields of `HandSample` in the JSON, flattened, with the same units and frames."""
 
 ORIGIN = ("sequence", "kind", "subject", "session", "camera", "frame")
 """Where the sample comes from; of kind gesture, `sequence` is the gesture folder."""
@@ -52,7 +52,7 @@ def _is_float32(value: Any) -> bool:
 
 
 def _json(label: Mapping[str, Any], decimals: Iterator[str]) -> str:
-    """An object, the arrays of float32 at its end: of the next decimals, which are JSON already."""
+    """A JSON object, its float32 arrays last: they take the next `decimals`, already formatted."""
     floats = {key: value.size for key, value in label.items() if _is_float32(value)}
     rest = {
         key: value.ravel().tolist() if isinstance(value, np.ndarray) else value
@@ -64,7 +64,7 @@ def _json(label: Mapping[str, Any], decimals: Iterator[str]) -> str:
 
 
 def view_of(label: Mapping[str, Any], image_side: int, view_px: int) -> Square:
-    """The network's view in a stored image: where the label says, else in its middle."""
+    """The network's view in a stored image: as its label gives it, else in the middle."""
     return Square(*label[VIEW]) if VIEW in label else central(image_side, view_px)
 
 

@@ -1,4 +1,4 @@
-"""Which of many nearly equal photos to train on: fewer cameras, no neutral ends.
+"""Selects among many nearly equal training photos: fewer cameras, no neutral ends.
 
 A studio's 80 to 140 cameras photograph each frame, and a gesture sequence begins and ends with a
 neutral hand under the gesture's label (InterHand2.6M paper, section 3). Leaving these out
@@ -37,7 +37,7 @@ def without_ends(sequence: IntArray, frame: IntArray, share: float) -> BoolArray
 def fewer_cameras(frame: IntArray, camera: IntArray, most: int) -> BoolArray:
     """Which photos (N,) are kept when every frame keeps at most `most` of its cameras.
 
-    A hash of frame and camera chooses, so that over many frames each camera is kept equally
+    A hash of frame and camera chooses, so that over many frames each camera is chosen equally
     often, and neither the order nor the presence of other photos changes the choice between two.
 
     Args:

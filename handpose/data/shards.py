@@ -41,7 +41,7 @@ AT_ONCE = 64
 
 
 class ShardError(HandPoseError):
-    """The shards are missing, unfinished, damaged, or do not hold what is asked of them."""
+    """The shards are missing, unfinished, damaged, or lack a split."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Index:
         return sum(tar.samples for tar in self.splits.get(split, ()))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for `index.json`; the counts per split are for the reader's eye."""
+        """Plain values for `index.json`; the counts per split are for people."""
         splits = {
             split: {
                 "samples": self.count(split),
@@ -107,7 +107,7 @@ def _encoded(samples: Iterable[tuple[bytes, Mapping[str, Any]]]) -> Iterator[Enc
 
 
 class Shards:
-    """The shards of a folder, held against their index."""
+    """The shards of a folder, checked against their index."""
 
     def __init__(self, folder: Path, index: Index) -> None:
         """The tars in `folder`/tars as listed in `index`; `open` reads and checks both."""
@@ -163,7 +163,7 @@ class Shards:
         comes exactly once, in stored order, and the last batch may be smaller.
 
         Of several processes, each gets its slice of every training batch; evaluation batches are
-        dealt out whole, in turn. All read the same bytes, and decode their own part alone.
+        distributed whole, in turn. All read the same bytes, and decode only their own part.
 
         Args:
             split: train, validation, test, or another that the data set has.
@@ -173,8 +173,8 @@ class Shards:
             canonical: mirror every left hand to a right one; its classes stay as in `labels`.
             seed: of the training run.
             epoch: number of the pass over the data, or None.
-            skip: so many batches at the start are passed over without decoding them, to resume.
-            augmentation: what training does to a sample; None is nothing.
+            skip: number of batches at the start to skip without decoding them, to resume.
+            augmentation: of training; None for none.
             buffer: samples among which the next one is drawn.
             loading: where and how far ahead; order, augmentation and labels are the same for all.
             distributed: the processes that share the batches.
@@ -182,7 +182,7 @@ class Shards:
         Raises:
             ShardError: the split is not there or smaller than one training batch; while reading,
                 when a tar was changed.
-            ViewError: while reading, when a gesture folder has no class in `labels`.
+            PreprocessError: while reading, when a gesture folder has no class in `labels`.
         """
         count = self._checked_count(split, 1 if epoch is None else batch)
         end = count if epoch is None else count // batch * batch
@@ -227,7 +227,7 @@ class Shards:
         return shuffled
 
     def _read_tars(self, tars: list[Tar]) -> Iterator[EncodedSample]:
-        """The samples of these tars, each once its content is known to be whole."""
+        """The samples of these tars; the content of each tar is verified first."""
         for entry in tars:
             path = self._check_size(entry)
             if entry.name not in self._verified:

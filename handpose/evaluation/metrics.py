@@ -1,4 +1,4 @@
-"""Metrics: metres in, millimetres out; the only place of that conversion.
+"""Metrics: metres in, millimetres out; the only module that converts them.
 
 Pose functions take tensors on any device and return one number per sample (B,) or per joint (B, J);
 NaN marks a sample that cannot be scored (no valid joint, no wrist), for the caller to exclude and
@@ -214,7 +214,7 @@ def pa_mpjpe_mm(joints: Tensor, truth: Tensor, valid: Tensor | None = None) -> T
         valid: (B, 21) bool; all by default.
 
     Returns:
-        (B,) mm. With meshes (B, 778, 3) in place of joints it is PA-MPVPE.
+        (B,) mm. With meshes (B, 778, 3) instead of joints it is PA-MPVPE.
     """
     return pa_errors_mm(joints, truth, valid).nanmean(-1)
 

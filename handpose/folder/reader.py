@@ -149,7 +149,7 @@ def _table(split: str, records: Sequence[NumberedRecord]) -> AnnotationTable:
         "kind": ["gesture" if record.is_gesture else "rom" for record in own],
         "width": [record.width for record in own],
         "height": [record.height for record in own],
-        "visible": as_bytes(np.ones((len(own), 21), np.bool_)),  # joint_valid says it all
+        "visible": as_bytes(np.ones((len(own), 21), np.bool_)),  # joint_valid alone decides
         "camera_at": everyone,
         "joints_at": everyone,
         "fit_at": fit_at,

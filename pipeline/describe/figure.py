@@ -69,7 +69,7 @@ def draw_architecture(found: dict[str, Box], out: Path) -> None:
 
 
 def label_text(found: dict[str, Box]) -> str:
-    """Every label of the drawing, one a line."""
+    """Every label of the drawing, one per line."""
     return "\n".join(box.label for box in found.values())
 
 

@@ -222,7 +222,9 @@ class FlowLog:
             act()
         except ServerError as error:
             if not self._away:
-                print(f"prefect: the server does not answer ({error}); the run goes on", flush=True)
+                print(
+                    f"prefect: the server does not answer ({error}); the run continues", flush=True
+                )
             self._away = True
 
 

@@ -65,7 +65,7 @@ class Reporter:
 
         `abandoned`: it was stopped because DVC had been killed.
         """
-        killed = State("CRASHED", message="dvc was killed; `dvc repro` goes on where it was")
+        killed = State("CRASHED", message="dvc was killed; `dvc repro` resumes it")
         self._end = killed if abandoned else ended(code, message)
         if code == 0 and (self._progress or self._artifact):
             self._progress = (100.0, "done")
@@ -95,10 +95,10 @@ class Reporter:
                 away, pause = False, BEAT_S
             except ServerError as error:
                 if error.refused:
-                    self.log(f"prefect: {server.ui} refused a report ({error}); the run goes on")
+                    self.log(f"prefect: {server.ui} refused a report ({error}); the run continues")
                     return
                 if not away:
-                    self.log(f"prefect: {server.ui} does not answer ({error}); the run goes on")
+                    self.log(f"prefect: {server.ui} does not answer ({error}); the run continues")
                 if self._end is not None:
                     return  # the watcher keeps trying
                 away, pause = True, RETRY_S
@@ -185,9 +185,9 @@ def ended(code: int, message: str) -> State:
         return State("COMPLETED")
     if code in (128 + signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGHUP):
         name = signal.Signals(code - 128).name
-        return State("CANCELLED", message=f"stopped by {name}; `dvc repro` goes on where it was")
+        return State("CANCELLED", message=f"stopped by {name}; `dvc repro` resumes it")
     if code > 128:
         name = signal.Signals(code - 128).name
-        text = f"killed by {name} (kill -9, or out of memory?); `dvc repro` goes on where it was"
+        text = f"killed by {name} (kill -9, or out of memory?); `dvc repro` resumes it"
         return State("CRASHED", message=text)
     return State("FAILED", message=message or f"exit code {code}")

@@ -64,9 +64,11 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def meaning(schema: type[Section], key: str) -> tuple[type[Section], str]:
     """The class that declares a key, and the comment of its field on one line."""
-    owners = [cls for cls in schema.__mro__ if issubclass(cls, Section) and key in cls.model_fields]
-    texts = (owner.model_fields[key].description for owner in owners)
-    return owners[-1], _first_paragraph(next(filter(None, texts), "") or "")
+    declaring = [
+        cls for cls in schema.__mro__ if issubclass(cls, Section) and key in cls.model_fields
+    ]
+    texts = (cls.model_fields[key].description for cls in declaring)
+    return declaring[-1], _first_paragraph(next(filter(None, texts), "") or "")
 
 
 def _key(

@@ -22,7 +22,7 @@ DEMO = "demo"
 """The profile that the repository ships: the default of every field."""
 
 PATHS = ("data", "hand")
-"""Sections that say where things are; only a profile that names them changes them."""
+"""Sections with paths; only a profile that names them changes them."""
 
 
 class ProfileError(HandPoseError):
@@ -109,7 +109,7 @@ def _at_default(named: Mapping[str, Any], default: Mapping[str, Any]) -> dict[st
 
 
 def _check_whole(made: Path, path: Path, profile: str) -> None:
-    """Refuse parameters that no command would accept, before they take the old ones' place."""
+    """Refuse parameters that no command would accept, before they replace the old ones."""
     try:
         load_params(made)
     except ParamsError as error:

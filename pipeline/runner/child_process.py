@@ -84,7 +84,7 @@ class StageProcess:
 
     def abandon(self) -> None:
         """Stop it because DVC has ended: its result would not be recorded."""
-        self.output.line("dvc was stopped, so this stage stops too; `dvc repro` goes on from here")
+        self.output.line("dvc was stopped, so this stage stops too; `dvc repro` resumes it")
         self.abandoned = True
         self.stop()
 

@@ -93,7 +93,7 @@ class EvaluationData:
                 f"a gesture in {SAMPLES} (labelled images per split: {dict(counts)}); an "
                 "evaluation without any would mean nothing. Let ingest.test_subjects in "
                 "params.yaml name subjects of the training data: data/ingest/folders.csv "
-                "and split.json tell which there are"
+                "and split.json list them"
             )
 
     @property

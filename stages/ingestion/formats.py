@@ -1,4 +1,4 @@
-"""Which reader a data set needs: the only place that knows all of them."""
+"""Which reader a data set needs: the only module that knows all of them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ COLUMNS = [
     *("sequence", "split", "kind", "subject", "image"),
     *("is_left", "has_mano"),
 ]
-"""Of samples.parquet: what is counted here."""
+"""Columns of samples.parquet that are needed here."""
 
 
 class Members:
@@ -59,7 +59,7 @@ class Histogram:
     """Samples and rejects by folder, split and hand."""
 
     def __init__(self, evaluated: Iterable[str]) -> None:
-        """Nothing is counted yet; `evaluated` names the splits beside the labelled ones, or ''."""
+        """Empty; `evaluated` names the splits besides the labelled ones, or is ''."""
         self.members = {split: Members() for split in all_splits(filter(None, evaluated))}
         self._used: Counter[tuple[str, ...]] = Counter()
         self._unused: Counter[tuple[str, ...]] = Counter()

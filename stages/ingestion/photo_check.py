@@ -1,4 +1,4 @@
-"""Every photo is opened before it is relied on: missing, truncated, black or of another size."""
+"""Opens every photo, to find those that are missing, truncated, black or of another size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PHOTOS_AT_A_TIME = 2000
 
 
 def check_photos(rows: AnnotationTable, root: Path) -> tuple[AnnotationTable, pa.Table]:
-    """The rows whose photo is whole and of the annotated size, and the others as rejects."""
+    """The rows whose photo is intact and of the annotated size, and the others as rejects."""
     good: list[int] = []
     damaged: list[Unusable] = []
     for row, fault in enumerate(_faults(rows, root)):

@@ -1,4 +1,4 @@
-"""rejects.parquet: a row per annotation that is not used; null for what the annotation lacks."""
+"""rejects.parquet: one row per annotation that is not used; null for values that it lacks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def reasons(rejects: pa.Table) -> dict[str, int]:
 
 
 def describe(rejects: pa.Table, file: object) -> str:
-    """The rejects in words: a table of reasons and an example."""
+    """A table of the reasons, and an example, for messages."""
     if not len(rejects):
         return "no annotation was rejected"
     table = "".join(f"\n  {n:>8} {reason}" for reason, n in reasons(rejects).items())

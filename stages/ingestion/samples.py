@@ -1,4 +1,4 @@
-"""samples.parquet: a row per sample, written while the next ones are being read."""
+"""samples.parquet: one row per sample, written while the next ones are read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ORIGIN = (
 def split_of(
     source: SourceSplit, subjects: NDArray[np.int64], ingest: IngestParams
 ) -> NDArray[np.object_]:
-    """Our split of annotations (N,): training data are divided by subject, others stay whole."""
+    """Split of each annotation (N,): training data are divided by subject, others stay whole."""
     if source.evaluated_as:
         return np.full(len(subjects), source.evaluated_as, object)
     splits = np.full(len(subjects), TRAIN, object)
@@ -49,7 +49,7 @@ def split_of(
 def samples_table(
     rows: AnnotationTable, hands: HandsInCamera, splits: NDArray[np.object_]
 ) -> pa.Table:
-    """Rows of samples.parquet but for `sample_id`; float32, vectors as lists of fixed length."""
+    """Rows of samples.parquet without `sample_id`; float32, vectors as lists of fixed length."""
     columns: dict[str, Any] = {}
     source = pa.repeat(pa.scalar(rows.source_split), len(rows))
     columns |= {name: source if name == "source_split" else rows.plain(name) for name in ORIGIN}
@@ -72,7 +72,7 @@ def _column(field: NDArray[Any]) -> pa.Array:
 class SamplesFile:
     """Writes samples.parquet; a context manager that must be given at least one sample.
 
-    The same rows give the same bytes, in whatever parts they come.
+    The same rows give the same bytes, however they are divided into parts.
     """
 
     def __init__(self, path: Path, metadata: dict[str, str]) -> None:
@@ -111,7 +111,7 @@ class SamplesFile:
         self._writer.write_table(table)
 
     def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType) -> None:
-        """Write what waits, unless there was an exception, and close."""
+        """Write the remaining rows, unless there was an exception, and close."""
         rest = [table for table in self._waiting if len(table)]
         with self._pool:
             if kind is None and rest:

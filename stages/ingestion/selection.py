@@ -51,6 +51,6 @@ def _trimmed(rows: AnnotationTable, ingest: IngestParams) -> BoolArray:
 
 
 def _thinned(rows: AnnotationTable, ingest: IngestParams) -> BoolArray:
-    instant = np.stack([rows.table[name].to_numpy() for name in ("session", "frame")], 1)
+    frame = np.stack([rows.table[name].to_numpy() for name in ("session", "frame")], 1)
     camera = of_words(rows.table["camera"], lambda name: zlib.crc32(name.encode()))
-    return fewer_cameras(instant, camera.astype(np.int64), ingest.cameras_per_instant)
+    return fewer_cameras(frame, camera.astype(np.int64), ingest.cameras_per_instant)

@@ -1,8 +1,8 @@
-"""The stored crop of one sample: the network's view of a photo and a border for augmentation.
+"""The stored crop of one sample: the network's view, and a border for augmentation.
 
 With `shard.lossless: never` it is resampled to `shard.crop_px`. Otherwise it keeps the photo's
-own pixels, so that the reader's warp is the only one, and its label says where in it the view lies:
-the blocks of the photo's JPEG are copied where libjpeg-turbo is there, else encoded anew.
+own pixels, so that the reader's warp is the only one, and its label gives the position of the view:
+the blocks of the photo's JPEG are copied if libjpeg-turbo is installed, else encoded again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from handpose.hand.camera import warp_intrinsics
 from stages.params import ShardParams
 
 LARGEST = 2.0
-"""Of `crop_px`: a region this much larger would cost more to read, every epoch, than it saves."""
+"""Times `crop_px`: a larger region would cost more to read, every epoch, than it saves."""
 
 RIM = 2.0
-"""px; so far from its edge colours of a part may differ from the whole's: they are interpolated."""
+"""px; this near to its edge, colours of a part may differ from the whole's, by interpolation."""
 
 
 def cut(row: Mapping[str, Any], root: Path, shard: ShardParams) -> tuple[bytes, dict[str, Any]]:
@@ -55,7 +55,7 @@ def cut(row: Mapping[str, Any], root: Path, shard: ShardParams) -> tuple[bytes, 
     part = lossless.crop(content, pixels, size)
     if part is not None and not _is_black(part.jpeg):
         return part.jpeg, _native_label(row, region, part.x, part.y, shard)
-    # no library, or a photo that is odd: which decoding tells by name
+    # no library, or a damaged photo, for which decoding raises with the reason
     x, y, right, bottom = pixels
     jpeg = _jpeg(decoded(content, photo)[y:bottom, x:right], shard.jpeg_quality)
     return jpeg, _native_label(row, region, x, y, shard)
@@ -66,7 +66,7 @@ def _pixels(
 ) -> tuple[int, int, int, int] | None:
     """The photo's pixels that are stored: left, top, and the first ones right and below of it.
 
-    None when there is none, or when the region is so large that it is better resampled.
+    None if there are none, or if the region is so large that it is better resampled.
     """
     if region.side > LARGEST * shard.crop_px:
         return None
@@ -80,7 +80,7 @@ def _pixels(
 
 
 def _is_black(jpeg: bytes) -> bool:
-    """Whether there is nothing to see, at an eighth of the size; an unreadable one is black too."""
+    """Whether a JPEG is black at an eighth of its size, or cannot be decoded."""
     small = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
     return small is None or small.max() <= BLACKEST
 
@@ -88,14 +88,14 @@ def _is_black(jpeg: bytes) -> bool:
 def _native_label(
     row: Mapping[str, Any], region: Square, x: int, y: int, shard: ShardParams
 ) -> dict[str, Any]:
-    """The label of the photo's own pixels from (x, y) on, with the place of the view in them."""
+    """The label of the photo's own pixels from (x, y) on, with the position of the view in them."""
     shift = np.array([[1.0, 0, -x], [0, 1, -y], [0, 0, 1]])
     side = region.side * shard.view_px / shard.crop_px
     return _label(row, shift) | {VIEW: [region.x - x, region.y - y, side]}
 
 
 def _label(row: Mapping[str, Any], A: NDArray[np.float64]) -> dict[str, Any]:
-    """What is known of a sample, its camera moved by A: pixels of the photo -> of the crop."""
+    """The label of a sample, its camera transformed by A: pixels of the photo -> of the crop."""
     label = {key: row[key] for key in ORIGIN} | {key: _array(row[key]) for key in FIELDS}
     label["K"] = warp_intrinsics(label["K"].reshape(3, 3), A)
     return label

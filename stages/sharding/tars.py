@@ -46,7 +46,7 @@ class Written:
 
 
 def check_library(shard: ShardParams) -> None:
-    """Raise ShardError when the crops must be cut without decoding but cannot be."""
+    """ShardError if shard.lossless is always, but libjpeg-turbo is not installed."""
     if shard.lossless == "always" and not lossless.available():
         raise ShardError(
             "shard.lossless is always, but libjpeg-turbo's library was not found: install it "

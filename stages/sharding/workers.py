@@ -1,4 +1,4 @@
-"""Worker processes of a stage: few tasks ahead, results in order, none outlives the stage."""
+"""Worker processes of a stage: bounded queue, results in order, none outlives the stage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 AHEAD = 4
-"""Tasks per worker that are handed out before the first result is taken."""
+"""Tasks per worker that are submitted before the first result is taken."""
 
 
 def in_order(
@@ -32,7 +32,7 @@ def in_order(
     Args:
         function: defined at the top level of a module, so that it can be pickled.
         tasks: consumed only as they are needed, since each may be large.
-        workers: number of processes.
+        workers: number of processes; 1: this process.
     """
     if workers == 1:
         yield from map(function, tasks)
@@ -62,14 +62,14 @@ def _in_order(
 
 
 def _initialise() -> None:
-    """One thread; Ctrl-C is left to the stage, and the worker ends when the stage does."""
+    """One thread; the stage handles Ctrl-C, and the worker ends when the stage does."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Otherwise a worker would wait for its next task for ever after the stage was killed."""
+    """Exit with the parent; a worker would otherwise wait for ever after the stage was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -162,7 +162,7 @@ def test_unknown_folders_are_named_with_the_nearest_known_one(
 ) -> None:
     write_samples("0003_fakegun", "0099_something_else")
     message = refusal(capsys)
-    assert "map.csv does not know these gesture folders of the data:" in message
+    assert "map.csv does not list these gesture folders of the data:" in message
     assert "\n  0003_fakegun (nearest known folder: 0003_fake_gun)" in message
     assert "\n  0099_something_else" in message
     assert "drop as coarse and fine" in message

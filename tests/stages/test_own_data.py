@@ -176,7 +176,7 @@ def test_a_gesture_that_the_map_lacks_is_named(lab: Path) -> None:
     rows = [row for row in whole.splitlines(True) if "fake_gun" not in row]
     Path("my_gestures.csv").write_text("".join(rows), encoding="utf-8")
     try:
-        with pytest.raises(label.LabelError, match="does not know these gesture folders") as error:
+        with pytest.raises(label.LabelError, match="does not list these gesture folders") as error:
             label.main()
         assert "fake_gun left" in str(error.value) and "fake_gun right" in str(error.value)
     finally:
