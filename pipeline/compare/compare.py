@@ -10,10 +10,11 @@ from pathlib import Path
 from handpose.data.labels import Labels
 from handpose.evaluation.statistics import Estimate
 from handpose.render.tiles import require_png
-from pipeline.compare.paired import ACCURACIES, ERRORS, SCRATCH, MeasuredChange, Pairs
+from pipeline.compare.paired import ACCURACIES, COLUMNS, ERRORS, SCRATCH, MeasuredChange, Pairs
 from pipeline.compare.snapshot import (
     HOW_TO_RECORD,
     Snapshot,
+    SnapshotError,
     at_revision,
     in_workspace,
 )
@@ -41,6 +42,8 @@ def compare(root: Path, rev: str, *, every: bool = False, picture: Path | None =
     settings = load_params(root / "params.yaml").evaluate
     after = in_workspace(root)
     before = at_revision(root, rev)
+    for one in (before, after):
+        _check_columns(one)
     pairs = Pairs.of(
         before.predictions,
         after.predictions,
@@ -62,6 +65,17 @@ def compare(root: Path, rev: str, *, every: bool = False, picture: Path | None =
 
 
 # --- what is compared ----------------------------------------------------------------------------
+
+
+def _check_columns(results: Snapshot) -> None:
+    """Raise SnapshotError for predictions of a version that wrote other columns."""
+    missing = sorted(COLUMNS - set(results.predictions.column_names))
+    if missing:
+        raise SnapshotError(
+            f"{PREDICTIONS} of {results.name} has no column {', '.join(missing)}: another version "
+            "of this code wrote it. Evaluate that revision with today's code to compare with it: "
+            "check out its params.yaml and labels, `dvc repro`, and commit dvc.lock"
+        )
 
 
 def _samples(before: Snapshot, after: Snapshot, pairs: Pairs) -> Iterator[str]:

@@ -44,6 +44,16 @@ SCRATCH = (
 )
 
 
+COLUMNS = frozenset(
+    {
+        *(*IDENTITY, "split", "kind"),
+        *(m.column for m in (*ACCURACIES, *ERRORS, *SCRATCH)),
+        *(m.truth for m in ACCURACIES),
+    }
+)
+"""Columns of predictions.parquet that a comparison needs."""
+
+
 class MeasuredChange(NamedTuple):
     """One measure before and after, on the same samples."""
 
@@ -127,10 +137,8 @@ class Pairs:
 
 def _test(table: pa.Table) -> dict[str, NDArray[Any]]:
     """The columns that are compared, of the test split."""
-    measures = (*ACCURACIES, *ERRORS, *SCRATCH)
-    names = {*IDENTITY, "kind", *(m.column for m in measures), *(m.truth for m in measures)} - {""}
     rows = np.array(table["split"].to_pylist()) == "test"
-    return {name: np.array(table[name].to_pylist())[rows] for name in sorted(names)}
+    return {name: np.array(table[name].to_pylist())[rows] for name in sorted(COLUMNS - {"split"})}
 
 
 def _keys(columns: Mapping[str, NDArray[Any]]) -> list[tuple[Any, ...]]:

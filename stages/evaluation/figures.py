@@ -268,16 +268,17 @@ def draw_predictions(
         pictures = _overlays(fetch(one.position), nets, mano)
         tiles += [
             Tile(pictures.photo, rank, [one.predicted]),
-            Tile(pictures.meshes[FULL], f"{errors[one.position]:.1f} mm", ["predicted mesh"]),
-            Tile(pictures.side, "from the side", ["green: ground truth"]),
+            Tile(pictures.meshes[FULL], f"{errors[one.position]:.1f} mm"),
+            Tile(pictures.side, "side view", ["green: truth"]),
         ]
     count = int((~np.isnan(errors)).sum())
     title = (
-        f"Full model: {', '.join(ranks)} of {count:,} test images by wrist-relative MPJPE, mm; "
-        "gestures as predicted by Stage 1"
+        f"{', '.join(ranks)} of {count:,} test images with an annotated wrist, by wrist-relative "
+        "MPJPE; gesture: Stage 1"
     )
     size = (STRIP_PX, STRIP_PX)
-    draw_page(tiles, out, size=size, columns=len(tiles), title=title)
+    style = Style(font_px=20, line_px=27)  # README shows the strip at about half its size
+    draw_page(tiles, out, size=size, columns=len(tiles), title=title, style=style)
 
 
 class _Overlays(NamedTuple):

@@ -182,6 +182,12 @@ def test_results_that_left_the_cache_are_told_with_the_remedy(clone: Clone) -> N
         compare(clone.root, "HEAD")
 
 
+def test_results_of_a_version_with_other_columns_are_refused(clone: Clone) -> None:
+    clone.make(evaluation().drop_columns("session"), labels())
+    with pytest.raises(SnapshotError, match=r"of workspace has no column session: another version"):
+        compare(clone.root, "HEAD")
+
+
 def test_half_finished_results_here_are_refused(clone: Clone) -> None:
     (clone.root / PREDICTIONS).write_bytes(b"half")
     with pytest.raises(SnapshotError, match=r"does not match dvc\.lock.*dvc repro"):
