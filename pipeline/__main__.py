@@ -143,10 +143,10 @@ def gestures(ctx: Context, out: Path = Path("results/gestures.png")) -> None:
 def labels_check(ctx: Context) -> None:
     """Check labels/gesture_map.csv."""
     from handpose.gestures import GestureTable
-    from stages.ingestion.formats import open_reader
+    from stages.ingestion.naming import folder_naming
 
     params = _params(ctx)
-    print(GestureTable.read(Path(params.label.map), open_reader(params.data).naming).summary())
+    print(GestureTable.read(Path(params.label.map), folder_naming(params.data)).summary())
 
 
 @app.command("configure")
@@ -155,7 +155,7 @@ def configure_(
     profile: Annotated[
         str, Option(help="interhand26m, demo (default) or tiny.", autocompletion=_profile_names)
     ],
-    data_root: Annotated[File, Option(help="An InterHand2.6M download.")] = None,
+    data_root: Annotated[File, Option(help="A data set: InterHand2.6M, or own recordings.")] = None,
     mano: Annotated[File, Option(help="Folder with MANO_RIGHT.npz.")] = None,
 ) -> None:
     """Write a profile's values into params.yaml."""

@@ -75,7 +75,7 @@ def main() -> None:
             lost = describe(rejects, REJECTS)
             raise IngestError(f"no sample is left of {len(rejects)} annotations; {lost}")
         check_labelled(histogram, rejects, source_splits[0], params.ingest)
-        check_fits(histogram, reader.no_fits(source_splits[0]))
+        check_fits(histogram, reader, source_splits[0])
 
     histogram.write(OUT / "folders.csv")
     members = histogram.members
@@ -194,13 +194,16 @@ def check_labelled(
             )
 
 
-def check_fits(histogram: Histogram, reason: str) -> None:
-    """IngestError when no sample of train has a MANO fit: stage 2 would silently learn no mesh."""
+def check_fits(histogram: Histogram, reader: DatasetReader, source: SourceSplit) -> None:
+    """Warn when no sample of train has a MANO fit; IngestError where the format comes with fits."""
     train = histogram.members[TRAIN]
-    if train.without_mano_fit == train.samples:
-        raise IngestError(
-            f"none of the {train.samples} samples of split train has a MANO fit: {reason}"
-        )
+    if train.without_mano_fit < train.samples:
+        return
+    found = f"none of the {train.samples} samples of split train has a MANO fit"
+    message = f"{found}: {reader.no_fits(source)}"
+    if reader.expects_fits:
+        raise IngestError(message)
+    print(f"ingest: warning: {message}", flush=True)
 
 
 if __name__ == "__main__":

@@ -25,14 +25,14 @@ from handpose.files import atomic_file
 from handpose.gesture_map import LEVELS, OTHER_HAND
 from handpose.gestures import GestureTable
 from stages.artifacts import run_stage, write_manifest
-from stages.ingestion.formats import open_reader
+from stages.ingestion.naming import folder_naming
 from stages.params import load_params
 from stages.paths import LABEL, LABELS, MEMBERSHIP, SAMPLES
 
 OUT = LABEL
 
 Counts = Counter[tuple[str, str]]
-"""Samples by (folder, split)."""
+"""Samples by (folder, split), or (folder, hand)."""
 
 
 class LabelError(HandPoseError):
@@ -44,10 +44,10 @@ def main() -> None:
     started = time.monotonic()
     params = load_params()
     label = params.label
-    table = GestureTable.read(Path(label.map), open_reader(params.data).naming)
-    gestures, others = read_counts(SAMPLES)
+    table = GestureTable.read(Path(label.map), folder_naming(params.data))
+    gestures, others, hands = read_counts(SAMPLES)
     check_known(table, gestures)
-    check_hands(table, SAMPLES)
+    check_hands(table, hands)
     check_labelled(table, gestures)
 
     labels = labels_table(table, canonical=label.handedness == "canonical")
@@ -73,21 +73,24 @@ def main() -> None:
     )
 
 
-def read_counts(path: Path) -> tuple[Counts, Counts]:
-    """Samples by folder and split: of gesture folders, and of the others.
+def read_counts(path: Path) -> tuple[Counts, Counts, Counts]:
+    """Samples by folder and split, of gesture folders and of others; by gesture folder and hand.
 
     Raises:
         LabelError: the file is not there.
     """
     if not path.is_file():
         raise LabelError(f"{path}: not found; run `dvc repro ingest` first")
-    samples = pq.read_table(path, columns=["kind", "sequence", "split"])
+    samples = pq.read_table(path, columns=["kind", "sequence", "split", "is_left"])
 
     def count(rows: pa.Table) -> Counts:
         return Counter(zip(rows["sequence"].to_pylist(), rows["split"].to_pylist(), strict=True))
 
-    gesture = pc.equal(samples["kind"], "gesture")
-    return count(samples.filter(gesture)), count(samples.filter(pc.invert(gesture)))
+    is_gesture = pc.equal(samples["kind"], "gesture")
+    gestures = samples.filter(is_gesture)
+    hands = pc.if_else(gestures["is_left"], "left", "right").to_pylist()
+    by_hand = Counter(zip(gestures["sequence"].to_pylist(), hands, strict=True))
+    return count(gestures), count(samples.filter(pc.invert(is_gesture))), by_hand
 
 
 def check_known(table: GestureTable, gestures: Counts) -> None:
@@ -106,18 +109,14 @@ def check_known(table: GestureTable, gestures: Counts) -> None:
         )
 
 
-def check_hands(table: GestureTable, path: Path) -> None:
-    """LabelError when a gesture folder has samples of the other hand than in the map."""
-    samples = pq.read_table(path, columns=["kind", "sequence", "is_left"])
-    samples = samples.filter(pc.equal(samples["kind"], "gesture"))
-    counts = samples.group_by(["sequence", "is_left"]).aggregate([([], "count_all")]).to_pylist()
-    hand = {row.folder: row.hand for row in table.rows}
+def check_hands(table: GestureTable, hands: Counts) -> None:
+    """LabelError when a kept gesture folder has samples of the other hand than in the map."""
     wrong = []
-    for row in counts:
-        folder, side = row["sequence"], "left" if row["is_left"] else "right"
-        if side != hand[folder]:
-            text = f"{row['count_all']} of a {side} hand, but its row says {hand[folder]}"
-            wrong.append(f"\n  {folder}: {text}")
+    for row in table.kept:
+        other = OTHER_HAND[row.hand]
+        if count := hands[row.folder, other]:
+            text = f"{count} of a {other} hand, but its row says {row.hand}"
+            wrong.append(f"\n  {row.folder}: {text}")
     if wrong:
         raise LabelError(
             f"{table.path} and the data disagree about the hand of these folders:"

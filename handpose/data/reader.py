@@ -13,7 +13,6 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 
 from handpose.data.annotation_table import AnnotationTable
-from handpose.gesture_map import FolderNaming
 
 
 class SourceSplit(NamedTuple):
@@ -41,8 +40,8 @@ class DatasetReader(Protocol):
         """File or folder of everything that `read` depends on; its digest marks the samples."""
 
     @property
-    def naming(self) -> FolderNaming | None:
-        """The rule that names of gesture folders follow, if there is one."""
+    def expects_fits(self) -> bool:
+        """Whether training data without any MANO fit mean that a file is wrong."""
 
     def splits(self) -> Sequence[SourceSplit]:
         """The splits that are there; the training data, of which there is one, comes first."""

@@ -32,6 +32,7 @@ class TrainingMeans:
     joints: Tensor  # (21, 3) m, camera axes, wrist at 0
     rotations: Tensor  # (15, 3, 3) mean full local rotations
     betas: Tensor  # (10,)
+    has_pose: bool = True  # False: no sample has a fit, and rotations and betas are MANO's means
 
     @classmethod
     def of(
@@ -57,17 +58,20 @@ class TrainingMeans:
             mano: the hand model, which adds hands_mean.
 
         Raises:
-            BaselineError: a joint is never valid, or no sample has a fit.
+            BaselineError: a joint is never valid.
         """
         counts = (valid & valid[:, [WRIST]]).float()[..., None]  # (N, 21, 1)
-        if not has_mano.any() or not counts.any(0).all():
+        if not counts.any(0).all():
             raise BaselineError(
-                f"the {len(joints)} training samples have no mean hand: {int(has_mano.sum())} have "
-                f"a MANO fit and {int(counts.any(0).sum())} of 21 joints are ever valid together "
-                "with the wrist; see data/ingest/rejects.parquet for the dropped annotations"
+                f"the {len(joints)} training samples have no mean hand: "
+                f"{int(counts.any(0).sum())} of 21 joints are ever valid together with the wrist; "
+                "see data/ingest/rejects.parquet for the dropped annotations"
             )
         relative = mirror_points(joints - joints[:, [WRIST]], is_left)
         mean_joints = (relative * counts).sum(0) / counts.sum(0)
+        if not has_mano.any():
+            rest = torch.zeros_like(hand_pose[:1])
+            return cls(mean_joints, mano.rotations(rest)[0], torch.zeros_like(betas[0]), False)
         parts = torch.split(hand_pose[has_mano], CHUNK)
         matrices = torch.stack([mano.rotations(part).sum(0) for part in parts]).sum(0)
         rotations = nearest_rotation(matrices / has_mano.sum())  # (15, 3, 3)
@@ -75,7 +79,8 @@ class TrainingMeans:
 
     def to(self, device: torch.device | str) -> TrainingMeans:
         """The same means on another device."""
-        return TrainingMeans(*(t.to(device) for t in (self.joints, self.rotations, self.betas)))
+        joints, rotations, betas = (t.to(device) for t in (self.joints, self.rotations, self.betas))
+        return TrainingMeans(joints, rotations, betas, self.has_pose)
 
     def mean_joints(self, is_left: Tensor) -> Tensor:
         """The mean joints for every sample: is_left (B,) -> (B, 21, 3) m, wrist at 0."""

@@ -56,7 +56,8 @@ def pck_figure(panels: Mapping[str, Mapping[str, Line]], note: str = "") -> Figu
         axis.set(xlim=(0, 50), ylim=(0, 1), xlabel="threshold, mm", title=title)
         _tidy(axis)
     axes[0].set_ylabel("fraction of joints within it")
-    axes[-1].legend(frameon=False, loc="lower right", fontsize=9)
+    if filled := [axis for axis, lines in zip(axes, panels.values(), strict=True) if lines]:
+        filled[-1].legend(frameon=False, loc="lower right", fontsize=9)
     _note(figure, note)
     return figure
 

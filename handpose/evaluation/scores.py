@@ -128,8 +128,8 @@ def _poses(batch: HandBatch, models: Models) -> Iterator[Named]:
 
     posed = models.means.mean_pose(batch.global_orient, batch.is_left, models.mano)
     for key, values in score(Prediction(posed.joints, posed.vertices), truth, models.mano).items():
-        has = batch.has_mano.view(-1, *[1] * (values.ndim - 1))
-        # without a fit there is no true root and no such baseline
+        has = batch.has_mano.view(-1, *[1] * (values.ndim - 1)) & models.means.has_pose
+        # without a fit there is no true root, without one in training no mean: no such baseline
         yield ("pose", MEAN_POSE, key), torch.where(has, values, torch.nan)
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from handpose.data.annotation_table import BoolArray, Camera, FloatArray, HandJoints, ManoFit
 from handpose.data.splits import TEST, TRAIN, VALIDATION
 
+FILE = "annotations/hands.jsonl"
+
 REQUIRED = ("image", "size", "K", "joints", "subject", "side")
 OPTIONAL = (
     *("joint_valid", "R", "C", "mano", "gesture", "sequence", "session", "camera", "frame"),
@@ -31,7 +33,7 @@ FREE_MOTION = "free_motion"
 """Sequence of a record that names neither a gesture nor a sequence."""
 
 
-class HandRecord(NamedTuple):
+class FolderRecord(NamedTuple):
     """One hand in one photo."""
 
     image: str  # path below data.root
@@ -54,7 +56,7 @@ class RecordFault(Exception):
     """A key of a record has not the value that it must have; the text names both."""
 
 
-def parse(text: str, number: int) -> HandRecord:
+def parse(text: str, number: int) -> FolderRecord:
     """The record in a line of the file.
 
     Args:
@@ -68,6 +70,8 @@ def parse(text: str, number: int) -> HandRecord:
         record = json.loads(text)
     except json.JSONDecodeError as error:
         raise RecordFault(f"is not JSON ({error.msg} at column {error.colno})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; deep nesting
+        raise RecordFault(f"is not JSON that can be read ({error})") from None
     if not isinstance(record, dict):
         raise RecordFault(f"expected an object with keys, found {_short(record)}")
     _check_keys(record)
@@ -79,7 +83,7 @@ def parse(text: str, number: int) -> HandRecord:
             f"sequence: found {_short(sequence)} beside gesture {_short(gesture)}, expected one "
             "of the two; several recordings of a gesture differ by session"
         )
-    return HandRecord(
+    return FolderRecord(
         image=_image(record),
         width=width,
         height=height,
@@ -112,6 +116,11 @@ def _image(record: dict[str, Any]) -> str:
     path = PurePosixPath(_text(record, "image", ""))
     if not path.name or path.is_absolute() or ".." in path.parts:
         raise RecordFault(f"image: expected a path below images/, found {_short(record['image'])}")
+    if path.parts[0] == "images":
+        raise RecordFault(
+            f"image: expected a path below images/, found {_short(record['image'])}; leave the "
+            "leading images/ out"
+        )
     return str("images" / path)
 
 
@@ -182,22 +191,24 @@ def _array(
     record: dict[str, Any], key: str, shape: tuple[int, ...], unit: str, within: str = ""
 ) -> FloatArray:
     try:
-        array = np.array(record[key], np.float64)
-    except (TypeError, ValueError):
+        array = np.array(record[key])
+    except (TypeError, ValueError, OverflowError):
         array = np.zeros(0)
-    if array.shape != shape or not np.isfinite(array).all():
+    is_numeric = array.dtype.kind in "iuf"  # not texts, booleans or integers above 64 bits
+    if array.shape != shape or not is_numeric or not np.isfinite(array).all():
         size = " x ".join(map(str, shape))
         raise RecordFault(
             f"{within}{key}: expected {size} finite numbers ({unit}), found {_short(record[key])}"
         )
-    return array
+    return array.astype(np.float64)
 
 
 def _flags(record: dict[str, Any], key: str, count: int) -> BoolArray:
     flags = record.get(key)
     if flags is None:
         return np.ones(count, np.bool_)
-    if not isinstance(flags, list) or len(flags) != count or not set(flags) <= {True, False}:
+    is_listed = isinstance(flags, list) and len(flags) == count
+    if not is_listed or not all(type(flag) is bool for flag in flags):
         raise RecordFault(f"{key}: expected {count} times true or false, found {_short(flags)}")
     return np.array(flags, np.bool_)
 

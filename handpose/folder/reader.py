@@ -24,10 +24,8 @@ from handpose.data.annotation_table import (
 from handpose.data.reader import SourceSplit, SplitAnnotations
 from handpose.data.splits import TRAIN
 from handpose.errors import HandPoseError
-from handpose.folder.hand_record import HandRecord, RecordFault, parse
-from handpose.gesture_map import FolderNaming
+from handpose.folder.hand_record import FILE, FolderRecord, RecordFault, parse
 
-FILE = "annotations/hands.jsonl"
 MOST_FAULTS = 20
 """Faults listed at once."""
 
@@ -40,13 +38,13 @@ class NumberedRecord(NamedTuple):
     """A record and the number of its line, from 1."""
 
     line: int
-    record: HandRecord
+    record: FolderRecord
 
 
 class FolderReader:
     """Reads a folder with images/ and annotations/hands.jsonl; the whole file is in memory."""
 
-    naming: FolderNaming | None = None
+    expects_fits = False
 
     def __init__(self, root: Path) -> None:
         """Nothing is read yet."""
@@ -79,10 +77,10 @@ class FolderReader:
         return SplitAnnotations(_table(split.name, own), REJECT.empty_table())
 
     def no_fits(self, split: SourceSplit) -> str:
-        """Which key is missing."""
+        """Which key is missing, and what follows."""
         return (
-            f"no such line of {self._file} has the key mano; docs/own-data.md describes it, and "
-            "stage pose needs fits to learn the mesh"
+            f"no such line of {self._file} has the key mano. Stage pose learns from the joints "
+            "alone, and metrics against the fit stay empty; docs/own-data.md describes the key"
         )
 
     @cached_property

@@ -20,10 +20,9 @@ from handpose.data.annotation_table import (
 )
 from handpose.data.annotation_table import ROW as NEUTRAL_ROW
 from handpose.data.reader import SourceSplit, SplitAnnotations
-from handpose.gesture_map import FolderNaming
 from handpose.hand.skeleton import FROM_INTERHAND
 from handpose.interhand.annotations import HANDS, annotation_file, official_splits
-from handpose.interhand.folders import NAMING, folder_kind
+from handpose.interhand.folders import folder_kind
 from handpose.interhand.hand_annotation import UNKNOWN, Reject
 from handpose.interhand.hand_rows import HandRows
 from handpose.interhand.join import read_split
@@ -51,7 +50,7 @@ NEUTRAL = {
 class InterHandReader:
     """Reads a folder with images/ and annotations/ in InterHand2.6M v1.0's layout."""
 
-    naming: FolderNaming | None = NAMING
+    expects_fits = True
 
     def __init__(self, root: Path) -> None:
         """Nothing is read yet."""

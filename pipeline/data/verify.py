@@ -13,6 +13,7 @@ from handpose.interhand.verify.check_photos import Step
 from handpose.interhand.verify.verify import VerifyResult, verify
 from stages.artifacts import Progress
 from stages.ingestion.formats import open_reader
+from stages.ingestion.naming import folder_naming
 from stages.params import Params
 
 
@@ -78,7 +79,7 @@ def _expected(params: Params) -> Expected:
         "ingest.validation_subjects": params.ingest.validation_subjects,
         "ingest.test_subjects": params.ingest.test_subjects,
     }
-    table = GestureTable.read(Path(params.label.map), open_reader(params.data).naming)
+    table = GestureTable.read(Path(params.label.map), folder_naming(params.data))
     return Expected(held_out, {row.folder for row in table.rows})
 
 

@@ -18,7 +18,7 @@ from handpose.synthetic.stand_in import build
 from handpose.training.schedules import fine_weight, lr_factor
 from pipeline.describe.figure import Box, boxes
 from pipeline.describe.layers import describe
-from stages.ingestion.formats import open_reader
+from stages.ingestion.naming import folder_naming
 from stages.params import Params, TrainParams, load_params
 from stages.paths import STAND_IN, is_same_path
 from stages.sections.section import Section, as_yaml, plain
@@ -49,7 +49,7 @@ def architecture(path: Path) -> dict[str, Box]:
 
 def _build(params: Params) -> PoseNet:
     """Both stages' networks with random weights: Stage 1's is the `gesture_net` of Stage 2's."""
-    table = GestureTable.read(Path(params.label.map), open_reader(params.data).naming)
+    table = GestureTable.read(Path(params.label.map), folder_naming(params.data))
     canonical = params.label.handedness == "canonical"
     coarse, fine = (
         len(set(table.class_ids(level, canonical=canonical).values())) for level in LEVELS

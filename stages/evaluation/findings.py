@@ -56,7 +56,7 @@ class Encoder:
 class Evaluation:
     """All contents of the report."""
 
-    splits: Mapping[str, SplitResult]  # `test` first, then the official splits, if any
+    splits: Mapping[str, SplitResult]  # `test` first, then those that are evaluated whole, if any
     gesture: Mapping[str, Estimates]  # by network, majority, chance; of the labelled test samples
     comparisons: Mapping[str, Comparison]  # by protocol: from scratch to the full model
     runs: Mapping[str, ModelRun]
@@ -154,11 +154,12 @@ def pretraining(e: Evaluation) -> list[str]:
 def _others(e: Evaluation) -> str:
     """`PA-MPJPE -1.1 mm (lower), ...`."""
     names = {column.key: column.name for column in COLUMNS}
-    return ", ".join(
+    others = [
         f"{names[key]} {c.difference.value:+.1f} mm ({c.verdict})"
         for key, c in e.comparisons.items()
-        if key != "wrist_mpjpe_mm"
-    )
+        if key != "wrist_mpjpe_mm" and math.isfinite(c.difference.value)
+    ]
+    return ", ".join(others) or "no test image has a MANO fit, which all of them need"
 
 
 def _steps(e: Evaluation) -> str:

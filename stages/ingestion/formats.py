@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from handpose.data.reader import DatasetReader
@@ -9,7 +10,7 @@ from handpose.folder.reader import FolderReader
 from handpose.interhand.reader import InterHandReader
 from stages.params import DataParams
 
-READERS: dict[str, type[InterHandReader] | type[FolderReader]] = {
+READERS: dict[str, Callable[[Path], DatasetReader]] = {
     "interhand": InterHandReader,
     "folder": FolderReader,
 }

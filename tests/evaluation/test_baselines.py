@@ -69,10 +69,24 @@ def test_joints_that_are_not_valid_and_samples_without_a_fit_do_not_count(
     torch.testing.assert_close(means.betas, batch.betas[:3].mean(0))
 
 
-def test_no_fit_at_all_is_reported(make_batch: Callable[..., HandBatch], mano: Mano) -> None:
+def test_no_fit_at_all_leaves_the_mean_joints(
+    make_batch: Callable[..., HandBatch], mano: Mano
+) -> None:
     batch = make_batch(4)
+    whole = means_of(batch, mano)
     batch.has_mano[:] = False
-    with pytest.raises(BaselineError, match="0 have a MANO fit"):
+    means = means_of(batch, mano).to("cpu")
+    assert whole.has_pose and not means.has_pose
+    torch.testing.assert_close(means.joints, whole.joints)
+    assert means.rotations.shape == (15, 3, 3) and not means.betas.any()
+
+
+def test_a_joint_that_is_never_valid_is_reported(
+    make_batch: Callable[..., HandBatch], mano: Mano
+) -> None:
+    batch = make_batch(4)
+    batch.joint_valid[:, 8] = False
+    with pytest.raises(BaselineError, match="20 of 21 joints are ever valid"):
         means_of(batch, mano)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handpose.folder.hand_record import HandRecord, RecordFault, parse
+from handpose.folder.hand_record import FolderRecord, RecordFault, parse
 from tests.folder.plain_line import LINE, MANO
 
 
-def read(**changes: Any) -> HandRecord:
+def read(**changes: Any) -> FolderRecord:
     """The line with changed keys; a change to ... removes the key."""
     record = {key: value for key, value in (LINE | changes).items() if value is not ...}
     return parse(json.dumps(record), 7)
@@ -51,6 +51,10 @@ def test_every_optional_key_is_read() -> None:
         ({"image": "/a.jpg"}, 'image: expected a path below images/, found "/a.jpg"'),
         ({"image": "../a.jpg"}, "image: expected a path below images/"),
         ({"image": 3}, "image: expected a text, found 3"),
+        (
+            {"image": "images/a.jpg"},
+            'image: expected a path below images/, found "images/a.jpg"; leave the leading images/',
+        ),
         ({"size": [64]}, r"size: expected [width, height] in px, found [64]"),
         ({"size": [64, 0]}, "size: expected a whole number from 1 up, found 0"),
         ({"K": [[1, 0], [0, 1]]}, "K: expected 3 x 3 finite numbers (px: [[fx, 0, cx]"),
@@ -63,6 +67,15 @@ def test_every_optional_key_is_read() -> None:
             "joints: expected metres, found a hand of 180 m; divide millimetres by 1000",
         ),
         ({"joint_valid": [True] * 20}, "joint_valid: expected 21 times true or false, found [true"),
+        (
+            {"joint_valid": [[True]] * 21},
+            "joint_valid: expected 21 times true or false, found [[",
+        ),
+        ({"joint_valid": [1] * 21}, "joint_valid: expected 21 times true or false, found [1"),
+        ({"joints": [[0, 0, 10**400]] * 21}, "joints: expected 21 x 3 finite numbers (m)"),
+        ({"joints": [[0, 0.5, 10**400]] * 21}, "joints: expected 21 x 3 finite numbers (m)"),
+        ({"joints": [["0", "0", "1"]] * 21}, "joints: expected 21 x 3 finite numbers (m), found"),
+        ({"subject": 10**400}, "subject: expected a whole number from 0 up, found 1000"),
         ({"subject": "anna"}, 'subject: expected a whole number from 0 up, found "anna"'),
         ({"subject": True}, "subject: expected a whole number from 0 up, found true"),
         ({"side": "Right"}, 'side: expected right or left, found "Right"'),
@@ -97,6 +110,10 @@ def test_what_is_not_an_object_is_refused() -> None:
         parse("oops", 1)
     with pytest.raises(RecordFault, match=r"expected an object with keys, found \[1\]"):
         parse("[1]", 1)
+    with pytest.raises(RecordFault, match="is not JSON that can be read"):
+        parse('{"subject": ' + "9" * 5000 + "}", 1)
+    with pytest.raises(RecordFault, match="is not JSON that can be read"):
+        parse("[" * 200_000, 1)
 
 
 def test_joints_that_are_not_valid_may_be_anywhere() -> None:

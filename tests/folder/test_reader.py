@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from handpose.data.annotation_table import REJECT
-from handpose.folder.reader import FILE, FolderError, FolderReader
+from handpose.folder.hand_record import FILE
+from handpose.folder.reader import FolderError, FolderReader
 from tests.folder.plain_line import LINE, MANO
 
 

@@ -180,6 +180,18 @@ def test_samples_of_the_other_hand_are_refused(capsys: pytest.CaptureFixture[str
     assert "0103_fake_gun" not in message
 
 
+def test_a_dropped_folder_may_show_both_hands() -> None:
+    rows = pq.read_table(SAMPLES).to_pylist()
+    rows += [row | {"is_left": True} for row in rows if row["sequence"] == "0003_fake_gun"]
+    pq.write_table(pa.Table.from_pylist(rows), SAMPLES)
+    edit(",2,fake_gun,21,fake_gun,", ",2,drop,21,drop,")
+    text = Path("map.csv").read_text("utf-8")
+    text = text.replace(",29,fake_gun,56,fake_gun,", ",29,drop,56,drop,")
+    Path("map.csv").write_text(text, encoding="utf-8")
+    label.main()
+    assert "0003_fake_gun" not in members()
+
+
 def test_a_split_without_a_labelled_sample_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"sequence": "0003_fake_gun", "kind": "gesture", "split": "train", "is_left": False},
             {"sequence": "ROM03_LT_No_Occlusion", "kind": "rom", "split": "test",

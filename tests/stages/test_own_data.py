@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,6 +153,34 @@ def test_every_stage_runs_on_own_recordings(lab: Path) -> None:
     assert metrics["pose"]["test"]["pretrained"]["wrist_mpjpe_mm"]["samples"] > 0
     predictions = pq.read_table("results/predictions.parquet")
     assert {"session", "sequence"} <= set(predictions.column_names)
+
+
+def test_every_stage_runs_without_a_mano_fit(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path("mine/annotations/hands.jsonl")
+    whole = file.read_text("utf-8")
+    records = [json.loads(line) for line in whole.splitlines()]
+    for record in records:
+        record.pop("mano", None)
+    file.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    try:
+        ingest.main()
+    finally:
+        file.write_text(whole, encoding="utf-8")
+    warning = r"warning: none of the \d+ samples of split train has a MANO fit: no such line"
+    assert re.search(warning, capsys.readouterr().out)
+    for stage in (label, shard, pretrain):
+        stage.main()
+    for run in ("pretrained", "scratch"):
+        pose.main([run])
+    evaluate.main()
+    metrics = json.loads(Path("results/metrics.json").read_text("utf-8"))
+    test = metrics["pose"]["test"]
+    assert metrics["without_fit"]["test"] == test["pretrained"]["uv_px"]["samples"] > 0
+    assert test["pretrained"]["wrist_mpjpe_mm"]["value"] > 0
+    assert test["mean_joints"]["wrist_mpjpe_mm"]["value"] > 0
+    for model, key in (("pretrained", "pa_mpjpe_mm"), ("mean_pose", "wrist_mpjpe_mm")):
+        assert (test[model][key]["value"], test[model][key]["samples"]) == (None, 0)
+    assert "nan" not in Path("results/summary.txt").read_text("utf-8")
 
 
 def test_verify_reads_as_ingest_does_and_looks_for_photos(lab: Path, tmp_path: Path) -> None:
