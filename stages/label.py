@@ -110,9 +110,9 @@ def check_known(table: GestureTable, gestures: Counts) -> None:
 
 
 def check_hands(table: GestureTable, hands: Counts) -> None:
-    """LabelError when a kept gesture folder has samples of the other hand than in the map."""
+    """LabelError when a labelled gesture folder has samples of the other hand than in the map."""
     wrong = []
-    for row in table.kept:
+    for row in table.labelled:
         other = OTHER_HAND[row.hand]
         if count := hands[row.folder, other]:
             text = f"{count} of a {other} hand, but its row says {row.hand}"

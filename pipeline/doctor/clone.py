@@ -40,8 +40,9 @@ def data(root: Path) -> Iterator[Finding]:
     else:
         yield Finding(
             "FAIL",
-            f"{text} has no {' and no '.join(missing)}; set data.root in params.yaml to an "
-            "InterHand2.6M folder, with images/ and annotations/ in it",
+            f"{text} has no {' and no '.join(missing)}; set data.root in params.yaml to a data "
+            "set with images/ and annotations/ in it: InterHand2.6M if data.format is interhand, "
+            "own recordings (docs/own-data.md) if it is folder",
         )
 
 

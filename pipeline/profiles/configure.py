@@ -12,6 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
+from handpose.folder.hand_record import FILE as OWN_RECORDINGS
 from pipeline.licence_guard import git_takes, is_stand_in, is_synthetic, stage_of
 from pipeline.profiles.comments import merged
 from stages.params import Params, ParamsError, load_params
@@ -46,7 +47,8 @@ def configure(
     Args:
         profile: one of `profiles()`.
         path: the file to change.
-        data_root: InterHand2.6M download for `data.root`, with `images/` and `annotations/`.
+        data_root: folder for `data.root`, with `images/` and `annotations/`: own recordings if it
+            holds their hands.jsonl, else an InterHand2.6M download; `data.format` becomes this.
         mano: folder with `MANO_RIGHT.npz` for `hand.mano`.
 
     Raises:
@@ -136,7 +138,7 @@ def _paths(data_root: Path | None, mano: Path | None) -> dict[str, dict[str, str
     try:
         if data_root is not None:
             _check_data(data_root)
-            paths["data"] = {"root": str(data_root)}
+            paths["data"] = {"root": str(data_root), "format": _format_of(data_root)}
         if mano is not None:
             _check_mano(mano)
             paths["hand"] = {"mano": str(mano)}
@@ -147,17 +149,25 @@ def _paths(data_root: Path | None, mano: Path | None) -> dict[str, dict[str, str
     return paths
 
 
+def _format_of(root: Path) -> str:
+    """The `data.format` of a data set: hands.jsonl makes it own recordings."""
+    return "folder" if (root / OWN_RECORDINGS).is_file() else "interhand"
+
+
 def _check_data(root: Path) -> None:
-    """Refuse what is not a download, and one that git would commit."""
+    """Refuse what is not a data set, and one that git would commit."""
     parts = [root / name for name in ("images", "annotations")]
     if missing := [part.name for part in parts if not part.is_dir()]:
         raise ProfileError(
             f"{root}: has no folder {' and no folder '.join(missing)}; expected an "
-            "InterHand2.6M v1.0 download, with images/ and annotations/ side by side"
+            "InterHand2.6M v1.0 download, or own recordings (docs/own-data.md), with images/ and "
+            "annotations/ side by side"
         )
     if any(git_takes(part) for part in parts):
+        own = _format_of(root) == "folder"
+        why = "photos of people would" if own else "InterHand2.6M may not"
         raise ProfileError(
-            f"{root}: lies in a git repository that does not ignore it, and InterHand2.6M may not "
+            f"{root}: lies in a git repository that does not ignore it, and {why} "
             "be published; move it out of the repository, or in this clone to data/InterHand2.6M, "
             "which git ignores and no stage writes"
         )

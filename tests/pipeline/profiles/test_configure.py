@@ -85,6 +85,18 @@ def test_where_the_data_are_is_kept_by_the_profile_for_real_data(
     assert any("data.root" in line for line in configure("tiny", path)), "its hands are synthetic"
 
 
+def test_the_data_root_decides_the_format(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    own, interhand = download(tmp_path / "own"), download(tmp_path / "interhand")
+    (own / "annotations/hands.jsonl").touch()
+    assert "data.format: interhand -> folder" in configure("interhand26m", path, data_root=own)
+    assert load_params(path).data.format == "folder"
+    changed = configure("interhand26m", path, data_root=interhand)
+    assert "data.format: folder -> interhand" in changed
+    assert configure("interhand26m", path) == []
+
+
 def test_folders_are_looked_into(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     shutil.copy(ROOT / "params.yaml", path)
