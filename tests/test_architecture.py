@@ -56,6 +56,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/training/seeding.py": "every random state, saved and restored",
     "handpose/training/inference.py": "how a network runs over batches, in training and evaluation",
     "handpose/training/trained_nets.py": "the networks of both stages from their files",
+    "stages/ingestion/naming.py": "apart from the readers, which label does not import",
     "stages/paths.py": "the paths of artefacts",
     "stages/code.py": "a stage",
     "stages/fitting/checkpoint_gc.py": "when a finished checkpoint may go",
