@@ -30,7 +30,7 @@ from stages.artifacts import Progress, run_stage, write_json, write_manifest
 from stages.ingestion.formats import open_reader
 from stages.ingestion.histogram import Histogram
 from stages.ingestion.photo_check import check_photos
-from stages.ingestion.rejects import describe, in_order, reasons
+from stages.ingestion.reject_table import describe, in_order, reasons
 from stages.ingestion.samples import SamplesFile, samples_table, split_of, write_table
 from stages.ingestion.selection import select
 from stages.params import IngestParams, load_params

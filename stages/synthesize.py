@@ -25,7 +25,7 @@ from handpose.files import atomic_folder, digest
 from handpose.hand.mano import Mano
 from handpose.interhand.annotations import official_splits
 from handpose.synthetic.articulation import read_gesture_poses
-from handpose.synthetic.plan import Capture, DatasetSpec, SequencePlan, plan
+from handpose.synthetic.dataset_plan import Capture, DatasetSpec, SequencePlan, plan
 from handpose.synthetic.sequence import SequenceRenderer
 from handpose.synthetic.stand_in import write_stand_in
 from handpose.synthetic.writer import FrameRecord, InterHandWriter, write_skeleton

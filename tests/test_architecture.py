@@ -63,8 +63,8 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "stages/sections/evaluation.py": "a section of params.yaml",
     "stages/ingestion/formats.py": "which reader reads which format",
     "stages/ingestion/photo_check.py": "a check, by processes that import no more",
-    "stages/ingestion/rejects.py": "the table of what ingest leaves out",
-    "stages/ingestion/selection.py": "a section of params.yaml",
+    "stages/ingestion/reject_table.py": "the table of what ingest leaves out",
+    "stages/ingestion/selection.py": "two keys of params.yaml, as a choice of rows",
     "pipeline/licence_guard.py": "what MANO's licence forbids",
     "pipeline/offline_plots.py": "a program: python -m pipeline.offline_plots",
     "pipeline/stage.py": "a program: the command of every stage in dvc.yaml",
@@ -75,10 +75,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
 
 SAME_BASENAME = {  # modules of one name in two packages, and why nobody mixes them up
     "__init__.py": "every package",
-    "plan.py": "the plan of the synthetic data set; `handpose plan`",
     "reader.py": "what a data set's reader must offer, in data/; the reader of each data set",
-    "rejects.py": "the table that ingest writes; `handpose data rejects`",
-    "selection.py": "which samples; the section of params.yaml that says so",
     "verify.py": "the checks of a download; `handpose data verify`",
 }
 

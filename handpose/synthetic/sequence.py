@@ -22,8 +22,8 @@ from handpose.render.render import Material, Rendering, render
 from handpose.render.surface import Surface, join
 from handpose.synthetic.articulation import GesturePose
 from handpose.synthetic.background import sample_background, sample_light, sample_noise
+from handpose.synthetic.dataset_plan import DatasetSpec, FramePlan, SequencePlan
 from handpose.synthetic.motion import free_motion, gesture_motion
-from handpose.synthetic.plan import DatasetSpec, FramePlan, SequencePlan
 from handpose.synthetic.pose_hand import HandPoser, PosedHand
 from handpose.synthetic.sensor import photograph
 from handpose.synthetic.skin import regions, skin_material

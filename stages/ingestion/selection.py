@@ -13,8 +13,8 @@ import numpy as np
 
 from handpose.data.annotation_table import AnnotationTable, BoolArray, of_words, sort_keys
 from handpose.data.reader import SourceSplit
-from handpose.data.selection import fewer_cameras, without_ends
 from handpose.data.splits import TRAIN, VALIDATION
+from handpose.data.thinning import fewer_cameras, without_ends
 from stages.ingestion.samples import split_of
 from stages.params import IngestParams
 

@@ -11,7 +11,7 @@ import pytest
 from handpose.data.augment import Augmentation
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
-from handpose.synthetic.plan import DatasetSpec
+from handpose.synthetic.dataset_plan import DatasetSpec
 from stages.params import AugmentParams, EncoderParams, PoseNetParams, SynthesizeParams
 from stages.sections.section import Section
 

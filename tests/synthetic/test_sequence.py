@@ -14,7 +14,7 @@ from handpose.hand.camera import project, world_to_camera
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import FROM_INTERHAND, TIPS
 from handpose.synthetic.articulation import read_gesture_poses
-from handpose.synthetic.plan import DatasetSpec, SequencePlan, plan
+from handpose.synthetic.dataset_plan import DatasetSpec, SequencePlan, plan
 from handpose.synthetic.sequence import SequenceRenderer
 from handpose.synthetic.writer import FrameRecord
 

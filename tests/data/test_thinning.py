@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from handpose.data.selection import IntArray, fewer_cameras, without_ends
+from handpose.data.thinning import IntArray, fewer_cameras, without_ends
 
 
 def photos(moments: int, cameras: int, capture: int = 0) -> tuple[IntArray, IntArray]:

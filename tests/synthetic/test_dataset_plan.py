@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from handpose.synthetic.articulation import read_gesture_poses
-from handpose.synthetic.plan import FAULTS, Capture, DatasetSpec, SequencePlan, plan
+from handpose.synthetic.dataset_plan import FAULTS, Capture, DatasetSpec, SequencePlan, plan
 
 POSES = read_gesture_poses()
 
