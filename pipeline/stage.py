@@ -25,6 +25,14 @@ def stage_names() -> list[str]:
     return sorted(path.stem for path in runnable)
 
 
+def _refresh_record(stage: str) -> None:
+    """Record the code that a stage starts with, where stage `code` has recorded any."""
+    if (RECORDS / f"{stage}.json").is_file():
+        from stages.code_digest import refresh_record
+
+        refresh_record(stage)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a stage and return its exit code, 128 + number for a signal."""
     args = sys.argv[1:] if argv is None else argv
@@ -34,11 +42,9 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     stage = StageProcess([sys.executable, "-m", f"stages.{args[0]}", *args[1:]])
     name = os.environ.get("DVC_STAGE")
-    if name is not None and (RECORDS / f"{args[0]}.json").is_file():
-        from stages.code_digest import refresh_record  # while the stage starts
-
-        refresh_record(args[0])
     if name is None or sys.platform != "linux":  # by hand, or where no process can be watched
+        if name is not None:
+            _refresh_record(args[0])
         return stage.watch()
     from pipeline.live.reporter import Reporter
     from pipeline.runner.dvc_command import DvcCommand
@@ -50,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         return stage.watch()
     reporter = Reporter(Path.cwd(), name, command, stage.output.line)
     stage.on_line = reporter.line
+    _refresh_record(args[0])  # while the stage starts
     code = stage.watch(dvc)
     reporter.end(code, stage.message(code), abandoned=stage.abandoned)
     return code

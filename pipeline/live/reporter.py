@@ -80,7 +80,8 @@ class Reporter:
     def _run(self) -> None:
         """The thread: begin, then report what is new until the end is reported."""
         server = Server.find(self.root)
-        if server is None or not server.healthy():
+        # `handpose run` has reached the server already: one that is gone since is worth a line
+        if server is None or not (os.environ.get(ATTACH) or server.healthy()):
             return
         run: FlowRun | None = None
         away = False

@@ -78,7 +78,7 @@ def test_two_at_once_and_then_a_stale_lock(lab: Lab) -> None:
 
     first.kill("dvc", signal.SIGKILL)
     first.wait_gone()
-    (again,) = documented("Stop it, kill it")
+    (again,) = documented("Stopped, killed")
     output = lab.do(f"{again} pretrain")
     assert "had been killed. Auto removed it from the lock file" in output
     assert "resumes after step 5/22" in output
@@ -162,11 +162,11 @@ def test_a_lock_file_in_conflict(lab: Lab) -> None:
     assert path.read_text("utf-8") == good
 
 
-@pytest.mark.parametrize("saved", [0, 20000])
-def test_a_lock_file_that_was_cut_short(lab: Lab, saved: int) -> None:
+@pytest.mark.parametrize("saved", [0, 0.5])
+def test_a_lock_file_that_was_cut_short(lab: Lab, saved: float) -> None:
     path = lab.folder / "dvc.lock"
     good = path.read_bytes()
-    path.write_bytes(good[:saved])
+    path.write_bytes(good[: int(saved * len(good))])
     if not saved:
         assert "validation failed" in lab.do("dvc repro", expect=255)
     remove, repro = documented("validation failed")
@@ -182,8 +182,8 @@ def test_a_result_that_was_edited_is_named(lab: Lab) -> None:
         stream.seek(-4, os.SEEK_END)
         stream.write(b"rot!")
     output = lab.do("python -m stages.evaluate", expect=2)
-    assert "is not the file that model.json tells of" in output
-    (look,) = documented("model.json tells of")
+    assert "is not the file that model.json names" in output
+    (look,) = documented("model.json names")
     output = lab.do(look, expect=2)
     assert "models/pretrain/model.safetensors" in output
     remedy = re.search(r"rm -f (\S+); (dvc checkout)", output)
