@@ -110,7 +110,10 @@ def test_a_mistyped_line_exits_2_and_names_what_was_meant(
 
 def test_no_command_at_all_shows_the_help_and_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    assert "describe   Print networks, losses and schedules, or draw the architecture." in capsys.readouterr().err
+    assert (
+        "describe   Print networks, losses and schedules, or draw the architecture."
+        in capsys.readouterr().err
+    )
 
 
 def test_help_is_plain_text_and_waits_for_no_heavy_import() -> None:
