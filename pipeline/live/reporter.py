@@ -80,8 +80,9 @@ class Reporter:
     def _run(self) -> None:
         """The thread: begin, then report what is new until the end is reported."""
         server = Server.find(self.root)
-        # `handpose run` has reached the server already: one that is gone since is worth a line
-        if server is None or not (os.environ.get(ATTACH) or server.healthy()):
+        if server is None or not server.healthy():
+            if os.environ.get(ATTACH):  # `handpose run` has reached it, so it is gone since
+                self.log("prefect: the server does not answer; this stage is not reported")
             return
         run: FlowRun | None = None
         away = False
