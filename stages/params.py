@@ -31,6 +31,7 @@ from stages.sections.optimization import (
     LossWeights,
     PoseParams,
     PretrainParams,
+    ScratchParams,
     TrainParams,
 )
 from stages.sections.section import Section, explain, missing_keys
@@ -49,6 +50,7 @@ __all__ = [
     "PoseNetParams",
     "PoseParams",
     "PretrainParams",
+    "ScratchParams",
     "ShardParams",
     "SynthesizeParams",
     "TrainParams",
@@ -75,6 +77,7 @@ class Params(Section):
     pose_net: PoseNetParams = PoseNetParams()
     pretrain: PretrainParams = PretrainParams()
     pose: PoseParams = PoseParams()
+    pose_scratch: ScratchParams = ScratchParams()
     evaluate: EvaluateParams = EvaluateParams()
 
     @pydantic.model_validator(mode="after")

@@ -36,7 +36,7 @@ from stages.artifacts import run_stage
 from stages.fitting.launch import launch_processes
 from stages.fitting.training import log_to_stdout, run_training
 from stages.fitting.training_data import TrainingData, loading_on
-from stages.params import load_params
+from stages.params import Params, PoseParams, load_params
 from stages.paths import LABELS, STAGE_1_MODEL, STAGE_2_MODELS, WORK
 
 
@@ -49,8 +49,8 @@ def main(argv: list[str] | None = None) -> None:
     started = time.monotonic()
     run = chosen_run(sys.argv[1:] if argv is None else argv)
     params = load_params()
-    settings = params.pose
-    encoder, pose_net = params.encoder.keywords(), params.pose_net.keywords()
+    settings, pose_net = run_settings(run, params)
+    encoder = params.encoder.keywords()
     if launch_processes("pose", params, run):
         return
     device = prepare_device(settings.device, settings.threads)
@@ -78,6 +78,9 @@ def main(argv: list[str] | None = None) -> None:
             validate=validate,
             best=settings.best,
             maximise=False,
+            lr_factors={"gesture_tokens.gates": settings.gate_lr_factor}
+            if net.gesture_tokens is not None
+            else None,
             work=WORK / f"pose-{run}",
             out=STAGE_2_MODELS[run],
             started=started,
@@ -102,6 +105,14 @@ def chosen_run(argv: list[str]) -> str:
             "`python -m stages.pose pretrained` or `python -m stages.pose scratch`"
         )
     return argv[0]
+
+
+def run_settings(run: str, params: Params) -> tuple[PoseParams, dict[str, Any]]:
+    """How this run is trained, and the keywords of its network."""
+    pose_net = params.pose_net.keywords()
+    if run == "scratch":
+        return params.pose_scratch.settings(params.pose), params.pose_scratch.pose_net(pose_net)
+    return params.pose, pose_net
 
 
 def first_stage(

@@ -67,7 +67,7 @@ def main() -> None:
             loss=loss,
             validate=validate,
             best=settings.best,
-            maximise=settings.best != "loss",
+            maximise=settings.best.endswith("accuracy"),
             work=WORK / "pretrain",
             out=STAGE_1_MODEL,
             started=started,

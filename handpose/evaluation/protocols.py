@@ -178,6 +178,14 @@ def score(prediction: Prediction, truth: Truth, mano: Mano) -> dict[str, Tensor]
     }
 
 
+def joint_scores(joints: Tensor, truth: Truth) -> dict[str, Tensor]:
+    """Only `wrist_mpjpe_mm` and `pa_mpjpe_mm` of joints (B, 21, 3): (B,) each, as in `score`."""
+    return {
+        "wrist_mpjpe_mm": metrics.wrist_mpjpe_mm(joints, truth.joints, truth.valid),
+        "pa_mpjpe_mm": metrics.pa_errors_mm(joints, truth.fit_joints).mean(-1),
+    }
+
+
 def _to_annotation(prediction: Prediction, truth: Truth) -> dict[str, Tensor]:
     errors = metrics.wrist_errors_mm(prediction.joints, truth.joints, truth.valid)  # (B, 21)
     return {"joint_errors_mm": errors, "wrist_mpjpe_mm": errors.nanmean(-1)}

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handpose.evaluation.baselines import TrainingMeans
-from handpose.evaluation.protocols import Prediction, Truth, score
+from handpose.evaluation.interventions import INTERVENTIONS, TokenInterventions
+from handpose.evaluation.protocols import Prediction, Truth, joint_scores, score
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import WRIST
 from handpose.nets.gesture_net import GestureNet
@@ -53,6 +54,9 @@ class Scores:
     classes: dict[str, NDArray[Any]]  # coarse, fine: ground truth or UNLABELLED
     predicted: dict[str, dict[str, NDArray[Any]]]  # by network: coarse, fine
     pose: dict[str, dict[str, NDArray[Any]]]  # by run or baseline: keys of `protocols.score`
+    interventions: dict[str, dict[str, dict[str, NDArray[Any]]]]
+    """By run with gesture tokens, then by key of `INTERVENTIONS`: wrist_mpjpe_mm and pa_mpjpe_mm,
+    (N,), NaN where the sample has no such ground truth or the intervention is not possible."""
     joints: dict[str, NDArray[Any]]  # by run: (N, 21, 3) m, wrist at 0, of the network's input
     features: dict[str, NDArray[Any]]  # of Stage 1 and untrained: (n, C) of `feature_rows`
     feature_rows: NDArray[Any]  # (n,) indices of these samples
@@ -76,6 +80,11 @@ def score_split(batches: Iterable[HandBatch], models: Models, *, features_every:
     """
     device = next(models.gesture.parameters()).device
     collected: defaultdict[Key, list[Tensor]] = defaultdict(list)
+    interventions = {
+        run: TokenInterventions(net)
+        for run, net in models.pose.items()
+        if net.gesture_tokens is not None
+    }
     first = 0
     for batch in batches:
         batch = batch.to(device)
@@ -84,7 +93,7 @@ def score_split(batches: Iterable[HandBatch], models: Models, *, features_every:
         for columns in (
             _truth(batch),
             _gestures(batch, sampled - first, models),
-            _poses(batch, models),
+            _poses(batch, models, interventions),
             [(("feature_rows",), sampled)],
         ):
             for key, values in columns:
@@ -111,16 +120,24 @@ def _gestures(batch: HandBatch, rows: Tensor, models: Models) -> Iterator[Named]
         yield ("features", UNTRAINED), models.untrained(batch.image[rows]).features
 
 
-def _poses(batch: HandBatch, models: Models) -> Iterator[Named]:
+def _poses(
+    batch: HandBatch, models: Models, interventions: Mapping[str, TokenInterventions]
+) -> Iterator[Named]:
     """Scores of every run and baseline, and the gestures predicted by Stage 2's heads."""
     truth = Truth.of(batch, models.mano)
     for run, net in models.pose.items():
-        output = net(batch.image, batch.is_left)
+        levels, gesture = net.encode(batch.image)
+        output = net.decode(levels, gesture, batch.is_left)
         yield ("predicted", run, "coarse"), output.coarse_logits.argmax(-1)
         yield ("predicted", run, "fine"), output.fine_logits.argmax(-1)
         yield ("joints", run), output.joints - output.joints[:, [WRIST]]
         for key, values in score(Prediction.of(output), truth, models.mano).items():
             yield ("pose", run, key), values
+        if run in interventions:
+            for name, changed, possible in interventions[run].outputs(levels, gesture, batch):
+                for key, values in joint_scores(changed.joints, truth).items():
+                    values = torch.where(possible, values, torch.nan)
+                    yield ("interventions", run, name, key), values
 
     mean = Prediction(models.means.mean_joints(batch.is_left))
     for key, values in score(mean, truth, models.mano).items():
@@ -150,6 +167,10 @@ def _assemble(columns: dict[Key, NDArray[Any]]) -> Scores:
         classes=under("classes"),
         predicted={name: under("predicted", name) for name in networks},
         pose={name: under("pose", name) for name in models},
+        interventions={
+            run: {name: under("interventions", run, name) for name in INTERVENTIONS}
+            for run in dict.fromkeys(key[1] for key in columns if key[0] == "interventions")
+        },
         joints=under("joints"),
         features=under("features"),
         feature_rows=columns[("feature_rows",)],

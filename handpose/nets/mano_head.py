@@ -15,19 +15,20 @@ BETAS = 10
 class ManoHead(nn.Module):
     """Two MLPs: a pose head for 16 rotations in 6D (root and 15 joints) and a shape head for betas.
 
-    The pose head reads every joint's token with its position, and the global feature; the shape
-    head the mean token and the global feature. Source of the 6D representation: Zhou et al., On the
+    The pose head reads every joint's token with its position, the shape head the mean token; both
+    can read a global feature besides. Source of the 6D representation: Zhou et al., On the
     Continuity of Rotation Representations in Neural Networks (2019).
     """
 
     def __init__(self, *, joints: int, dim: int, features: int, mean_rot6d: Tensor) -> None:
-        """Heads on `joints` tokens of width `dim` and a global feature of width `features`.
+        """Heads on `joints` tokens of width `dim` and a global feature of width `features`, 0: none.
 
         `mean_rot6d` (16, 6) is the pose that training starts from.
         """
         super().__init__()
         start = mean_rot6d.detach().flatten()
-        self.norm = nn.LayerNorm(features)  # the levels' pooled features differ in size
+        # the levels' pooled features differ in size
+        self.norm = nn.LayerNorm(features) if features else None
         self.pose = _mlp(joints * (dim + 3) + features, 2 * dim, start)
         self.shape = _mlp(dim + features, dim, torch.zeros(BETAS))
 
@@ -37,13 +38,16 @@ class ManoHead(nn.Module):
         Args:
             tokens: (B, J, C).
             uvd: (B, J, 3) in [-1, 1], the joints' positions.
-            features: (B, F).
+            features: (B, F); not read if the heads have no global feature.
         """
-        features = self.norm(features)
-        positioned = torch.cat([tokens, uvd], dim=-1).flatten(1)  # (B, J (C + 3))
-        rot6d = self.pose(torch.cat([positioned, features], dim=-1)).view(-1, ROTATIONS, 6)
-        betas = self.shape(torch.cat([tokens.mean(1), features], dim=-1))
-        return rot6d, betas
+        pose_inputs = [torch.cat([tokens, uvd], dim=-1).flatten(1)]  # (B, J (C + 3))
+        shape_inputs = [tokens.mean(1)]  # (B, C)
+        if self.norm is not None:
+            normed = self.norm(features)
+            pose_inputs.append(normed)
+            shape_inputs.append(normed)
+        rot6d = self.pose(torch.cat(pose_inputs, dim=-1)).view(-1, ROTATIONS, 6)
+        return rot6d, self.shape(torch.cat(shape_inputs, dim=-1))
 
 
 def _mlp(inputs: int, hidden: int, start: Tensor) -> nn.Sequential:

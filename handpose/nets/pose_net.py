@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -15,8 +16,8 @@ from handpose.nets.backbone import Stride
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.mano_head import ManoHead
 from handpose.nets.token_fusion import GestureTokens, TokenFusion
-from handpose.nets.volumetric import GridEncoder, VolumeHead, sample_tokens, soft_argmax
-from handpose.sample import PoseOutput
+from handpose.nets.volumetric import CellGrid, GridEncoder, VolumeHead, sample_tokens, soft_argmax
+from handpose.sample import GestureOutput, PoseOutput
 
 
 class PoseNet(nn.Module):
@@ -39,6 +40,7 @@ class PoseNet(nn.Module):
         depth_range_m: float,
         gate_init: float,
         gesture_tokens: bool,
+        global_feature: bool,
         side_input: bool,
         mean_rotations: Tensor | None = None,
     ) -> None:
@@ -61,6 +63,8 @@ class PoseNet(nn.Module):
             depth_range_m: see `volume_depth`.
             gate_init: where the gates of both gesture tokens start.
             gesture_tokens: False is the ablation without guidance tokens.
+            global_feature: give the MANO head the pooled feature that the logits are computed from.
+                The paper does not; it makes the gesture tokens redundant.
             side_input: give the network the hand's side, as an embedding on the joint tokens and
                 by mirroring the joints' positions that the MANO head reads to a right hand's.
             mean_rotations: (16, 3, 3) the pose that training starts from, root first; MANO's mean
@@ -107,36 +111,62 @@ class PoseNet(nn.Module):
         self.mano_head = ManoHead(
             joints=len(JOINTS),
             dim=dim,
-            features=gesture_net.heads.features,
+            features=gesture_net.heads.features if global_feature else 0,
             mean_rot6d=matrix_to_rot6d(mean_rotations),
         )
 
     def forward(self, image: Tensor, is_left: Tensor) -> PoseOutput:
         """The hands in images (B, 3, S, S) uint8 RGB; `is_left` (B,) bool is their side."""
-        levels = self.gesture_net.backbone(image)
-        gesture = self.gesture_net.gestures(levels)
+        levels, gesture = self.encode(image)
+        return self.decode(levels, gesture, is_left)
 
+    def encode(self, image: Tensor) -> tuple[dict[int, Tensor], GestureOutput]:
+        """Feature maps by stride, and the gesture logits: what `decode` starts from."""
+        levels = self.gesture_net.backbone(image)
+        return levels, self.gesture_net.gestures(levels)
+
+    def decode(
+        self,
+        levels: Mapping[int, Tensor],
+        gesture: GestureOutput,
+        is_left: Tensor,
+        gates: Tensor | None = None,
+    ) -> PoseOutput:
+        """The hands from the encoder's output.
+
+        Evaluation replaces the logits in `gesture`, or the gates, to see what the tokens do.
+
+        Args:
+            levels: by stride, (B, C_s, S / s, S / s).
+            gesture: the gesture logits that the tokens are made from, and the pooled feature.
+            is_left: (B,) bool.
+            gates: (2,) used instead of the learnt ones.
+        """
+        stride, level = next(iter(levels.items()))
+        side = stride * level.shape[-1]  # S
+        cells = CellGrid(side, self.grid_encoder.grid)
         grid = self.grid_encoder([levels[stride] for stride in self.pose_levels])  # (B, C, G, G)
-        uvd = soft_argmax(self.volume_head(grid))  # (B, 21, 3) in [-1, 1]
+        uvd = soft_argmax(self.volume_head(grid), cells)  # (B, 21, 3) in [-1, 1]
         # Positions are learnt by their own losses: MANO's would drag them to where they help MANO.
         positions = uvd.detach()
-        joint_tokens = sample_tokens(grid, positions[..., :2])  # (B, 21, C)
+        joint_tokens = sample_tokens(grid, positions[..., :2], cells)  # (B, 21, C)
 
         guidance = None
         if self.gesture_tokens is not None:
-            guidance = self.gesture_tokens(gesture.coarse_logits, gesture.fine_logits)  # (B, 2, C)
+            logits = gesture.coarse_logits, gesture.fine_logits
+            guidance = self.gesture_tokens(*logits, gates)  # (B, 2, C)
         tokens = self.fusion(joint_tokens, guidance, is_left)  # (B, 21, C)
 
         if self.side_input:
             positions = mirror_points(positions, is_left)  # as a right hand's, like the parameters
-        rot6d, betas = self.mano_head(tokens, positions, gesture.features)
-        rot6d, betas = rot6d.float(), betas.float()  # bf16 would cost millimetres from here on
+        with torch.autocast(tokens.device.type, enabled=False):  # bf16 costs tenths of millimetres
+            rot6d, betas = self.mano_head(tokens.float(), positions, gesture.features.float())
         rotmat = rot6d_to_matrix(rot6d)  # (B, 16, 3, 3)
         hand = self.mano(rotmat[:, 0], rotmat[:, 1:], betas)
         wrist = hand.joints[:, WRIST, None]  # (B, 1, 3)
 
         return PoseOutput(
-            uv=(uvd[..., :2] + 1) / 2 * (image.shape[-1] - 1),
+            uv=(uvd[..., :2] + 1) / 2 * (side - 1),
             depth_rel=uvd[..., 2] * self.depth_range_m,
             rot6d=rot6d,
             rotmat=rotmat,
@@ -147,6 +177,12 @@ class PoseNet(nn.Module):
             fine_logits=gesture.fine_logits,
             gates=uvd.new_zeros(2) if self.gesture_tokens is None else self.gesture_tokens.gates,
         )
+
+    def train(self, mode: bool = True) -> PoseNet:
+        """Training mode for all but Stage 1's heads: dropout would make the tokens noisy."""
+        super().train(mode)
+        self.gesture_net.heads.eval()
+        return self
 
 
 def _rest(mano: Mano) -> Tensor:

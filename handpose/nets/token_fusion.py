@@ -12,24 +12,43 @@ from handpose.nets.transformer import Transformer
 
 
 class GestureTokens(nn.Module):
-    """A coarse and a fine token: gate * MLP(logits) + type embedding.
+    """A coarse and a fine token: gate * LayerNorm(MLP(sqrt(K) * softmax(logits))) + type embedding.
 
-    The gates are learnable scalars that start near zero, so that training starts as if without
-    gesture guidance; the type embeddings are what is left of the tokens then.
+    The gates are learnable scalars that start near zero (paper), the type embeddings are what is
+    left of the tokens then. What a gate multiplies has the scale 1 in every channel, so the gate
+    alone decides how much the token says. K is the number of classes: sqrt(K) gives a certain
+    prediction the scale of K standard-normal inputs, whatever the scale of the logits.
     """
 
     def __init__(self, *, coarse_classes: int, fine_classes: int, dim: int, gate: float) -> None:
-        """Two independent two-layer MLPs from logits to tokens; both gates start at `gate`."""
+        """Two independent two-layer MLPs from class probabilities; both gates start at `gate`."""
         super().__init__()
         self.coarse = _mlp(coarse_classes, dim)
         self.fine = _mlp(fine_classes, dim)
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2))
         self.gates = nn.Parameter(torch.full((2,), gate))
         self.types = nn.Parameter(0.02 * torch.randn(2, dim))
 
-    def forward(self, coarse_logits: Tensor, fine_logits: Tensor) -> Tensor:
-        """The two tokens, coarse first: (B, coarse classes), (B, fine classes) -> (B, 2, C)."""
-        embedded = torch.stack([self.coarse(coarse_logits), self.fine(fine_logits)], dim=1)
-        return self.gates[:, None] * embedded + self.types
+    def forward(
+        self, coarse_logits: Tensor, fine_logits: Tensor, gates: Tensor | None = None
+    ) -> Tensor:
+        """The two tokens, coarse first.
+
+        Args:
+            coarse_logits: (B, coarse classes).
+            fine_logits: (B, fine classes).
+            gates: (2,) used instead of the learnt ones.
+
+        Returns:
+            (B, 2, C).
+        """
+        gates = self.gates if gates is None else gates
+        mlps, logits = (self.coarse, self.fine), (coarse_logits, fine_logits)
+        embedded = [
+            norm(mlp(_scaled_softmax(x)))
+            for norm, mlp, x in zip(self.norms, mlps, logits, strict=True)
+        ]
+        return gates[:, None] * torch.stack(embedded, dim=1) + self.types
 
 
 class TokenFusion(nn.Module):
@@ -85,6 +104,12 @@ class TokenFusion(nn.Module):
             refined = self.transformer(together)[:, : joints.shape[1]]  # (B, J, C)
         original: Tensor = self.residual(joints.transpose(1, 2))  # (B, C, J)
         return refined + original.transpose(1, 2)
+
+
+def _scaled_softmax(logits: Tensor) -> Tensor:
+    """sqrt(K) times the probabilities: (B, K) -> (B, K)."""
+    classes = logits.shape[-1]
+    return classes**0.5 * logits.float().softmax(dim=-1)
 
 
 def _mlp(classes: int, dim: int) -> nn.Sequential:

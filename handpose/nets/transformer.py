@@ -41,6 +41,7 @@ class Block(nn.Module):
         self.self_attention = Attention(dim=dim, heads=heads)
         if cross:
             self.norm_cross = nn.LayerNorm(dim)
+            self.norm_context = nn.LayerNorm(dim)
             self.cross_attention = Attention(dim=dim, heads=heads)
         self.norm_mlp = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(
@@ -52,7 +53,7 @@ class Block(nn.Module):
         y = self.norm_self(x)
         x = x + self.self_attention(y, y)
         if context is not None:
-            x = x + self.cross_attention(self.norm_cross(x), context)
+            x = x + self.cross_attention(self.norm_cross(x), self.norm_context(context))
         x = x + self.mlp(self.norm_mlp(x))
         return x
 

@@ -4,21 +4,58 @@ Two feature levels become a grid of tokens, the grid a heatmap volume per joint,
 position (soft-argmax), and the grid is sampled there. Letters: B batch, J = 21 joints, C token
 width, G side of the grid, D depth bins.
 
-**One coordinate for all of it.** `uvd` is in [-1, 1]: -1 is the centre of the first pixel, cell or
-bin, +1 the centre of the last. So pixel u of a crop of side S is 2 u / (S - 1) - 1 (what
-`grid_sample` calls align_corners=True), the outer cells lie on the crop's border, and the
-soft-argmax, which cannot leave the hull of the cell centres, reaches the whole crop.
+**One coordinate for all of it.** `uvd` is in [-1, 1]. In u and v, -1 is the centre of the crop's
+first pixel and +1 that of its last; `CellGrid` says where the cells are. In depth, -1 is the first
+bin and +1 the last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from handpose.nets.transformer import Transformer
+
+
+@dataclass(frozen=True)
+class CellGrid:
+    """Where the G x G cells of a feature map of a square image are.
+
+    Cell i is at pixel i * side / G. This is true of every level of `Backbone`, whose strides are
+    side / G: a strided convolution of width 3 and padding 1 looks at the pixels around s i. The
+    first cell lies on the image's border, the last one a stride before the other border.
+    """
+
+    side: int  # of the image, px
+    cells: int  # G
+
+    @property
+    def cell_px(self) -> float:
+        """Pixels from one cell to the next."""
+        return self.side / self.cells
+
+    def centres(self, device: torch.device | None = None) -> Tensor:
+        """Positions of the cells along one axis, (G,) in the image's [-1, 1]."""
+        cells = torch.arange(self.cells, device=device)
+        return 2 * self.cell_px / (self.side - 1) * cells - 1
+
+    def index(self, uv: Tensor) -> Tensor:
+        """Positions in the image's [-1, 1] -> fractional numbers of cells."""
+        return (uv + 1) / 2 * (self.side - 1) / self.cell_px
+
+    def resampling(self, cells: int, device: torch.device | None = None) -> Tensor:
+        """(G, n) weights that interpolate a map of n cells of the same image at these G cells.
+
+        Linear; cells behind the map's last one repeat it.
+        """
+        source = CellGrid(self.side, cells)
+        index = source.index(self.centres(device)).clamp(max=cells - 1)  # (G,)
+        distance = (index[:, None] - torch.arange(cells, device=device)).abs()  # (G, n)
+        return (1 - distance).clamp(min=0)
 
 
 class GridEncoder(nn.Module):
@@ -50,10 +87,11 @@ class GridEncoder(nn.Module):
         return encoded.transpose(1, 2).reshape(x.shape)  # (B, C, G, G)
 
     def _resample(self, x: Tensor) -> Tensor:
-        size = (self.grid, self.grid)
-        if x.shape[-2:] == size:
+        if x.shape[-1] == self.grid:
             return x
-        return F.interpolate(x, size, mode="bilinear", align_corners=True)
+        # the side of the image cancels out: only the ratio of both strides matters
+        weights = CellGrid(self.grid * x.shape[-1], self.grid).resampling(x.shape[-1], x.device)
+        return torch.einsum("gi,bcij,hj->bcgh", weights, x.float(), weights)
 
 
 class VolumeHead(nn.Module):
@@ -75,24 +113,27 @@ class VolumeHead(nn.Module):
         return logits.view(len(logits), -1, self.depth, *logits.shape[2:])
 
 
-def soft_argmax(logits: Tensor) -> Tensor:
-    """Expected position under each volume's softmax: logits (B, J, D, H, W) -> uvd (B, J, 3).
+def soft_argmax(logits: Tensor, grid: CellGrid) -> Tensor:
+    """Expected position under each volume's softmax: logits (B, J, D, G, G) -> uvd (B, J, 3).
 
     Always in single precision: bf16 has 8 bits, about a pixel of a crop. Hence no matmul either,
     which autocast would take back to bf16.
     """
     prob = logits.float().flatten(2).softmax(dim=-1).view(logits.shape)
-    plane = prob.sum(2)  # (B, J, H, W)
-    marginals = (plane.sum(2), plane.sum(3), prob.sum((3, 4)))  # of u, v, d: (B, J, W or H or D)
-    return torch.stack([(m * _centres(m)).sum(-1) for m in marginals], dim=-1)
+    plane = prob.sum(2)  # (B, J, G, G)
+    cells = grid.centres(logits.device)  # (G,)
+    bins = torch.linspace(-1, 1, logits.shape[2], device=logits.device)  # (D,)
+    marginals = (plane.sum(2), cells), (plane.sum(3), cells), (prob.sum((3, 4)), bins)  # u, v, d
+    return torch.stack([(m * centres).sum(-1) for m, centres in marginals], dim=-1)
 
 
-def _centres(marginal: Tensor) -> Tensor:
-    """Cell centres along one axis, (n,) in [-1, 1]."""
-    return torch.linspace(-1, 1, marginal.shape[-1], device=marginal.device)
+def sample_tokens(features: Tensor, uv: Tensor, grid: CellGrid) -> Tensor:
+    """Features at the joints, bilinear: features (B, C, G, G), uv (B, J, 2) -> (B, J, C).
 
-
-def sample_tokens(features: Tensor, uv: Tensor) -> Tensor:
-    """Features at the joints, bilinear: features (B, C, G, G), uv (B, J, 2) -> (B, J, C)."""
-    sampled = F.grid_sample(features.float(), uv[:, :, None], align_corners=True)  # (B, C, J, 1)
+    A joint beyond the last cell reads that cell.
+    """
+    unit = 2 * grid.index(uv) / (grid.cells - 1) - 1  # -1: first cell, +1: last cell
+    sampled = F.grid_sample(
+        features.float(), unit[:, :, None], padding_mode="border", align_corners=True
+    )  # (B, C, J, 1)
     return sampled.squeeze(-1).transpose(1, 2)

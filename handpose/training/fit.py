@@ -15,7 +15,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -52,9 +52,11 @@ class FitSettings:
     clip_norm: float = 0.0  # of the gradient; 0 is off
     ema: float = 0.0  # decay of the weights' average, which is then validated and saved; 0 is off
     bf16: bool = False  # forward pass under autocast
-    best: str = "loss"  # validation metric that selects the best weights
+    best: str = "loss"  # validation metric that selects the weights, or `last`: the last epoch's
     maximise: bool = False  # more of it is better
     checkpoint_every_s: float = 60.0  # 0 is after every step
+    lr_factors: Mapping[str, float] = field(default_factory=dict)
+    """Factors of the learning rate, by the name of the parameter."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def fit(
     checkpoint: Checkpoint,
     distributed: Distributed = SINGLE_PROCESS,
 ) -> Fitted:
-    """Train the model on the device it is on, and leave it with its best weights.
+    """Train the model on the device it is on, and leave it with the selected weights.
 
     SIGTERM or Ctrl-C let the current step finish, save a checkpoint and raise SystemExit.
 
@@ -136,7 +138,7 @@ def gradient_step(state: TrainingState, batch: HandBatch) -> None:
     settings = state.settings
     lr = settings.lr(state.step)
     for group in state.optimiser.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["lr_factor"]
     state.distributed.seed_step(state.seed, state.step)
 
     terms: dict[str, Tensor] = state.objective(batch.to(state.device), state.epoch)
@@ -194,9 +196,10 @@ class TrainingState:
         self.model, self.settings, self.distributed = model, settings, distributed
         self.objective = distributed.replicate(objective)
         self.seed = torch.initial_seed()
-        self.weights = [p for p in model.parameters() if p.requires_grad]
+        weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.weights = list(weights.values())
         self.device = self.weights[0].device
-        self.optimiser = _adamw(self.weights, settings.weight_decay)
+        self.optimiser = _adamw(weights, settings.weight_decay, settings.lr_factors)
         self.average = averaged(model, settings.ema) if settings.ema else None
         self.history = History(settings.steps_per_epoch, CHECK_EVERY.get(self.device.type, 1))
         self.step = 0  # gradient steps taken
@@ -239,7 +242,11 @@ class TrainingState:
             )
         self.history.end_row(metrics)
         name, sign = settings.best, 1 if settings.maximise else -1
-        if not self.best or sign * metrics[name] > sign * self.best["metrics"][name]:
+        if (
+            not self.best
+            or name == "last"
+            or sign * (metrics[name] - self.best["metrics"][name]) > 0
+        ):
             weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
             self.best = {"epoch": self.epoch, "metrics": metrics, "weights": weights}
 
@@ -280,13 +287,23 @@ class TrainingState:
         set_rng_state(state["rng"])
 
 
-def _adamw(weights: list[nn.Parameter], weight_decay: float) -> torch.optim.AdamW:
-    """AdamW that decays matrices and kernels, but no biases, norms and gates."""
-    groups = [
-        {"params": [p for p in weights if p.dim() >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in weights if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
+def _adamw(
+    weights: Mapping[str, nn.Parameter], weight_decay: float, lr_factors: Mapping[str, float]
+) -> torch.optim.AdamW:
+    """AdamW that decays matrices and kernels (embeddings too), but no biases, norms and gates."""
+    if unknown := sorted(set(lr_factors) - set(weights)):
+        raise FitError(f"learning rate factors for {unknown}, which are not trained parameters")
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, weight in weights.items():
+        key = (lr_factors.get(name, 1.0), weight_decay if weight.dim() >= 2 else 0.0)
+        groups.setdefault(key, []).append(weight)
+    return torch.optim.AdamW(
+        [
+            {"params": params, "lr_factor": factor, "weight_decay": decay}
+            for (factor, decay), params in groups.items()
+        ],
+        fused=True,
+    )
 
 
 class ProgressLog:

@@ -42,6 +42,7 @@ def run_training(
     validate: Callable[[nn.Module, Iterable[HandBatch], Loss, bool, Distributed], Scalars],
     best: str,
     maximise: bool,
+    lr_factors: Mapping[str, float] | None = None,
     work: Path,
     out: Path,
     started: float,
@@ -62,6 +63,7 @@ def run_training(
         validate: (net, batches, loss, bf16, distributed) -> metrics by name.
         best: the metric that selects the weights.
         maximise: whether more of it is better.
+        lr_factors: factors of the learning rate, by the name of the parameter.
         work: folder of the live checkpoint.
         out: folder of the results; rank 0 writes them.
         started: the stage's `time.monotonic()`.
@@ -86,7 +88,7 @@ def run_training(
             forward=forward,
             loss=loss,
             validate=lambda model: validate(model, data.validation(), loss, data.bf16, distributed),
-            settings=data.fit_settings(best=best, maximise=maximise),
+            settings=data.fit_settings(best=best, maximise=maximise, lr_factors=lr_factors or {}),
             checkpoint=checkpoint,
             distributed=distributed,
         )

@@ -137,7 +137,9 @@ class TrainingData:
             distributed=self.distributed,
         )
 
-    def fit_settings(self, *, best: str, maximise: bool) -> FitSettings:
+    def fit_settings(
+        self, *, best: str, maximise: bool, lr_factors: Mapping[str, float]
+    ) -> FitSettings:
         """The section as `fit` takes it; `best` names the metric that selects the weights."""
         settings, steps = self.settings, self.steps_per_epoch
 
@@ -161,6 +163,7 @@ class TrainingData:
             best=best,
             maximise=maximise,
             checkpoint_every_s=settings.checkpoint_every_s,
+            lr_factors=lr_factors,
         )
 
     def identity(

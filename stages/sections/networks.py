@@ -63,6 +63,8 @@ class PoseNetParams(Section):
     """of both gesture gates; paper: near zero"""
     gesture_tokens: bool = True
     """false: the ablation without guidance tokens"""
+    global_feature: bool = False
+    """give the MANO head the feature behind the logits as well; paper: false"""
     side_input: bool = True
     """input the hand's side: handed needs it, canonical forbids it"""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -43,10 +44,10 @@ class TrainParams(Section):
     """epochs at which step divides lr by 10"""
     weight_decay: NonNegativeFloat = 0.02
     """AdamW's"""
-    clip_norm: NonNegativeFloat = 5.0
-    """of the gradient; 0: off"""
+    clip_norm: NonNegativeFloat = 20.0
+    """of the gradient, rarely reached; 0: off"""
     ema: Share = 0.0
-    """decay of the weights' moving average; 0: off"""
+    """decay of the weights' moving average, which warms up; 0: off"""
     precision: Literal["fp32", "bf16"] = "fp32"
     """or bf16"""
     device: Device = "auto"
@@ -64,9 +65,9 @@ class PretrainParams(TrainParams):
     """Stage 1: gesture classification."""
 
     epochs: PositiveInt = 4
-    best: Literal["coarse_accuracy", "fine_accuracy", "loss"] = "loss"
-    """validation metric that picks the weights; or coarse_accuracy, fine_accuracy: coarse-grained
-    with one validation subject"""
+    best: Literal["last", "coarse_accuracy", "fine_accuracy", "loss"] = "last"
+    """which epoch's weights are kept: the last one's, or by validation coarse_accuracy,
+    fine_accuracy or loss"""
     fine_weight_start: NonNegativeFloat = 0.5
     """ours; lambda in the first epochs; paper's profile: 0.1"""
     fine_weight_step: NonNegativeFloat = 0.1
@@ -107,6 +108,28 @@ class PoseParams(TrainParams):
 
     epochs: PositiveInt = 3
     augment: AugmentParams = AugmentParams(rotation_deg=15, scale=0.1, shift=0.05, colour=0.15)
-    best: Literal["mpjpe_mm", "pa_annotated_mpjpe_mm", "loss"] = "mpjpe_mm"
-    """or pa_annotated_mpjpe_mm, loss"""
+    gate_lr_factor: PositiveFloat = 20.0
+    """ours; the gesture gates learn so many times as fast as the other weights"""
+    best: Literal["mpjpe_mm", "pa_annotated_mpjpe_mm", "loss", "last"] = "mpjpe_mm"
+    """or pa_annotated_mpjpe_mm, loss, last"""
     weights: LossWeights = LossWeights()
+
+
+class ScratchParams(Section):
+    """The comparison without pretraining: what differs from `pose` and `pose_net`."""
+
+    epochs: PositiveInt = 5
+    """as many as train it about as long as Stage 1 and `pose` together"""
+    gesture_tokens: bool = False
+    """true: tokens of logits that no gesture label trained"""
+    gesture: NonNegativeFloat = 0.0
+    """weight of its gesture loss; paper: no gesture labels, 0"""
+
+    def settings(self, pose: PoseParams) -> PoseParams:
+        """The settings of its training, given those of the full model's."""
+        weights = pose.weights.model_copy(update={"gesture": self.gesture})
+        return pose.model_copy(update={"epochs": self.epochs, "weights": weights})
+
+    def pose_net(self, full: Mapping[str, Any]) -> dict[str, Any]:
+        """The keywords of its network, given those of the full model's."""
+        return {**full, "gesture_tokens": self.gesture_tokens and full["gesture_tokens"]}

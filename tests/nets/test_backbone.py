@@ -9,7 +9,13 @@ import timm
 import torch
 from torch import Tensor
 
-from handpose.nets.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, BackboneError
+from handpose.nets.backbone import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    AlignedUpsample,
+    Backbone,
+    BackboneError,
+)
 
 NAME = "hrnet_w18_small"
 
@@ -24,6 +30,63 @@ def test_levels_are_named_by_stride(
     assert backbone.channels == dict(zip((4, 8, 16, 32), channels, strict=True))
     for stride, level in backbone(image).items():
         assert level.shape == (4, backbone.channels[stride], 64 // stride, 64 // stride)
+
+
+@pytest.mark.parametrize("location", ["", "incre"])
+def test_cell_i_of_stride_s_looks_at_pixel_s_i(location: Literal["", "incre"]) -> None:
+    """The centre of what changes a cell, by squared gradient over the image, before training.
+
+    With HRNet's own upsampling (repetition) it lies 7, 6 and 4 px up and left at /4, /8 and /16.
+    """
+    torch.manual_seed(0)
+    backbone = Backbone(name=NAME, feature_location=location).eval()
+    side, pixels = 256, torch.arange(256.0)
+    for stride, tolerance in ((4, 1.0), (8, 1.0), (16, 2.0), (32, 2.0)):
+        middle, half = side // stride // 2, max(1, 16 // stride)
+        cells = range(middle - half, middle + half)  # inner ones, of every phase of 32 px
+        shifts = []
+        for _ in range(2):
+            image = torch.randint(0, 256, (1, 3, side, side)).float().requires_grad_()
+            level = backbone(image)[stride][0]  # (C, side / s, side / s)
+            direction = torch.randn(len(level))
+            for cell in cells:
+                score = (level[:, cell, cell] * direction).sum()
+                (gradient,) = torch.autograd.grad(score, image, retain_graph=True)
+                weight = gradient[0].square().sum(0)  # (S, S)
+                u, v = (weight.sum(0) @ pixels, weight.sum(1) @ pixels)
+                shifts.append((u + v).item() / 2 / weight.sum().item() - stride * cell)
+        assert abs(sum(shifts) / len(shifts)) < tolerance, (stride, shifts)
+
+
+def test_a_dot_at_pixel_p_is_found_in_the_cells_around_p() -> None:
+    torch.manual_seed(0)
+    backbone = Backbone(name=NAME).eval()
+    grey = torch.full((1, 3, 256, 256), 128.0)
+    with torch.no_grad():
+        plain = backbone(grey)
+        shifts: dict[int, list[float]] = {stride: [] for stride in plain}
+        for p in range(112, 144, 5):
+            dotted = grey.clone()
+            dotted[..., p, p] = 255
+            for stride, level in backbone(dotted).items():
+                change = (level - plain[stride])[0].square().sum(0)  # (side / s, side / s)
+                cells = stride * torch.arange(len(change))
+                centre = (change.sum(0) @ cells.float() + change.sum(1) @ cells.float()) / 2
+                shifts[stride].append((centre / change.sum()).item() - p)
+    for stride, tolerance in ((4, 1.0), (8, 1.0), (16, 2.0), (32, 2.0)):
+        mean = sum(shifts[stride]) / len(shifts[stride])
+        assert abs(mean) < tolerance, (stride, shifts[stride])
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_aligned_upsampling_keeps_cells_at_their_pixels(factor: int) -> None:
+    coarse = torch.randn(2, 3, 4, 5)
+    fine = AlignedUpsample(factor)(coarse)
+    assert fine.shape == (2, 3, 4 * factor, 5 * factor)
+    torch.testing.assert_close(fine[..., ::factor, ::factor], coarse)
+    ramp = torch.arange(5.0).expand(1, 1, 4, 5)
+    expected = (torch.arange(5.0 * factor) / factor).clamp(max=4)
+    torch.testing.assert_close(AlignedUpsample(factor)(ramp)[0, 0, 0], expected)
 
 
 def first_input(backbone: Backbone, image: Tensor) -> Tensor:

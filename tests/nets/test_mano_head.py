@@ -22,3 +22,12 @@ def test_every_input_is_read() -> None:
     for place in range(3):
         changed = [-x if i == place else x for i, x in enumerate(inputs)]
         assert not torch.allclose(rot6d, head(*changed)[0])
+
+
+def test_without_a_global_feature_none_is_read() -> None:
+    head = ManoHead(joints=21, dim=32, features=0, mean_rot6d=torch.randn(16, 6))
+    tokens, uvd = torch.randn(3, 21, 32), torch.rand(3, 21, 3)
+    for one, other in zip(
+        head(tokens, uvd, torch.randn(3, 10)), head(tokens, uvd, torch.randn(3, 10)), strict=True
+    ):
+        assert torch.equal(one, other)

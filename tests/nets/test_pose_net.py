@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import fields
 
@@ -35,15 +36,18 @@ def test_output_shapes(make_pose_net: MakePoseNet, image: Tensor, is_left: Tenso
     }
 
 
-@pytest.mark.parametrize("gesture_tokens", [True, False])
-@pytest.mark.parametrize("fusion", ["self", "cross"])
+@pytest.mark.parametrize(
+    ("fusion", "gesture_tokens", "global_feature"),
+    [("self", True, False), ("cross", True, True), ("self", False, False), ("cross", False, True)],
+)
 def test_gradient_of_the_loss_reaches_every_parameter(
     fusion: str,
     gesture_tokens: bool,
+    global_feature: bool,
     make_pose_net: MakePoseNet,
     make_batch: Callable[..., HandBatch],
 ) -> None:
-    net = make_pose_net(fusion=fusion, gesture_tokens=gesture_tokens)
+    net = make_pose_net(fusion=fusion, gesture_tokens=gesture_tokens, global_feature=global_feature)
     batch = make_batch(4)
     weights = dict.fromkeys(LossWeights.model_fields, 1.0)
     loss = PoseLoss(net.mano.rotations, weights, net.depth_range_m)
@@ -105,8 +109,9 @@ def test_places_stay_inside_crop_and_depth_range(
     net = make_pose_net()
     torch.nn.init.normal_(net.volume_head.logits.weight, std=100)  # volumes of one sharp peak
     output = net(image, is_left)
-    assert output.uv.min() >= -1e-3 and output.uv.max() <= 63 + 1e-3
-    assert output.uv.min() < 5 and output.uv.max() > 58
+    last = 64 - 64 / 6  # px, of the last of six cells
+    assert output.uv.min() >= -1e-3 and output.uv.max() <= last + 1e-3
+    assert output.uv.min() < 5 and output.uv.max() > last - 5
     assert output.depth_rel.abs().max() <= net.depth_range_m + 1e-6
 
 
@@ -119,6 +124,42 @@ def test_closed_gates_make_the_pose_deaf_to_the_classifier(
     after = net(image, is_left)
     assert not torch.allclose(before.coarse_logits, after.coarse_logits)
     assert torch.equal(before.rot6d, after.rot6d)
+
+
+def test_other_gates_replace_the_learnt_ones(
+    make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor
+) -> None:
+    net, closed = make_pose_net(gate_init=0.5).eval(), torch.zeros(2)
+    levels, gesture = net.encode(image)
+    deaf = net.decode(levels, gesture, is_left, closed)
+    assert not torch.allclose(deaf.rot6d, net(image, is_left).rot6d)
+    with torch.no_grad():
+        net.get_parameter("gesture_tokens.gates").zero_()
+    assert torch.equal(deaf.rot6d, net(image, is_left).rot6d)
+
+
+@pytest.mark.parametrize("global_feature", [True, False])
+def test_logits_reach_the_pose_past_the_tokens_only_by_the_global_feature(
+    global_feature: bool, make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor
+) -> None:
+    """Without it, what another image's classifier sees can enter by the tokens alone."""
+    net = make_pose_net(global_feature=global_feature).eval()
+    levels, gesture = net.encode(image)
+    other = dataclasses.replace(gesture, features=gesture.features.flip(0))
+    same = torch.equal(
+        net.decode(levels, gesture, is_left).rot6d, net.decode(levels, other, is_left).rot6d
+    )
+    assert same is not global_feature
+
+
+def test_stage_1s_dropout_is_off_in_stage_2(mano: Mano, image: Tensor, is_left: Tensor) -> None:
+    encoder = EncoderParams(image_px=64, gesture_dropout=0.5)
+    gesture_net = GestureNet(**encoder.keywords(), coarse_classes=6, fine_classes=9)
+    net = PoseNet(gesture_net, mano, **PoseNetParams(grid=6, dim=32, heads=2).keywords()).train()
+    levels = net.gesture_net.backbone(image)
+    first, second = (net.gesture_net.gestures(levels).coarse_logits for _ in range(2))
+    assert net.gesture_net.backbone.training
+    assert torch.equal(first, second)
 
 
 def test_stage_1_weights_load_and_no_byte_of_mano_is_saved(

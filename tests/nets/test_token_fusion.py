@@ -29,9 +29,31 @@ def test_open_gate_lets_each_logit_into_its_own_token() -> None:
     net = tokens(gate=1.0)
     coarse, fine = logits()
     before = net(coarse, fine)
-    after = net(coarse + 1, fine)
+    after = net(-coarse, fine)
     assert not torch.allclose(before[:, 0], after[:, 0])
     torch.testing.assert_close(before[:, 1], after[:, 1])
+
+
+def test_scale_and_offset_of_the_logits_change_little_of_a_tokens_size() -> None:
+    """The gate alone decides how much a token says: what it multiplies has the scale 1."""
+    net = tokens(gate=1.0)
+    coarse, fine = logits()
+    torch.testing.assert_close(net(coarse + 7, fine - 7), net(coarse, fine))
+    for scale in (0.01, 1.0, 100.0):
+        spread = (net(scale * coarse, scale * fine) - net.types).std(-1)
+        torch.testing.assert_close(spread, torch.ones(2, 2), atol=0.1, rtol=0)
+
+
+def test_other_gates_are_used_instead_of_the_learnt_ones() -> None:
+    given = logits()
+    torch.testing.assert_close(tokens(0.01)(*given, torch.tensor([0.5, 2.0])), tokens_at(given))
+
+
+def tokens_at(given: tuple[Tensor, Tensor]) -> Tensor:
+    net = tokens(gate=0.0)
+    with torch.no_grad():
+        net.gates.copy_(torch.tensor([0.5, 2.0]))
+    return net(*given)
 
 
 def fusion(**changes: Any) -> TokenFusion:

@@ -30,3 +30,9 @@ def test_context_is_heard_in_any_order() -> None:
     heard = net(x, context)
     torch.testing.assert_close(heard, net(x, context.flip(1)))
     assert not torch.allclose(heard, net(x, context + 1))
+
+
+def test_context_counts_by_its_direction_and_not_by_its_size() -> None:
+    net = Transformer(dim=16, heads=2, layers=2, cross=True).eval()
+    x, context = torch.randn(2, 6, 16), torch.randn(2, 3, 16)
+    torch.testing.assert_close(net(x, 10 * context), net(x, context), atol=1e-4, rtol=1e-4)

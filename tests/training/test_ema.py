@@ -10,17 +10,22 @@ from handpose.training.ema import averaged
 
 
 def test_the_average_follows_its_law() -> None:
-    """Weights and batch statistics: the first values, then decay x average + (1 - decay) x new."""
-    decay = 0.7
+    """Weights and batch statistics: the first values, then d x average + (1 - d) x new.
+
+    d of the n-th update after the first is (1 + n) / (10 + n), and at most the decay.
+    """
+    decay = 0.25
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     average = averaged(model, decay)
     expected: dict[str, torch.Tensor] = {}
-    for _ in range(4):
+    for update in range(6):
+        d = min(decay, (1 + update) / (10 + update))
+        assert (d < decay) == (update < 2)
         for name, value in model.state_dict().items():
             if value.is_floating_point():
                 value.copy_(torch.randn_like(value))
                 before = expected.get(name, value)
-                expected[name] = decay * before + (1 - decay) * value
+                expected[name] = d * before + (1 - d) * value
         average.update_parameters(model)
     found = average.module.state_dict()
     for name in expected:

@@ -364,6 +364,34 @@ def test_matrices_decay_but_biases_norms_and_gates_do_not(tmp_path: Path) -> Non
         torch.testing.assert_close(weights[name], factor * value)
 
 
+def test_a_parameter_learns_as_fast_as_its_factor_says(tmp_path: Path) -> None:
+    """AdamW's first step is lr in every weight, whatever the gradient's size."""
+    before = {name: p.detach().clone() for name, p in toy().named_parameters()}
+    settings = replace(SETTINGS, epochs=1, steps_per_epoch=1, weight_decay=0.0, clip_norm=0.0)
+    settings = replace(settings, lr=lambda step: 1e-3, lr_factors={"4.bias": 20.0})
+
+    def one_batch(epoch: int, skip: int) -> Iterator[HandBatch]:
+        yield from list(toy_batches(epoch, skip))[:1]
+
+    weights, _ = train(tmp_path, settings, batches=one_batch)
+    moved = {name: (weights[name] - value).abs().max().item() for name, value in before.items()}
+    assert moved["4.bias"] == pytest.approx(20e-3, rel=1e-3)
+    assert moved["4.weight"] == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_factor_of_an_unknown_parameter_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FitError, match=r"factors for \['gate'\], which are not trained"):
+        train(tmp_path, replace(SETTINGS, lr_factors={"gate": 2.0}))
+
+
+def test_last_keeps_the_last_epoch_even_if_another_was_better(tmp_path: Path) -> None:
+    errors = iter([0.1, 0.5, 0.9])
+    _, fitted = train(
+        tmp_path, replace(SETTINGS, best="last"), validate=lambda model: {"error": next(errors)}
+    )
+    assert (fitted.best_epoch, fitted.metrics) == (3, {"error": 0.9})
+
+
 @pytest.mark.parametrize("bf16", [True, False])
 def test_bf16_is_for_the_forward_pass_alone(tmp_path: Path, bf16: bool) -> None:
     def loss(output: Tensor, batch: HandBatch, epoch: int, count: Count) -> dict[str, Tensor]:
