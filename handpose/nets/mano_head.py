@@ -21,9 +21,13 @@ class ManoHead(nn.Module):
     """
 
     def __init__(self, *, joints: int, dim: int, features: int, mean_rot6d: Tensor) -> None:
-        """Heads on `joints` tokens of width `dim` and a global feature of width `features`, 0: none.
+        """Heads on `joints` tokens of width `dim`.
 
-        `mean_rot6d` (16, 6) is the pose that training starts from.
+        Args:
+            joints: number of tokens.
+            dim: their width.
+            features: width of the global feature; 0: the heads have none.
+            mean_rot6d: (16, 6) the pose that training starts from.
         """
         super().__init__()
         start = mean_rot6d.detach().flatten()

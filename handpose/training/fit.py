@@ -58,6 +58,13 @@ class FitSettings:
     lr_factors: Mapping[str, float] = field(default_factory=dict)
     """Factors of the learning rate, by the name of the parameter."""
 
+    def better(self, metrics: Scalars, best: Scalars) -> bool:
+        """Whether an epoch with these metrics is kept instead of the best one before it."""
+        if self.best == "last":
+            return True
+        sign = 1 if self.maximise else -1
+        return sign * metrics[self.best] > sign * best[self.best]
+
 
 @dataclass(frozen=True)
 class Fitted:

@@ -287,19 +287,21 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path: Path, maximise: bool, 
 
 
 def test_averaged_weights_follow_their_law_and_are_what_is_validated(tmp_path: Path) -> None:
-    model, decay = toy(), 0.7
+    model, decay, updates = toy(), 0.25, [0]
     expected: dict[str, Tensor] = {}
     seen: list[dict[str, Tensor]] = []
 
     def average() -> None:
         for name, parameter in model.named_parameters():
             value = parameter.detach().clone()
-            expected[name] = decay * expected.get(name, value) + (1 - decay) * value
+            d = min(decay, (1 + updates[0]) / (10 + updates[0]))
+            expected[name] = d * expected.get(name, value) + (1 - d) * value
 
     def batches(epoch: int, skip: int) -> Iterator[HandBatch]:
         for batch in toy_batches(epoch, skip):
             yield batch
             average()  # asked for the next batch: the step is done
+            updates[0] += 1
 
     def validate(average: nn.Module) -> Scalars:
         seen.append({name: value.clone() for name, value in average.named_parameters()})
