@@ -30,8 +30,8 @@ INTERVENTIONS = {
 class TokenInterventions:
     """The interventions on one network, over the batches of a split in order.
 
-    An image's "other image" is the one before it, for the first image of a split the last one of
-    its batch. Shards are shuffled, so neighbours have nothing in common.
+    An image's "other image" is the one before it; the first of a split has none. Shards are
+    shuffled, so neighbours have nothing in common.
     """
 
     def __init__(self, net: PoseNet) -> None:
@@ -51,14 +51,16 @@ class TokenInterventions:
         """
         everywhere = torch.ones_like(batch.is_left)
         logits = gesture.coarse_logits, gesture.fine_logits
-        last = self._last or tuple(x[-1:] for x in logits)
+        last = self._last or tuple(x[:1] for x in logits)
         other = [torch.cat([one, x[:-1]]) for one, x in zip(last, logits, strict=True)]
         true = map(true_class_on_top, logits, (batch.coarse, batch.fine))
         possible = {
             GATES_CLOSED: everywhere,
-            OTHER_LOGITS: everywhere if len(batch) > 1 or self._last else ~everywhere,
+            OTHER_LOGITS: everywhere.clone(),
             TRUE_CLASS: batch.coarse != UNLABELLED,
         }
+        if self._last is None:
+            possible[OTHER_LOGITS][0] = False
         self._last = tuple(x[-1:] for x in logits)
 
         gates = {GATES_CLOSED: logits[0].new_zeros(2)}

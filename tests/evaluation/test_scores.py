@@ -36,26 +36,43 @@ class Guess(nn.Module):
 
 
 class Pose(nn.Module):
-    """Stands for a pose net: the hand at rest, wherever, with the volume in the crop's middle."""
+    """Stands for a pose net: the hand at rest, wherever, with the volume in the crop's middle.
 
-    def __init__(self, mano: Mano) -> None:
+    With tokens, its thumb's tip moves by the first gate and the first coarse probability.
+    """
+
+    def __init__(self, mano: Mano, gates: Tensor | None = None) -> None:
         super().__init__()
         self.mano = mano
+        self.gesture_tokens = gates
 
-    def forward(self, image: Tensor, is_left: Tensor) -> PoseOutput:
-        n = len(image)
-        hand = self.mano.hand(torch.zeros(n, 3), torch.zeros(n, 45), torch.zeros(n, 10), is_left)
+    def encode(self, image: Tensor) -> tuple[dict[int, Tensor], GestureOutput]:
         logits = image.float().mean((1, 2, 3))[:, None] * torch.linspace(-1, 1, 9)
+        return {4: image}, GestureOutput(logits[:, :6], logits, logits)
+
+    def decode(
+        self,
+        levels: dict[int, Tensor],
+        gesture: GestureOutput,
+        is_left: Tensor,
+        gates: Tensor | None = None,
+    ) -> PoseOutput:
+        image, n = levels[4], len(is_left)
+        hand = self.mano.hand(torch.zeros(n, 3), torch.zeros(n, 45), torch.zeros(n, 10), is_left)
+        joints = hand.joints + 0.3
+        if self.gesture_tokens is not None:
+            gates = self.gesture_tokens if gates is None else gates
+            joints[:, 4, 2] += gates[0] * gesture.coarse_logits.softmax(-1)[:, 0]
         return PoseOutput(
             uv=torch.full((n, 21, 2), image.shape[-1] / 2),
             depth_rel=torch.zeros(n, 21),
             rot6d=torch.zeros(n, 16, 6),
             rotmat=torch.zeros(n, 16, 3, 3),
             betas=torch.zeros(n, 10),
-            joints=hand.joints + 0.3,
+            joints=joints,
             vertices=hand.vertices + 0.3,
-            coarse_logits=logits[:, :6],
-            fine_logits=logits,
+            coarse_logits=gesture.coarse_logits,
+            fine_logits=gesture.fine_logits,
             gates=torch.zeros(2),
         )
 
@@ -66,7 +83,7 @@ def models(mano: Mano) -> Models:
     nets: dict[str, Any] = {
         "gesture": Guess(0.0),
         "untrained": Guess(5.0),
-        "pose": {"pretrained": Pose(mano), "scratch": Pose(mano)},
+        "pose": {"pretrained": Pose(mano, torch.tensor([0.5, 0.0])), "scratch": Pose(mano)},
     }
     return Models(**nets, means=means, mano=mano)
 
