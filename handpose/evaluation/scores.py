@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -59,7 +60,8 @@ class Scores:
     (N,), NaN where the sample has no such ground truth or the intervention is not possible."""
     joints: dict[str, NDArray[Any]]  # by run: (N, 21, 3) m, wrist at 0, of the network's input
     features: dict[str, NDArray[Any]]  # of Stage 1 and untrained: (n, C) of `feature_rows`
-    feature_rows: NDArray[Any]  # (n,) indices of these samples
+    logits: dict[str, NDArray[Any]]  # of Stage 1's coarse and fine classifier: (n, K) of these
+    feature_rows: NDArray[Any]  # (n,) indices of these samples, ascending
 
     def __len__(self) -> int:
         """Number of samples, N."""
@@ -67,13 +69,15 @@ class Scores:
 
 
 @torch.no_grad()
-def score_split(batches: Iterable[HandBatch], models: Models, *, features_every: int = 0) -> Scores:
+def score_split(
+    batches: Iterable[HandBatch], models: Models, *, feature_rows: NDArray[Any] | None = None
+) -> Scores:
     """Score all samples.
 
     Args:
         batches: of the split, each sample once, on the CPU.
         models: what is evaluated.
-        features_every: keep the features of every n-th sample; 0 keeps none.
+        feature_rows: indices in the split of the samples whose features and logits are kept.
 
     Raises:
         ProtocolError: a network predicts values that are not finite.
@@ -85,11 +89,11 @@ def score_split(batches: Iterable[HandBatch], models: Models, *, features_every:
         for run, net in models.pose.items()
         if net.gesture_tokens is not None
     }
+    kept = torch.as_tensor(np.sort(feature_rows) if feature_rows is not None else [], device=device)
     first = 0
     for batch in batches:
         batch = batch.to(device)
-        number = first + torch.arange(len(batch), device=device)  # of each sample in the split
-        sampled = number[number % features_every == 0] if features_every else number[:0]
+        sampled = kept[(kept >= first) & (kept < first + len(batch))].long()
         for columns in (
             _truth(batch),
             _gestures(batch, sampled - first, models),
@@ -118,6 +122,8 @@ def _gestures(batch: HandBatch, rows: Tensor, models: Models) -> Iterator[Named]
     if len(rows):
         yield ("features", STAGE_1), output.features[rows]
         yield ("features", UNTRAINED), models.untrained(batch.image[rows]).features
+        yield ("logits", "coarse"), output.coarse_logits[rows]
+        yield ("logits", "fine"), output.fine_logits[rows]
 
 
 def _poses(
@@ -173,5 +179,6 @@ def _assemble(columns: dict[Key, NDArray[Any]]) -> Scores:
         },
         joints=under("joints"),
         features=under("features"),
+        logits=under("logits"),
         feature_rows=columns[("feature_rows",)],
     )

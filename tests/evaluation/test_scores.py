@@ -117,8 +117,8 @@ def flat(scores: Scores) -> dict[str, np.ndarray]:
 
 
 def test_the_size_of_the_batches_changes_nothing(batch: HandBatch, models: Models) -> None:
-    one = flat(score_split([batch], models, features_every=2))
-    many = flat(score_split(in_parts(batch, 3), models, features_every=2))
+    one = flat(score_split([batch], models, feature_rows=np.array([0, 2, 4, 6])))
+    many = flat(score_split(in_parts(batch, 3), models, feature_rows=np.array([0, 2, 4, 6])))
     assert one.keys() == many.keys()
     for name, array in one.items():
         np.testing.assert_allclose(many[name], array, rtol=1e-4, atol=1e-4, err_msg=name)
@@ -139,12 +139,14 @@ def test_every_model_and_baseline_is_scored_on_every_sample(
     assert np.abs(scores.joints["scratch"][:, 0]).max() < 1e-6, "about the wrist"
 
 
-def test_features_are_stored_for_every_nth_sample(batch: HandBatch, models: Models) -> None:
-    scores = score_split(in_parts(batch, 2), models, features_every=3)
+def test_features_and_logits_are_stored_for_the_chosen_samples(batch: HandBatch, models: Models) -> None:
+    scores = score_split(in_parts(batch, 2), models, feature_rows=np.array([6, 0, 3]))
     np.testing.assert_array_equal(scores.feature_rows, [0, 3, 6])
     expected = batch.image[[0, 3, 6]].float().mean((2, 3)).numpy()
     np.testing.assert_allclose(scores.features[STAGE_1], expected, rtol=1e-5)
     np.testing.assert_allclose(scores.features[UNTRAINED], expected + 5, rtol=1e-5)
+    np.testing.assert_allclose(scores.logits["coarse"], np.tile(expected, 2), rtol=1e-5)
+    np.testing.assert_allclose(scores.logits["fine"], np.tile(expected, 3), rtol=1e-5)
     assert len(score_split([batch], models).feature_rows) == 0
 
 
