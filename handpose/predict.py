@@ -25,7 +25,7 @@ from handpose.hand.mirror import mirror_points
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import PoseOutput
 from handpose.training.model_io import ModelRecord, read_record
-from handpose.training.trained_nets import load_pose_net
+from handpose.training.trained_nets import load_joint_definition, load_pose_net
 
 
 class PredictError(HandPoseError):
@@ -44,11 +44,15 @@ class Predictor:
     def load(cls, model: Path | str, *, mano: Path | str, device: str = "cpu") -> Predictor:
         """The model in folder `model`, with the MANO_RIGHT.npz in folder `mano`.
 
+        Its joints are those it was trained on.
+
         Raises:
             CheckpointError: there is no Stage 2 model, or it is damaged.
             ManoError: there is no MANO model.
+            JointError: the joint regressor that it was trained with is not in `mano`.
         """
-        net = load_pose_net(Path(model), Mano.load(mano)).to(device)
+        joints = load_joint_definition(Path(model), mano)
+        net = load_pose_net(Path(model), Mano.load(mano, joints)).to(device)
         return cls(net, read_record(Path(model)))
 
     @torch.no_grad()

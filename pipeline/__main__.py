@@ -132,10 +132,11 @@ def describe(
 @app.command()
 def gestures(ctx: Context, out: Path = Path("results/gestures.png")) -> None:
     """Draw every gesture from two views."""
-    from handpose.hand.mano import Mano
     from handpose.synthetic.gallery import contact_sheet
+    from stages.hand_model import load_hand_model
 
-    contact_sheet(Mano.load(_params(ctx).hand.mano), out)
+    params = _params(ctx)
+    contact_sheet(load_hand_model(params.hand, params.data), out)
     print(f"wrote {out}")
 
 

@@ -40,6 +40,7 @@ from stages.evaluation.tables import (
     write_rows,
     write_tables,
 )
+from stages.hand_model import load_hand_model
 from stages.params import EvaluateParams, Params, load_params
 from stages.paths import (
     LABELS,
@@ -67,7 +68,9 @@ def main() -> None:
         loading=Loading.on(device),
     )
     check_models(records, params)
-    models = load_models(records, data, Mano.load(params.hand.mano), settings.seed, device)
+    models = load_models(
+        records, data, load_hand_model(params.hand, params.data), settings.seed, device
+    )
     print(f"evaluate: on {describe_device(device, settings.device)}", flush=True)
 
     scored = {split: score(split, data, models, settings) for split in data.splits}

@@ -25,8 +25,8 @@ from handpose.data.reader import DatasetReader, SourceSplit
 from handpose.data.splits import LABELLED_SPLITS, TRAIN
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file, digest
-from handpose.hand.mano import Mano
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
+from stages.hand_model import load_hand_model
 from stages.ingestion.formats import open_reader
 from stages.ingestion.histogram import Histogram
 from stages.ingestion.photo_check import check_photos
@@ -52,7 +52,7 @@ def main() -> None:
     params = load_params()
     reader, root = open_reader(params.data), Path(params.data.root)
     source_splits = reader.splits()
-    rest_wrist = RestWrist(Mano.load(params.hand.mano).rest_wrist)
+    rest_wrist = RestWrist(load_hand_model(params.hand, params.data).rest_wrist)
     source = {"source_digest": digest(reader.annotations)}  # new annotations, new shards
     histogram = Histogram(split.evaluated_as for split in source_splits)
     unused: list[pa.Table] = []

@@ -16,6 +16,7 @@ import pydantic
 import yaml
 
 from handpose.errors import HandPoseError
+from stages.paths import STAND_IN, is_same_path
 from stages.sections.dataset import (
     DataParams,
     HandParams,
@@ -101,6 +102,17 @@ class Params(Section):
                 "label.handedness is handed but pose_net.side_input is false: the pose net must "
                 "know which hand it sees; set pose_net.side_input to true, or label.handedness to "
                 "canonical"
+            )
+        if self.hand.joint_regressor and self.data.format != "interhand":
+            wrong.append(
+                f"hand.joint_regressor is {self.hand.joint_regressor}, which is InterHand2.6M's, "
+                f"but data.format is {self.data.format}; set hand.joint_regressor to ''"
+            )
+        if self.hand.joint_regressor and is_same_path(self.hand.mano, STAND_IN):
+            wrong.append(
+                f"hand.joint_regressor is {self.hand.joint_regressor} in {self.hand.mano}, which "
+                "`dvc repro` replaces: the stand-in has no such file; set hand.joint_regressor to "
+                "'', or hand.mano to the folder of your MANO_RIGHT.npz"
             )
         if self.shard.view_px < self.encoder.image_px:
             wrong.append(

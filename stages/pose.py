@@ -21,7 +21,6 @@ from handpose.distributed import SINGLE_PROCESS, Distributed, process_group
 from handpose.errors import HandPoseError
 from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
 from handpose.files import digest
-from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch, PoseOutput
@@ -36,6 +35,7 @@ from stages.artifacts import run_stage
 from stages.fitting.launch import launch_processes
 from stages.fitting.training import log_to_stdout, run_training
 from stages.fitting.training_data import TrainingData, loading_on
+from stages.hand_model import load_hand_model
 from stages.params import Params, PoseParams, load_params
 from stages.paths import LABELS, STAGE_1_MODEL, STAGE_2_MODELS, WORK
 
@@ -62,17 +62,18 @@ def main(argv: list[str] | None = None) -> None:
             distributed=distributed,
             loading=loading_on(device),
         )
-        mano = Mano.load(params.hand.mano)
+        mano = load_hand_model(params.hand, params.data)
         seed(settings.seed)
         gesture_net, stage_1 = first_stage(run, data, encoder)
         net = PoseNet(gesture_net, mano, **pose_net).to(device)
-        loss = PoseLoss(mano.rotations, settings.weights.keywords(), net.depth_range_m)
+        loss = PoseLoss(mano, settings.weights.keywords(), net.depth_range_m, settings.mano_joints)
         run_training(
             "pose",
             data=data,
             net=net,
             encoder=encoder,
             pose_net=pose_net,
+            joints=mano.joint_definition.record(),
             forward=forward,
             loss=loss,
             validate=validate,

@@ -22,7 +22,6 @@ import cv2
 import torch
 
 from handpose.files import atomic_folder, digest
-from handpose.hand.mano import Mano
 from handpose.interhand.annotations import official_splits
 from handpose.synthetic.articulation import read_gesture_poses
 from handpose.synthetic.dataset_plan import Capture, DatasetSpec, SequencePlan, plan
@@ -30,7 +29,8 @@ from handpose.synthetic.sequence import SequenceRenderer
 from handpose.synthetic.stand_in import write_stand_in
 from handpose.synthetic.writer import FrameRecord, InterHandWriter, write_skeleton
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
-from stages.params import Params, load_params
+from stages.hand_model import joint_definition, load_hand_model
+from stages.params import DataParams, HandParams, Params, load_params
 from stages.paths import STAND_IN, SYNTHESIZE_MANIFEST, SYNTHETIC, is_same_path
 from stages.sharding.workers import in_order
 
@@ -41,7 +41,8 @@ class SequenceTask(NamedTuple):
     """A sequence to render, with everything a worker needs."""
 
     spec: DatasetSpec
-    mano: Path
+    hand: HandParams
+    data: DataParams
     sequence: SequencePlan
     images: Path
 
@@ -58,7 +59,7 @@ def main() -> None:
     if not own_data and params.data.format == "interhand":
         official_splits(Path(params.data.root))  # raises before existing outputs are deleted
     if not own_hand:
-        Mano.load(params.hand.mano)
+        load_hand_model(params.hand, params.data)
     with atomic_folder(STAND_IN) as folder:
         if own_hand:
             write_stand_in(folder)
@@ -80,12 +81,12 @@ def main() -> None:
 def synthesize(params: Params, root: Path) -> dict[str, int]:
     """Write the data set to `root` and return the number of images of each split."""
     settings = params.synthesize.keywords(without={"workers"})
-    spec, mano = DatasetSpec(**settings), Path(params.hand.mano)
+    spec, hand, data = DatasetSpec(**settings), params.hand, params.data
     captures = list(plan(spec, read_gesture_poses()))
     annotations = root / "annotations"
     planned = [sequence for _, sequences in captures for sequence in sequences]
     total = sum(sequence.images for sequence in planned)
-    tasks = (SequenceTask(spec, mano, sequence, root / "images") for sequence in planned)
+    tasks = (SequenceTask(spec, hand, data, sequence, root / "images") for sequence in planned)
     workers = params.synthesize.workers or os.cpu_count() or 1
     rendered = in_order(render_sequence, tasks, workers)
     images: Counter[str] = Counter()
@@ -104,31 +105,32 @@ def synthesize(params: Params, root: Path) -> dict[str, int]:
             images[split] = writer.count
     write_skeleton(annotations / "skeleton.txt")
     _write_subjects(annotations / "subject.txt", [capture for capture, _ in captures])
-    write_json(annotations / "synthetic.json", _description(spec, mano))
+    write_json(annotations / "synthetic.json", _description(spec, hand, data))
     return dict(images)
 
 
 def render_sequence(task: SequenceTask) -> list[FrameRecord]:
     """Render a sequence in this process."""
-    return _renderer(task.spec, task.mano).render_sequence(task.sequence, task.images)
+    return _renderer(task.spec, task.hand, task.data).render_sequence(task.sequence, task.images)
 
 
 @cache
-def _renderer(spec: DatasetSpec, mano: Path) -> SequenceRenderer:
+def _renderer(spec: DatasetSpec, hand: HandParams, data: DataParams) -> SequenceRenderer:
     """The renderer of this process; one thread, so that bytes do not depend on the thread count."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    return SequenceRenderer(spec, Mano.load(mano), read_gesture_poses())
+    return SequenceRenderer(spec, load_hand_model(hand, data), read_gesture_poses())
 
 
-def _description(spec: DatasetSpec, mano: Path) -> dict[str, Any]:
+def _description(spec: DatasetSpec, hand: HandParams, data: DataParams) -> dict[str, Any]:
     """The provenance of the data set, for `synthetic.json`."""
     poses = resources.files("handpose.synthetic") / "gesture_poses.csv"
     with resources.as_file(poses) as path:
         return {
             "what": WHAT,
             "recipe": dataclasses.asdict(spec),
-            "hand_model": digest(mano / "MANO_RIGHT.npz"),
+            "hand_model": digest(Path(hand.mano) / "MANO_RIGHT.npz"),
+            "joints": joint_definition(hand, data).record(),
             "gesture_poses": digest(path),
         }
 

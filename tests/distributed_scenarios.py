@@ -140,7 +140,7 @@ def gradients(distributed: Distributed, folder: Path) -> dict[str, Any]:
         coarse_classes=6, fine_classes=9,
     )  # fmt: skip
     batch = annotated_batch(distributed)
-    pose_loss = PoseLoss(mano.rotations, dict.fromkeys(TERMS, 1.0), 0.2)
+    pose_loss = PoseLoss(mano, dict.fromkeys(TERMS, 1.0), 0.2, "both")
     pose = PoseNet(
         copy.deepcopy(gesture), mano, pose_levels=(8, 32), grid=2, dim=8, heads=2,
         encoder_layers=1, fusion_layers=1, fusion="self", volume_depth=2, volume_sharpness=5.0,

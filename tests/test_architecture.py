@@ -37,7 +37,7 @@ FLOORS: dict[str, set[str]] = {  # package of handpose: the others that it may i
 """Every package may import the modules beside it (`sample`, `errors`, ...) too, but `render` only
 `errors`; of those modules only `predict` imports a package."""
 
-STAGE_HELPERS = {"artifacts", "code_digest", "params", "paths"}
+STAGE_HELPERS = {"artifacts", "code_digest", "hand_model", "params", "paths"}
 """Modules in stages/ beside the stages themselves; others belong into a sub-package."""
 
 MOST_MODULES = 16
@@ -57,6 +57,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/training/inference.py": "how a network runs over batches, in training and evaluation",
     "handpose/training/trained_nets.py": "the networks of both stages from their files",
     "stages/ingestion/naming.py": "apart from the readers, which label does not import",
+    "stages/hand_model.py": "which joints a data set annotates, for four stages",
     "stages/paths.py": "the paths of artefacts",
     "stages/code.py": "a stage",
     "stages/fitting/checkpoint_gc.py": "when a finished checkpoint may go",

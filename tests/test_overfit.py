@@ -21,7 +21,7 @@ STEPS = 100
 def train(net: PoseNet, batch: HandBatch) -> None:
     """All steps on the one batch, with the loss weights of params.yaml."""
     weights = load_params().pose.weights.keywords()
-    loss = PoseLoss(net.mano.rotations, weights, net.depth_range_m)
+    loss = PoseLoss(net.mano, weights, net.depth_range_m, "annotated")
     optimizer = torch.optim.AdamW(net.parameters(), fused=True)
     for step in range(STEPS):
         for group in optimizer.param_groups:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from handpose.hand.joint_definition import SMPLX
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
@@ -45,6 +46,7 @@ def a_record(encoder: dict[str, Any], pose_net: dict[str, Any], handedness: str)
         stage="pose",
         encoder=encoder,
         pose_net=pose_net,
+        joints=SMPLX.record(),
         coarse=names,
         fine=names,
         hands=["right", "left", "right"],

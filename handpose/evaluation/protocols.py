@@ -3,6 +3,9 @@
 Each column has its own root, alignment and ground truth, defined here once for every table. There
 are two ground truths: the annotated joints (`joint_3d`), and the MANO fit with its mesh. On real
 data they are about 5 mm apart. Frames without a fit have no value in the fit's columns.
+
+Joints of a mesh are by the data set's definition (`Mano.joint_definition`), as the annotation's
+are; Table 2 alone takes MANO's regressor and IntagHand's fingertips, as its evaluator does.
 """
 
 from __future__ import annotations
@@ -212,7 +215,7 @@ def _to_fit(prediction: Prediction, truth: Truth, mano: Mano) -> dict[str, Tenso
 def _mesh(vertices: Tensor, truth: Truth, mano: Mano) -> dict[str, Tensor]:
     fit = truth.fit_vertices
     table2, table2_fit = (mano.joints_from(mesh, "intaghand") for mesh in (vertices, fit))
-    wrist, fit_wrist = table2[:, WRIST], table2_fit[:, WRIST]
+    wrist, fit_wrist = (mano.joints_from(mesh)[:, WRIST] for mesh in (vertices, fit))
     aligned = metrics.procrustes_align(vertices, fit)
     shares = f_scores(aligned, fit, F_THRESHOLDS_MM)  # (B, 2)
     return {

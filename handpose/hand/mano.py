@@ -16,9 +16,9 @@ from smplx.utils import Struct
 from torch import Tensor, nn
 
 from handpose.errors import HandPoseError
+from handpose.hand.joint_definition import SMPLX, TIP_VERTICES, JointDefinition
 from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
-from handpose.hand.skeleton import FROM_MANO_AND_TIPS, TIP_VERTICES
 
 SHAPES: dict[str, tuple[int, ...]] = {
     "v_template": (778, 3),
@@ -60,11 +60,17 @@ class Mano(nn.Module):
     J_regressor: Tensor
     hands_mean: Tensor
     faces: Tensor
-    from_mano_and_tips: Tensor
+    joint_matrix: Tensor
 
-    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """`arrays` are those of `SHAPES`, in metres and float."""
+    def __init__(self, arrays: dict[str, NDArray[Any]], joints: JointDefinition = SMPLX) -> None:
+        """Build the layer.
+
+        Args:
+            arrays: those of `SHAPES`, in metres and float.
+            joints: the data set's definition of the 21 joints.
+        """
         super().__init__()
+        self.joint_definition = joints
         with contextlib.redirect_stdout(io.StringIO()):  # smplx prints a warning about 10 betas
             self.layer = smplx.MANOLayer(
                 "", data_struct=Struct(**arrays), is_rhand=True, create_body_pose=False
@@ -78,14 +84,23 @@ class Mano(nn.Module):
             ("J_regressor", arrays["J_regressor"], torch.float32),
             ("hands_mean", arrays["hands_mean"], torch.float32),
             ("faces", arrays["f"].astype(np.int64), torch.int64),
-            ("from_mano_and_tips", FROM_MANO_AND_TIPS, torch.int64),
-            *((f"tips_{source}", ids, torch.int64) for source, ids in TIP_VERTICES.items()),
+            ("joint_matrix", joints.matrix(arrays["J_regressor"]), torch.float32),
+            *(
+                (
+                    f"joints_{source}",
+                    JointDefinition(source).matrix(arrays["J_regressor"]),
+                    torch.float32,
+                )
+                for source in TIP_VERTICES
+            ),
         ):
             self.register_buffer(name, torch.tensor(array, dtype=dtype), persistent=False)
 
     @classmethod
-    def load(cls, folder: Path | str) -> Mano:
+    def load(cls, folder: Path | str, joints: JointDefinition = SMPLX) -> Mano:
         """The right-hand model of this folder, from its `MANO_RIGHT.npz`.
+
+        Stages take `stages/hand_model.py`, which chooses the joints' definition.
 
         Raises:
             ManoError: the file is missing, unreadable, lacks an array of the right shape, or
@@ -96,7 +111,7 @@ class Mano(nn.Module):
                 f"{folder}: is a file; expected the folder that holds MANO_RIGHT.npz: set "
                 f"hand.mano in params.yaml to {Path(folder).parent}"
             )
-        return cls(_read(Path(folder) / "MANO_RIGHT.npz"))
+        return cls(_read(Path(folder) / "MANO_RIGHT.npz"), joints)
 
     def rest_wrist(self, betas: Tensor) -> Tensor:
         """J0 of the rest pose, the pivot of `global_orient`: betas (B, 10) -> (B, 3) m."""
@@ -126,15 +141,15 @@ class Mano(nn.Module):
             )
         return ManoOutput(posed.vertices, self.joints_from(posed.vertices))
 
-    def joints_from(self, vertices: Tensor, tips: str = "smplx") -> Tensor:
+    def joints_from(self, vertices: Tensor, tips: str | None = None) -> Tensor:
         """Joints regressed from a mesh: vertices (B, 778, 3) -> (B, 21, 3).
 
-        `tips` is a key of `skeleton.TIP_VERTICES`: the source of the fingertip vertices.
+        By this model's `joint_definition`; with `tips`, a key of `TIP_VERTICES`, by MANO's
+        regressor and those fingertips.
         """
+        matrix = self.joint_matrix if tips is None else self.get_buffer(f"joints_{tips}")
         with torch.autocast(vertices.device.type, enabled=False):
-            regressed = torch.einsum("jv,bvd->bjd", self.J_regressor, vertices.float())
-        fingertips = vertices[:, self.get_buffer(f"tips_{tips}")].float()  # (B, 5, 3) thumb first
-        return torch.cat([regressed, fingertips], 1)[:, self.from_mano_and_tips]
+            return torch.einsum("jv,bvd->bjd", matrix, vertices.float())
 
     def hand(
         self, global_orient: Tensor, hand_pose: Tensor, betas: Tensor, is_left: Tensor

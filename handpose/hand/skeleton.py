@@ -43,26 +43,6 @@ MANO_JOINTS = (
 MANO_PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
 """Parent of each of MANO's 16 joints (row 0 of `kintree_table`)."""
 
-TIP_VERTICES = {
-    "smplx": (744, 320, 443, 554, 671),  # smplx vertex_ids.py 'mano'; HaMeR and WiLoR use them too
-    "interhand": (
-        745,
-        317,
-        445,
-        556,
-        673,
-    ),  # EANet J_sh, InterHand2.6M's J_regressor_mano_ih26m
-    "intaghand": (
-        745,
-        317,
-        444,
-        556,
-        673,
-    ),  # IntagHand's and EANet's evaluation: Table 2
-    "freihand": (744, 320, 443, 555, 672),  # lmb-freiburg/freihand utils/mano_utils.py
-}
-"""Vertex ids of the fingertips, thumb to pinky, per public source."""
-
 FROM_MANO_AND_TIPS: NDArray[np.intp] = np.array(
     [
         MANO_JOINTS.index(name) if name in MANO_JOINTS else 16 + FINGERS.index(name.split("_")[0])

@@ -2,7 +2,8 @@
 
 The rig's frame has x right, y up, z to the front; an upright hand shows its palm to the front. A
 left hand is the mirror image of a right one; its parameters are those of the left MANO model.
-T is the number of frames.
+T is the number of frames. Annotated joints are by the hand model's `joint_definition`; what is
+rendered does not depend on it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from handpose.synthetic.motion import Motion
 
 Array = NDArray[np.floating[Any]]
 
+OWN = "smplx"
+"""Fingertips of the joints by which a hand is built and placed, whatever the data set's are."""
+
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
@@ -29,7 +33,7 @@ class PosedHand(NamedTuple):
 
     is_left: bool
     vertices: Array  # (T, 778, 3) m
-    joints: Array  # (T, 21, 3) m, order of hand/skeleton.py
+    joints: Array  # (T, 21, 3) m, order of hand/skeleton.py, by the model's joint definition
     elbow: Array  # (T, 3) unit, direction of the forearm
     pose: Array  # (T, 48) axis-angle of that hand's MANO model, relative to hands_mean
     shape: Array  # (10,)
@@ -45,8 +49,9 @@ class HandPoser:
         with torch.no_grad():
             flat = torch.eye(3).expand(1, 15, 3, 3)
             rest = mano(torch.eye(3)[None], flat, torch.zeros(1, 10))
+            joints = mano.joints_from(rest.vertices, OWN)
         self.rest_vertices: Array = rest.vertices[0].numpy()  # (778, 3) m
-        self.rest_joints: Array = rest.joints[0].numpy()  # (21, 3) m
+        self.rest_joints: Array = joints[0].numpy()  # (21, 3) m, MANO's own and smplx's tips
         self._upright = _upright(self.rest_joints)
         self._articulation = Articulation(self.rest_joints[inverse(FROM_MANO_AND_TIPS)][:16])
 
@@ -66,11 +71,10 @@ class HandPoser:
         relative = self._articulation.pose(motion.angles) - self._mano.hands_mean.numpy().reshape(
             15, 3
         )
-        vertices, joints, wrist = self._bend(relative, betas)
+        vertices, joints, middle, wrist = self._bend(relative, betas)
         mirror = MIRROR if is_left else np.ones(3)
         world = to_world * mirror  # (3, 3) rig, mirrored for a left hand, -> world
         root = _wrist_rotation(motion.wrist) @ self._upright  # (T, 3, 3) MANO -> rig
-        middle = joints.mean(1, keepdims=True)  # (T, 1, 3)
 
         def in_world(points: Array) -> Array:
             rig = (points - middle) @ root.swapaxes(1, 2) + motion.position[:, None]  # (T, N, 3)
@@ -90,16 +94,22 @@ class HandPoser:
             trans=at_wrist - mirror * wrist,
         )
 
-    def _bend(self, relative: Array, betas: Array) -> tuple[Array, Array, Array]:
-        """Vertices (T, 778, 3), joints (T, 21, 3), rest wrist (3,) of a right hand, root at 0."""
+    def _bend(self, relative: Array, betas: Array) -> tuple[Array, Array, Array, Array]:
+        """A right hand with its root at 0.
+
+        Vertices (T, 778, 3), joints (T, 21, 3), their middle (T, 1, 3) and the rest wrist (3,).
+        """
         pose = torch.tensor(relative, dtype=torch.float32).flatten(1)  # (T, 45)
         shape = torch.tensor(betas, dtype=torch.float32).expand(len(pose), 10)
         root = torch.eye(3).expand(len(pose), 3, 3)
         with torch.no_grad():
             posed = self._mano(root, self._mano.rotations(pose), shape)
+            own = self._mano.joints_from(posed.vertices, OWN)
             wrist = self._mano.rest_wrist(shape[:1])[0]
-        vertices, joints, wrist = (part.numpy().astype(np.float64) for part in (*posed, wrist))
-        return vertices, joints, wrist
+        vertices, joints, own, wrist = (
+            part.numpy().astype(np.float64) for part in (*posed, own, wrist)
+        )
+        return vertices, joints, own.mean(1, keepdims=True), wrist
 
 
 def _upright(joints: Array) -> Array:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from handpose.hand.skeleton import FINGERS, TIP_VERTICES
+from handpose.hand.joint_definition import TIP_VERTICES
+from handpose.hand.skeleton import FINGERS
 from handpose.synthetic.stand_in_shape import Array, Digit, HandShape
 
 Ids = NDArray[np.int64]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from handpose.distributed import SINGLE_PROCESS
 from handpose.hand.camera import back_project, project
+from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
 from handpose.hand.skeleton import WRIST
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
@@ -84,14 +86,18 @@ class GestureLoss:
 class PoseLoss:
     """Stage 2's loss, ten weighted terms."""
 
-    mano_rotations: Callable[[Tensor], Tensor]
-    """`Mano.rotations`: hand pose (B, 45) rad -> (B, 15, 3, 3), with `hands_mean` added."""
+    mano: Mano
+    """Poses the MANO fits, on the device of the batches."""
 
     weights: Mapping[str, float]
     """One weight per term, by the names of `__call__`."""
 
     depth_range_m: float
     """What the volume spans in front of the wrist and behind it."""
+
+    mano_joints: Literal["annotated", "fit", "both"]
+    """What `joints_mano` compares with: the annotated joints, the MANO fit's, or both: the sum of
+    the two terms, as in EANet."""
 
     def __call__(
         self,
@@ -109,7 +115,7 @@ class PoseLoss:
             count: (mask) -> what a mean over its true entries divides by.
         """
         root = axis_angle_to_matrix(batch.global_orient)[:, None]  # (B, 1, 3, 3)
-        rotations = torch.cat([root, self.mano_rotations(batch.hand_pose)], 1)  # (B, 16, 3, 3)
+        rotations = torch.cat([root, self.mano.rotations(batch.hand_pose)], 1)  # (B, 16, 3, 3)
 
         valid = batch.joint_valid
         rooted = valid & valid[:, WRIST, None]  # (B, J) the position relative to the wrist is known
@@ -130,12 +136,16 @@ class PoseLoss:
         fine = _cross_entropy(output.fine_logits, batch.fine, count)
         fits, roots, joints_known = count(batch.has_mano), count(rooted), count(valid)
         share = len(batch) / count(torch.ones_like(batch.has_mano))  # 1 for one process
+        joints_mano = _l1(output.joints, joints - wrist, rooted, roots)
+        if self.mano_joints != "annotated":
+            to_fit = _l1(output.joints, self._fit_joints(batch), batch.has_mano, fits)
+            joints_mano = to_fit if self.mano_joints == "fit" else joints_mano + to_fit
         terms = {
             "rotation": _l1(output.rot6d[:, 1:], rot6d[:, 1:], batch.has_mano, fits),
             "root": _l1(output.rot6d[:, 0], rot6d[:, 0], batch.has_mano, fits),
             "betas": _l1(output.betas, batch.betas, batch.has_mano, fits),
             "joints_volume": _l1(joints_volume, joints, rooted, roots),
-            "joints_mano": _l1(output.joints, joints - wrist, rooted, roots),
+            "joints_mano": joints_mano,
             "uvd": _l1(uvd_volume, uvd, rooted, roots),
             "reprojection_volume": _l1(uv_volume, uv, valid, joints_known),
             "reprojection_mano": _l1(uv_mano, uv, rooted, roots),
@@ -143,6 +153,13 @@ class PoseLoss:
             "gesture": coarse + fine,
         }
         return {name: self.weights[name] * term for name, term in terms.items()}
+
+    @torch.no_grad()
+    def _fit_joints(self, batch: HandBatch) -> Tensor:
+        """Joints of the MANO fits, (B, J, 3) m, wrist at 0; of no meaning without a fit."""
+        return self.mano.hand(
+            batch.global_orient, batch.hand_pose, batch.betas, batch.is_left
+        ).joints
 
 
 def bone_discontinuity(rotmat: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ class ModelRecord:
     stage: str  # pretrain or pose
     encoder: dict[str, Any]  # keywords of GestureNet: params.yaml's section of that name
     pose_net: dict[str, Any]  # keywords of PoseNet, likewise; none in a model of Stage 1
+    joints: dict[str, str]  # JointDefinition.record() of Stage 2's joints; none in Stage 1
     coarse: list[str]  # names of the coarse classes by id
     fine: list[str]
     hands: list[str]  # right or left, of each coarse class
@@ -84,6 +85,13 @@ def read_record(folder: Path) -> ModelRecord:
             raise CheckpointError(
                 f"{path}: found `net`, expected `encoder` and `pose_net`: an older version trained "
                 "this model; train it again with `dvc repro`"
+            )
+        if (
+            "pose_net" in fields and "joints" not in fields
+        ):  # before a model said where its joints lie in the mesh
+            raise CheckpointError(
+                f"{path}: has no `joints`: an older version trained this model; train it again "
+                "with `dvc repro`"
             )
         return ModelRecord(**fields)
     except FileNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from handpose.hand.joint_definition import JointDefinition
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
@@ -26,14 +27,40 @@ def load_pose_net(folder: Path, mano: Mano) -> PoseNet:
     """The trained Stage 2 network of this folder, on the CPU.
 
     Raises:
-        CheckpointError: it is of another stage; see also `read_record` and `load_weights`.
+        CheckpointError: it is of another stage, or was trained with another definition of the
+            joints than `mano` has; see also `read_record` and `load_weights`.
     """
-    record = read_record(folder)
-    if record.stage != "pose":
-        raise CheckpointError(f"{folder}: holds a model of stage {record.stage}, expected pose")
+    record = _pose_record(folder)
+    if record.joints != (found := mano.joint_definition.record()):
+        raise CheckpointError(
+            f"{folder}: this model was trained on the joints {record.joints}, found {found}; set "
+            "data.format and hand.joint_regressor as they were, or train it again with `dvc repro`"
+        )
     net = PoseNet(_gesture_net(record), mano, **record.pose_net)
     load_weights(folder, net)
     return net
+
+
+def load_joint_definition(folder: Path, mano: Path | str) -> JointDefinition:
+    """The joints that the Stage 2 model of this folder was trained on.
+
+    A regressor of its own must lie in `mano`, the folder of the hand model; the record holds no
+    more than its digest.
+
+    Raises:
+        CheckpointError: it is of another stage; see also `read_record`.
+        JointError: the regressor is missing or is another file.
+    """
+    record = _pose_record(folder)
+    return JointDefinition.load(record.joints["tips"], mano, record.joints["file"])
+
+
+def _pose_record(folder: Path) -> ModelRecord:
+    """The record of a Stage 2 model."""
+    record = read_record(folder)
+    if record.stage != "pose":
+        raise CheckpointError(f"{folder}: holds a model of stage {record.stage}, expected pose")
+    return record
 
 
 def _gesture_net(record: ModelRecord) -> GestureNet:

@@ -27,6 +27,7 @@ from handpose.hand.skeleton import WRIST
 from handpose.render.tiles import Tile, draw_page
 from handpose.sample import UNLABELLED, HandBatch
 from pipeline.data.mixing import mixing
+from stages.hand_model import load_hand_model
 from stages.params import Params
 from stages.paths import LABELS, MEMBERSHIP, SAMPLES, SHARDS
 
@@ -136,7 +137,7 @@ def _batches(params: Params, stage: str, split: str, batch: int, augmented: bool
 
 
 def _tiles(params: Params, batch: HandBatch, origin: pa.Table) -> list[Tile]:
-    mano = Mano.load(params.hand.mano)
+    mano = load_hand_model(params.hand, params.data)
     with torch.no_grad():
         fits = mano.hand(batch.global_orient, batch.hand_pose, batch.betas, batch.is_left)
     labels = Labels.read(LABELS)

@@ -18,6 +18,7 @@ from handpose.synthetic.stand_in import build
 from handpose.training.schedules import fine_weight, lr_factor
 from pipeline.describe.figure import Box, boxes
 from pipeline.describe.layers import describe
+from stages.hand_model import joint_definition, load_hand_model
 from stages.ingestion.naming import folder_naming
 from stages.params import Params, TrainParams, load_params
 from stages.paths import STAND_IN, is_same_path
@@ -25,6 +26,13 @@ from stages.sections.section import Section, as_yaml, plain
 
 STEPS_SHOWN = 100
 """An epoch is taken to have this many steps when the learning rate is printed."""
+
+MANO_JOINTS = {
+    "annotated": "the annotated joints",
+    "fit": "the joints of the MANO fit",
+    "both": "the annotated joints and with those of the MANO fit, in two terms",
+}
+"""By `pose.mano_joints`."""
 
 
 def description(path: Path) -> str:
@@ -56,7 +64,7 @@ def _build(params: Params) -> PoseNet:
     )
     encoder = params.encoder.keywords() | {"weights": ""}  # the shapes need no download
     gesture_net = GestureNet(**encoder, coarse_classes=coarse, fine_classes=fine)
-    return PoseNet(gesture_net, _mano(Path(params.hand.mano)), **params.pose_net.keywords())
+    return PoseNet(gesture_net, _mano(params), **params.pose_net.keywords())
 
 
 def _example(params: Params) -> tuple[Tensor, Tensor]:
@@ -76,6 +84,7 @@ def _networks(params: Params) -> Iterator[str]:
     yield describe(gesture_net, image)
     yield f"\nStage 2, on top of Stage 1, {_keys('pose_net', params.pose_net)}"
     yield describe(pose_net, image, is_left)
+    yield f"the 21 joints of the mesh: {pose_net.mano.joint_definition}"
 
 
 def _keys(name: str, section: Section) -> str:
@@ -86,17 +95,19 @@ def _keys(name: str, section: Section) -> str:
     )
 
 
-def _mano(folder: Path) -> Mano:
-    """The hand model of this folder; before the first run the stand-in, built on the spot."""
+def _mano(params: Params) -> Mano:
+    """The hand model of `params.yaml`; before the first run the stand-in, built on the spot."""
+    folder = Path(params.hand.mano)
     if is_same_path(folder, STAND_IN) and not folder.exists():
-        return Mano(build())
-    return Mano.load(folder)
+        return Mano(build(), joint_definition(params.hand, params.data))
+    return load_hand_model(params.hand, params.data)
 
 
 def _losses(params: Params) -> Iterator[str]:
     yield "\nStage 1 loss: coarse cross-entropy + lambda * fine cross-entropy"
     yield "Stage 2 loss, weighted sum of:"
     yield from (f"  {name:<20} {weight:g}" for name, weight in params.pose.weights)
+    yield f"joints_mano compares with {MANO_JOINTS[params.pose.mano_joints]}"
 
 
 def _schedules(params: Params) -> Iterator[str]:

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from handpose.hand.joint_definition import INTERHAND_REGRESSOR
 from pipeline.dag import read_dag
 from pipeline.doctor.finding import Finding
 from pipeline.licence_guard import is_stand_in, is_synthetic, stage_of
 from stages.params import load_params
 
-MANO_FILES = ("mano_right.npz", "mano_left.npz", "mano_right.pkl", "mano_left.pkl")
+MANO_FILES = (
+    *("mano_right.npz", "mano_left.npz", "mano_right.pkl", "mano_left.pkl"),
+    INTERHAND_REGRESSOR.lower(),  # weights of MANO's vertices
+)
 
 
 def parameters(root: Path) -> Iterator[Finding]:

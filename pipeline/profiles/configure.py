@@ -13,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from handpose.folder.hand_record import FILE as OWN_RECORDINGS
+from handpose.hand.joint_definition import INTERHAND_REGRESSOR
 from pipeline.licence_guard import git_takes, is_stand_in, is_synthetic, stage_of
 from pipeline.profiles.comments import merged
 from stages.params import Params, ParamsError, load_params
@@ -49,7 +50,8 @@ def configure(
         path: the file to change.
         data_root: folder for `data.root`, with `images/` and `annotations/`: own recordings if it
             holds their hands.jsonl, else an InterHand2.6M download; `data.format` becomes this.
-        mano: folder with `MANO_RIGHT.npz` for `hand.mano`.
+        mano: folder with `MANO_RIGHT.npz` for `hand.mano`; InterHand2.6M's joint regressor, if
+            it lies there and the data are in that format, becomes `hand.joint_regressor`.
 
     Raises:
         HandPoseError: the profile is not known, names a key that `params.yaml` lacks, or
@@ -62,6 +64,8 @@ def configure(
     yaml = _yaml()
     params = _read(path, yaml)
     values = merged(values_of(profile), paths)
+    if mano is not None:
+        values["hand"]["joint_regressor"] = _regressor(mano, values, params)
     changed = _overlay(params, values, "", profile)
     try:
         with atomic_file(path) as partial:
@@ -194,6 +198,13 @@ def _check_mano(folder: Path) -> None:
             "there, and `dvc push` would publish it, which MANO's licence forbids; move it out of "
             "the clone"
         )
+
+
+def _regressor(mano: Path, values: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+    """The `hand.joint_regressor` that goes with this folder and the data set's format."""
+    data = merged(dict(params.get("data") or {}), values.get("data", {}))
+    fits = data.get("format") == "interhand" and (mano / INTERHAND_REGRESSOR).is_file()
+    return INTERHAND_REGRESSOR if fits else ""
 
 
 def _overlay(params: Any, values: Any, prefix: str, profile: str) -> list[str]:

@@ -37,6 +37,7 @@ def run_training(
     net: nn.Module,
     encoder: Mapping[str, Any],
     pose_net: Mapping[str, Any] | None = None,
+    joints: Mapping[str, str] | None = None,
     forward: Callable[[nn.Module, HandBatch], Output],
     loss: Loss,
     validate: Callable[[nn.Module, Iterable[HandBatch], Loss, bool, Distributed], Scalars],
@@ -58,6 +59,7 @@ def run_training(
         net: the network before its training, on its device.
         encoder: keywords of Stage 1's network; part of the run's identity.
         pose_net: keywords that Stage 2 adds, likewise.
+        joints: the record of Stage 2's joint definition, likewise.
         forward: (net, batch) -> the network's output.
         loss: see `fit`.
         validate: (net, batches, loss, bf16, distributed) -> metrics by name.
@@ -78,7 +80,7 @@ def run_training(
     distributed, settings = data.distributed, data.settings
     device = next(net.parameters()).device
     logger.info("trains on %s, %s", describe_device(device, settings.device), settings.precision)
-    identity = data.identity(encoder, pose_net, stage=stage, **(inputs or {}))
+    identity = data.identity(encoder, pose_net, joints, stage=stage, **(inputs or {}))
     with Checkpoint(work, identity, writable=distributed.is_rank_zero) as checkpoint:
         if distributed.is_rank_zero:
             drop_recorded_checkpoints(checkpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
@@ -17,6 +18,22 @@ class HandParams(Section):
 
     mano: str = "data/stand_in"
     """folder with MANO_RIGHT.npz; default: the licence-free stand-in"""
+    joint_regressor: str = ""
+    """InterHand2.6M's J_regressor_mano_ih26m.npy, a file in that folder; '': MANO's joints with the
+    data set's fingertip vertices
+
+    A name without a folder: DVC watches `mano`'s folder, and so this file.
+    """
+
+    @pydantic.field_validator("joint_regressor")
+    @classmethod
+    def _in_the_folder(cls, name: str) -> str:
+        if name != Path(name).name:
+            raise ValueError(
+                "expected the name of a file in the folder hand.mano, which DVC watches; put the "
+                "file there"
+            )
+        return name
 
 
 class DataParams(Section):

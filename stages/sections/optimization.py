@@ -112,6 +112,9 @@ class PoseParams(TrainParams):
     """ours; the gesture gates learn so many times as fast as the other weights"""
     best: Literal["mpjpe_mm", "pa_annotated_mpjpe_mm", "loss", "last"] = "mpjpe_mm"
     """or pa_annotated_mpjpe_mm, loss, last"""
+    mano_joints: Literal["annotated", "fit", "both"] = "annotated"
+    """what joints_mano compares with: the annotated joints, the MANO fit's, or both in two terms;
+    paper's profile: both"""
     weights: LossWeights = LossWeights()
 
 

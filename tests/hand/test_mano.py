@@ -15,7 +15,7 @@ from torch import Tensor
 from handpose.hand.mano import SHAPES, Mano, ManoError, side_of
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
-from handpose.hand.skeleton import MANO_PARENTS, TIP_VERTICES, TIPS
+from handpose.hand.skeleton import MANO_PARENTS
 
 EXACT = 1e-6  # metres: a thousandth of a millimetre
 
@@ -119,13 +119,6 @@ def test_joints_found_in_the_skin_follow_the_bones(
     )
     regressed = mano.J_regressor @ posed.vertices  # (6, 16, 3)
     assert (regressed - posed.joints).norm(dim=-1).max() < 3e-3
-
-
-def test_joints_end_in_the_fingertips_of_each_source(mano: Mano) -> None:
-    vertices = torch.randn(2, 778, 3, generator=torch.Generator().manual_seed(0))
-    for source, ids in TIP_VERTICES.items():
-        joints = mano.joints_from(vertices, source)
-        assert torch.equal(joints[:, list(TIPS)], vertices[:, list(ids)])
 
 
 def test_the_root_turns_the_mesh_about_the_rest_wrist(mano: Mano, parameters: Parameters) -> None:

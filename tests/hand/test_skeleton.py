@@ -10,7 +10,6 @@ from handpose.hand.skeleton import (
     MANO_PARENTS,
     MIDDLE_MCP,
     PARENTS,
-    TIP_VERTICES,
     TIPS,
     WRIST,
     inverse,
@@ -56,10 +55,3 @@ def test_manos_parents_are_the_same_bones() -> None:
 def test_named_indices_match_the_joint_names() -> None:
     assert [JOINTS[tip] for tip in TIPS] == [f"{finger}_tip" for finger in FINGERS]
     assert JOINTS[MIDDLE_MCP] == "middle_1"
-
-
-def test_sources_never_take_one_vertex_for_two_fingers() -> None:
-    owners: dict[int, int] = {}
-    for ids in TIP_VERTICES.values():
-        for finger, vertex in enumerate(ids):
-            assert owners.setdefault(vertex, finger) == finger

@@ -50,7 +50,7 @@ def test_gradient_of_the_loss_reaches_every_parameter(
     net = make_pose_net(fusion=fusion, gesture_tokens=gesture_tokens, global_feature=global_feature)
     batch = make_batch(4)
     weights = dict.fromkeys(LossWeights.model_fields, 1.0)
-    loss = PoseLoss(net.mano.rotations, weights, net.depth_range_m)
+    loss = PoseLoss(net.mano, weights, net.depth_range_m, "annotated")
     terms = loss(net(batch.image, batch.is_left), batch)
     torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
     for name, parameter in net.named_parameters():

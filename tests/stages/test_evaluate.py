@@ -27,6 +27,7 @@ from handpose.training.seeding import seed
 from stages import evaluate
 from stages.artifacts import run_stage
 from stages.evaluation.data import EvaluateError, EvaluationData
+from stages.hand_model import load_hand_model
 from stages.params import load_params
 
 Setter = Callable[..., None]
@@ -82,7 +83,7 @@ def write_models(broken: bool = False) -> None:
     ]
     hands = [labels["hand"][labels["coarse_id"].index(k)] for k in sorted(set(labels["coarse_id"]))]
     encoder, pose_net = params.encoder.keywords(), params.pose_net.keywords()
-    mano = Mano.load(params.hand.mano)
+    mano = load_hand_model(params.hand, params.data)
     seed(0)
     gesture = GestureNet(**encoder, coarse_classes=len(coarse), fine_classes=4)
     pose: Any = PoseNet(gesture, mano, **pose_net)
@@ -97,6 +98,7 @@ def write_models(broken: bool = False) -> None:
             stage="pretrain" if folder == "pretrain" else "pose",
             encoder=encoder,
             pose_net=pose_net,
+            joints=mano.joint_definition.record(),
             coarse=coarse,
             fine=labels["fine"],
             hands=hands,

@@ -126,3 +126,16 @@ def test_empty_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("", encoding="utf-8")
     with pytest.raises(ParamsError, match="whole file"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_a_joint_regressor_is_interhands_and_lies_beside_mano(tmp_path: Path) -> None:
+    file = "J_regressor_mano_ih26m.npy"
+    for name in (f"mano/{file}", f"../{file}", "."):
+        message = refusal(tmp_path, hand__mano="mano", hand__joint_regressor=name)
+        assert "hand.joint_regressor: expected the name of a file in the folder" in message
+    message = refusal(
+        tmp_path, hand__mano="mano", hand__joint_regressor=file, data__format="folder"
+    )
+    assert "which is InterHand2.6M's, but data.format is folder" in message
+    message = refusal(tmp_path, hand__joint_regressor=file)
+    assert "in data/stand_in, which `dvc repro` replaces" in message

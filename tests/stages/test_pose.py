@@ -14,14 +14,16 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from handpose.hand.mano import Mano
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch, PoseOutput
 from handpose.training.checkpoint import Checkpoint
+from handpose.training.losses import PoseLoss
 from handpose.training.model_io import read_record
 from handpose.training.trained_nets import load_gesture_net, load_pose_net
 from stages import pose, pretrain
 from stages.artifacts import run_stage
+from stages.hand_model import load_hand_model
+from stages.params import load_params
 from stages.pose import validate
 
 SCRATCH, PRETRAINED = Path("models/pose/scratch"), Path("models/pose/pretrained")
@@ -48,11 +50,14 @@ def with_stage_1(trainable: Path, stage_1: Path) -> Path:
     return trainable
 
 
-def test_from_scratch_it_needs_no_stage_1(trainable: Path, mano: Mano) -> None:
+def test_from_scratch_it_needs_no_stage_1(trainable: Path) -> None:
+    params = load_params()
+    mano = load_hand_model(params.hand, params.data)
     assert run_pose("scratch") == 0
     assert not STAGE_1.exists()
     record = read_record(SCRATCH)
     assert record.stage == "pose"
+    assert record.joints == {"tips": "interhand", "file": "", "sha256": ""}
     assert set(record.seconds) == {"pose"}
     metrics = json.loads((SCRATCH / "metrics.json").read_text())
     assert set(metrics["validation"]) == {"loss", "mpjpe_mm", "pa_annotated_mpjpe_mm"}
@@ -64,6 +69,17 @@ def test_from_scratch_it_needs_no_stage_1(trainable: Path, mano: Mano) -> None:
     assert not [name for name in weights if "mano." in name]
     sizes = {buffer.numel() for buffer in mano.buffers() if buffer.numel() > 1000}
     assert not sizes & {tensor.numel() for tensor in weights.values()}, "nothing of MANO is stored"
+
+
+@pytest.mark.parametrize("choice", ["fit", "both"])
+def test_the_loss_is_that_of_the_chosen_joints(
+    trainable: Path, set_params: Callable[..., None], monkeypatch: pytest.MonkeyPatch, choice: str
+) -> None:
+    seen: list[PoseLoss] = []
+    monkeypatch.setattr("stages.pose.run_training", lambda *_, loss, **__: seen.append(loss))
+    set_params(pose={"mano_joints": choice})
+    assert run_pose("scratch") == 0
+    assert [loss.mano_joints for loss in seen] == [choice]
 
 
 def test_pretrained_starts_from_stage_1_and_records_both_times(

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from handpose.hand.joint_definition import TIP_VERTICES
 from handpose.hand.mano import Mano
-from handpose.hand.skeleton import FINGERS, MANO_JOINTS, MANO_PARENTS, TIP_VERTICES
+from handpose.hand.skeleton import FINGERS, MANO_JOINTS, MANO_PARENTS
 from handpose.synthetic.stand_in import MODEL_NAME, SHAPE_STEPS, build, mirrored
 
 Arrays = dict[str, NDArray[Any]]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pytest
 import torch
@@ -16,6 +16,8 @@ from handpose.hand.skeleton import MANO_PARENTS
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
 from handpose.training.losses import GestureLoss, PoseLoss, bone_discontinuity
 from stages.params import LossWeights
+
+Choice = Literal["annotated", "fit", "both"]
 
 DEPTH_RANGE_M = 0.2
 SIDE = 64
@@ -53,7 +55,11 @@ def truth(batch: HandBatch, rotations: Tensor, mano: Mano) -> PoseOutput:
 
 class Terms(Protocol):
     def __call__(
-        self, output: PoseOutput, batch: HandBatch, **weights: float
+        self,
+        output: PoseOutput,
+        batch: HandBatch,
+        truth: Choice = "annotated",
+        **weights: float,
     ) -> dict[str, Tensor]: ...
 
 
@@ -61,8 +67,10 @@ class Terms(Protocol):
 def terms(mano: Mano) -> Terms:
     """The loss's terms, with all weights 1 except those given."""
 
-    def call(output: PoseOutput, batch: HandBatch, **weights: float) -> dict[str, Tensor]:
-        loss = PoseLoss(mano.rotations, dict.fromkeys(TERMS, 1.0) | weights, DEPTH_RANGE_M)
+    def call(
+        output: PoseOutput, batch: HandBatch, truth: Choice = "annotated", **weights: float
+    ) -> dict[str, Tensor]:
+        loss = PoseLoss(mano, dict.fromkeys(TERMS, 1.0) | weights, DEPTH_RANGE_M, truth)
         return loss(output, batch)
 
     return call

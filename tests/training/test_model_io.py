@@ -19,6 +19,7 @@ def a_record(**changes: Any) -> ModelRecord:
         "stage": "pose",
         "encoder": {"image_px": 96, "gesture_levels": (4, 8)},
         "pose_net": {"dim": 16, "grid": 4},
+        "joints": {"tips": "interhand", "file": "", "sha256": ""},
         "coarse": ["fist", "gun", "claw"],
         "fine": ["fist", "gun", "claw", "dinosaur"],
         "hands": ["right", "left", "right"],

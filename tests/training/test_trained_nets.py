@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from handpose.hand.joint_definition import SMPLX
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
@@ -28,6 +29,7 @@ def a_record(stage: str, **changes: Any) -> ModelRecord:
         stage=stage,
         encoder=ENCODER,
         pose_net=POSE_NET if stage == "pose" else {},
+        joints=SMPLX.record() if stage == "pose" else {},
         coarse=["fist", "gun", "claw"],
         fine=["fist", "gun", "claw", "dinosaur"],
         hands=["right", "left", "right"],

@@ -81,7 +81,10 @@ def test_the_hand_model_is_identified(clone: Path, stand_in: Path) -> None:
 
 
 def test_git_ignores_mano_wherever_it_lies(clone: Path) -> None:
-    for name in ("MANO_RIGHT.npz", "deep/mano_left.pkl", "mano_v1_2/models/x.pkl", "mano_v1_2.zip"):
+    for name in (
+        *("MANO_RIGHT.npz", "deep/mano_left.pkl", "mano_v1_2/models/x.pkl", "mano_v1_2.zip"),
+        "J_regressor_mano_ih26m.npy",
+    ):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).touch()
     subprocess.run(["git", "add", "."], cwd=clone, check=True)
@@ -99,11 +102,13 @@ def test_git_ignores_mano_wherever_it_lies(clone: Path) -> None:
 
 def test_mano_that_was_forced_into_git_fails(clone: Path) -> None:
     (clone / "assets").mkdir()
-    (clone / "assets" / "MANO_RIGHT.npz").touch()
+    for name in ("MANO_RIGHT.npz", "J_regressor_mano_ih26m.npy"):
+        (clone / "assets" / name).touch()
     subprocess.run(["git", "add", "-f", "assets"], cwd=clone, check=True)
-    (found,) = doctor_clone.licence(clone)
-    assert found.state == "FAIL"
-    assert "assets/MANO_RIGHT.npz" in found.text
+    joints, hand = doctor_clone.licence(clone)
+    assert joints.state == hand.state == "FAIL"
+    assert "assets/J_regressor_mano_ih26m.npy" in joints.text
+    assert "assets/MANO_RIGHT.npz" in hand.text
 
 
 def test_mano_in_an_output_fails_and_our_own_hand_does_not(clone: Path, stand_in: Path) -> None:

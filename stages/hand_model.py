@@ -1,0 +1,30 @@
+"""The hand model of `params.yaml`, with the joints that its data set annotates."""
+
+from __future__ import annotations
+
+from handpose.hand.joint_definition import JointDefinition
+from handpose.hand.mano import Mano
+from stages.sections.dataset import DataParams, HandParams
+
+TIPS = {"interhand": "interhand", "folder": "smplx"}
+"""Whose fingertips by `data.format`: keys of `TIP_VERTICES`. Synthetic data are in InterHand2.6M's
+format, so their annotated joints are by the same definition."""
+
+
+def joint_definition(hand: HandParams, data: DataParams) -> JointDefinition:
+    """The data set's definition of the 21 joints.
+
+    Raises:
+        JointError: `hand.joint_regressor` is not in `hand.mano`, or is another file.
+    """
+    return JointDefinition.load(TIPS[data.format], hand.mano, hand.joint_regressor)
+
+
+def load_hand_model(hand: HandParams, data: DataParams) -> Mano:
+    """The hand model in `hand.mano`, with these joints.
+
+    Raises:
+        ManoError: see `Mano.load`.
+        JointError: see `joint_definition`.
+    """
+    return Mano.load(hand.mano, joint_definition(hand, data))
