@@ -55,7 +55,6 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/training/ema.py": "the moving average of weights",
     "handpose/training/seeding.py": "every random state, saved and restored",
     "handpose/training/inference.py": "how a network runs over batches, in training and evaluation",
-    "handpose/training/trained_nets.py": "the networks of both stages from their files",
     "stages/ingestion/naming.py": "apart from the readers, which label does not import",
     "stages/hand_model.py": "which joints a data set annotates, for four stages",
     "stages/paths.py": "the paths of artefacts",

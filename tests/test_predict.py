@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from handpose.hand.joint_definition import SMPLX
+from handpose.hand.joint_definition import (
+    INTERHAND_REGRESSOR,
+    SMPLX,
+    JointDefinition,
+    JointError,
+)
 from handpose.hand.mano import Mano
+from handpose.hand.skeleton import TIPS
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.predict import PredictError, Predictor
+from handpose.training.checkpoint import CheckpointError
 from handpose.training.model_io import ModelRecord, save_model
 from stages.params import EncoderParams, PoseNetParams
+from tests.hand.made_up_regressor import made_up_regressor
 
 PX = 64
 Crops = NDArray[np.uint8]
@@ -137,3 +147,30 @@ def test_a_saved_model_predicts_the_same(
     save_model(tmp_path, predict.net, predict.record)
     loaded = Predictor.load(tmp_path, mano=stand_in)
     assert torch.equal(loaded(crops, SIDES).vertices, predict(crops, SIDES).vertices)
+
+
+def test_a_saved_model_has_the_joints_that_it_was_trained_on(
+    tmp_path: Path, predictor: Callable[..., Predictor], stand_in: Path, crops: Crops
+) -> None:
+    """Whatever params.yaml says now; a regressor of its own is looked for beside the hand."""
+    mano = tmp_path / "mano"
+    shutil.copytree(stand_in, mano)
+    np.save(mano / INTERHAND_REGRESSOR, made_up_regressor())
+    smplx = predictor()
+    theirs = smplx(crops, SIDES)
+    for file in ("", INTERHAND_REGRESSOR):
+        definition = JointDefinition.load("interhand", mano, file)
+        record = dataclasses.replace(smplx.record, joints=definition.record())
+        save_model(tmp_path / file, smplx.net, record)
+        hand = Predictor.load(tmp_path / file, mano=mano)(crops, SIDES)
+        wrist = hand.joints[:, :1]
+        expected = Mano.load(stand_in, definition).joints_from(hand.vertices)
+        torch.testing.assert_close(hand.joints, expected - expected[:, :1] + wrist)
+        apart = hand.vertices - hand.joints[:, :1] - (theirs.vertices - theirs.joints[:, :1])
+        assert apart.std(dim=1).max() < 1e-6, "the same mesh"
+        assert (hand.joints - theirs.joints).norm(dim=-1)[:, list(TIPS)].min() > 3e-3
+    np.save(mano / INTERHAND_REGRESSOR, made_up_regressor(seed=1))
+    with pytest.raises(CheckpointError, match="was trained on the joints"):
+        Predictor.load(tmp_path / INTERHAND_REGRESSOR, mano=mano)
+    with pytest.raises(JointError, match=f"{INTERHAND_REGRESSOR}: not found"):
+        Predictor.load(tmp_path / INTERHAND_REGRESSOR, mano=stand_in)

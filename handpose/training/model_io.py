@@ -86,9 +86,7 @@ def read_record(folder: Path) -> ModelRecord:
                 f"{path}: found `net`, expected `encoder` and `pose_net`: an older version trained "
                 "this model; train it again with `dvc repro`"
             )
-        if (
-            "pose_net" in fields and "joints" not in fields
-        ):  # before a model said where its joints lie in the mesh
+        if "pose_net" in fields and "joints" not in fields:  # before data sets had their own
             raise CheckpointError(
                 f"{path}: has no `joints`: an older version trained this model; train it again "
                 "with `dvc repro`"

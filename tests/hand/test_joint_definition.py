@@ -46,13 +46,14 @@ def test_sources_never_take_one_vertex_for_two_fingers() -> None:
 def test_tips_of_interhand_lie_millimetres_from_smplxs_and_no_other_joint_does(
     stand_in: Path, mano: Mano, vertices: Tensor
 ) -> None:
-    """Up to a quarter of 5 mm in the mean over 20 joints: as much as two methods differ by."""
-    apart = mano.joints_from(vertices) - Mano.load(stand_in, INTERHAND).joints_from(vertices)
-    mm = 1000 * apart.norm(dim=-1)  # (6, 21)
+    """A quarter of 5 mm in the mean over 20 joints: ten times what the paper's rows differ by."""
+    hands = torch.cat([mano.layer.v_template[None], vertices])  # the mean hand first
+    apart = mano.joints_from(hands) - Mano.load(stand_in, INTERHAND).joints_from(hands)
+    mm = 1000 * apart.norm(dim=-1)  # (7, 21)
     tips = mm[:, list(TIPS)]
-    assert tips.min() > 4 and tips.max() < 7
-    assert tips.mean().item() == pytest.approx(5.2, abs=0.3)
-    assert mm.sum(1).allclose(tips.sum(1), atol=1e-4)
+    assert tips[0].min() > 4.6 and tips[0].max() < 5.8
+    assert tips.min() > 3.5 and tips.max() < 7
+    torch.testing.assert_close(mm.sum(1), tips.sum(1))
 
 
 @pytest.mark.parametrize("source", TIP_VERTICES)

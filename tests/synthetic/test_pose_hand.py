@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from handpose.hand.joint_definition import JointDefinition
 from handpose.hand.mano import Mano
-from handpose.hand.skeleton import JOINTS
+from handpose.hand.skeleton import FROM_INTERHAND, JOINTS, TIPS
 from handpose.synthetic.articulation import read_gesture_poses
 from handpose.synthetic.motion import Motion, gesture_motion
 from handpose.synthetic.pose_hand import MIRROR, HandPoser, PosedHand
+from tests.hand.made_up_regressor import made_up_regressor
 
 POSES = read_gesture_poses()
 PHASE = np.array([0.1, 0.4, 0.6])
@@ -96,3 +98,22 @@ def test_the_wrist_pitches_back_rolls_and_leans(poser: HandPoser) -> None:
     assert across[2, 0] < -0.04  # turned about: it shows its back
     assert hands.elbow[0] == pytest.approx([0, -1, 0])
     assert hands.elbow[1] @ finger[1] < -0.13  # the forearm leans with the hand
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+def test_the_joints_definition_moves_the_annotation_and_nothing_that_is_rendered(
+    stand_in: Path, poser: HandPoser, is_left: bool
+) -> None:
+    regressor = made_up_regressor()[FROM_INTERHAND]
+    smplx_hand = poser.pose_hand(motion(), BETAS, is_left, TURN, ORIGIN)
+    for definition in (JointDefinition("interhand"), JointDefinition("", regressor, "a.npy")):
+        other = HandPoser(Mano.load(stand_in, definition))
+        hand = other.pose_hand(motion(), BETAS, is_left, TURN, ORIGIN)
+        for name in ("vertices", "elbow", "pose", "shape", "trans"):
+            np.testing.assert_array_equal(getattr(hand, name), getattr(smplx_hand, name))
+        matrix = regressor
+        if definition.regressor is None:
+            matrix = definition.matrix(np.load(stand_in / "MANO_RIGHT.npz")["J_regressor"])
+        np.testing.assert_allclose(hand.joints, matrix @ hand.vertices, atol=1e-6)
+        mm = 1000 * np.linalg.norm(hand.joints - smplx_hand.joints, axis=-1)[:, list(TIPS)]
+        assert mm.min() > 3.5 and mm.max() < 7

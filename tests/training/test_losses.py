@@ -234,6 +234,91 @@ def test_hand_behind_the_camera_is_finite(
     assert loss.isfinite() and joints.grad is not None and joints.grad.isfinite().all()
 
 
+CHOICES: tuple[Choice, ...] = ("annotated", "fit", "both")
+
+
+def offset(joints: Tensor) -> Tensor:
+    """Joints of which every one but the wrist lies 6 mm aside: 2 mm in the mean of coordinates."""
+    aside = torch.full((21, 1), 0.006)
+    aside[0] = 0
+    return joints + aside * torch.tensor([1.0, 0, 0])
+
+
+@pytest.fixture
+def apart(batch: HandBatch) -> HandBatch:
+    """A batch whose annotated joints lie 6 mm from those of its fits, as in real data."""
+    return dataclasses.replace(batch, joints_cam=offset(batch.joints_cam))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_each_choice_of_joints_has_no_loss_where_both_truths_are_one(
+    truth: PoseOutput, batch: HandBatch, terms: Terms, choice: Choice
+) -> None:
+    assert terms(truth, batch, choice)["joints_mano"] < 1e-6
+
+
+def test_each_choice_pulls_to_its_own_joints(
+    truth: PoseOutput, apart: HandBatch, terms: Terms
+) -> None:
+    size = pytest.approx(0.002 * 20 / 21, rel=1e-3)
+    annotated = changed(truth, joints=offset(truth.joints))
+    assert terms(annotated, apart, "annotated")["joints_mano"] < 1e-6
+    assert terms(annotated, apart, "fit")["joints_mano"] == size
+    assert terms(truth, apart, "annotated")["joints_mano"] == size
+    assert terms(truth, apart, "fit")["joints_mano"] < 1e-6
+    for output in (annotated, truth):
+        assert terms(output, apart, "both")["joints_mano"] == size
+
+
+def test_both_is_the_sum_and_no_other_term_depends_on_the_choice(
+    apart: HandBatch, terms: Terms
+) -> None:
+    output = random_output(4)
+    one, other, both = (terms(output, apart, choice) for choice in CHOICES)
+    torch.testing.assert_close(one["joints_mano"] + other["joints_mano"], both["joints_mano"])
+    for name in set(TERMS) - {"joints_mano"}:
+        assert one[name] == other[name] == both[name]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_the_joints_gradient_is_a_sign_over_what_counts(
+    apart: HandBatch, terms: Terms, choice: Choice
+) -> None:
+    """Annotated: over its valid joints; the fit's: over the 21 of each sample that has one."""
+    batch = dataclasses.replace(
+        apart,
+        joint_valid=apart.joint_valid & (torch.arange(21) != 7),
+        has_mano=torch.tensor([True, False, True, True]),
+    )
+    output = random_output(4)
+    terms(output, batch, choice)["joints_mano"].backward()  # type: ignore[no-untyped-call]
+    expected = torch.zeros(4, 21)
+    if choice != "fit":
+        expected += batch.joint_valid / batch.joint_valid.sum()
+    fit = batch.has_mano / batch.has_mano.sum() / 21
+    grad = output.joints.grad
+    assert grad is not None
+    if choice != "both":  # where two truths may pull apart
+        expected = expected if choice == "annotated" else fit[:, None].expand(4, 21)
+        torch.testing.assert_close(grad.abs(), expected[..., None].expand_as(grad) / 3)
+    assert (grad[1, 7] == 0).all(), "neither annotated nor fitted"
+
+
+def test_a_sample_without_a_fit_counts_in_the_annotated_joints_alone(
+    truth: PoseOutput, apart: HandBatch, terms: Terms
+) -> None:
+    none = torch.zeros(4, dtype=torch.bool)
+    far = changed(truth, joints=truth.joints + 1)
+    without = dataclasses.replace(apart, has_mano=none)
+    assert terms(far, without, "fit")["joints_mano"] == 0
+    both, annotated = (
+        terms(far, without, choice)["joints_mano"] for choice in ("both", "annotated")
+    )  # type: ignore[arg-type]
+    assert both == annotated
+    unrooted = dataclasses.replace(apart, joint_valid=torch.zeros(4, 21, dtype=torch.bool))
+    assert terms(far, unrooted, "fit")["joints_mano"] > 0.9, "the fit needs no annotated joint"
+
+
 def test_bones_that_turn_alike_are_continuous() -> None:
     finger = axis_angle_to_matrix(torch.randn(2, 5, 1, 3)).expand(2, 5, 3, 3, 3).flatten(1, 2)
     root = axis_angle_to_matrix(torch.randn(2, 1, 3))

@@ -11,13 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from handpose.hand.joint_definition import SMPLX
+from handpose.hand.joint_definition import SMPLX, JointDefinition
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.training.checkpoint import CheckpointError
 from handpose.training.model_io import ModelRecord, save_model
-from handpose.training.trained_nets import load_gesture_net, load_pose_net
+from handpose.training.trained_nets import (
+    load_gesture_net,
+    load_joint_definition,
+    load_pose_net,
+)
 from stages.params import EncoderParams, PoseNetParams
 
 ENCODER = EncoderParams(image_px=64).keywords()
@@ -83,6 +87,20 @@ def test_a_stage_1_model_is_no_stage_2_model(
         load_pose_net(tmp_path, mano)
 
 
+def test_a_hand_with_other_joints_is_refused(
+    tmp_path: Path, gesture_net: GestureNet, mano: Mano
+) -> None:
+    net = PoseNet(gesture_net, mano, **POSE_NET)
+    interhand = JointDefinition("interhand").record()
+    save_model(tmp_path, net, a_record("pose", joints=interhand))
+    with pytest.raises(CheckpointError, match=r"trained on the joints .*interhand.*found .*smplx"):
+        load_pose_net(tmp_path, mano)
+    assert load_joint_definition(tmp_path, "").record() == interhand
+    save_model(tmp_path, gesture_net, a_record("pretrain"))
+    with pytest.raises(CheckpointError, match="holds a model of stage pretrain, expected pose"):
+        load_joint_definition(tmp_path, "")
+
+
 def test_first_weights_are_not_fetched_for_a_trained_model(
     tmp_path: Path, gesture_net: GestureNet
 ) -> None:
@@ -100,4 +118,15 @@ def test_a_model_of_an_older_version_is_refused(tmp_path: Path, gesture_net: Ges
     with pytest.raises(
         CheckpointError, match="an older version trained this model; train it again"
     ):
+        load_gesture_net(tmp_path)
+
+
+def test_a_model_that_does_not_say_whose_joints_it_predicts_is_refused(
+    tmp_path: Path, gesture_net: GestureNet
+) -> None:
+    save_model(tmp_path, gesture_net, a_record("pretrain"))
+    fields = json.loads((tmp_path / "model.json").read_text())
+    del fields["joints"]
+    (tmp_path / "model.json").write_text(json.dumps(fields))
+    with pytest.raises(CheckpointError, match=r"has no `joints`: an older version trained"):
         load_gesture_net(tmp_path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from handpose.hand.mano import SHAPES, Mano, ManoError
 from pipeline.__main__ import main
 from pipeline.mano_import.mano_import import import_mano
+from tests.pipeline.mano_import.conftest import Write
 
 ROOT = Path(__file__).parents[3]
 
@@ -117,3 +119,44 @@ def test_a_folder_that_git_would_commit_is_refused(download: Path, tmp_path: Pat
         import_mano(download, repository / "mano")
     (repository / ".gitignore").write_text("/mano/\n")
     import_mano(download, repository / "mano")
+
+
+def difference(lines: list[str]) -> tuple[float, bool]:
+    """The reported difference in mm, and whether it is called too large."""
+    (line,) = [line for line in lines if "mirrored right" in line]
+    found = re.search(r"in 100 random hands .* by at most (\S+) mm(\. WARNING)?", line)
+    assert found is not None
+    return float(found[1]), found[2] is not None
+
+
+def test_a_mirrored_right_hand_is_compared_with_the_left_one(
+    write: Write, tmp_path: Path, stand_in: Path
+) -> None:
+    """Of files as the official ones are written; the stand-in's hands are mirror images."""
+    write()
+    write("LEFT")
+    mm, too_large = difference(import_mano(tmp_path))
+    assert mm < 1e-3 and not too_large
+    write("LEFT", shapedirs=np.load(stand_in / "MANO_RIGHT.npz")["shapedirs"])
+    lines = import_mano(tmp_path)
+    assert any("known fault" in line for line in lines)
+    assert difference(lines) == (mm, False), "the repaired hand is compared"
+    (tmp_path / "MANO_LEFT.pkl").unlink()
+    assert not any("mirrored right" in line for line in import_mano(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("array", "change", "at_least_mm"),
+    [
+        ("v_template", 0.002, 1.9),  # metres, of every vertex
+        ("hands_mean", 0.1, 1.0),  # radians: fits are relative to it
+        ("shapedirs", 0.001, 0.9),
+    ],
+)
+def test_hands_that_are_no_mirror_images_are_reported_in_millimetres(
+    write: Write, tmp_path: Path, stand_in: Path, array: str, change: float, at_least_mm: float
+) -> None:
+    write()
+    write("LEFT", **{array: np.load(stand_in / "MANO_LEFT.npz")[array] + change})
+    mm, too_large = difference(import_mano(tmp_path))
+    assert mm > at_least_mm and too_large

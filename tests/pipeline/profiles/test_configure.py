@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from handpose.hand.joint_definition import INTERHAND_REGRESSOR
 from pipeline.profiles.configure import ProfileError, configure, profiles, values_of
 from stages.params import ParamsError, load_params
 
@@ -95,6 +96,26 @@ def test_the_data_root_decides_the_format(tmp_path: Path) -> None:
     changed = configure("interhand26m", path, data_root=interhand)
     assert "data.format: folder -> interhand" in changed
     assert configure("interhand26m", path) == []
+
+
+def test_interhands_joint_regressor_is_found_beside_mano(tmp_path: Path, stand_in: Path) -> None:
+    path, mano = tmp_path / "params.yaml", tmp_path / "mano"
+    shutil.copy(ROOT / "params.yaml", path)
+    shutil.copytree(stand_in, mano)
+    (mano / INTERHAND_REGRESSOR).touch()
+    own, interhand = download(tmp_path / "own"), download(tmp_path / "interhand")
+    (own / "annotations/hands.jsonl").touch()
+    configure("interhand26m", path, data_root=interhand, mano=mano)
+    assert load_params(path).hand.joint_regressor == INTERHAND_REGRESSOR
+    assert configure("interhand26m", path) == [], "it is kept with the folder"
+    configure("interhand26m", path, data_root=own, mano=mano)
+    assert load_params(path).hand.joint_regressor == "", "own recordings have no use for it"
+    configure("interhand26m", path, data_root=interhand, mano=mano)
+    configure("interhand26m", path, mano=stand_in)
+    assert load_params(path).hand.joint_regressor == "", "it is not there"
+    configure("interhand26m", path, mano=mano)
+    configure("demo", path)
+    assert load_params(path) == load_params(ROOT / "params.yaml")
 
 
 def test_folders_are_looked_into(tmp_path: Path) -> None:
@@ -198,9 +219,9 @@ def test_a_hand_where_a_stage_writes_is_refused(tmp_path: Path, stand_in: Path) 
 
 def test_parameters_that_only_keeping_comments_cannot_read_are_told(tmp_path: Path) -> None:
     path, committed = tmp_path / "params.yaml", (ROOT / "params.yaml").read_text("utf-8")
-    path.write_text(committed + "hand: {mano: twice}\n", "utf-8")
+    path.write_text(committed + "hand: {mano: twice, joint_regressor: ''}\n", "utf-8")
     with pytest.raises(ProfileError, match=r"cannot be read: (.|\n)*found duplicate key"):
         configure("demo", path)
-    path.write_text(re.sub(r"hand:.*\n.*\n", "hand: 3\n", committed, count=1), "utf-8")
+    path.write_text(re.sub(r"hand:.*\n(?: .*\n)+", "hand: 3\n", committed, count=1), "utf-8")
     with pytest.raises(ProfileError, match=r"hand in params.yaml: expected keys .* found 3"):
         configure("demo", path)

@@ -1,0 +1,34 @@
+"""What `handpose describe` says about the choices of params.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.describe.describe import description
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    ("data_format", "choice", "tips", "compared"),
+    [
+        ("interhand", "annotated", "interhand (vertices 745, 317, 445", "the annotated joints"),
+        ("folder", "both", "smplx (vertices 744, 320, 443", "those of the MANO fit, in two terms"),
+    ],
+)
+def test_it_says_whose_joints_are_predicted_and_learnt(
+    tmp_path: Path, stand_in: Path, data_format: str, choice: str, tips: str, compared: str
+) -> None:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    raw["hand"]["mano"] = str(stand_in)
+    raw["data"]["format"] = data_format
+    raw["label"]["map"] = str(ROOT / "labels" / "gesture_map.csv")
+    raw["pose"]["mano_joints"] = choice
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    text = description(tmp_path / "params.yaml")
+    assert f"the 21 joints of the mesh: MANO's regressor, fingertips of {tips}" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("joints_mano compares")]
+    assert line.endswith(compared)
