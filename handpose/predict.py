@@ -5,13 +5,15 @@
     hand.joints, hand.vertices, hand.uv  # metres about the wrist, and pixels of the crops
 
 A crop is a square around one hand, about 1.4 times as wide as its joints. No camera is needed: the
-result is relative to the wrist.
+result is relative to the wrist. Its axes are those of a camera that looks at the crop's centre
+(`pose_net.turn_camera`); with the crops' intrinsics K, they are the photo's camera's.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from handpose.data.crop import Square, affine, warp
 from handpose.errors import HandPoseError
+from handpose.hand.camera import turn_back, view_rotation
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
 from handpose.nets.pose_net import PoseNet
@@ -29,7 +32,7 @@ from handpose.training.trained_nets import load_joint_definition, load_pose_net
 
 
 class PredictError(HandPoseError):
-    """An image or a side that the network cannot take."""
+    """An image, a side or a camera that the network cannot take."""
 
 
 class Predictor:
@@ -57,17 +60,27 @@ class Predictor:
 
     @torch.no_grad()
     def __call__(
-        self, crops: NDArray[np.uint8], is_left: NDArray[np.bool_] | None = None
+        self,
+        crops: NDArray[np.uint8],
+        is_left: NDArray[np.bool_] | None = None,
+        K: NDArray[np.floating[Any]] | None = None,
     ) -> PoseOutput:
         """The hands in crops (B, S, S, 3) uint8 RGB; `uv` is in pixels of these crops.
+
+        Joints, vertices and the root's rotation are in the camera's frame if K is given, or if the
+        model was trained without `pose_net.turn_camera`; else in the frame of the camera turned
+        onto the crop's centre, as `depth_rel` always is. A crop from the middle of a photo has both
+        frames alike; with a hand 10 degrees off, they differ by these 10 degrees.
 
         Args:
             crops: square images of any size, one hand each.
             is_left: (B,) which of them show a left hand; with None the gesture classes decide,
                 which takes a model with handed classes.
+            K: (B, 3, 3) px, intrinsics of the crops: A K for a crop that A (3, 3) cuts out of the
+                pixels of a photo with these K.
 
         Raises:
-            PredictError: another shape or type, or no side where one is needed.
+            PredictError: another shape or type, no side where one is needed, or K is of no camera.
         """
         side = crops.shape[1] if crops.ndim == 4 else 0
         if crops.dtype != np.uint8 or not len(crops) or crops.shape[1:] != (side, side, 3):
@@ -76,10 +89,13 @@ class Predictor:
             )
         px = self.net.gesture_net.image_px
         A = affine(Square((side - 1) / 2, (side - 1) / 2, side), px)
+        R = None if K is None else _view_rotation(K, len(crops), side)
         image = torch.from_numpy(np.stack([warp(crop, A, px) for crop in crops]))
         image = image.permute(0, 3, 1, 2).to(next(self.net.parameters()).device)  # (B, 3, px, px)
         left = self._side(image, is_left)
         hand = self._canonical(image, left) if self._is_canonical else self.net(image, left)
+        if R is not None and self.net.turn_camera:
+            hand = _in_camera(hand, torch.from_numpy(R).to(hand.joints), left)
         zoom = px / side  # crop pixel u is net pixel (u + 0.5) zoom - 0.5
         return dataclasses.replace(hand, uv=(hand.uv + 0.5) / zoom - 0.5)
 
@@ -116,3 +132,34 @@ class Predictor:
             joints=mirror_points(hand.joints, is_left),
             vertices=mirror_points(hand.vertices, is_left),
         )
+
+
+def _view_rotation(K: NDArray[np.floating[Any]], crops: int, side: int) -> NDArray[np.float64]:
+    """(B, 3, 3) that turns the camera of each crop onto its centre; PredictError if it is none."""
+    if np.shape(K) != (crops, 3, 3):
+        raise PredictError(f"K has shape {np.shape(K)}, expected one matrix a crop, {crops, 3, 3}")
+    if not (np.isfinite(K).all() and (np.linalg.det(K) > 0).all()):
+        raise PredictError(
+            "K is not finite or has a determinant of 0 or less: expected [[fx, s, cx], [0, fy, cy],"
+            " [0, 0, 1]] in pixels of each crop"
+        )
+    return view_rotation(np.asarray(K), side)
+
+
+def _in_camera(hand: PoseOutput, R: Tensor, is_left: Tensor) -> PoseOutput:
+    """The hands turned back by R (B, 3, 3); their root in the right-hand frame, as it was."""
+
+    def root(columns: Tensor) -> Tensor:
+        """Columns (B, n, 3) of the root: M R^T M of a left hand's, for its mirror image M."""
+        return mirror_points(turn_back(mirror_points(columns, is_left), R), is_left)
+
+    rot6d, rotmat = hand.rot6d.clone(), hand.rotmat.clone()
+    rot6d[:, 0] = root(rot6d[:, 0].view(-1, 2, 3)).flatten(1)
+    rotmat[:, 0] = root(rotmat[:, 0].mT).mT
+    return dataclasses.replace(
+        hand,
+        rot6d=rot6d,
+        rotmat=rotmat,
+        joints=turn_back(hand.joints, R),
+        vertices=turn_back(hand.vertices, R),
+    )

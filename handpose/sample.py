@@ -3,6 +3,12 @@
 Letters: B batch, J = 21 joints (order of `hand/skeleton.py`), V = 778 vertices, S crop side.
 Everywhere: metres, radians, pixels of the crop, camera frame (x right, y down, z forward).
 
+**The view's frame.** A network sees neither K nor where in the photo a crop was, so it cannot know
+from which side its hand is seen. With `turn_camera` the camera is therefore turned about its centre
+until the centre of the network's view lies on its axis: `joints_cam`, `global_orient` and K are
+those of the turned camera, pixels stay, and `view_rotation` leads there from the camera's own frame
+(`hand/camera.py`: `turn`, `turn_back`). Without, it is the identity and both frames are one.
+
 **Handedness.** Camera quantities (`joints_cam`, pixels) are not mirrored. MANO parameters are in
 the *right-hand frame*: those of a left hand are mirrored once, by the reader (axis-angle (a, b, c)
 -> (a, -b, -c)), so that one right-hand MANO serves both hands, and its output is mirrored back by
@@ -29,7 +35,8 @@ class HandSample:
     """One crop of one hand with its labels (numpy, no batch dimension)."""
 
     image: NDArray[np.uint8]  # (S, S, 3) RGB
-    K: NDArray[np.float32]  # (3, 3) px of this crop; pixel centres at whole numbers
+    K: NDArray[np.float32]  # (3, 3) px of this crop; a triangle unless the camera is turned
+    view_rotation: NDArray[np.float32]  # (3, 3) camera -> the frame of this sample's labels
     joints_cam: NDArray[np.float32]  # (21, 3) m, camera; 0 where not valid
     joint_valid: NDArray[np.bool_]  # (21,)
     global_orient: NDArray[np.float32]  # (3,) axis-angle, camera, right-hand frame; 0 without a fit
@@ -48,6 +55,7 @@ class HandBatch:
 
     image: Tensor  # (B, 3, S, S) uint8 RGB; networks normalise it
     K: Tensor  # (B, 3, 3) px
+    view_rotation: Tensor  # (B, 3, 3) camera -> the frame of this batch's labels
     joints_cam: Tensor  # (B, 21, 3) m, camera; 0 where not valid
     joint_valid: Tensor  # (B, 21) bool
     global_orient: Tensor  # (B, 3) axis-angle, right-hand frame
@@ -106,10 +114,10 @@ class GestureOutput:
 
 @dataclass(frozen=True)
 class PoseOutput:
-    """Output of Stage 2 for a batch; camera axes, not mirrored, positions relative to the wrist."""
+    """Output of Stage 2 for a batch, in its labels' frame, not mirrored, relative to the wrist."""
 
     uv: Tensor  # (B, 21, 2) px of the crop, soft-argmax of the volume
-    depth_rel: Tensor  # (B, 21) m, relative to the wrist, soft-argmax of the volume
+    depth_rel: Tensor  # (B, 21) m along z, relative to the wrist, soft-argmax of the volume
     rot6d: Tensor  # (B, 16, 6) raw 6D rotations, root first then MANO's 15, right-hand frame
     rotmat: Tensor  # (B, 16, 3, 3) as matrices (full local rotations, including hands_mean)
     betas: Tensor  # (B, 10)

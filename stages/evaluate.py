@@ -64,6 +64,7 @@ def main() -> None:
     data = EvaluationData.open(
         image_px=records[STAGE_1_MODEL].encoder["image_px"],
         canonical=params.label.handedness == "canonical",
+        turn_camera=turned_cameras(records),
         batch=settings.batch,
         loading=Loading.on(device),
     )
@@ -109,6 +110,19 @@ def check_models(records: Mapping[Path, ModelRecord], params: Params) -> None:
             labels_digest=digest(LABELS),
             encoder={"image_px": image_px},
         )
+
+
+def turned_cameras(records: Mapping[Path, ModelRecord]) -> bool:
+    """Whether Stage 2's models were trained in the frames of turned cameras: all, or none.
+
+    Raises:
+        CheckpointError: they differ, or a record does not say so.
+    """
+    models = {folder: records[folder] for folder in STAGE_2_MODELS.values()}
+    expected = bool(next(iter(models.values())).pose_net.get("turn_camera", True))
+    for folder, record in models.items():
+        record.require(folder, pose_net={"turn_camera": expected})
+    return expected
 
 
 def load_models(

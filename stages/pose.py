@@ -61,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
             handedness=params.label.handedness,
             distributed=distributed,
             loading=loading_on(device),
+            turn_camera=params.pose_net.turn_camera,
         )
         mano = load_hand_model(params.hand, params.data)
         seed(settings.seed)

@@ -68,6 +68,7 @@ def make_batch(mano: Mano) -> Callable[..., HandBatch]:
         return HandBatch(
             image=torch.stack([_discs(j, side) for j in project(joints_cam, K)]),
             K=K,
+            view_rotation=torch.eye(3).repeat(n, 1, 1),
             joints_cam=joints_cam,
             joint_valid=torch.ones(n, 21, dtype=torch.bool),
             global_orient=global_orient,

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from handpose.hand.camera import turn, view_rotation
 from handpose.hand.joint_definition import (
     INTERHAND_REGRESSOR,
     SMPLX,
@@ -21,6 +22,8 @@ from handpose.hand.joint_definition import (
     JointError,
 )
 from handpose.hand.mano import Mano
+from handpose.hand.mirror import mirror_points
+from handpose.hand.rotation import rot6d_to_matrix
 from handpose.hand.skeleton import TIPS
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
@@ -112,6 +115,44 @@ def test_a_canonical_model_sees_and_draws_left_hands_mirrored(
     torch.testing.assert_close(left.rotmat, right.rotmat)
 
 
+def cameras() -> NDArray[np.float64]:
+    """K (3, 3, 3) of the crops, which lie some 10 degrees off the axis of the photo's camera."""
+    centres = np.array([[80.0, 10.0], [-30.0, 40.0], [20.0, 90.0]])
+    K = np.tile(np.diag([300.0, 310.0, 1.0]), (3, 1, 1))
+    K[:, :2, 2] = centres
+    return K
+
+
+@pytest.mark.parametrize("handedness", ["handed", "canonical"])
+def test_with_k_the_hand_is_in_the_frame_of_the_photos_camera(
+    predictor: Callable[..., Predictor], crops: Crops, mano: Mano, handedness: str
+) -> None:
+    predict, K = predictor(handedness), cameras()
+    in_view, in_camera = predict(crops, SIDES), predict(crops, SIDES, K)
+    R = torch.from_numpy(view_rotation(K, PX)).float()
+    for name in ("joints", "vertices"):
+        turned = turn(getattr(in_camera, name), R)
+        torch.testing.assert_close(turned, getattr(in_view, name), atol=1e-6, rtol=0)
+    assert (in_camera.joints - in_view.joints).norm(dim=-1).max() > 0.01
+    for name in ("uv", "depth_rel", "betas"):
+        assert torch.equal(getattr(in_camera, name), getattr(in_view, name))
+    with torch.no_grad():  # MANO, posed by the parameters, says the same
+        right = mano(in_camera.rotmat[:, 0], in_camera.rotmat[:, 1:], in_camera.betas)
+    posed = mirror_points(right.joints - right.joints[:, :1], torch.from_numpy(SIDES))
+    torch.testing.assert_close(posed, in_camera.joints, atol=1e-6, rtol=0)
+    torch.testing.assert_close(rot6d_to_matrix(in_camera.rot6d), in_camera.rotmat)
+
+
+def test_a_model_of_the_cameras_own_frame_needs_no_k(
+    predictor: Callable[..., Predictor], crops: Crops
+) -> None:
+    predict = predictor()
+    predict.net.turn_camera = False
+    without, given = predict(crops, SIDES), predict(crops, SIDES, cameras())
+    assert torch.equal(without.joints, given.joints)
+    assert torch.equal(without.rotmat, given.rotmat)
+
+
 @pytest.mark.parametrize(("biases", "is_left"), [([1, 1.5, 1], False), ([0, 9, 0], True)])
 def test_the_gesture_classes_tell_the_side_when_it_is_not_given(
     predictor: Callable[..., Predictor], crops: Crops, biases: list[float], is_left: bool
@@ -136,6 +177,10 @@ def test_what_the_network_cannot_take_is_refused(
             predict(bad)
     with pytest.raises(PredictError, match="one flag a crop, 3"):
         predict(crops, SIDES[:2])
+    with pytest.raises(PredictError, match=r"K has shape \(2, 3, 3\), expected one matrix a crop"):
+        predict(crops, SIDES, cameras()[:2])
+    with pytest.raises(PredictError, match="determinant of 0 or less"):
+        predict(crops, SIDES, np.zeros((3, 3, 3)))
     with pytest.raises(PredictError, match="give is_left"):
         predictor("canonical")(crops)
 

@@ -13,6 +13,7 @@ def sample(number: int) -> HandSample:
     return HandSample(
         image=rng.integers(0, 256, (8, 8, 3), dtype=np.uint8),
         K=np.eye(3, dtype=np.float32),
+        view_rotation=rng.normal(size=(3, 3)).astype(np.float32),
         joints_cam=rng.normal(size=(21, 3)).astype(np.float32),
         joint_valid=rng.random(21) < 0.5,
         global_orient=rng.normal(size=3).astype(np.float32),

@@ -16,6 +16,7 @@ def toy_batch(number: int, size: int, classes: Tensor | None = None) -> HandBatc
     return HandBatch(
         image=torch.randint(0, 256, (size, 3, 4, 4), generator=rng, dtype=torch.uint8),
         K=torch.eye(3).expand(size, 3, 3),
+        view_rotation=torch.eye(3).expand(size, 3, 3),
         joints_cam=torch.rand(size, 21, 3, generator=rng),
         joint_valid=flags[:, None].expand(size, 21),
         global_orient=torch.zeros(size, 3),

@@ -8,6 +8,9 @@ zoomed, shifted and mirrored; nothing is resampled twice. Two matrices describe 
 
 Joints become Q @ joints and the camera A @ K @ Q^T, so that each joint projects where its pixel
 went, exactly and for any K. Zoom and shift are in K alone: the hand itself does not change.
+
+With `turn_camera` a third one follows, R of `camera.view_rotation`, which turns the camera onto the
+centre of the view: R Q takes the place of Q, and no pixel changes. See `sample.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.data.crop import Square, warp_planes
+from handpose.hand.camera import view_rotation
 from handpose.sample import HandSample
 
 
@@ -64,6 +68,7 @@ def apply(
     view: Square,
     out_px: int,
     twin: tuple[int, int],
+    turn_camera: bool = False,
 ) -> HandSample:
     """The network's view of a stored sample: image (out_px, out_px, 3) and labels.
 
@@ -75,8 +80,11 @@ def apply(
         view: the network's view without augmentation, in pixels of the crop.
         out_px: side of the result.
         twin: coarse and fine class of a mirrored sample: the same gesture of the other hand.
+        turn_camera: turn the camera onto the centre of the view.
     """
-    moved, A = transform_labels(drawn, sample, view=view, out_px=out_px, twin=twin)
+    moved, A = transform_labels(
+        drawn, sample, view=view, out_px=out_px, twin=twin, turn_camera=turn_camera
+    )
     planes = np.empty((3, out_px, out_px), np.uint8)
     render(sample.image, A, drawn.gain, planes)
     return dataclasses.replace(moved, image=planes.transpose(1, 2, 0))
@@ -89,17 +97,22 @@ def transform_labels(
     view: Square,
     out_px: int,
     twin: tuple[int, int],
+    turn_camera: bool = False,
 ) -> tuple[HandSample, NDArray[np.float64]]:
     """The augmented labels, the image unchanged, and A: its pixels -> pixels of the view."""
     A = _pixels(drawn, view, out_px)
     Q = _camera(drawn)
+    R = view_rotation(A @ sample.K @ Q.T, out_px) if turn_camera else np.eye(3)
+    Q = R @ Q
+    is_left = sample.is_left != drawn.mirrored
     coarse, fine = twin if drawn.mirrored else (sample.coarse, sample.fine)
     moved = dataclasses.replace(
         sample,
         K=(A @ sample.K @ Q.T).astype(np.float32),
+        view_rotation=R.astype(np.float32),
         joints_cam=(sample.joints_cam @ Q.T).astype(np.float32),
-        global_orient=_turn_root(sample, drawn.angle),
-        is_left=sample.is_left != drawn.mirrored,
+        global_orient=_turn_root(sample, Q, is_left),
+        is_left=is_left,
         coarse=coarse,
         fine=fine,
     )
@@ -121,7 +134,12 @@ def _pixels(drawn: DrawnAugmentation, view: Square, out_px: int) -> NDArray[np.f
 
 def _camera(drawn: DrawnAugmentation) -> NDArray[np.float64]:
     """Q (3, 3), orthogonal: maps points in the camera's frame."""
-    return np.diag([-1.0 if drawn.mirrored else 1.0, 1.0, 1.0]) @ _rotation(drawn.angle)
+    return _mirror(drawn.mirrored) @ _rotation(drawn.angle)
+
+
+def _mirror(mirrored: bool) -> NDArray[np.float64]:
+    """(3, 3) x -> -x, or the identity."""
+    return np.diag([-1.0 if mirrored else 1.0, 1.0, 1.0])
 
 
 def _rotation(angle: float) -> NDArray[np.float64]:
@@ -130,16 +148,18 @@ def _rotation(angle: float) -> NDArray[np.float64]:
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
-def _turn_root(sample: HandSample, angle: float) -> NDArray[np.float32]:
-    """The rotated MANO root (3,) axis-angle; in the right-hand frame it ignores mirroring.
+def _turn_root(sample: HandSample, Q: NDArray[np.float64], is_left: bool) -> NDArray[np.float32]:
+    """The MANO root (3,) axis-angle, in the right-hand frame, of the sample moved by Q.
 
-    A left hand is the mirror image M of its right-hand parameters, and M Rz(a) M = Rz(-a).
+    A left hand is the mirror image M of its right-hand parameters. So Q maps root to Q root for a
+    right hand that stays one, to M Q M root for a left one, and to M Q root for a right one that
+    becomes `is_left`: a rotation in each case, and the identity if Q does nothing but mirror.
     """
-    if angle == 0 or not sample.has_mano:
+    turned = (_mirror(is_left) @ Q) @ _mirror(sample.is_left)
+    if not sample.has_mano or np.array_equal(turned, np.eye(3)):
         return sample.global_orient
     root = cv2.Rodrigues(sample.global_orient.astype(np.float64))[0]  # (3, 3)
-    turned = _rotation(-angle if sample.is_left else angle) @ root
-    return np.asarray(cv2.Rodrigues(turned)[0][:, 0], np.float32)
+    return np.asarray(cv2.Rodrigues(turned @ root)[0][:, 0], np.float32)
 
 
 def render(

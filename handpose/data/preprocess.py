@@ -37,6 +37,7 @@ class Preprocessor:
     canonical: bool  # every left hand is mirrored to a right one
     augmentation: Augmentation | None
     seeds: tuple[int, int]  # seed and epoch
+    turn_camera: bool = False  # onto the centre of each view
     buffers: Buffers = field(default_factory=lambda: Buffers())
 
     def batch(self, encoded: list[EncodedSample]) -> HandBatch:
@@ -85,7 +86,8 @@ class Preprocessor:
         if self.canonical:
             drawn, twin = drawn._replace(mirrored=sample.is_left), (ids.coarse, ids.fine)
         view = view_of(label, sample.image.shape[0], self.view_px)
-        return sample, drawn, {"view": view, "out_px": self.image_px, "twin": twin}
+        options = {"view": view, "out_px": self.image_px, "twin": twin}
+        return sample, drawn, options | {"turn_camera": self.turn_camera}
 
     def _classes(self, label: Mapping[str, Any]) -> ClassIds:
         folder = label["sequence"]

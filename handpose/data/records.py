@@ -25,7 +25,7 @@ and the side, px. Crops cut without decoding begin on the grid of the JPEG's blo
 
 FIELDS = ("K", "joints_cam", "joint_valid", "has_mano", "global_orient", "hand_pose", "betas",
           "is_left", "sample_id")  # fmt: skip
-"""Fields of `HandSample` in the JSON, flattened, with the same units and frames."""
+"""Fields of `HandSample` in the JSON, flattened, with the same units, in the camera's frame."""
 
 ORIGIN = ("sequence", "kind", "subject", "session", "camera", "frame")
 """Where the sample comes from; of kind gesture, `sequence` is the gesture folder."""
@@ -78,6 +78,7 @@ def decode(jpeg: bytes, label: Mapping[str, Any], ids: ClassIds) -> HandSample:
     return HandSample(
         image=np.asarray(image, np.uint8),
         K=floats("K", 3, 3),
+        view_rotation=np.eye(3, dtype=np.float32),
         joints_cam=floats("joints_cam", 21, 3),
         joint_valid=np.array(label["joint_valid"], np.bool_),
         global_orient=floats("global_orient", 3),

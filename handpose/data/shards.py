@@ -152,6 +152,7 @@ class Shards:
         epoch: int | None = None,
         skip: int = 0,
         augmentation: Augmentation | None = None,
+        turn_camera: bool = False,
         buffer: int = SHUFFLE_BUFFER,
         loading: Loading = HERE,
         distributed: Distributed = SINGLE_PROCESS,
@@ -175,6 +176,7 @@ class Shards:
             epoch: number of the pass over the data, or None.
             skip: number of batches at the start to skip without decoding them, to resume.
             augmentation: of training; None for none.
+            turn_camera: give the labels in the frame of the camera turned onto each view's centre.
             buffer: samples among which the next one is drawn.
             loading: where and how far ahead; order, augmentation and labels are the same for all.
             distributed: the processes that share the batches.
@@ -195,6 +197,7 @@ class Shards:
             canonical=canonical,
             augmentation=augmentation,
             seeds=(seed, epoch or 0),
+            turn_camera=turn_camera,
         )
         tasks = iter(lambda: list(islice(encoded, batch)), [])
         ours = distributed.round_robin(tasks) if epoch is None else map(distributed.slice, tasks)

@@ -114,7 +114,7 @@ PUBLISHED = Column(
 
 @dataclass(frozen=True)
 class Truth:
-    """Ground truth of a batch, in the camera frame, not mirrored."""
+    """Ground truth of a batch, in the frame of its labels, not mirrored."""
 
     joints: Tensor  # (B, 21, 3) m, camera; 0 where not valid
     valid: Tensor  # (B, 21) bool
@@ -129,7 +129,8 @@ class Truth:
         fit = mano.hand(batch.global_orient, batch.hand_pose, batch.betas, batch.is_left)
         has = batch.has_mano[:, None, None]
         valid = batch.joint_valid
-        in_front = torch.where(valid[..., None], batch.joints_cam, 1.0)  # no division by 0
+        on_axis = batch.K[:, None, 2]  # (B, 1, 3): no division by 0
+        in_front = torch.where(valid[..., None], batch.joints_cam, on_axis)
         uv = project(in_front, batch.K)
         return cls(
             joints=batch.joints_cam,
@@ -143,7 +144,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A prediction for a batch, in camera axes, not mirrored, about any origin."""
+    """A prediction for a batch, in axes of its labels' frame, not mirrored, about any origin."""
 
     joints: Tensor  # (B, 21, 3) m
     vertices: Tensor | None = None  # (B, 778, 3) m, same origin; None when there is no mesh

@@ -19,6 +19,7 @@ from torch import Tensor
 from handpose.evaluation.baselines import TrainingMeans
 from handpose.evaluation.interventions import INTERVENTIONS, TokenInterventions
 from handpose.evaluation.protocols import Prediction, Truth, joint_scores, score
+from handpose.hand.camera import turn, turn_back
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import WRIST
 from handpose.nets.gesture_net import GestureNet
@@ -58,7 +59,9 @@ class Scores:
     interventions: dict[str, dict[str, dict[str, NDArray[Any]]]]
     """By run with gesture tokens, then by key of `INTERVENTIONS`: wrist_mpjpe_mm and pa_mpjpe_mm,
     (N,), NaN where the sample has no such ground truth or the intervention is not possible."""
-    joints: dict[str, NDArray[Any]]  # by run: (N, 21, 3) m, wrist at 0, of the network's input
+    joints: dict[str, NDArray[Any]]
+    """By run: (N, 21, 3) m, wrist at 0, axes of the camera of the network's input; that of a
+    mirrored photo is mirrored."""
     features: dict[str, NDArray[Any]]  # of Stage 1 and untrained: (n, C) of `feature_rows`
     logits: dict[str, NDArray[Any]]  # of Stage 1's coarse and fine classifier: (n, K) of these
     feature_rows: NDArray[Any]  # (n,) indices of these samples, ascending
@@ -136,7 +139,8 @@ def _poses(
         output = net.decode(levels, gesture, batch.is_left)
         yield ("predicted", run, "coarse"), output.coarse_logits.argmax(-1)
         yield ("predicted", run, "fine"), output.fine_logits.argmax(-1)
-        yield ("joints", run), output.joints - output.joints[:, [WRIST]]
+        joints = output.joints - output.joints[:, [WRIST]]
+        yield ("joints", run), turn_back(joints, batch.view_rotation)
         for key, values in score(Prediction.of(output), truth, models.mano).items():
             yield ("pose", run, key), values
         if run in interventions:
@@ -145,7 +149,8 @@ def _poses(
                     values = torch.where(possible, values, torch.nan)
                     yield ("interventions", run, name, key), values
 
-    mean = Prediction(models.means.mean_joints(batch.is_left))
+    in_camera = models.means.mean_joints(batch.is_left)
+    mean = Prediction(turn(in_camera, batch.view_rotation))
     for key, values in score(mean, truth, models.mano).items():
         yield ("pose", MEAN_JOINTS, key), values
 

@@ -41,6 +41,7 @@ class PoseNet(nn.Module):
         gate_init: float,
         gesture_tokens: bool,
         global_feature: bool,
+        turn_camera: bool,
         side_input: bool,
         mean_rotations: Tensor | None = None,
     ) -> None:
@@ -65,6 +66,8 @@ class PoseNet(nn.Module):
             gesture_tokens: False is the ablation without guidance tokens.
             global_feature: give the MANO head the pooled feature that the logits are computed from.
                 The paper does not; it makes the gesture tokens redundant.
+            turn_camera: the hands that it is trained on, and hence its own, are in the frame of the
+                camera turned onto the crop's centre (`sample.py`); nothing in the network changes.
             side_input: give the network the hand's side, as an embedding on the joint tokens and
                 by mirroring the joints' positions that the MANO head reads to a right hand's.
             mean_rotations: (16, 3, 3) the pose that training starts from, root first; MANO's mean
@@ -76,6 +79,7 @@ class PoseNet(nn.Module):
         self.pose_levels = pose_levels
         self.depth_range_m = depth_range_m
         self.side_input = side_input
+        self.turn_camera = turn_camera
 
         channels = gesture_net.backbone.channels
         self.grid_encoder = GridEncoder(

@@ -119,13 +119,14 @@ class PoseLoss:
 
         valid = batch.joint_valid
         rooted = valid & valid[:, WRIST, None]  # (B, J) the position relative to the wrist is known
-        joints = torch.where(valid[..., None], batch.joints_cam, 1.0)  # finite; masked below
+        on_axis = batch.K[:, None, 2]  # (B, 1, 3) in front of any camera; masked below
+        joints = torch.where(valid[..., None], batch.joints_cam, on_axis)
         wrist = joints[:, WRIST, None]  # (B, 1, 3) m, camera
 
         side = batch.image.shape[-1]
         uv = _to_unit(project(joints, batch.K), side)  # (B, J, 2) in [-1, 1]
         uv_volume = _to_unit(output.uv, side)
-        uv_mano = _to_unit(project(_in_front(output.joints + wrist), batch.K), side)
+        uv_mano = _to_unit(project(_in_front(output.joints + wrist, batch.K), batch.K), side)
         depth, depth_volume = (joints - wrist)[..., 2:], output.depth_rel[..., None]  # (B, J, 1)
         uvd = torch.cat([uv, depth / self.depth_range_m], dim=-1)
         uvd_volume = torch.cat([uv_volume, depth_volume / self.depth_range_m], dim=-1)
@@ -191,7 +192,8 @@ def _to_unit(uv: Tensor, side: int) -> Tensor:
     return 2 * uv / (side - 1) - 1
 
 
-def _in_front(points: Tensor) -> Tensor:
-    """Points (B, J, 3) in metres, camera frame, with their depth clamped to at least `NEAR`."""
-    x, y, z = points.unbind(-1)
-    return torch.stack([x, y, z.clamp(min=NEAR)], dim=-1)
+def _in_front(points: Tensor, K: Tensor) -> Tensor:
+    """Points (B, J, 3) m moved along the axis of the camera K (B, 3, 3) to a depth >= `NEAR`."""
+    axis = K[:, None, 2]  # (B, 1, 3) a unit vector, z if the camera is not turned
+    depth = (points * axis).sum(-1, keepdim=True)
+    return points + (NEAR - depth).clamp(min=0) * axis

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from handpose.hand.joint_definition import JointDefinition
 from handpose.hand.mano import Mano
@@ -16,9 +19,9 @@ def load_gesture_net(folder: Path) -> GestureNet:
     """The trained Stage 1 network of this folder, on the CPU.
 
     Raises:
-        CheckpointError: see `read_record` and `load_weights`.
+        CheckpointError: an older version trained it; see also `read_record` and `load_weights`.
     """
-    net = _gesture_net(read_record(folder))
+    net = _gesture_net(folder, read_record(folder))
     load_weights(folder, net)
     return net
 
@@ -27,8 +30,9 @@ def load_pose_net(folder: Path, mano: Mano) -> PoseNet:
     """The trained Stage 2 network of this folder, on the CPU.
 
     Raises:
-        CheckpointError: it is of another stage, or was trained with another definition of the
-            joints than `mano` has; see also `read_record` and `load_weights`.
+        CheckpointError: it is of another stage, an older version trained it, or it was trained with
+            another definition of the joints than `mano` has; see also `read_record` and
+            `load_weights`.
     """
     record = _pose_record(folder)
     if record.joints != (found := mano.joint_definition.record()):
@@ -36,7 +40,9 @@ def load_pose_net(folder: Path, mano: Mano) -> PoseNet:
             f"{folder}: this model was trained on the joints {record.joints}, found {found}; set "
             "data.format and hand.joint_regressor as they were, or train it again with `dvc repro`"
         )
-    net = PoseNet(_gesture_net(record), mano, **record.pose_net)
+    gesture_net = _gesture_net(folder, record)
+    _check_keys(folder, "pose_net", record.pose_net, PoseNet, besides={"gesture_net", "mano"})
+    net = PoseNet(gesture_net, mano, **record.pose_net)
     load_weights(folder, net)
     return net
 
@@ -63,13 +69,30 @@ def _pose_record(folder: Path) -> ModelRecord:
     return record
 
 
-def _gesture_net(record: ModelRecord) -> GestureNet:
+def _gesture_net(folder: Path, record: ModelRecord) -> GestureNet:
     """The network of this record, to be filled with weights.
 
     The backbone's first weights are not fetched, since those replace them.
     """
+    sizes = {"coarse_classes", "fine_classes"}
+    _check_keys(folder, "encoder", record.encoder, GestureNet, besides=sizes)
     return GestureNet(
         **record.encoder | {"weights": ""},
         coarse_classes=len(record.coarse),
         fine_classes=len(record.fine),
     )
+
+
+def _check_keys(
+    folder: Path, section: str, keys: Mapping[str, Any], net: Callable[..., Any], besides: set[str]
+) -> None:
+    """Refuse a record that lacks keywords of the network, or has others; no default is assumed."""
+    taken = inspect.signature(net).parameters
+    needed = {name for name, p in taken.items() if p.default is inspect.Parameter.empty}
+    missing, unknown = sorted(needed - besides - keys.keys()), sorted(keys.keys() - taken.keys())
+    if missing or unknown:
+        raise CheckpointError(
+            f"{folder / 'model.json'}: {section} lacks {', '.join(missing) or 'nothing'} and has "
+            f"{', '.join(unknown) or 'nothing'} that this version does not know: another version "
+            "trained this model; train it again with `dvc repro`"
+        )

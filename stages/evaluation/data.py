@@ -45,14 +45,23 @@ class EvaluationData:
     unseen: int  # coarse classes of the test without a training sample
     image_px: int
     canonical: bool
+    turn_camera: bool
     batch: int
     loading: Loading
 
     @classmethod
     def open(
-        cls, *, image_px: int, canonical: bool, batch: int, loading: Loading = HERE
+        cls,
+        *,
+        image_px: int,
+        canonical: bool,
+        batch: int,
+        turn_camera: bool = False,
+        loading: Loading = HERE,
     ) -> EvaluationData:
         """The data in their usual places, with batches of the networks' images made by `loading`.
+
+        `canonical` and `turn_camera` are as the networks were trained: see `Shards.batches`.
 
         Raises:
             EvaluateError: a file is missing, or the test split has no labelled sample.
@@ -79,6 +88,7 @@ class EvaluationData:
             unseen=len(_coarse(labels, tested) - _coarse(labels, trained)),
             image_px=image_px,
             canonical=canonical,
+            turn_camera=turn_camera,
             batch=batch,
             loading=loading,
         )
@@ -118,6 +128,7 @@ class EvaluationData:
             image_px=self.image_px,
             labels=self.labels.ids,
             canonical=self.canonical,
+            turn_camera=self.turn_camera,
             skip=skip,
             loading=loading,
         )

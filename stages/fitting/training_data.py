@@ -48,6 +48,7 @@ class TrainingData:
     settings: TrainParams
     distributed: Distributed  # the processes that share it
     loading: Loading
+    turn_camera: bool
 
     @classmethod
     def open(
@@ -58,6 +59,7 @@ class TrainingData:
         handedness: str,
         distributed: Distributed = SINGLE_PROCESS,
         loading: Loading = HERE,
+        turn_camera: bool = False,
     ) -> TrainingData:
         """The shards and labels that `dvc repro` left.
 
@@ -79,6 +81,7 @@ class TrainingData:
             settings=settings,
             distributed=distributed,
             loading=loading,
+            turn_camera=turn_camera,
         )
         data._check_sizes()
         return data
@@ -121,6 +124,7 @@ class TrainingData:
             epoch=epoch,
             skip=skip,
             augmentation=Augmentation(**self.settings.augment.keywords()),
+            turn_camera=self.turn_camera,
             loading=self.loading,
             distributed=self.distributed,
         )
@@ -133,6 +137,7 @@ class TrainingData:
             image_px=self.image_px,
             labels=self.labels,
             canonical=self.handedness == "canonical",
+            turn_camera=self.turn_camera,
             loading=self.loading,
             distributed=self.distributed,
         )

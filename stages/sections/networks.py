@@ -65,6 +65,8 @@ class PoseNetParams(Section):
     """false: the ablation without guidance tokens"""
     global_feature: bool = False
     """give the MANO head the feature behind the logits as well; paper: false"""
+    turn_camera: bool = True
+    """ours; hands in the frame of the camera turned onto the crop's centre"""
     side_input: bool = True
     """input the hand's side: handed needs it, canonical forbids it"""
 

@@ -37,6 +37,7 @@ def painted(is_left: bool, seed: int = 0) -> HandSample:
     return HandSample(
         image=image,
         K=K.astype(np.float32),
+        view_rotation=np.eye(3, dtype=np.float32),
         joints_cam=joints.astype(np.float32),
         joint_valid=np.ones(21, np.bool_),
         global_orient=rng.standard_normal(3).astype(np.float32),
@@ -50,8 +51,11 @@ def painted(is_left: bool, seed: int = 0) -> HandSample:
     )
 
 
-def view(move: DrawnAugmentation, sample: HandSample, out_px: int = VIEW) -> HandSample:
-    return apply(move, sample, view=central(STORED, VIEW), out_px=out_px, twin=(30, 40))
+def view(
+    move: DrawnAugmentation, sample: HandSample, out_px: int = VIEW, turn_camera: bool = False
+) -> HandSample:
+    place = central(STORED, VIEW)
+    return apply(move, sample, view=place, out_px=out_px, twin=(30, 40), turn_camera=turn_camera)
 
 
 def dot_near(image: NDArray[np.uint8], uv: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
@@ -65,10 +69,12 @@ def dot_near(image: NDArray[np.uint8], uv: NDArray[np.float64], reach: int) -> N
 
 @pytest.mark.parametrize("is_left", [False, True])
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("out_px", [VIEW, 150])
-def test_joints_project_to_the_dots_after_any_move(is_left: bool, seed: int, out_px: int) -> None:
+@pytest.mark.parametrize(("out_px", "turn_camera"), [(VIEW, False), (VIEW, True), (150, False)])
+def test_joints_project_to_the_dots_after_any_move(
+    is_left: bool, seed: int, out_px: int, turn_camera: bool
+) -> None:
     move = EVERYTHING.draw(np.random.default_rng(seed))
-    moved = view(move, painted(is_left), out_px)
+    moved = view(move, painted(is_left), out_px, turn_camera)
     reach = round(3.2 * out_px / VIEW)
     inside = [uv for uv in project(moved) if ((uv > reach + 1) & (uv < out_px - reach - 2)).all()]
     assert len(inside) >= 15
@@ -130,15 +136,42 @@ def mano_joints(sample: HandSample, mano: Mano) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("is_left", [False, True])
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("turn_camera", [False, True])
 def test_mano_of_the_moved_parameters_is_the_moved_mano(
-    mano: Mano, is_left: bool, seed: int
+    mano: Mano, is_left: bool, seed: int, turn_camera: bool
 ) -> None:
     sample = painted(is_left, seed)
     wrist = np.array([0.02, -0.01, 0.6], np.float32)
     sample = dataclasses.replace(sample, joints_cam=mano_joints(sample, mano) + wrist)
-    moved = view(EVERYTHING.draw(np.random.default_rng(seed)), sample)
+    move = EVERYTHING.draw(np.random.default_rng(seed))
+    moved = view(move, sample, turn_camera=turn_camera)
     relative = moved.joints_cam - moved.joints_cam[0]
     np.testing.assert_allclose(mano_joints(moved, mano), relative, atol=2e-6)
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_turned_camera_is_the_moved_one_turned_onto_the_view(is_left: bool, seed: int) -> None:
+    move = EVERYTHING.draw(np.random.default_rng(seed))
+    plain, turned = (view(move, painted(is_left), turn_camera=t) for t in (False, True))
+    R = turned.view_rotation.astype(float)
+    np.testing.assert_array_equal(plain.view_rotation, np.eye(3))
+    assert np.abs(R - np.eye(3)).max() > 0.02, "this hand is off the axis"
+    np.testing.assert_array_equal(turned.image, plain.image)
+    np.testing.assert_allclose(project(turned), project(plain), atol=1e-3)
+    np.testing.assert_allclose(turned.joints_cam @ R, plain.joints_cam, atol=1e-6)
+    np.testing.assert_allclose(turned.K @ R, plain.K, atol=1e-3)
+    u, v, depth = turned.K[:, 2]  # where its axis is seen
+    np.testing.assert_allclose([u / depth, v / depth], (VIEW - 1) / 2, atol=1e-3)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_view_on_the_axis_is_not_turned(mirrored: bool) -> None:
+    K = np.array([[700, 0, 63.5], [0, 690, 63.5], [0, 0, 1]], np.float32)
+    sample, move = dataclasses.replace(painted(True), K=K), DrawnAugmentation(mirrored=mirrored)
+    plain, turned = (view(move, sample, turn_camera=t) for t in (False, True))
+    for field in dataclasses.fields(HandSample):
+        np.testing.assert_array_equal(getattr(turned, field.name), getattr(plain, field.name))
 
 
 def test_zoom_and_shift_leave_the_hand_alone() -> None:

@@ -98,9 +98,11 @@ def test_a_batch_warped_at_once_is_the_one_warped_image_by_image(canonical: bool
         canonical=canonical,
         augmentation=Augmentation(30, 0.25, 0.05, 0.2, 0.0 if canonical else 0.5),
         seeds=(0, 1),
+        turn_camera=True,
     )
     raws = [stored(number) for number in range(8)]
     expected, found = view.batch(raws), view.unwarped_batch(raws).on(torch.device("cpu"))
+    assert not torch.equal(found.view_rotation[0], torch.eye(3))
     for field in dataclasses.fields(expected):
         one, other = getattr(expected, field.name), getattr(found, field.name)
         if field.name == "image":

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from handpose.evaluation.protocols import COLUMNS, Prediction, ProtocolError, Truth, score
-from handpose.hand.camera import project
+from handpose.hand.camera import project, turn
 from handpose.hand.joint_definition import JointDefinition
 from handpose.hand.mano import Mano
 from handpose.sample import HandBatch
+from tests.turned_batch import turned_batch
 
 Maker = Callable[..., HandBatch]
 
@@ -77,6 +78,23 @@ def test_no_protocol_sees_where_the_predicted_hand_is(batch: HandBatch, mano: Ma
     a, b = score(near, truth, mano), score(far, truth, mano)
     for key in a:
         torch.testing.assert_close(a[key], b[key], rtol=1e-3, atol=1e-2, equal_nan=True)
+
+
+@pytest.mark.parametrize("origin", [0.0, 0.3])
+def test_a_turned_camera_changes_no_error(batch: HandBatch, mano: Mano, origin: float) -> None:
+    """Prediction and truth are turned alike, as the pixels stay; so is a perfect volume's."""
+    turned = turned_batch(batch)
+    noise = 0.01 * torch.randn(6, 778, 3) + origin
+    found = []
+    for seen in (batch, turned):
+        there = perfect(seen, mano)
+        assert there.vertices is not None
+        mesh = there.vertices + turn(noise, seen.view_rotation)
+        guess = dataclasses.replace(there, joints=mano.joints_from(mesh), vertices=mesh)
+        found.append(score(guess, Truth.of(seen, mano), mano))
+    for key, values in found[0].items():
+        torch.testing.assert_close(found[1][key], values, rtol=1e-3, atol=1e-2, equal_nan=True)
+    assert found[0]["wrist_mpjpe_mm"].min() > 1
 
 
 def test_left_hands_score_as_their_mirror_images(batch: HandBatch, mano: Mano) -> None:

@@ -19,8 +19,10 @@ from handpose.evaluation.scores import (
     Scores,
     score_split,
 )
+from handpose.hand.camera import turn_back
 from handpose.hand.mano import Mano
 from handpose.sample import GestureOutput, HandBatch, PoseOutput
+from tests.turned_batch import turned_batch
 
 
 class Guess(nn.Module):
@@ -137,6 +139,23 @@ def test_every_model_and_baseline_is_scored_on_every_sample(
     np.testing.assert_array_equal(scores.classes["coarse"], batch.coarse)
     assert scores.joints["scratch"].shape == (7, 21, 3)
     assert np.abs(scores.joints["scratch"][:, 0]).max() < 1e-6, "about the wrist"
+
+
+def test_joints_are_stored_in_the_frame_of_the_camera(batch: HandBatch, models: Models) -> None:
+    turned = turned_batch(batch)
+    plain, found = score_split([batch], models), score_split([turned], models)
+    # the network is blind: it says the same of both, here about the frame of the turned camera
+    expected = turn_back(torch.from_numpy(plain.joints["scratch"]), turned.view_rotation)
+    np.testing.assert_allclose(found.joints["scratch"], expected, atol=1e-6)
+
+
+def test_baselines_are_of_the_camera_and_score_alike_when_it_is_turned(
+    batch: HandBatch, models: Models
+) -> None:
+    plain, found = score_split([batch], models), score_split([turned_batch(batch)], models)
+    for name in (MEAN_JOINTS, MEAN_POSE):
+        for key, values in plain.pose[name].items():
+            np.testing.assert_allclose(found.pose[name][key], values, rtol=1e-3, atol=1e-2)
 
 
 def test_features_and_logits_are_stored_for_the_chosen_samples(batch: HandBatch, models: Models) -> None:

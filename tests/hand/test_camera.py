@@ -1,12 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from handpose.hand.camera import (
     back_project,
     project,
     root_to_camera,
+    turn,
+    turn_back,
+    view_rotation,
     warp_intrinsics,
     world_to_camera,
 )
@@ -111,3 +115,58 @@ def test_mirroring_an_axis_angle_is_what_the_reader_does_to_a_left_hand() -> Non
     turn = torch.tensor([[0.1, 0.2, 0.3]])
     mirrored = mirror_axis_angle(turn, torch.tensor([True]))
     torch.testing.assert_close(mirrored, torch.tensor([[0.1, -0.2, -0.3]]))
+
+
+def turned_cameras() -> tuple[NDArray[np.float64], int]:
+    """K (6, 3, 3) of crops of 96 px, up to 40 degrees off the camera's axis, some sheared."""
+    rng = np.random.default_rng(0)
+    f, c = rng.uniform(150, 900, 6), rng.uniform(-80, 176, (2, 6))
+    zero, one = np.zeros(6), np.ones(6)
+    shear = rng.uniform(-9, 9, 6)
+    rows = [[f, shear, c[0]], [zero, 1.1 * f, c[1]], [zero, zero, one]]
+    return np.moveaxis(np.array(rows), -1, 0), 96
+
+
+def test_the_ray_of_the_views_centre_becomes_the_axis() -> None:
+    K, side = turned_cameras()
+    R = view_rotation(K, side)
+    turned = K @ R.mT
+    axis = np.array([0.0, 0.0, 1.0])
+    np.testing.assert_allclose(project(np.tile(axis, (6, 1, 1)), turned)[:, 0], 47.5, atol=1e-9)
+    np.testing.assert_allclose(R @ R.mT, np.tile(np.eye(3), (6, 1, 1)), atol=1e-12)
+    np.testing.assert_allclose(np.linalg.det(R), 1)
+
+
+def test_it_is_the_smallest_rotation_that_does_so() -> None:
+    """Its angle is the one between the ray and the axis: it does not roll."""
+    K, side = turned_cameras()
+    R = view_rotation(K, side)
+    ray = np.linalg.inv(K) @ np.array([47.5, 47.5, 1])
+    off = np.arccos(ray[:, 2] / np.linalg.norm(ray, axis=1))
+    assert off.max() > 0.2
+    np.testing.assert_allclose(np.arccos((np.trace(R, axis1=1, axis2=2) - 1) / 2), off)
+
+
+def test_a_camera_that_looks_at_the_views_centre_is_not_turned() -> None:
+    K = np.array([[300, 4, 47.5], [0, 310, 47.5], [0, 0, 1]])
+    np.testing.assert_array_equal(view_rotation(K, 96), np.eye(3))
+
+
+def test_turning_keeps_every_pixel_and_turning_back_gives_the_points(points: Tensor) -> None:
+    K, side = (x[:4] if isinstance(x, np.ndarray) else x for x in turned_cameras())
+    R = torch.from_numpy(view_rotation(K, side))
+    K, points = torch.from_numpy(K), points.double()
+    turned = turn(points, R)
+    torch.testing.assert_close(project(turned, K @ R.mT), project(points, K))
+    torch.testing.assert_close(turn_back(turned, R), points)
+    back = turn_back(turned.numpy(), R.numpy())
+    np.testing.assert_allclose(back, points)
+
+
+def test_back_projection_undoes_the_projection_of_a_turned_camera(points: Tensor) -> None:
+    K, side = (x[:4] if isinstance(x, np.ndarray) else x for x in turned_cameras())
+    R = view_rotation(K, side)
+    turned_K = torch.from_numpy(K @ R.mT).float()
+    turned = turn(points, torch.from_numpy(R).float())
+    back = back_project(project(turned, turned_K), turned[..., 2], turned_K)
+    torch.testing.assert_close(back, turned, atol=1e-6, rtol=0)

@@ -27,13 +27,13 @@ Setter = Callable[..., None]
 
 
 def stored_sample(sample_id: int, folder: str) -> tuple[bytes, dict[str, Any]]:
-    """A crop whose colour tells its folder, with a hand-sized cloud of joints."""
+    """A crop whose colour tells its folder, with a hand-sized cloud of joints off the axis."""
     rng = np.random.default_rng(sample_id)
     image = rng.integers(0, 60, (PX, PX, 3), dtype=np.uint8) + np.uint8(40 * FOLDERS.index(folder))
     jpeg = cv2.imencode(".jpg", image)[1].tobytes()
     label: dict[str, Any] = {
-        "K": np.array([[300, 0, 31.5], [0, 300, 31.5], [0, 0, 1]], np.float32),
-        "joints_cam": np.float32(rng.normal([0, 0, 0.6], 0.04, (21, 3))),
+        "K": np.array([[300, 0, -28.5], [0, 300, 61.5], [0, 0, 1]], np.float32),
+        "joints_cam": np.float32(rng.normal([0.12, -0.06, 0.6], 0.04, (21, 3))),
         "joint_valid": np.ones(21, np.bool_),
         "has_mano": sample_id % 2 == 0,
         "global_orient": np.float32(rng.normal(size=3)),

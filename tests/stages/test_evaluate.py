@@ -22,7 +22,7 @@ from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.training.checkpoint import CheckpointError
-from handpose.training.model_io import ModelRecord, save_model
+from handpose.training.model_io import ModelRecord, read_record, save_model
 from handpose.training.seeding import seed
 from stages import evaluate
 from stages.artifacts import run_stage
@@ -216,6 +216,26 @@ def test_canonical_mode_mirrors_its_joints_back_into_the_photo(
         joints = np.reshape(table["pretrained_joints"][k], (21, 3))
         error = np.linalg.norm(joints - (truth - truth[0]), axis=1)[1:].mean() * 1000
         assert error == pytest.approx(table["pretrained_wrist_mpjpe_mm"][k], rel=1e-4)
+
+
+def test_models_of_two_frames_are_refused(evaluable: Path) -> None:
+    write_models()
+    path = Path("models/pose/scratch/model.json")
+    record = json.loads(path.read_text())
+    record["pose_net"]["turn_camera"] = False
+    path.write_text(json.dumps(record))
+    with pytest.raises(CheckpointError, match=r"scratch.*turn_camera is False, expected True"):
+        evaluate.main()
+
+
+def test_the_frame_is_the_one_of_the_record_and_not_of_params(
+    evaluable: Path, set_params: Setter
+) -> None:
+    write_models()
+    folders = (Path("models/pose/pretrained"), Path("models/pose/scratch"))
+    set_params(pose_net={"turn_camera": False})
+    records = {folder: read_record(folder) for folder in folders}
+    assert evaluate.turned_cameras(records)
 
 
 def test_no_labelled_test_sample_is_an_error_and_not_a_zero(

@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from handpose.hand.camera import project
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch, PoseOutput
 from handpose.training.checkpoint import Checkpoint
@@ -22,6 +23,7 @@ from handpose.training.model_io import read_record
 from handpose.training.trained_nets import load_gesture_net, load_pose_net
 from stages import pose, pretrain
 from stages.artifacts import run_stage
+from stages.fitting.training_data import TrainingData
 from stages.hand_model import load_hand_model
 from stages.params import load_params
 from stages.pose import validate
@@ -58,6 +60,7 @@ def test_from_scratch_it_needs_no_stage_1(trainable: Path) -> None:
     record = read_record(SCRATCH)
     assert record.stage == "pose"
     assert record.joints == {"tips": "interhand", "file": "", "sha256": ""}
+    assert record.pose_net["turn_camera"] is True
     assert set(record.seconds) == {"pose"}
     metrics = json.loads((SCRATCH / "metrics.json").read_text())
     assert set(metrics["validation"]) == {"loss", "mpjpe_mm", "pa_annotated_mpjpe_mm"}
@@ -166,6 +169,28 @@ class Oracle(nn.Module):
 
     def forward(self, image: Tensor, is_left: Tensor) -> PoseOutput:
         return self.output
+
+
+@pytest.mark.parametrize("turn_camera", [False, True])
+def test_it_trains_and_validates_in_the_frame_that_its_parameters_name(
+    trainable: Path,
+    set_params: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    turn_camera: bool,
+) -> None:
+    set_params(pose_net={"turn_camera": turn_camera})
+    seen: list[HandBatch] = []
+
+    def look(*_: object, data: TrainingData, **__: object) -> None:
+        seen.extend([next(data.train(0, 0)), next(data.validation())])
+
+    monkeypatch.setattr("stages.pose.run_training", look)
+    assert run_pose("scratch") == 0
+    for batch in seen:
+        middle = (batch.image.shape[-1] - 1) / 2
+        axis = torch.tensor([0.0, 0, 1]).expand(len(batch), 1, 3)
+        off = (project(axis, batch.K) - middle).abs().amax()
+        assert off < 1e-2 if turn_camera else off > 10
 
 
 def test_validation_measures_millimetres_about_the_wrist(

@@ -14,8 +14,9 @@ from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
 from handpose.hand.skeleton import MANO_PARENTS
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
-from handpose.training.losses import GestureLoss, PoseLoss, bone_discontinuity
+from handpose.training.losses import NEAR, GestureLoss, PoseLoss, bone_discontinuity
 from stages.params import LossWeights
+from tests.turned_batch import turned_batch
 
 Choice = Literal["annotated", "fit", "both"]
 
@@ -30,14 +31,14 @@ def batch(make_batch: Callable[..., HandBatch]) -> HandBatch:
 
 
 @pytest.fixture
-def rotations(batch: HandBatch, mano: Mano) -> Tensor:
-    root = axis_angle_to_matrix(batch.global_orient)[:, None]
-    return torch.cat([root, mano.rotations(batch.hand_pose)], dim=1)  # (B, 16, 3, 3)
+def truth(batch: HandBatch, mano: Mano) -> PoseOutput:
+    return perfect(batch, mano)
 
 
-@pytest.fixture
-def truth(batch: HandBatch, rotations: Tensor, mano: Mano) -> PoseOutput:
+def perfect(batch: HandBatch, mano: Mano) -> PoseOutput:
     """The output of a perfect network."""
+    root = axis_angle_to_matrix(batch.global_orient)[:, None]
+    rotations = torch.cat([root, mano.rotations(batch.hand_pose)], dim=1)  # (B, 16, 3, 3)
     hand = mano.hand(batch.global_orient, batch.hand_pose, batch.betas, batch.is_left)
     return PoseOutput(
         uv=project(batch.joints_cam, batch.K),
@@ -92,6 +93,27 @@ def test_truth_has_no_loss_but_the_bone_prior(
     assert set(losses) == set(TERMS)
     assert losses.pop("bone") > 0.01
     assert all(loss < 1e-5 for loss in losses.values()), losses
+
+
+def test_truth_of_a_turned_camera_has_no_loss_either(
+    batch: HandBatch, mano: Mano, terms: Terms
+) -> None:
+    turned = turned_batch(batch)
+    output = perfect(turned, mano)
+    turned.joint_valid[:, 9] = False
+    turned.joints_cam[:, 9] = 0
+    losses = terms(output, turned)
+    del losses["bone"]
+    assert all(loss < 1e-5 for loss in losses.values()), losses
+
+
+def test_a_hand_behind_a_turned_camera_is_projected_in_front_of_it(
+    truth: PoseOutput, batch: HandBatch, terms: Terms
+) -> None:
+    behind = changed(truth, joints=truth.joints - torch.tensor([0, 0, 2.0]))
+    for seen in (batch, turned_batch(batch)):
+        limit = 2 * (1.9 * SIDE + SIDE) / NEAR / SIDE  # of a point 1 m aside at the nearest depth
+        assert terms(behind, seen)["reprojection_mano"] < limit
 
 
 @pytest.mark.parametrize(

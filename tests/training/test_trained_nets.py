@@ -110,6 +110,21 @@ def test_first_weights_are_not_fetched_for_a_trained_model(
     load_gesture_net(tmp_path)
 
 
+def test_a_model_that_does_not_say_which_frame_it_is_in_is_refused(
+    tmp_path: Path, gesture_net: GestureNet, mano: Mano
+) -> None:
+    keys = {key: value for key, value in POSE_NET.items() if key != "turn_camera"}
+    save_model(tmp_path, PoseNet(gesture_net, mano, **POSE_NET), a_record("pose", pose_net=keys))
+    with pytest.raises(CheckpointError, match=r"pose_net lacks turn_camera .* train it again"):
+        load_pose_net(tmp_path, mano)
+
+
+def test_a_key_of_another_version_is_named(tmp_path: Path, gesture_net: GestureNet) -> None:
+    save_model(tmp_path, gesture_net, a_record("pretrain", encoder=ENCODER | {"stem": 3}))
+    with pytest.raises(CheckpointError, match="encoder lacks nothing and has stem"):
+        load_gesture_net(tmp_path)
+
+
 def test_a_model_of_an_older_version_is_refused(tmp_path: Path, gesture_net: GestureNet) -> None:
     save_model(tmp_path, gesture_net, a_record("pretrain"))
     fields = json.loads((tmp_path / "model.json").read_text())
