@@ -1,5 +1,5 @@
 # `make demo` and `make test` do everything on a bare machine with Python >= 3.11, git and make.
-.PHONY: demo test tiny check setup lock clean
+.PHONY: demo test tiny table check setup lock clean
 .DEFAULT_GOAL := demo
 
 SHELL := /bin/bash
@@ -17,6 +17,9 @@ test: $(VENV)/.ready          ## the whole test suite
 tiny: $(VENV)/.ready          ## end to end on a tiny data set, with real servers and a browser
 	@.ci/servers
 	pytest -m end_to_end tests/end_to_end
+
+table: $(VENV)/.ready         ## train with three seeds, and write README's table of them
+	python -m pipeline table
 
 check: $(VENV)/.ready         ## lint, format and types
 	ruff check .

@@ -188,6 +188,22 @@ def compare_(
     print("\n".join(compare(Path.cwd(), rev, every=every, picture=out)))
 
 
+@app.command("table")
+def table_(
+    seeds: Annotated[str, Option(help="Of the training, three or more.")] = "0,1,2",
+    allow_dirty: Annotated[
+        bool, Option("--allow-dirty", help="Train with changes that are not committed.")
+    ] = False,
+) -> None:
+    """Train with several seeds, and write README's table.
+
+    Stopped, the same command goes on where it was.
+    """
+    from pipeline.table.table import parse_seeds, table
+
+    table(Path.cwd(), parse_seeds(seeds), allow_dirty=allow_dirty)
+
+
 @app.command()
 def ui(port: Annotated[int, Option(min=1, max=65534)] = 4200) -> None:
     """Run a Prefect server here, which shows runs.

@@ -12,10 +12,8 @@ import logging
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,8 +34,8 @@ from pipeline.live.flow_run import FLOW, FlowRun, State
 from pipeline.live.reporter import ATTACH
 from pipeline.live.server import Server, ServerError
 from pipeline.profiles.overrides import override
-from pipeline.runner.child_process import die_with_parent
 from pipeline.runner.dvc_command import DvcCommand
+from pipeline.runner.dvc_repro import run_repro
 
 UNCHANGED = re.compile(r"Stage '([^']+)' didn't change, skipping")
 RESTORED = re.compile(r"Stage '([^']+)' is cached - skipping run, checking out outputs")
@@ -48,9 +46,6 @@ USER_ERROR = "exited with 2"
 """At the end of DVC's error when a stage failed by what the user can fix: no retry will help."""
 
 RETRY_S = 10.0
-
-CTRL_C_S = 10.0
-"""How long dvc may take to end after Ctrl-C, which a terminal sends to it too."""
 
 STOPPED = "stopped by SIGINT"
 
@@ -230,36 +225,4 @@ class FlowLog:
 
 def _dvc_repro(root: Path, targets: list[str], log: FlowLog) -> int:
     """Exit code of one `dvc repro`, whose stages report to this flow run."""
-    with _dvc(root, targets, log.run.id) as process:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                log.line(line.rstrip("\n"))
-            return process.wait()
-        except KeyboardInterrupt:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                for line in process.communicate(timeout=CTRL_C_S)[0].splitlines():
-                    log.line(line)
-            raise
-
-
-@contextlib.contextmanager
-def _dvc(root: Path, targets: list[str], flow_run: str) -> Iterator[subprocess.Popen[str]]:
-    """The command; it ends with the block, after the running stage has saved its state."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", *targets],
-        cwd=root,
-        env=os.environ | {ATTACH: flow_run, "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        preexec_fn=die_with_parent(),
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:  # cancelled in the UI, or Ctrl-C
-            process.terminate()
-            process.wait()
+    return run_repro(root, targets, log.line, {ATTACH: log.run.id})

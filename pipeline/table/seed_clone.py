@@ -1,0 +1,269 @@
+"""A clone of the repository for each training seed, and the machine that trains in it.
+
+A seed's clone is `work/table/seed-<k>`: the current commit, with `pretrain.seed` and `pose.seed`
+set. It shares DVC's cache with the clone above it, so the data stages are restored, not run. DVC
+decides there what is left to do; therefore a run that was stopped goes on, and a finished one is
+left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from handpose.errors import HandPoseError
+from pipeline import dvc_internals
+from pipeline.dag import Stage, parents, read_dag
+from pipeline.profiles.overrides import override
+from pipeline.runner.dvc_repro import run_repro
+from stages.params import load_params
+from stages.paths import METRICS, STAND_IN, SYNTHETIC, WORK
+
+CLONES = WORK / "table"
+MACHINE = WORK / "machine.json"
+"""In a seed's clone: what it was trained on."""
+
+SEEDED = ("pretrain", "pose")
+"""Sections of `params.yaml` that have the training seed, and entry points that read it."""
+
+CPUINFO = Path("/proc/cpuinfo")
+NVIDIA = Path("/proc/driver/nvidia/version")
+UPLOAD_PACK = "git -c uploadpack.allowAnySHA1InWant=true upload-pack"
+OFF = {"PREFECT_API_URL": ""}
+"""A seed's run is not reported to Prefect: the server belongs to the clone above."""
+
+
+class SeedError(HandPoseError):
+    """A seed cannot be trained here, or its training failed."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the digits of a training depend on beside code, data and parameters."""
+
+    cpu: str
+    cores: int
+    omp_num_threads: str | None  # the environment variable, which limits torch's threads
+    gpu: str | None
+    python: str
+    torch: str
+    numpy: str
+
+    @classmethod
+    def here(cls) -> Machine:
+        """This machine."""
+        affinity = getattr(os, "sched_getaffinity", None)
+        return cls(
+            cpu=_cpu(CPUINFO.read_text("utf-8") if CPUINFO.exists() else ""),
+            cores=len(affinity(0)) if affinity else os.cpu_count() or 1,
+            omp_num_threads=os.environ.get("OMP_NUM_THREADS"),
+            gpu=_gpu(),
+            python=platform.python_version(),
+            torch=metadata.version("torch"),
+            numpy=metadata.version("numpy"),
+        )
+
+    def differences(self, record: Mapping[str, Any]) -> list[str]:
+        """What a record of another training has otherwise, as `torch 2.14.0 (here 2.15.0)`."""
+        return [
+            f"{key} {record.get(key)} (here {value})"
+            for key, value in asdict(self).items()
+            if record.get(key) != value
+        ]
+
+
+def _cpu(cpuinfo: str) -> str:
+    """The model from the text of /proc/cpuinfo; ARM's has none."""
+    names = (
+        line.partition(":")[2].strip() for line in cpuinfo.splitlines() if "model name" in line
+    )
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def _gpu() -> str | None:
+    """Torch takes seconds to import, so only where there is a driver."""
+    if not NVIDIA.exists():
+        return None
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
+@dataclass(frozen=True)
+class Source:
+    """The clone that the seeds' clones are made of."""
+
+    root: Path
+    commit: str
+    changed: list[str]  # paths with changes that are not committed
+    cache: Path  # DVC's
+
+    @classmethod
+    def of(cls, root: Path, except_for: tuple[Path, ...]) -> Source:
+        """The clone at `root` as it is now; changes in `except_for` do not count.
+
+        Raises:
+            SeedError: it is no clone with a commit, or DVC cannot be asked.
+        """
+        top = git(root, "rev-parse", "--show-toplevel").strip()
+        if Path(top).resolve() != root.resolve():
+            raise SeedError(f"{root}: run this in the folder of the clone, {top}")
+        others = [f":(exclude){path}" for path in except_for]
+        status = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+        lines = git(root, *status, "--", ".", *others).split("\0")
+        asked = subprocess.run(
+            [sys.executable, "-m", "dvc", "cache", "dir"], cwd=root, capture_output=True, text=True
+        )
+        if asked.returncode:
+            raise SeedError(f"dvc cache dir: {asked.stderr.strip()}")
+        cache = Path(asked.stdout.strip())
+        commit = git(root, "rev-parse", "HEAD").strip()
+        return cls(root, commit, [line[3:] for line in lines if line], root / cache)
+
+
+class SeedClone:
+    """The clone of one seed; nothing is written before `prepare`."""
+
+    def __init__(self, source: Source, seed: int) -> None:
+        """It may be there already, from an earlier run."""
+        self.source, self.seed = source, seed
+        self.folder = source.root / CLONES / f"seed-{seed}"
+
+    def prepare(self, machine: Machine) -> list[str]:
+        """Bring the clone to the source's commit and changes; returns the parameters it sets.
+
+        What is trained there stays: DVC runs again what no longer fits.
+
+        Raises:
+            SeedError: it was trained on another machine, or git fails.
+            HandPoseError: `params.yaml` cannot be used.
+        """
+        self._check_machine(machine)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        git(self.folder, "init", "--quiet")
+        fetch = ("fetch", "--quiet", "--depth=1", f"--upload-pack={UPLOAD_PACK}")
+        git(self.folder, *fetch, str(self.source.root), self.source.commit)
+        lock = self.folder / "dvc.lock"
+        done = lock.read_bytes() if lock.is_file() else None
+        git(self.folder, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
+        git(self.folder, "clean", "--quiet", "--force", "-d")
+        for path in self.source.changed:
+            _copy(self.source.root / path, self.folder / path)
+        if done is not None:  # committed or not, it says what was done here
+            lock.write_bytes(done)
+        self._share_cache()
+        (self.folder / MACHINE).parent.mkdir(exist_ok=True)
+        (self.folder / MACHINE).write_text(json.dumps(asdict(machine)), encoding="utf-8")
+        return override(self._overrides(), self.folder / "params.yaml")
+
+    def train(self, on_line: Callable[[str], None]) -> None:
+        """Run `dvc repro`: data from the cache, training here whatever the cache has.
+
+        Raises:
+            SeedError: it failed.
+        """
+        data = sorted(data_stages(read_dag(self.folder)))
+        for words in (data, ["--no-run-cache"]):
+            code = run_repro(self.folder, words, on_line, OFF)
+            if code:
+                raise SeedError(
+                    f"seed {self.seed}: `dvc repro` in {self.folder} ended with exit code {code}, "
+                    "for the reason above; the same command again resumes it"
+                )
+
+    def metrics(self) -> dict[str, Any]:
+        """What evaluation measured.
+
+        Raises:
+            SeedError: the file is missing or is not JSON.
+        """
+        path = self.folder / METRICS
+        try:
+            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise SeedError(f"{path}: cannot be read ({error}); delete {self.folder}") from None
+        return found
+
+    def _check_machine(self, machine: Machine) -> None:
+        path = self.folder / MACHINE
+        if not path.is_file():
+            return
+        try:
+            record = json.loads(path.read_text("utf-8"))
+        except ValueError:
+            return  # killed while it was written, before anything was trained
+        if found := machine.differences(record):
+            raise SeedError(
+                f"{self.folder} was trained on {', '.join(found)}, which changes digits; delete "
+                f"that folder to train seed {self.seed} here"
+            )
+
+    def _share_cache(self) -> None:
+        above = dvc_internals.config(self.source.root).read().get("cache", {})
+        kinds = above.get("type") or []
+        with dvc_internals.config(self.folder).edit("local") as settings:
+            cache = settings.setdefault("cache", {})
+            cache["dir"] = str(self.source.cache)
+            if kinds:
+                cache["type"] = kinds if isinstance(kinds, str) else ",".join(kinds)
+
+    def _overrides(self) -> list[str]:
+        """The seed; and absolute paths of data and hand model that no stage makes."""
+        params = load_params(self.folder / "params.yaml")
+        given = {
+            key: self.source.root / path
+            for key, path, made in (
+                ("data.root", params.data.root, SYNTHETIC),
+                ("hand.mano", params.hand.mano, STAND_IN),
+            )
+            if Path(path) != made
+        }
+        return [
+            *(f"{section}.seed={self.seed}" for section in SEEDED),
+            *(f"{key}={json.dumps(str(path))}" for key, path in given.items()),
+        ]
+
+
+def data_stages(dag: Mapping[str, Stage]) -> set[str]:
+    """The stages before the first that reads a training seed: the same for every seed."""
+    found: set[str] = set()
+    left = [name for name, stage in dag.items() if stage.entry_point in SEEDED]
+    while left:
+        for parent in parents(dag, left.pop()) - found:
+            if dag[parent].entry_point not in SEEDED:
+                found.add(parent)
+                left.append(parent)
+    return found
+
+
+def git(folder: Path, *words: str) -> str:
+    """What git prints.
+
+    Raises:
+        SeedError: git is missing or refuses.
+    """
+    try:
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise SeedError(f"{folder} or git was not found: {error}") from None
+    if done.returncode:
+        raise SeedError(f"{folder}: git {words[0]} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a changed or new file; delete what is deleted at its source."""
+    if source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+    else:
+        target.unlink(missing_ok=True)

@@ -1,0 +1,165 @@
+"""`handpose table`: train with several seeds, and write README's table of them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from handpose.errors import HandPoseError
+from handpose.files import atomic_file
+from pipeline.dag import read_dag
+from pipeline.plan.plan import format_bytes, format_seconds
+from pipeline.runner.output import Output
+from pipeline.table.results_page import FACTS, PAGE, README, WRITTEN, block_in, write_markdown
+from pipeline.table.seed_clone import CLONES, Machine, SeedClone, Source, data_stages
+from pipeline.table.seed_results import as_text, merged_metrics
+
+FEWEST = 3
+SHOWN = 5
+
+
+class TableError(HandPoseError):
+    """The table cannot be made."""
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`0,1,2` as numbers.
+
+    Raises:
+        TableError: they are not three or more different whole numbers.
+    """
+    words = [word.strip() for word in text.split(",")]
+    seeds = [int(word) for word in words if word.isdecimal()]
+    if len(seeds) < len(words) or len(set(seeds)) < max(FEWEST, len(words)):
+        raise TableError(
+            f"--seeds {text}: expected {FEWEST} or more different whole numbers, such as 0,1,2; a "
+            "range over fewer says little"
+        )
+    return seeds
+
+
+def table(root: Path, seeds: Sequence[int], *, allow_dirty: bool = False) -> None:
+    """Train with each seed, one after another, and write the results into files under git.
+
+    Stopped and started again, it goes on where it was.
+
+    Raises:
+        HandPoseError: the tree has changes that are not committed, README has no place for the
+            table, or a seed fails.
+    """
+    read_dag(root)  # in another folder nothing else makes sense
+    block_in((root / README).read_text("utf-8"))  # before hours of training
+    source = Source.of(root, except_for=WRITTEN)
+    if source.changed and not allow_dirty:
+        raise TableError(
+            f"{_some(source.changed)} not committed: the table has to name a commit that gives it. "
+            "Commit first; or --allow-dirty trains with these changes, and the table says so"
+        )
+    machine = Machine.here()
+    clones = [SeedClone(source, seed) for seed in seeds]
+    with _alone(root / CLONES):
+        for line in announcement(source, clones):
+            print(line, flush=True)
+        for clone in clones:
+            clone.prepare(machine)
+        for clone in clones:
+            _train(clone)
+        facts = {
+            "command": f"handpose table --seeds {','.join(map(str, seeds))}",
+            "commit": source.commit,
+            "uncommitted": source.changed,
+            "machine": asdict(machine),
+            "seeds": list(seeds),
+            "metrics": merged_metrics([clone.metrics() for clone in clones]),
+        }
+    with atomic_file(root / FACTS) as partial:
+        partial.write_text(as_text(facts) + "\n", encoding="utf-8")
+    write_markdown(root, facts)
+    print((root / PAGE).read_text("utf-8"))
+    print(f"wrote {FACTS}, {PAGE} and the table in {README}; `git diff` shows what changed")
+
+
+def announcement(source: Source, clones: Sequence[SeedClone]) -> Iterator[str]:
+    """What will be done, and the time and disk it takes as far as a run in this clone tells."""
+    root = source.root
+    changed = f" with {len(source.changed)} changed files" if source.changed else ""
+    yield f"Commit {source.commit[:10]}{changed}, {len(clones)} seeds, one after another."
+    for clone in clones:
+        if clone.folder.is_dir():
+            yield f"seed {clone.seed}: {clone.folder.relative_to(root)} is there and goes on"
+    seconds, size = _last_run(root)
+    free = format_bytes(shutil.disk_usage(root).free)
+    if seconds is None:
+        yield f"Time and disk are unknown: nothing was run in this clone; {free} are free."
+        return
+    yield (
+        f"A new seed takes about {format_seconds(seconds)}, as the run in this clone did, and "
+        f"{format_bytes(size)} below {CLONES}; {free} are free."
+    )
+
+
+def _last_run(root: Path) -> tuple[float | None, int]:
+    """Seconds of the stages that every seed runs, and bytes of all outputs, in this clone."""
+    dag = read_dag(root)
+    own = [stage for name, stage in dag.items() if name not in data_stages(dag)]
+    manifests = [root / out for stage in own for out in stage.outs if "manifest" in Path(out).name]
+    try:
+        seconds = sum(json.loads(path.read_text("utf-8"))["seconds"] for path in manifests)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, 0
+    outs = {root / out for stage in dag.values() for out in stage.outs}
+    return seconds, sum(_size(path) for path in outs)
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _train(clone: SeedClone) -> None:
+    """Train one seed and show its lines, each after the seed."""
+    output, begun = Output(), time.monotonic()
+
+    def show(text: str) -> None:
+        output.line(f"seed {clone.seed}: {text}")
+
+    try:
+        clone.train(show)
+    finally:
+        output.close()
+    show(f"done in {format_seconds(time.monotonic() - begun)}")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of the seeds' clones.
+
+    Raises:
+        TableError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise TableError(
+                f"{folder}: another `handpose table` (process {lock.read().strip()}) runs here; "
+                "wait for it, or stop it with Ctrl-C and start it again, which loses nothing"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - SHOWN} more are" if len(paths) > SHOWN else None
+    return ", ".join(paths[:SHOWN]) + (more or (" is" if len(paths) == 1 else " are"))
