@@ -29,6 +29,7 @@ TWO_SCREENS = 95
 ELSEWHERE = {
     "make demo": "dvc repro, run by end_to_end/test_tiny.py; the whole of it before each release",
     "make test": ".ci/run",
+    "make table": "end_to_end/test_table.py",
     "make setup": ".ci/run",
     "make check": ".ci/run",
     "make tiny": ".ci/run",

@@ -159,10 +159,10 @@ def readme_block(facts: Facts | None) -> str:
     images = _join(_counts(metrics, rows, "samples"))
     seeds = _join(facts["seeds"])
     text = (
-        f"Mean over training seeds {seeds} (lowest to highest), and for errors the [95 % interval "
-        f"over people] of seed {facts['seeds'][0]}; {people} people never trained on, {images} "
-        f"images. {_made_on(facts)} Another CPU gives other digits. "
-        f"[Every seed, row and difference]({PAGE})."
+        f"Mean of training seeds {seeds} (lowest to highest) [95 % interval over people, seed "
+        f"{facts['seeds'][0]}]; {people} people never trained on, {images} images. "
+        f"{_commit(facts)}, {_device(facts)}: another CPU gives other digits. "
+        f"[All numbers]({PAGE})."
     )
     return "\n".join([*_table(metrics, rows), "", *_wrapped(text)]) + "\n"
 
@@ -231,15 +231,25 @@ def _join(items: Sequence[Any]) -> str:
     return ", ".join(texts[:-1]) + f" and {texts[-1]}" if len(texts) > 1 else texts[0]
 
 
-def _made_on(facts: Facts) -> str:
+def _commit(facts: Facts) -> str:
+    """`Commit 0123456789`, and how many files were not as committed."""
+    count = len(facts["uncommitted"])
+    files = "a changed file" if count == 1 else f"{count} changed files"
+    return f"Commit {facts['commit'][:10]}" + (f" with {files}, not committed" if count else "")
+
+
+def _device(facts: Facts) -> str:
     machine = facts["machine"]
-    threads = machine.get("omp_num_threads")
-    device = machine["gpu"] or f"{machine['cpu']}, {machine['cores']} cores"
-    changed = f" with {len(facts['uncommitted'])} changed files not committed"
+    cores = f"{machine['cores']} core{'s' if machine['cores'] > 1 else ''}"
+    return str(machine["gpu"] or f"{machine['cpu']}, {cores}")
+
+
+def _versions(facts: Facts) -> str:
+    machine = facts["machine"]
+    threads = machine["omp_num_threads"]
     return (
-        f"Commit {facts['commit'][:10]}{changed if facts['uncommitted'] else ''}, {device}"
-        f"{f' (OMP_NUM_THREADS={threads})' if threads else ''}, Python {machine['python']}, "
-        f"torch {machine['torch']}, numpy {machine['numpy']}."
+        f"Python {machine['python']}, torch {machine['torch']}, numpy {machine['numpy']}"
+        f"{f', OMP_NUM_THREADS={threads}' if threads else ''}"
     )
 
 
@@ -256,10 +266,10 @@ def results_page(facts: Facts) -> str:
     title = [f"seed {seed}" for seed in seeds]
     intro = (
         f"Written by `{facts['command']}` (`make table`); numbers: [results.json](results.json). "
-        f"{_made_on(facts)} Another CPU, number of threads or version of torch gives other digits. "
-        f"Only `pretrain.seed` and `pose.seed` differ between the seeds, so the range shows what "
-        f"the training's chance changes. An interval in brackets is over people: 95 %, of that "
-        f"seed's models."
+        f"{_commit(facts)}, {_device(facts)}, {_versions(facts)}. Another CPU, number of threads "
+        "or version gives other digits. Only `pretrain.seed` and `pose.seed` differ between the "
+        "seeds, so the range is what chance in training changes. An interval in brackets is over "
+        "people: 95 %, of that seed's models."
     )
     lines = ["# Results of several training seeds", "", *_wrapped(intro)]
     if facts["uncommitted"]:
@@ -312,7 +322,9 @@ def _by_seed(node: Facts, digits: int, sign: str = "") -> list[str]:
         for value, (low, high) in zip(values, bounds, strict=False)
     ]
     counts = [f"{node[key]:,}" if key in node else "" for key in ("samples", "subjects")]
-    return [text(found.mean), f"{text(found.least)} to {text(found.most)}", *each, *counts]
+    same = found.least == found.most
+    span = "" if same else f"{text(found.least)} to {text(found.most)}"
+    return [text(found.mean), span, *each, *counts]
 
 
 def _differences(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Facts]]:

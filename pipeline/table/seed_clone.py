@@ -13,12 +13,13 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from handpose.errors import HandPoseError
 from pipeline import dvc_internals
@@ -29,6 +30,7 @@ from stages.params import load_params
 from stages.paths import METRICS, STAND_IN, SYNTHETIC, WORK
 
 CLONES = WORK / "table"
+LOCK = "dvc.lock"
 MACHINE = WORK / "machine.json"
 """In a seed's clone: what it was trained on."""
 
@@ -109,25 +111,22 @@ class Source:
 
     @classmethod
     def of(cls, root: Path, except_for: tuple[Path, ...]) -> Source:
-        """The clone at `root` as it is now; changes in `except_for` do not count.
+        """The clone at `root` as it is now; changes in `except_for` and in dvc.lock do not count.
 
         Raises:
-            SeedError: it is no clone with a commit, or DVC cannot be asked.
+            SeedError: it is no clone with a commit.
+            DvcError: DVC's settings cannot be read.
         """
         top = git(root, "rev-parse", "--show-toplevel").strip()
         if Path(top).resolve() != root.resolve():
             raise SeedError(f"{root}: run this in the folder of the clone, {top}")
-        others = [f":(exclude){path}" for path in except_for]
+        others = [f":(exclude){path}" for path in (*except_for, LOCK)]
         status = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
         lines = git(root, *status, "--", ".", *others).split("\0")
-        asked = subprocess.run(
-            [sys.executable, "-m", "dvc", "cache", "dir"], cwd=root, capture_output=True, text=True
-        )
-        if asked.returncode:
-            raise SeedError(f"dvc cache dir: {asked.stderr.strip()}")
-        cache = Path(asked.stdout.strip())
+        settings = dvc_internals.config(root).get("cache", {})
+        cache = Path(settings.get("dir") or root / ".dvc" / "cache").resolve()
         commit = git(root, "rev-parse", "HEAD").strip()
-        return cls(root, commit, [line[3:] for line in lines if line], root / cache)
+        return cls(root, commit, [line[3:] for line in lines if line], cache)
 
 
 class SeedClone:
@@ -152,14 +151,13 @@ class SeedClone:
         git(self.folder, "init", "--quiet")
         fetch = ("fetch", "--quiet", "--depth=1", f"--upload-pack={UPLOAD_PACK}")
         git(self.folder, *fetch, str(self.source.root), self.source.commit)
-        lock = self.folder / "dvc.lock"
-        done = lock.read_bytes() if lock.is_file() else None
+        lock = self.folder / LOCK
+        done = lock.read_text("utf-8") if lock.is_file() else None
         git(self.folder, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
         git(self.folder, "clean", "--quiet", "--force", "-d")
         for path in self.source.changed:
             _copy(self.source.root / path, self.folder / path)
-        if done is not None:  # committed or not, it says what was done here
-            lock.write_bytes(done)
+        lock.write_text(done or self._first_lock(), encoding="utf-8")  # committed or not
         self._share_cache()
         (self.folder / MACHINE).parent.mkdir(exist_ok=True)
         (self.folder / MACHINE).write_text(json.dumps(asdict(machine)), encoding="utf-8")
@@ -207,9 +205,19 @@ class SeedClone:
                 f"that folder to train seed {self.seed} here"
             )
 
+    def _first_lock(self) -> str:
+        """The data stages' entries of the clone above: training is done here, data are not."""
+        path = self.source.root / LOCK
+        try:
+            content = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else {}
+        except yaml.YAMLError:  # a git conflict is left in it
+            content = {}
+        stages = (content or {}).get("stages", {})
+        data = {name: stages[name] for name in data_stages(read_dag(self.folder)) if name in stages}
+        return yaml.safe_dump({"schema": "2.0", "stages": data}, sort_keys=False)
+
     def _share_cache(self) -> None:
-        above = dvc_internals.config(self.source.root).read().get("cache", {})
-        kinds = above.get("type") or []
+        kinds = dvc_internals.config(self.source.root).get("cache", {}).get("type") or []
         with dvc_internals.config(self.folder).edit("local") as settings:
             cache = settings.setdefault("cache", {})
             cache["dir"] = str(self.source.cache)

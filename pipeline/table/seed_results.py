@@ -14,7 +14,8 @@ VALUE = "value"
 SPLIT = "test"
 """The split of people never trained on; the official ones are not part of the table."""
 
-WIDTH = 100
+WIDTH, WIDEST = 80, 240
+"""Characters of a line of the file; a number with its interval is one line up to the second."""
 
 
 class Spread(NamedTuple):
@@ -92,7 +93,8 @@ def as_text(node: Any, indent: str = "") -> str:
         ValueError: a value is NaN or infinite, which strict readers cannot parse.
     """
     line = json.dumps(node, allow_nan=False, ensure_ascii=False)
-    if len(indent) + len(line) < WIDTH - 20 or not isinstance(node, (dict, list)) or not node:
+    room = WIDEST if isinstance(node, dict) and "mean" in node else WIDTH
+    if len(indent) + len(line) < room or not isinstance(node, (dict, list)) or not node:
         return line
     deeper = indent + "  "
     if isinstance(node, dict):

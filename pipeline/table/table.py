@@ -128,7 +128,8 @@ def _train(clone: SeedClone) -> None:
     output, begun = Output(), time.monotonic()
 
     def show(text: str) -> None:
-        output.line(f"seed {clone.seed}: {text}")
+        if text.strip():
+            output.line(f"seed {clone.seed}: {text}")
 
     try:
         clone.train(show)

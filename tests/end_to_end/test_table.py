@@ -1,0 +1,68 @@
+"""`make table` on the tiny profile: killed in the middle, started again, and once more."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.table.results_page import FACTS, ancestry, stale
+from tests.end_to_end.lab import Breakpoint, Lab
+
+pytestmark = pytest.mark.end_to_end
+
+ROOT = Path(__file__).parents[2]
+STEP = 8
+
+
+@pytest.fixture
+def lab(
+    tiny_run: Path, tmp_path: Path, environ_of: Callable[[Path], dict[str, str]]
+) -> Iterator[Lab]:
+    folder = Path(shutil.copytree(tiny_run, tmp_path / "clone", symlinks=True))
+    lab = Lab(folder, environ_of(folder))
+    yield lab
+    lab.close()
+
+
+def command() -> str:
+    """What the target of the Makefile runs."""
+    found = re.search(r"^table:.*\n\t(.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def test_the_table(lab: Lab) -> None:
+    lab.configure(pose={"checkpoint_every_s": 0})
+    lab.do('git commit -qam "A checkpoint after every step"')
+    point = Breakpoint("stages.pose", "handpose.training.fit:gradient_step", STEP)
+    killed = lab.start(command(), point)
+    killed.wait_held()
+    killed.process.send_signal(signal.SIGKILL)
+    killed.wait_gone()
+    output = killed.output()
+    assert "seed 0: Running stage 'pretrain'" in output, "no model is taken from the cache"
+    assert "Running stage 'synthesize'" not in output, "the data are"
+    assert not (lab.folder / FACTS).exists()
+
+    output = lab.do(command())
+    assert "seed 0: Stage 'pretrain' didn't change, skipping" in output
+    assert f"seed 0: pose pretrained: resumes after step {STEP - 1}/" in output
+    assert output.count("Running stage 'pretrain'") == 2, "of seeds 1 and 2"
+    assert stale(lab.folder) == []
+    facts = json.loads((lab.folder / FACTS).read_text("utf-8"))
+    assert ancestry(lab.folder, facts["commit"]).known
+    rows = facts["metrics"]["pose"]["test"]
+    assert len(set(rows["pretrained"]["wrist_mpjpe_mm"]["value"])) == 3
+    assert len(set(rows["scratch"]["wrist_mpjpe_mm"]["value"])) == 3
+    assert len(set(rows["mean_joints"]["wrist_mpjpe_mm"]["value"])) == 1
+
+    lab.do("git add README.md docs")
+    lab.do('git commit -qm "The table"')
+    assert "Running stage" not in lab.do(command()), "a commit of text trains nothing"
+    assert json.loads((lab.folder / FACTS).read_text("utf-8"))["commit"] != facts["commit"]

@@ -1,0 +1,146 @@
+"""`handpose table` with made-up trainings."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.dag import read_dag
+from pipeline.plan.plan import format_seconds
+from pipeline.table.results_page import FACTS, PAGE, README, stale
+from pipeline.table.seed_clone import CLONES, SeedClone, SeedError, data_stages
+from pipeline.table.table import TableError, parse_seeds
+from tests.pipeline.table.made_up_metrics import metrics
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The seeds whose training ran, which takes no time here; the results are made up."""
+    seeds: list[int] = []
+
+    def train(self: SeedClone, on_line: Callable[[str], None]) -> None:
+        seeds.append(self.seed)
+        on_line("Running stage 'pose':")
+        path = self.folder / "results" / "metrics.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(metrics(self.seed)), encoding="utf-8")
+
+    monkeypatch.setattr(SeedClone, "train", train)
+    return seeds
+
+
+def test_all_files_say_the_same_and_name_the_commit(
+    clone: Path, git: Any, trained: list[int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["table", "--seeds", "2,0,1"]) == 0
+    assert trained == [2, 0, 1]
+    assert stale(clone) == []
+    facts = json.loads((clone / FACTS).read_text("utf-8"))
+    assert facts["commit"] == git("rev-parse", "HEAD")
+    assert facts["uncommitted"] == []
+    assert (facts["seeds"], facts["command"]) == ([2, 0, 1], "handpose table --seeds 2,0,1")
+    node = facts["metrics"]["pose"]["test"]["pretrained"]["wrist_mpjpe_mm"]
+    assert node["value"] == [32.0, 30.0, 31.0]
+    changed = {line[3:] for line in git("status", "--porcelain").splitlines()}
+    assert {name.strip() for name in changed} >= {"docs/"}
+    output = capfd.readouterr().out
+    assert "3 seeds, one after another" in output
+    assert "seed 2: Running stage 'pose':" in output
+    assert "| full model | 31.0 | 30.0 to 32.0 |" in output
+
+
+def test_its_own_files_do_not_count_as_changes(clone: Path, trained: list[int]) -> None:
+    assert main(["table"]) == 0
+    first = [(clone / name).read_text("utf-8") for name in (README, FACTS, PAGE)]
+    assert main(["table"]) == 0
+    assert [(clone / name).read_text("utf-8") for name in (README, FACTS, PAGE)] == first
+    assert trained == [0, 1, 2, 0, 1, 2]
+
+
+def test_a_tree_with_changes_is_refused_or_named(
+    clone: Path, trained: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clone / "code.py").write_text("changed\n", encoding="utf-8")
+    assert main(["table"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("handpose: code.py is not committed: ")
+    assert "--allow-dirty" in error
+    assert trained == []
+    assert main(["table", "--allow-dirty"]) == 0
+    assert json.loads((clone / FACTS).read_text("utf-8"))["uncommitted"] == ["code.py"]
+    assert "with a changed file, not committed" in (clone / README).read_text("utf-8")
+    assert stale(clone) == []
+
+
+def test_a_readme_without_a_place_is_refused_before_training(
+    clone: Path, trained: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clone / README).write_text("# Title\n", encoding="utf-8")
+    assert main(["table"]) == 2
+    assert "expected one line <!-- results" in capsys.readouterr().err
+    assert trained == []
+
+
+def test_a_folder_that_is_no_clone_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["table"]) == 2
+    assert "run this in the folder of the clone" in capsys.readouterr().err
+
+
+def test_a_seed_that_fails_writes_nothing(
+    clone: Path, git: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(self: SeedClone, on_line: object) -> None:
+        raise SeedError(f"seed {self.seed}: no")
+
+    monkeypatch.setattr(SeedClone, "train", fail)
+    assert main(["table"]) == 2
+    assert capsys.readouterr().err == "handpose: seed 0: no\n"
+    assert not git("status", "--porcelain")
+
+
+def test_one_at_a_time(clone: Path, trained: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+    (clone / CLONES).mkdir(parents=True)
+    with (clone / CLONES / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("4711")
+        lock.flush()
+        assert main(["table"]) == 2
+    assert "another `handpose table` (process 4711) runs here" in capsys.readouterr().err
+    assert main(["table"]) == 0
+
+
+def test_time_and_disk_are_those_of_the_run_in_the_clone(
+    clone: Path, trained: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["table"]) == 0
+    assert "Time and disk are unknown" in capsys.readouterr().out
+    dag = read_dag(clone)
+    own = set(dag) - data_stages(dag)
+    for out in (clone / out for name in own for out in dag[name].outs if "manifest" in out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text('{"seconds": 50}', encoding="utf-8")
+    (clone / "results" / "predictions.parquet").write_bytes(b"x" * 5_000_000)
+    assert main(["table"]) == 0
+    output = capsys.readouterr().out
+    assert "seed 1: work/table/seed-1 is there and goes on" in output
+    expected = format_seconds(50 * len(own))
+    assert f"A new seed takes about {expected}, as the run in this clone did, and 5 MB" in output
+
+
+@pytest.mark.parametrize("text", ["", "0,1", "0,1,1", "0,0,1,2", "0,1,x", "0,1,-2", "0,1,2,"])
+def test_seeds_that_make_no_range_are_refused(text: str) -> None:
+    with pytest.raises(TableError, match="3 or more different whole numbers"):
+        parse_seeds(text)
+
+
+def test_seeds_are_read_in_their_order() -> None:
+    assert parse_seeds("5, 0,1") == [5, 0, 1]
