@@ -30,11 +30,11 @@ WIDTH = 100
 Facts = Mapping[str, Any]
 
 
-class PageError(HandPoseError):
+class ResultsPageError(HandPoseError):
     """README has no place for the table."""
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column of the table."""
 
     title: str
@@ -44,10 +44,10 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
-    Column("coarse", "gesture", "coarse_accuracy", 3),
-    Column("fine", "gesture", "fine_accuracy", 3),
-    Column("wrist-relative MPJPE, mm", "pose", WRIST, 1),
-    Column("PA-MPJPE, mm", "pose", "pa_mpjpe_mm", 1),
+    TableColumn("coarse", "gesture", "coarse_accuracy", 3),
+    TableColumn("fine", "gesture", "fine_accuracy", 3),
+    TableColumn("wrist-relative MPJPE, mm", "pose", WRIST, 1),
+    TableColumn("PA-MPJPE, mm", "pose", "pa_mpjpe_mm", 1),
 )
 
 
@@ -58,7 +58,7 @@ def read_facts(root: Path) -> Facts | None:
     """What `make table` measured; None if it never ran.
 
     Raises:
-        PageError: the file is not JSON.
+        ResultsPageError: the file is not JSON.
     """
     path = root / FACTS
     if not path.is_file():
@@ -66,7 +66,9 @@ def read_facts(root: Path) -> Facts | None:
     try:
         found: Facts = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise PageError(f"{path}: is not JSON ({error}); `make table` writes it anew") from None
+        raise ResultsPageError(
+            f"{path}: is not JSON ({error}); `make table` writes it anew"
+        ) from None
     return found
 
 
@@ -74,7 +76,7 @@ def write_markdown(root: Path, facts: Facts) -> None:
     """Write the table into README, and `docs/results.md`.
 
     Raises:
-        PageError: see `block_in`.
+        ResultsPageError: see `block_in`.
     """
     text = (root / README).read_text("utf-8")
     before, _, after = _parts(text)
@@ -90,7 +92,7 @@ def block_in(text: str) -> str:
     """The lines between README's two markers.
 
     Raises:
-        PageError: a marker is missing, stands there twice, or they are in the wrong order.
+        ResultsPageError: a marker is missing, stands there twice, or they are in the wrong order.
     """
     return _parts(text)[1]
 
@@ -98,7 +100,7 @@ def block_in(text: str) -> str:
 def _parts(text: str) -> tuple[str, str, str]:
     """README up to the first marker's end, the lines between the markers, and the rest."""
     if text.count(f"{BEGIN}\n") != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise PageError(
+        raise ResultsPageError(
             f"{README}: expected one line {BEGIN} and after it one line {END}, between which the "
             "table is written; `git checkout README.md` brings them back"
         )
@@ -184,12 +186,12 @@ def row_name(key: str) -> str:
     return MODELS.get(key, key.replace("_", " "))
 
 
-def _node(metrics: Facts, column: Column, row: str) -> Any:
+def _node(metrics: Facts, column: TableColumn, row: str) -> Any:
     section = metrics[column.section]
     return (section[SPLIT] if column.section == "pose" else section).get(row, {}).get(column.key)
 
 
-def _cell(node: Any, column: Column) -> str:
+def _cell(node: Any, column: TableColumn) -> str:
     """`33.4 (32.3 to 34.7) [29.6, 36.7]`; without the range where no seed changes it."""
     text = _range(Spread.of(node), column.digits)
     if not text or column.section == "gesture":

@@ -212,7 +212,7 @@ class SeedClone:
             content = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else {}
         except yaml.YAMLError:  # a git conflict is left in it
             content = {}
-        stages = (content or {}).get("stages", {})
+        stages = content.get("stages", {}) if isinstance(content, dict) else {}
         data = {name: stages[name] for name in data_stages(read_dag(self.folder)) if name in stages}
         return yaml.safe_dump({"schema": "2.0", "stages": data}, sort_keys=False)
 

@@ -16,7 +16,7 @@ from pipeline.table.results_page import (
     NOT_MEASURED,
     PAGE,
     README,
-    PageError,
+    ResultsPageError,
     ancestry,
     block_in,
     read_facts,
@@ -104,13 +104,13 @@ def test_a_file_of_another_run_is_found(written: Path) -> None:
     "text", ["", f"{BEGIN}\n", END, f"{END}\n{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}"]
 )
 def test_markers_that_are_not_a_pair_are_refused(text: str) -> None:
-    with pytest.raises(PageError, match="git checkout README"):
+    with pytest.raises(ResultsPageError, match="git checkout README"):
         block_in(text)
 
 
 def test_a_damaged_file_is_named(written: Path) -> None:
     (written / FACTS).write_text("{", encoding="utf-8")
-    with pytest.raises(PageError, match=r"results\.json: is not JSON"):
+    with pytest.raises(ResultsPageError, match=r"results\.json: is not JSON"):
         stale(written)
 
 
