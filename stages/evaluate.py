@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from handpose.data.loading import Loading
 from handpose.evaluation import embedding
 from handpose.evaluation.scores import STAGE_1, UNTRAINED, Models, Scores, score_split
+from handpose.evaluation.statistics import SHARE
 from handpose.files import atomic_file, atomic_folder, digest
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
@@ -181,7 +182,7 @@ def summarise(
 ) -> Evaluation:
     """All numbers of the report, with their intervals."""
     settings = params.evaluate
-    intervals = Intervals(settings.bootstrap, settings.seed)
+    intervals = Intervals(settings.seed)
     test = scored["test"]
     origin = data.origin(test.sample_id)
     subjects = origin["subject"]
@@ -234,7 +235,7 @@ def _encoder(
 ) -> Encoder:
     features = scores.features[name][np.searchsorted(scores.feature_rows, rows)]
     purity = embedding.neighbour_purity(features, coarse, subjects)
-    return Encoder(intervals.mean(purity, subjects), embedding.silhouette(features, coarse))
+    return Encoder(intervals.mean(purity, subjects, SHARE), embedding.silhouette(features, coarse))
 
 
 def _subgroups(
@@ -264,7 +265,7 @@ def write_charts(
     test: Scores, data: EvaluationData, models: Models, e: Evaluation, settings: EvaluateParams
 ) -> dict[str, Path]:
     """Write plots/ and pictures/; returns the report's PNG files by name."""
-    intervals = Intervals(settings.bootstrap, settings.seed)
+    intervals = Intervals(settings.seed)
     origin = data.origin(test.sample_id)
     labelled = test.classes["coarse"][test.feature_rows] != UNLABELLED
     rows = test.feature_rows[labelled]

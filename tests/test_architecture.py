@@ -67,7 +67,6 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "stages/ingestion/selection.py": "two keys of params.yaml, as a choice of rows",
     "pipeline/licence_guard.py": "what MANO's licence forbids",
     "pipeline/offline_plots.py": "a program: python -m pipeline.offline_plots",
-    "pipeline/compare/arrow_plot.py": "a picture",
     "pipeline/data/mixing.py": "a statistic",
     "pipeline/doctor/finding.py": "what every check returns",
 }

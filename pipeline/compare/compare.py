@@ -8,9 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from handpose.data.labels import Labels
+from handpose.evaluation import statistics
 from handpose.evaluation.statistics import Estimate
 from handpose.render.tiles import require_png
-from pipeline.compare.paired import ACCURACIES, COLUMNS, ERRORS, SCRATCH, MeasuredChange, Pairs
+from pipeline.compare.paired import (
+    ACCURACIES,
+    COLUMNS,
+    ERRORS,
+    FIRST,
+    SCRATCH,
+    FolderChange,
+    FolderChanges,
+    Measure,
+    MeasuredChange,
+    Pairs,
+)
 from pipeline.compare.snapshot import (
     HOW_TO_RECORD,
     Snapshot,
@@ -22,7 +34,8 @@ from stages.params import load_params
 from stages.paths import LABELS, METRICS, PREDICTIONS, SAMPLES
 
 MOST_ROWS = 12
-HEADS = ("images", "before", "after", "change", "95 % interval")
+HEADS = ("images", "before", "after", "change")
+BY_PERSON = ("person by person", "p (Holm)")
 
 
 def compare(root: Path, rev: str, *, every: bool = False, picture: Path | None = None) -> list[str]:
@@ -31,7 +44,7 @@ def compare(root: Path, rev: str, *, every: bool = False, picture: Path | None =
     Args:
         root: the repository.
         rev: git revision whose results are "before".
-        every: list every gesture, not only those that changed most.
+        every: list every gesture with its interval.
         picture: PNG file to draw it into, if any.
 
     Raises:
@@ -47,14 +60,13 @@ def compare(root: Path, rev: str, *, every: bool = False, picture: Path | None =
     pairs = Pairs.of(
         before.predictions,
         after.predictions,
-        resamples=settings.bootstrap,
         seed=settings.seed,
     )
     moved = relabelled(before.labels, after.labels)
     lines = [*_samples(before, after, pairs), "", *_classes(before.labels, after.labels, moved)]
     if len(pairs):
-        lines += [*_headline(pairs), "", *_protocols(root)]
-        lines += [*_gestures(pairs, set(moved), every), "", *_limits(pairs)]
+        lines += [*headline(pairs), "", *_protocols(root)]
+        lines += [*gestures(pairs, set(moved), every), "", *_limits(pairs)]
         if picture is not None:
             from pipeline.compare.arrow_plot import arrows  # matplotlib takes a second to import
 
@@ -129,11 +141,17 @@ def _classes(before: Labels, after: Labels, moved: Mapping[str, tuple[str, str]]
 # --- numbers -------------------------------------------------------------------------------------
 
 
-def _headline(pairs: Pairs) -> Iterator[str]:
-    changes = [pairs.change(measure) for measure in (*ACCURACIES, *ERRORS, *SCRATCH)]
-    rows = [(c.measure.name, *_cells(c), *_by_person(c)) for c in changes]
+def headline(pairs: Pairs) -> Iterator[str]:
+    """The table of all test images, a row and a verdict per measure."""
+    changes = {m: pairs.change(m) for m in (*ACCURACIES, *ERRORS, *SCRATCH)}
+    verdicts = statistics.verdicts({m: c.comparison for m, c in changes.items()}, FIRST)
+    rows = [
+        (f"{m.name}{' (primary)' * (m == FIRST)}", *_cells(c), *_by_person(c, verdicts[m]))
+        for m, c in changes.items()
+    ]
     yield ""
-    yield from _table(("All test images", *HEADS, "person by person", "verdict"), rows)
+    heads = ("All test images", *HEADS, "95 % interval", "person by person", "verdict")
+    yield from _table(heads, rows)
 
 
 def _protocols(root: Path) -> Iterator[str]:
@@ -143,19 +161,73 @@ def _protocols(root: Path) -> Iterator[str]:
     yield f"PA-MPJPE in mm: {protocols['pa_mpjpe_mm']}"
 
 
-def _gestures(pairs: Pairs, relabelled: set[str], every: bool) -> Iterator[str]:
-    """A table per measure: the folders that changed most, and those whose class changed."""
+def gestures(pairs: Pairs, relabelled: set[str], every: bool) -> Iterator[str]:
+    """Per measure: the folders whose change can be claimed, then those that changed most."""
     for measure in (*ACCURACIES, *ERRORS):
         changes = pairs.per_folder(measure)
-        most = [name for name, change in changes.items() if change.by != 0][:MOST_ROWS]
-        chosen = [name for name in changes if every or name in {*most, *relabelled}]
-        rows = [(f"{name}{' *' * (name in relabelled)}", *_cells(changes[name])) for name in chosen]
-        yield ""
-        yield from _table((measure.name, *HEADS), rows)
-        if len(chosen) < len(changes):
-            yield f"and {len(changes) - len(chosen)} that changed less, or not at all: --all"
+        if changes.by_name:
+            yield ""
+            yield from _claims(measure, changes, relabelled)
+            yield from _others(measure, changes, relabelled, every)
     if relabelled:
         yield "* changed class"
+
+
+def _claims(measure: Measure, changes: FolderChanges, relabelled: set[str]) -> Iterator[str]:
+    """What can be said of single gestures, before any is picked by its size."""
+    yield f"{measure.name}, by gesture"
+    if not changes.tested:
+        yield "No folder has images of two people: no change of a gesture can be claimed."
+        return
+    yield (
+        f"Of {changes.tested} folders up to {changes.by_chance:.1f} would look changed by chance "
+        f"(95 % interval without 0); {changes.without_zero} {_do(changes.without_zero)}."
+    )
+    if not changes.claimed:
+        yield "None remains after Holm's adjustment: no change of a gesture can be claimed."
+        return
+    rows = [
+        (_mark(name, relabelled), *_folder(changes.by_name[name], measure, tested=True))
+        for name in changes.claimed
+    ]
+    yield from _table(("Changed, after Holm's adjustment", *HEADS, *BY_PERSON), rows)
+
+
+def _others(
+    measure: Measure, changes: FolderChanges, relabelled: set[str], every: bool
+) -> Iterator[str]:
+    """The other folders; picked by size they are no evidence, so only `every` has intervals."""
+    others = {n: c for n, c in changes.by_name.items() if n not in changes.claimed}
+    most = [name for name, change in others.items() if change.by != 0][:MOST_ROWS]
+    chosen = [name for name in others if every or name in {*most, *relabelled}]
+    rows = [
+        (_mark(name, relabelled), *_folder(others[name], measure, tested=every)) for name in chosen
+    ]
+    if rows:
+        title = "Not claimed" if every else "Changed most, not claimed"
+        yield from _table((title, *HEADS, *(BY_PERSON if every else ())), rows)
+    if len(chosen) < len(others):
+        yield f"and {len(others) - len(chosen)} that changed less, or not at all: --all"
+
+
+def _do(count: int) -> str:
+    return "does" if count == 1 else "do"
+
+
+def _mark(name: str, relabelled: set[str]) -> str:
+    return f"{name}{' *' * (name in relabelled)}"
+
+
+def _folder(change: FolderChange, measure: Measure, *, tested: bool) -> tuple[str, ...]:
+    """Cells of a folder; its interval and p-value if it was not picked by its size."""
+    e, digits = change.by_person, measure.decimals
+    values = (f"{value:.{digits}f}" for value in (change.before, change.after))
+    cells = (f"{change.samples:,}", *values, f"{change.by:+.{digits}f}")
+    if not tested:
+        return cells
+    if not math.isfinite(e.low):
+        return (*cells, "-", "-")
+    return (*cells, f"{e.value:+.{digits}f} {_interval(e, digits)}", f"{change.p_value:.2g}")
 
 
 def _cells(change: MeasuredChange) -> tuple[str, ...]:
@@ -164,12 +236,12 @@ def _cells(change: MeasuredChange) -> tuple[str, ...]:
     return (f"{d.samples:,}", *values, f"{d.value:+.{digits}f}", _interval(d, digits))
 
 
-def _by_person(change: MeasuredChange) -> tuple[str, str]:
-    """The mean of people's means with Student's interval, and the verdict that follows."""
+def _by_person(change: MeasuredChange, verdict: str) -> tuple[str, str]:
+    """The mean of people's means with its interval, and the verdict."""
     e, digits = change.comparison.by_person, change.measure.decimals
     if not math.isfinite(e.low):
         return "-", "-"
-    return f"{e.value:+.{digits}f} {_interval(e, digits)}", change.comparison.verdict
+    return f"{e.value:+.{digits}f} {_interval(e, digits)}", verdict
 
 
 def _interval(e: Estimate, digits: int) -> str:
@@ -183,11 +255,15 @@ def _limits(pairs: Pairs) -> Iterator[str]:
         yield "All images are of one person, so there is no interval for other people."
     else:
         yield (
-            f"95 % intervals resample the {people} people; with few people they are too narrow. "
-            "Person by person, each counts once, with Student's interval, which is not too narrow; "
-            "the verdict follows that one."
+            f"Intervals are Student's 95 % over the {people} people. The verdict follows the one "
+            "person by person, in which each counts once; all but the primary measure's are "
+            "Holm-adjusted. So are the gestures, whose spread over people is taken to be at least "
+            "the average."
         )
-    yield "Each side is one training run: another seed would move these numbers, too."
+    yield (
+        "Each side is one training run, and the verdicts are on these two runs: another seed would "
+        "move these numbers, too."
+    )
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -73,7 +73,7 @@ def pck_chart(scores: Scores, subjects: NDArray[Any], intervals: Intervals) -> C
                 }
                 for x, y, low, high in zip(*line, strict=True)
             ]
-    note = "bands: 95 % intervals over people"
+    note = "bands: Student's 95 % intervals over people"
     return Chart(plots.pck_figure(panels, note), rows)
 
 

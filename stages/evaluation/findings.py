@@ -9,10 +9,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from handpose.evaluation import statistics
 from handpose.evaluation.protocols import COLUMNS
 from handpose.evaluation.scores import MEAN_JOINTS, MEAN_POSE, STAGE_1
 from handpose.evaluation.statistics import Comparison, Estimate
-from stages.evaluation.summary import CHANCE, FULL, MAJORITY, SCRATCH, Estimates, Subgroup
+from stages.evaluation.summary import (
+    CHANCE,
+    FULL,
+    MAJORITY,
+    PRIMARY,
+    SCRATCH,
+    Estimates,
+    Subgroup,
+)
 
 
 @dataclass(frozen=True)
@@ -125,39 +134,43 @@ def gestures(e: Evaluation) -> list[str]:
 
 
 def pretraining(e: Evaluation) -> list[str]:
-    """Whether pretraining lowers the error on these samples."""
-    c = e.comparisons["wrist_mpjpe_mm"]
+    """Which of the two trained models has the lower error: one of each, so no more than that."""
+    c = e.comparisons[PRIMARY]
     if not math.isfinite(c.difference.value):
         return ["The two runs share no scored sample: there is no finding on pretraining."]
-    full, scratch = (e.test.pose[run]["wrist_mpjpe_mm"].value for run in (FULL, SCRATCH))
+    full, scratch = (e.test.pose[run][PRIMARY].value for run in (FULL, SCRATCH))
     verdict = {
-        "lower": "with pretraining the error is lower; the interval over subjects excludes zero.",
-        "higher": "with pretraining the error is higher; the interval over subjects excludes zero.",
-        "inconclusive": "the difference is inconclusive on these subjects.",
+        "lower": "the one with pretraining has the lower error; the interval over people excludes "
+        "zero.",
+        "higher": "the one with pretraining has the higher error; the interval over people "
+        "excludes zero.",
+        "inconclusive": "neither is shown to be better: the difference is inconclusive on these "
+        "people.",
     }[c.verdict]
     count = c.difference.subjects
     return [
-        f"At the same {_steps(e)}: {verdict}",
+        f"Of these two trained models, at the same {_steps(e)}, {verdict}",
         f"Wrist-relative MPJPE is {full:.1f} mm with pretraining, after "
         f"{e.runs[FULL].format_seconds()} of training, and {scratch:.1f} mm without, after "
         f"{e.runs[SCRATCH].format_seconds()}.",
         f"The paired difference is {c.difference.value:+.1f} mm on {c.difference.samples:,} "
-        f"images (95 % interval by bootstrap over subjects: {_span(c.difference)}, too narrow with "
-        f"few of them). Counting each of {count} subjects once, it is {c.by_person.value:+.1f} mm, "
-        f"95 % interval {_span(c.by_person)} (Student), which decides the verdict. The error is "
-        f"lower for {c.subjects_lower} of {count}; sign-flip p = {c.p_value:.3g}; the smallest p "
-        f"that {count} subjects can reach is {c.smallest_p:.3g}.",
-        f"By other protocols: {_others(e)}.",
+        f"images (Student's 95 % interval over people: {_span(c.difference)}). Counting each of "
+        f"{count} people once, it is {c.by_person.value:+.1f} mm, {_span(c.by_person)}"
+        f", which alone decides the verdict. The error is lower for {c.subjects_lower} of {count}. "
+        f"For information: sign-flip p = {c.p_value:.3g}; {count} people cannot reach less than "
+        f"{c.smallest_p:.3g}.",
+        f"By other protocols, Holm-adjusted: {_others(e)}.",
     ]
 
 
 def _others(e: Evaluation) -> str:
     """`PA-MPJPE -1.1 mm (lower), ...`."""
     names = {column.key: column.name for column in COLUMNS}
+    verdicts = statistics.verdicts(e.comparisons, PRIMARY)
     others = [
-        f"{names[key]} {c.difference.value:+.1f} mm ({c.verdict})"
+        f"{names[key]} {c.difference.value:+.1f} mm ({verdicts[key]})"
         for key, c in e.comparisons.items()
-        if key != "wrist_mpjpe_mm" and math.isfinite(c.difference.value)
+        if key != PRIMARY and math.isfinite(c.difference.value)
     ]
     return ", ".join(others) or "no test image has a MANO fit, which all of them need"
 
@@ -189,10 +202,11 @@ def limits(e: Evaluation) -> list[str]:
         "Gestures or any warm-up. Pretraining on shuffled labels, which teaches no gesture, was "
         "not run: a gain, if there is one, need not come from gesture knowledge.",
         "One seed each. Another seed gives another pair of models; the intervals do not cover "
-        "that variation, as they are over subjects only.",
-        f"{people(len(e.test.subjects))} held out. Intervals resample people, not frames. With few "
-        "people a bootstrap interval is too narrow: a nominal 95 % covers about 79 % with 4 "
-        "people and 92 % with 20.",
+        "that variation, as they are over people only. A verdict is on these two models, not on "
+        "pretraining as such.",
+        f"{people(len(e.test.subjects))} held out. Intervals are Student's over people, not "
+        "frames: they hold with few people who are normally distributed; if people are strongly "
+        "skewed (log-normal), a nominal 95 % covers about 82 % with 4 of them.",
         "The test people are new to the models, their gestures are not"
         + (f" (except for {e.unseen} of them)." if e.unseen else ": all of them were trained on."),
     ]

@@ -11,12 +11,21 @@ from typing import NamedTuple
 
 import jinja2
 
+from handpose.evaluation import statistics
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.scores import STAGE_1
 from handpose.evaluation.statistics import Estimate
 from stages.evaluation import findings
 from stages.evaluation.findings import Evaluation
-from stages.evaluation.summary import CHANCE, FULL, MAJORITY, MODELS, SCRATCH, Subgroup
+from stages.evaluation.summary import (
+    CHANCE,
+    FULL,
+    MAJORITY,
+    MODELS,
+    PRIMARY,
+    SCRATCH,
+    Subgroup,
+)
 
 WIDTH = 100
 TEMPLATE = Path(__file__).parent / "report.html.j2"
@@ -93,7 +102,7 @@ def summary(e: Evaluation) -> str:
     ]
     lines = [
         f"Test: {e.test.samples:,} images of people not in the training set (subjects {people}).",
-        f"Classes are {e.handedness}; [low, high] is a 95 % interval that resamples people.",
+        f"Classes are {e.handedness}; [low, high]: Student's 95 % interval over people.",
         "",
         *_aligned(("Gestures, top-1 accuracy", "coarse", "fine"), gesture),
         "",
@@ -146,7 +155,7 @@ def html(e: Evaluation, images: Mapping[str, Path]) -> str:
     return template.render(
         e=e,
         findings=findings,
-        verdict=e.comparisons["wrist_mpjpe_mm"].verdict,
+        verdict=e.comparisons[PRIMARY].verdict,
         gesture=_gesture_table(e),
         pose={name: pose_table(e, name) for name in e.splits},
         compared=_comparison_table(e),
@@ -186,19 +195,20 @@ def _gesture_table(e: Evaluation) -> Table:
 
 def _comparison_table(e: Evaluation) -> Table:
     names = {c.key: _with_unit(c.name, c.unit) for c in COLUMNS}
+    verdicts = statistics.verdicts(e.comparisons, PRIMARY)
     rows = [
         (
-            names[key],
+            names[key] + (" (primary)" if key == PRIMARY else ""),
             format_estimate(c.difference, 2),
             format_estimate(c.by_person, 2),
             f"{c.subjects_lower} of {c.difference.subjects}",
             f"{c.p_value:.3g} (at least {c.smallest_p:.3g})",
-            c.verdict,
+            verdicts[key],
         )
         for key, c in e.comparisons.items()
     ]
-    means = ("by image [bootstrap]", "by person [Student]")
-    header = ("with minus without", *means, "lower for", "p", "error")
+    means = ("by image", "by person")
+    header = ("with minus without", *means, "lower for", "sign-flip p", "error, by person")
     return Table(header, rows)
 
 

@@ -14,11 +14,9 @@ class EvaluateParams(Section):
     """or cpu, cuda"""
     batch: PositiveInt = 64
     """images"""
-    bootstrap: PositiveInt = 1000
-    """resamples of the subjects for the intervals"""
     tsne_samples: PositiveInt = 1080
     """test images in the t-SNE maps"""
     pictures: PositiveInt = 4
     """overlays each of best, median and worst"""
     seed: NonNegativeInt = 0
-    """of the resamples, t-SNE and the untrained network"""
+    """of the sign flips, t-SNE and the untrained network"""

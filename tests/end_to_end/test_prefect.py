@@ -169,7 +169,7 @@ def test_the_ui_was_ready_soon(site: Site) -> None:
 
 def test_plain_dvc_repro_is_seen(site: Site, tmp_path: Path) -> None:
     params = site.folder / "params.yaml"
-    params.write_text(params.read_text().replace("bootstrap: 50", "bootstrap: 60"))
+    params.write_text(params.read_text().replace("tsne_samples: 90", "tsne_samples: 80"))
     output = site.run("dvc", "repro")
     run = site.ended()
     assert f"prefect: {site.api.removesuffix('/api')}/runs/flow-run/{run['id']}" in output
@@ -189,8 +189,8 @@ def test_plain_dvc_repro_is_seen(site: Site, tmp_path: Path) -> None:
 
 
 def test_handpose_run_shows_cached_and_restored_stages(site: Site, tmp_path: Path) -> None:
-    output = site.run("handpose", "run", "-S", "evaluate.bootstrap=70")
-    assert "params.yaml: evaluate.bootstrap 60 -> 70" in output
+    output = site.run("handpose", "run", "-S", "evaluate.tsne_samples=70")
+    assert "params.yaml: evaluate.tsne_samples 80 -> 70" in output
     assert output.strip().endswith("Completed: 1 ran, 8 cached")
     run = site.latest()
     tasks = site.tasks(run)
@@ -202,7 +202,7 @@ def test_handpose_run_shows_cached_and_restored_stages(site: Site, tmp_path: Pat
     edges = [ids[edge["id"]] for edge in tasks["pretrain"]["task_inputs"]["__parents__"]]
     assert edges == ["code", "label", "shard"]
 
-    site.run("handpose", "run", "evaluate", "-S", "evaluate.bootstrap=60")
+    site.run("handpose", "run", "evaluate", "-S", "evaluate.tsne_samples=80")
     run = site.latest()
     assert run["name"] == "dvc repro evaluate"
     assert site.tasks(run)["evaluate"]["state"]["name"] == "Restored"
@@ -308,7 +308,7 @@ def test_a_server_that_goes_away_stops_no_run(
     folder = tmp_path / "clone"
     shutil.copytree(tiny_run, folder, symlinks=True)
     with served(folder, environ_of(folder)) as site:
-        process = site.start("handpose", "run", "-S", "evaluate.bootstrap=80")
+        process = site.start("handpose", "run", "-S", "evaluate.tsne_samples=60")
         assert process.stdout is not None
         begun = next(line for line in process.stdout if "Running stage 'evaluate'" in line)
     output = begun + process.communicate(timeout=120)[0]

@@ -139,8 +139,8 @@ def drop_a_gesture(clone: Path) -> None:
 def change_a_parameter(clone: Path) -> None:
     path = clone / "params.yaml"
     text = path.read_text("utf-8")
-    assert len(re.findall(r"^  bootstrap: \d+", text, re.MULTILINE)) == 1
-    path.write_text(re.sub(r"bootstrap: \d+", "bootstrap: 77", text), encoding="utf-8")
+    assert len(re.findall(r"^  tsne_samples: \d+", text, re.MULTILINE)) == 1
+    path.write_text(re.sub(r"tsne_samples: \d+", "tsne_samples: 77", text), encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def change_a_parameter(clone: Path) -> None:
         (lambda clone: None, [], set(), "Nothing to do"),
         (reorder, [], {"label"}, "the same 91 lines in another order"),
         (drop_a_gesture, ["shard"], {"label", "shard"}, "data/labels/membership.txt: "),
-        (change_a_parameter, [], {"evaluate"}, "evaluate.bootstrap: "),
+        (change_a_parameter, [], {"evaluate"}, "evaluate.tsne_samples: "),
     ],
     ids=["nothing", "reordered", "dropped", "parameter"],
 )

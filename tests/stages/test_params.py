@@ -80,7 +80,7 @@ def test_every_missing_key_is_named_with_its_default(tmp_path: Path) -> None:
     message = refusal(tmp_path, pose={}, evaluate={"device": "auto"}, encoder=None)
     assert "pose.milestones: is missing; its default is []" in message
     assert "pose.augment: is missing; its default is {rotation_deg: 15.0, scale: 0.1," in message
-    assert "evaluate.bootstrap: is missing; its default is 1000" in message
+    assert "evaluate.tsne_samples: is missing; its default is 1080" in message
     assert "encoder: Input should be a valid dictionary" in message
 
 

@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from dvc.repo import Repo
+from scipy import stats
 
 from handpose.render.tiles import PageError
-from pipeline.compare.compare import compare
+from pipeline.compare.compare import compare, gestures, headline
+from pipeline.compare.paired import ERRORS, SCRATCH, Pairs
 from pipeline.compare.snapshot import SnapshotError
 from stages.paths import LABELS, PREDICTIONS, SAMPLES
 from tests.pipeline.made_up import evaluation
@@ -107,10 +109,100 @@ def test_what_moved_is_told_per_gesture_with_the_change_of_class(clone: Clone) -
     assert "Changed class (1 -> 2 coarse, 2 -> 2 fine classes" in text
     assert "  0001_a  open / open_wide -> fist / fist" in text
     assert "0001_a *      " in text, "folders that changed class are marked"
-    assert "0001_a *                      20   1.000  0.000  -1.000  [-1.000, -1.000]" in text
+    assert "Of 2 folders up to 0.1 would look changed by chance" in text
+    assert "Changed, after Holm's adjustment  images  before  after  change" in text
+    row = "0001_a *                              20   1.000  0.000  -1.000  -1.000 [-1.000, -1.000]"
+    assert row in text
     assert "MPJPE in mm: (b) wrists" in text
-    assert "intervals resample the 4 people" in text
+    assert "Intervals are Student's 95 % over the 4 people" in text
     assert "another seed would move these numbers, too" in text
+
+
+FOLDERS = np.array([f"{k:04d}_gesture" for k in range(90)])
+
+
+def no_change(rng: np.random.Generator, people: int) -> Pairs:
+    """90 folders of three images a person, whose numbers vary from before to after by chance."""
+    folder, person, _ = (k.ravel() for k in np.indices((len(FOLDERS), people, 3)))
+    count = len(folder)
+
+    def side() -> dict[str, np.ndarray]:
+        errors = {
+            m.column: 30
+            + rng.normal(0, 0.5, people)[person]
+            + rng.normal(0, 1, (len(FOLDERS), people))[folder, person]
+            + rng.normal(0, 1, count)
+            for m in (*ERRORS, *SCRATCH)
+        }
+        return {
+            "subject": person,
+            "sequence": FOLDERS[folder],
+            "kind": np.full(count, "gesture"),
+            "coarse": np.ones(count, int),
+            "fine": np.ones(count, int),
+            "stage_1_coarse": (rng.random(count) < 0.4).astype(int),
+            "stage_1_fine": (rng.random(count) < 0.4).astype(int),
+            **errors,
+        }
+
+    return Pairs(side(), side(), 0, 0, seed=0)
+
+
+@pytest.mark.parametrize("people", [4, 8])
+def test_luck_is_seldom_claimed(people: int) -> None:
+    """Without a true difference: the primary verdict, any of the others, any gesture's."""
+    rng = np.random.default_rng(people)
+    repeats = 100
+    alarms = dict.fromkeys(("primary", "others", *range(4)), 0)
+    for _ in range(repeats):
+        pairs = no_change(rng, people)
+        rows = list(headline(pairs))[2:]
+        called = [row.endswith(("lower", "higher")) for row in rows]
+        primary = next(k for k, row in enumerate(rows) if "(primary)" in row)
+        alarms["primary"] += called.pop(primary)
+        alarms["others"] += any(called)
+        tables = "\n".join(gestures(pairs, set(), every=False)).split(", by gesture")[1:]
+        for k, table in enumerate(tables):
+            alarms[k] += "None remains after Holm" not in table
+    limit = stats.binom.ppf(0.999, repeats, 0.05)
+    assert all(count <= limit for count in alarms.values()), alarms
+
+
+def test_what_changed_most_is_shown_without_a_claim() -> None:
+    text = "\n".join(gestures(no_change(np.random.default_rng(0), 4), set(), every=False))
+    first = text.split("full model, MPJPE, by gesture\n")[1].splitlines()
+    assert first[0].startswith("Of 90 folders up to 4.5 would look changed by chance (95 %")
+    assert first[1] == (
+        "None remains after Holm's adjustment: no change of a gesture can be claimed."
+    )
+    assert first[2].split() == [
+        "Changed",
+        "most,",
+        "not",
+        "claimed",
+        "images",
+        "before",
+        "after",
+        "change",
+    ]
+    assert "[" not in "\n".join(first[3:15]), "what is picked by its size has no interval"
+    assert first[15] == "and 78 that changed less, or not at all: --all"
+
+
+def test_every_gesture_has_its_interval_with_all() -> None:
+    text = "\n".join(gestures(no_change(np.random.default_rng(0), 4), set(), every=True))
+    assert all(text.count(name) == 4 for name in FOLDERS)
+    assert text.count("[") == 4 * 90
+
+
+def test_a_gesture_that_changed_stands_first() -> None:
+    pairs = no_change(np.random.default_rng(0), 8)
+    pairs.after["pretrained_pa_mpjpe_mm"][pairs.after["sequence"] == FOLDERS[5]] -= 15
+    text = "\n".join(gestures(pairs, set(), every=False))
+    table = text.split("full model, PA-MPJPE, by gesture\n")[1].splitlines()
+    assert table[1].startswith("Changed, after Holm's adjustment")
+    assert table[2].startswith(FOLDERS[5])
+    assert table[3].startswith("Changed most, not claimed")
 
 
 def test_equal_results_are_told_and_how_to_keep_them(clone: Clone) -> None:

@@ -1,4 +1,4 @@
-"""Only what both evaluations scored is compared, each sample with itself, people resampled."""
+"""Only what both evaluations scored is compared, each sample with itself, over people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.pipeline.made_up import evaluation
 
 
 def pairs(before: pa.Table, after: pa.Table) -> Pairs:
-    return Pairs.of(before, after, resamples=200, seed=0)
+    return Pairs.of(before, after, seed=0)
 
 
 def test_the_same_evaluation_has_not_moved() -> None:
@@ -48,7 +48,7 @@ def test_other_splits_are_left_out() -> None:
 def test_each_side_is_right_by_its_own_labels() -> None:
     before = evaluation()
     relabelled = evaluation(coarse=np.where(np.asarray(before["sequence"]) == "0001_a", 7, 1))
-    changes = pairs(before, relabelled).per_folder(ACCURACIES[0])
+    changes = pairs(before, relabelled).per_folder(ACCURACIES[0]).by_name
     assert {name: change.by for name, change in changes.items()} == {"0001_a": -1, "0002_b": 0}
     assert list(changes) == ["0001_a", "0002_b"], "what moved most comes first"
 
@@ -59,10 +59,10 @@ def test_samples_without_a_class_or_a_truth_are_not_counted() -> None:
     found = pairs(evaluation(), evaluation(pretrained_pa_mpjpe_mm=errors))
     assert found.change(ERRORS[1]).comparison.difference.samples == 53
     assert found.change(ACCURACIES[0]).comparison.difference.samples == 40, "ROM has no gesture"
-    assert "ROM" not in found.per_folder(ERRORS[0])
+    assert "ROM" not in found.per_folder(ERRORS[0]).by_name
 
 
-def test_people_are_resampled_and_not_frames() -> None:
+def test_people_count_and_not_frames() -> None:
     """One person moved by 4 mm, the others not: no interval over four people may leave out 0."""
     before = evaluation()
     moved = np.asarray(before["pretrained_wrist_mpjpe_mm"]) + 4.0 * (
@@ -73,6 +73,29 @@ def test_people_are_resampled_and_not_frames() -> None:
     assert change.comparison.difference.low <= 0
     one = before.slice(0, 15)
     assert np.isnan(pairs(one, one).change(ERRORS[0]).comparison.difference.low)
+
+
+def test_a_folders_change_is_that_of_its_own_samples() -> None:
+    before = evaluation()
+    errors = np.asarray(before["pretrained_wrist_mpjpe_mm"])
+    errors = errors + np.random.default_rng(0).normal(0, 1, 60)
+    errors[3] = np.nan  # of person 9 in folder 0001_a
+    after = evaluation(pretrained_wrist_mpjpe_mm=errors)
+    folders = pairs(before, after).per_folder(ERRORS[0])
+    for name, samples in (("0001_a", 19), ("0002_b", 20)):
+        rows = np.asarray(before["sequence"]) == name
+        alone = pairs(before.filter(pa.array(rows)), after.filter(pa.array(rows)))
+        expected = alone.change(ERRORS[0])
+        found = folders.by_name[name]
+        assert (found.samples, found.by_person.subjects) == (samples, 4)
+        assert [found.before, found.after] == pytest.approx([expected.before, expected.after])
+        person = expected.comparison.by_person
+        assert found.by_person.value == pytest.approx(person.value)
+        assert [found.by_person.low, found.by_person.high] == pytest.approx(
+            [person.low, person.high]
+        )
+        assert found.p_value >= expected.comparison.student_p - 1e-12
+    assert (folders.tested, folders.by_chance) == (2, pytest.approx(0.1))
 
 
 def test_the_mark_of_no_class_is_below_every_class() -> None:

@@ -32,7 +32,7 @@ def test_values_are_written_and_comments_kept(params: Path) -> None:
     [
         ("pose.lr", "expected section.key=value"),
         ("pose.learning_rate=1", "no such key"),
-        ("evaluate.bootstrp=60", "did you mean evaluate.bootstrap"),
+        ("evaluate.tsne_sample=60", "did you mean evaluate.tsne_samples"),
         ("pose=1", "no such key"),
         ("pose.lr=-1", "should be greater than 0"),
         ("pose.lr=[", "is not a YAML value"),

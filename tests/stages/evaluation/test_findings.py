@@ -3,13 +3,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.statistics import Comparison, Estimate
 from stages.evaluation import findings, report
 from stages.evaluation.findings import Encoder, Evaluation, ModelRun, SplitResult
-from stages.evaluation.summary import COMPARED, Subgroup
+from stages.evaluation.summary import COMPARED, Intervals, Subgroup
 
 NAN = float("nan")
 
@@ -70,21 +72,65 @@ def all_compared(one: Comparison) -> dict[str, Comparison]:
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (-7.0, -5.0, "the error is lower; the interval over subjects excludes zero"),
-        (1.0, 3.0, "the error is higher; the interval over subjects excludes zero"),
-        (-7.0, 0.5, "the difference is inconclusive on these subjects"),
-        (NAN, NAN, "the difference is inconclusive on these subjects"),
+        (
+            -7.0,
+            -5.0,
+            "has the lower error; the interval over people excludes zero",
+        ),
+        (
+            1.0,
+            3.0,
+            "has the higher error; the interval over people excludes zero",
+        ),
+        (-7.0, 0.5, "the difference is inconclusive on these people"),
+        (NAN, NAN, "the difference is inconclusive on these people"),
     ],
 )
 def test_the_verdict_follows_the_interval(low: float, high: float, words: str) -> None:
     e = evaluation(comparisons=all_compared(comparison(low, high)))
     assert words in findings.pretraining(e)[0]
+    assert findings.pretraining(e)[0].startswith("Of these two trained models, at the same 810")
 
 
 def test_each_interval_stands_beside_its_own_number() -> None:
     text = findings.pretraining(evaluation())[2]
-    assert "-6.5 mm on 100 images (95 % interval by bootstrap over subjects: -6.6 to -6.4" in text
-    assert "each of 4 subjects once, it is -6.0 mm, 95 % interval -7.0 to -5.0 (Student)" in text
+    assert "-6.5 mm on 100 images (Student's 95 % interval over people: -6.6 to -6.4)" in text
+    assert "each of 4 people once, it is -6.0 mm, -7.0 to -5.0, which alone decides" in text
+
+
+def test_the_other_protocols_share_the_risk() -> None:
+    """Three intervals that barely exclude zero: none is left, as Holm multiplies the first by 3."""
+    barely = evaluation(comparisons=all_compared(comparison(-7.0, -0.1)))
+    assert "has the lower error" in findings.pretraining(barely)[0]
+    text = findings.pretraining(barely)[-1]
+    assert text.startswith("By other protocols, Holm-adjusted: PA-MPJPE -4.0 mm (inconclusive), ")
+    assert text.count("(inconclusive)") == 3
+    clear = evaluation(comparisons=all_compared(comparison(-7.0, -5.0)))
+    assert findings.pretraining(clear)[-1].count("(lower)") == 3
+    verdicts = [row[-1] for row in report._comparison_table(barely).rows]
+    assert verdicts == ["lower", *3 * ["inconclusive"]]
+
+
+@pytest.mark.parametrize("people", [4, 5, 8])
+def test_no_difference_is_seldom_called_one(people: int) -> None:
+    """Verdicts by the primary protocol, and any by the others, at most 5 % of the time each."""
+    rng = np.random.default_rng(people)
+    repeats, intervals = 400, Intervals(seed=0)
+    subjects = np.repeat(np.arange(people), rng.integers(5, 40, people))
+    primary = others = 0
+    for _ in range(repeats):
+        shared = rng.normal(0, 1, people)
+        found = {}
+        for key in COMPARED:  # protocols that agree to a part, as they do
+            own = (0.8 * shared + 0.6 * rng.normal(0, 1, people))[subjects]
+            change = own + rng.normal(0, 2, len(subjects))
+            found[key] = intervals.compare(np.zeros(len(subjects)), change, subjects)
+        text = findings.pretraining(evaluation(comparisons=found))
+        primary += "has the" in text[0]
+        others += "(lower)" in text[-1] or "(higher)" in text[-1]
+    limit = stats.binom.ppf(0.999, repeats, 0.05)
+    assert primary <= limit
+    assert others <= limit
 
 
 def test_a_run_that_shares_no_sample_has_no_verdict() -> None:
@@ -108,7 +154,7 @@ def test_runs_of_unequal_length_are_not_called_equal() -> None:
 
 def test_the_smallest_p_that_few_subjects_allow_is_reported() -> None:
     text = " ".join(findings.pretraining(evaluation()))
-    assert "the smallest p that 4 subjects can reach is 0.125" in text
+    assert "4 people cannot reach less than 0.125" in text
     assert "lower for 4 of 4" in text
 
 

@@ -14,7 +14,7 @@ from stages.evaluation.summary import CHANCE, FULL, MAJORITY, MODELS, SCRATCH, C
 
 N = 40
 LEFT = np.arange(N) % 5 == 0
-HOW = Intervals(resamples=200, seed=0)
+HOW = Intervals(seed=0)
 CLASSES = Classes(
     coarse=["fist", "gun", "fist", "gun"],
     fine=["fist", "gun", "fist", "gun"],
@@ -38,7 +38,9 @@ def scores() -> Scores:
         joints = size * rng.random((N, 21))
         joints[::10] = np.nan
         known = np.arange(N) % 10 > 0
-        found = {c.key: np.where(known, size * rng.random(N), np.nan) for c in COLUMNS}
+        found = {
+            c.key: np.where(known, (size if c.unit else 1) * rng.random(N), np.nan) for c in COLUMNS
+        }
         return {
             **found,
             "joint_errors_mm": joints,
@@ -135,6 +137,26 @@ def test_comparisons_go_from_scratch_to_the_full_model(
     full, scratch = (scores.pose[run]["wrist_mpjpe_mm"] for run in (FULL, SCRATCH))
     assert found.difference.value == pytest.approx(np.nanmean(full - scratch))
     assert found.difference.value < 0
+
+
+def test_shares_stay_between_0_and_1_and_errors_above_0(scores: Scores) -> None:
+    """With two people intervals are wide enough to leave both."""
+    two = np.arange(N) % 2
+    gesture = summary.gesture_estimates(scores, two, CLASSES, HOW)
+    pose = summary.pose_estimates(scores, two, LEFT, HOW)
+    shares = [*gesture[STAGE_1].values()]
+    shares += [pose[FULL][key] for key in ("pck_auc", "pa_pck_auc", "f5", "f15")]
+    for share in shares:
+        assert 0 <= share.low <= share.value <= share.high <= 1
+    line = HOW.line(summary.pck_totals(scores.pose[FULL]["joint_errors_mm"], two))
+    assert line.low.min() >= 0
+    assert line.high.max() <= 1
+    for estimate in pose[FULL].values():
+        assert estimate.low >= 0
+
+
+def test_the_primary_protocol_is_among_the_compared() -> None:
+    assert summary.COMPARED[0] == summary.PRIMARY
 
 
 def test_plain_values_are_strict_json(scores: Scores, subjects: np.ndarray) -> None:
