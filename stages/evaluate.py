@@ -54,6 +54,8 @@ from stages.paths import (
     is_same_path,
 )
 
+START = {"": "random weights", "imagenet": "ImageNet's weights"}
+
 
 def main() -> None:
     """Load, score every split, summarise, draw, write."""
@@ -162,7 +164,7 @@ def load_models(
 def score(split: str, data: EvaluationData, models: Models, settings: EvaluateParams) -> Scores:
     """Score all samples of a split, with progress lines."""
     count = data.shards.index.count(split)
-    every = -(-count // settings.tsne_samples) if split == "test" else 0
+    drawn = np.random.default_rng(settings.seed).permutation(count)[: settings.tsne_samples]
     progress = Progress(f"evaluate {split}", count, "images")
 
     def counted() -> Iterator[HandBatch]:
@@ -170,7 +172,7 @@ def score(split: str, data: EvaluationData, models: Models, settings: EvaluatePa
             yield batch
             progress.step(len(batch))
 
-    return score_split(counted(), models, features_every=every)
+    return score_split(counted(), models, feature_rows=drawn if split == "test" else None)
 
 
 def summarise(
@@ -192,6 +194,7 @@ def summarise(
         splits={split: _split(scores, data, intervals) for split, scores in scored.items()},
         gesture=summary.gesture_estimates(test, subjects, data.classes, intervals),
         comparisons=summary.comparisons(test, subjects, intervals),
+        interventions=summary.intervention_costs(test, subjects, intervals),
         runs={run: _run(run, records[folder], models) for run, folder in STAGE_2_MODELS.items()},
         encoders={
             name: _encoder(test, name, labelled, coarse, subjects[labelled], intervals)
@@ -201,6 +204,7 @@ def summarise(
         subgroups=_subgroups(test, origin, data, intervals),
         unseen=data.unseen,
         handedness=params.label.handedness,
+        start=START.get(records[STAGE_1_MODEL].encoder["weights"], "weights from a file"),
         synthetic=is_same_path(params.data.root, SYNTHETIC),
     )
 
@@ -222,6 +226,7 @@ def _run(run: str, record: ModelRecord, models: Models) -> ModelRun:
         seconds=record.seconds,
         steps=figures.last_step(STAGE_2_MODELS[run] / "curves.csv"),
         gates=[] if tokens is None else tokens.gates.tolist(),
+        gesture_weight=record.loss_weights["gesture"],
     )
 
 
@@ -269,18 +274,16 @@ def write_charts(
     origin = data.origin(test.sample_id)
     labelled = test.classes["coarse"][test.feature_rows] != UNLABELLED
     rows = test.feature_rows[labelled]
-    embeddings = embedding.maps(
-        {name: test.features[name][labelled] for name in (STAGE_1, UNTRAINED)}, settings.seed
-    )
+    features = {name: test.features[name][labelled] for name in (STAGE_1, UNTRAINED)}
+    logits = {level: found[labelled] for level, found in test.logits.items()}
+    embeddings = embedding.maps(features | logits, settings.seed)
+    gestures = data.gesture_names(test.classes["coarse"][rows]).tolist()
+    sides = hands(origin)[rows].tolist()
     charts = {
         "pck": figures.pck_chart(test, origin["subject"], intervals),
         "confusion": figures.confusion_chart(test, data.classes),
-        "map": figures.map_chart(
-            embeddings,
-            data.gesture_names(test.classes["coarse"][rows]).tolist(),
-            hands(origin)[rows].tolist(),
-            e,
-        ),
+        "map": figures.map_chart({k: embeddings[k] for k in features}, gestures, sides, e),
+        "outputs": figures.outputs_chart({k: embeddings[k] for k in logits}, gestures, sides),
     }
     curves = {"pretrain": STAGE_1_MODEL, **STAGE_2_MODELS}
     training = figures.training_chart({k: v / "curves.csv" for k, v in curves.items()})

@@ -133,6 +133,27 @@ def map_chart(
     return Chart(plots.map_figure(panels, gestures, shown, hands, note), rows)
 
 
+def outputs_chart(
+    embeddings: Mapping[str, NDArray[Any]], gestures: Sequence[str], hands: Sequence[str]
+) -> Chart:
+    """t-SNE maps of both classifiers' logits (the paper's Figure 5), coloured by coarse gesture.
+
+    Args:
+        embeddings: (N, 2) by level: coarse, fine.
+        gestures: coarse names of these samples.
+        hands: right or left.
+    """
+    shown = [name for name, _ in Counter(sorted(gestures)).most_common(MAP_GROUPS)]
+    panels = {f"logits of the {level} classifier": xy for level, xy in embeddings.items()}
+    note = "triangles point left for left hands and right for right hands; colours: coarse gestures"
+    rows = [
+        {"classifier": level, "gesture": gesture, "hand": hand, "x": float(x), "y": float(y)}
+        for level, embedding in embeddings.items()
+        for (x, y), gesture, hand in zip(embedding, gestures, hands, strict=True)
+    ]
+    return Chart(plots.map_figure(panels, gestures, shown, hands, note), rows)
+
+
 def training_chart(curves: Mapping[str, Path]) -> Figure:
     """Losses and validation metrics of `pretrain` and of both runs, from curves.csv."""
     columns = {name: _read_curves(path) for name, path in curves.items()}

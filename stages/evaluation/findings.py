@@ -10,6 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from handpose.evaluation import statistics
+from handpose.evaluation.interventions import (
+    GATES_CLOSED,
+    INTERVENTIONS,
+    OTHER_LOGITS,
+    TRUE_CLASS,
+)
 from handpose.evaluation.protocols import COLUMNS
 from handpose.evaluation.scores import MEAN_JOINTS, MEAN_POSE, STAGE_1
 from handpose.evaluation.statistics import Comparison, Estimate
@@ -22,6 +28,9 @@ from stages.evaluation.summary import (
     Estimates,
     Subgroup,
 )
+
+EQUAL_TIME = 0.15
+"""Training times that differ by less than this share are called about the same."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class ModelRun:
     seconds: Mapping[str, float]  # by stage: pretrain (if any) and pose
     steps: int  # of Stage 2
     gates: Sequence[float]  # of the coarse and the fine gesture token; empty without tokens
+    gesture_weight: float  # of the gesture loss in Stage 2
 
     @property
     def total_s(self) -> float:
@@ -68,18 +78,26 @@ class Evaluation:
     splits: Mapping[str, SplitResult]  # `test` first, then those that are evaluated whole, if any
     gesture: Mapping[str, Estimates]  # by network, majority, chance; of the labelled test samples
     comparisons: Mapping[str, Comparison]  # by protocol: from scratch to the full model
+    interventions: Mapping[str, Mapping[str, Mapping[str, Comparison]]]
+    """Cost of changing the gesture tokens: by run, key of `INTERVENTIONS`, protocol."""
     runs: Mapping[str, ModelRun]
     encoders: Mapping[str, Encoder]  # stage_1 and untrained
     purity_by_chance: float
     subgroups: Mapping[str, Sequence[Subgroup]]  # by gesture, joint, hand, camera, subject
     unseen: int  # coarse test classes without a training sample
     handedness: str
+    start: str  # of the untrained encoder: random weights, ImageNet's or those of a file
     synthetic: bool  # the images are rendered, not photographed
 
     @property
     def test(self) -> SplitResult:
         """The labelled split."""
         return self.splits["test"]
+
+    @property
+    def ratio(self) -> float:
+        """Training time of the full model, both stages, over that of the other."""
+        return self.runs[FULL].total_s / max(self.runs[SCRATCH].total_s, 1e-9)
 
 
 def baselines(e: Evaluation) -> list[str]:
@@ -149,7 +167,7 @@ def pretraining(e: Evaluation) -> list[str]:
     }[c.verdict]
     count = c.difference.subjects
     return [
-        f"Of these two trained models, at the same {_steps(e)}, {verdict}",
+        f"Of these two trained models, {_effort(e)}, {verdict}",
         f"Wrist-relative MPJPE is {full:.1f} mm with pretraining, after "
         f"{e.runs[FULL].format_seconds()} of training, and {scratch:.1f} mm without, after "
         f"{e.runs[SCRATCH].format_seconds()}.",
@@ -160,6 +178,44 @@ def pretraining(e: Evaluation) -> list[str]:
         f"For information: sign-flip p = {c.p_value:.3g}; {count} people cannot reach less than "
         f"{c.smallest_p:.3g}.",
         f"By other protocols, Holm-adjusted: {_others(e)}.",
+        _scratch(e),
+    ]
+
+
+def _scratch(e: Evaluation) -> str:
+    """What the run without pretraining was."""
+    run = e.runs[SCRATCH]
+    tokens = "its gesture tokens" if run.gates else "no gesture tokens"
+    labels = "gesture labels in its loss" if run.gesture_weight else "no gesture labels"
+    return f"The model without pretraining was trained with {tokens} and {labels}."
+
+
+def tokens(e: Evaluation) -> list[str]:
+    """What the gesture tokens do in the full model, by changing them in the trained model."""
+    costs = e.interventions.get(FULL)
+    if costs is None:
+        return ["The full model has no gesture tokens (pose_net.gesture_tokens: false)."]
+    closed = costs[GATES_CLOSED][PRIMARY]
+    change = f"{closed.by_person.value:+.2f} mm, {_span(closed.by_person, 2)}"
+    opening = {
+        "higher": "The gesture tokens act: closing both gates of the full model raises its "
+        f"wrist-relative MPJPE ({change}).",
+        "lower": "The gesture tokens do harm: closing both gates of the full model lowers its "
+        f"wrist-relative MPJPE ({change}).",
+        "inconclusive": "No effect of the gesture tokens is shown: closing both gates of the full "
+        f"model changes its wrist-relative MPJPE inconclusively ({change}).",
+    }[closed.verdict]
+    others = [
+        f"{INTERVENTIONS[name]} {costs[name][PRIMARY].by_person.value:+.2f} mm "
+        f"({_span(costs[name][PRIMARY].by_person, 2)})"
+        for name in (OTHER_LOGITS, TRUE_CLASS)
+        if math.isfinite(costs[name][PRIMARY].by_person.value)
+    ]
+    return [
+        opening,
+        *([f"Other changes of the tokens: {', '.join(others)}."] if others else []),
+        f"{_gates(e.runs[FULL])}. Each person counts once; the model, its images and the rest of "
+        "the network stay the same, so no second training is involved.",
     ]
 
 
@@ -175,30 +231,35 @@ def _others(e: Evaluation) -> str:
     return ", ".join(others) or "no test image has a MANO fit, which all of them need"
 
 
-def _steps(e: Evaluation) -> str:
-    full, scratch = e.runs[FULL].steps, e.runs[SCRATCH].steps
-    if full == scratch:
-        return f"{full:,} Stage 2 steps"
-    return f"settings, but after {full:,} against {scratch:,} Stage 2 steps"
+def _effort(e: Evaluation) -> str:
+    """At what both runs were equal, if at anything: Stage 2 steps, or training time."""
+    full, scratch = e.runs[FULL], e.runs[SCRATCH]
+    if full.steps == scratch.steps:
+        return f"at the same {full.steps:,} Stage 2 steps"
+    seconds = f"{full.total_s:.0f} s and {scratch.total_s:.0f} s of training"
+    if _equal_time(e):
+        return f"at about the same training time ({seconds})"
+    return f"after {seconds}"
 
 
-def _span(e: Estimate) -> str:
+def _equal_time(e: Evaluation) -> bool:
+    return abs(math.log(e.ratio)) <= math.log(1 + EQUAL_TIME)
+
+
+def _span(e: Estimate, digits: int = 1) -> str:
     if not (math.isfinite(e.low) and math.isfinite(e.high)):
         return "unknown"
-    return f"{e.low:+.1f} to {e.high:+.1f}"
+    return f"{e.low:+.{digits}f} to {e.high:+.{digits}f}"
 
 
 def limits(e: Evaluation) -> list[str]:
     """What one short run cannot show, whatever its numbers."""
-    full, scratch = e.runs[FULL], e.runs[SCRATCH]
-    ratio = full.total_s / max(scratch.total_s, 1e-9)
     sentences = [
-        f"Equal steps are not equal minutes. The full model had {ratio:.1f} times the training "
-        "time of the other, Stage 1 included; whether the other would catch up in that time was "
-        "not tested.",
-        "Initialisation or tokens. Pretraining acts as a starting point of the encoder and through "
-        f"the gesture tokens ({_gates(full)}). This run cannot separate the two; one with "
-        "pose_net.gesture_tokens: false would.",
+        _time(e),
+        "Starting point or tokens. Pretraining acts as a starting point of the encoder and through "
+        "the gesture tokens. Changing the tokens of a trained model shows what they do in it, not "
+        "how it would have been trained without them; a run with pose_net.gesture_tokens: false "
+        "would show that.",
         "Gestures or any warm-up. Pretraining on shuffled labels, which teaches no gesture, was "
         "not run: a gain, if there is one, need not come from gesture knowledge.",
         "One seed each. Another seed gives another pair of models; the intervals do not cover "
@@ -218,14 +279,40 @@ def limits(e: Evaluation) -> list[str]:
     return sentences
 
 
+def _time(e: Evaluation) -> str:
+    """Whether both runs had the same time."""
+    full, scratch = e.runs[FULL], e.runs[SCRATCH]
+    steps = f"{full.steps:,} and {scratch.steps:,} steps of Stage 2"
+    if _equal_time(e):
+        return (
+            f"Equal time is of this machine. Both runs trained about as long, in {steps}; where "
+            "Stage 1 costs more or less beside Stage 2, other numbers of steps would be fair. At "
+            "equal steps of Stage 2 the run without pretraining trains less."
+        )
+    if e.ratio > 1:
+        return (
+            f"The times are not equal. The full model had {e.ratio:.1f} times the training time of "
+            f"the other, Stage 1 included ({steps}); whether the other would catch up in that time "
+            "was not tested."
+        )
+    return (
+        f"The times are not equal. The model without pretraining had {1 / e.ratio:.1f} times the "
+        f"training time of the full model ({steps})."
+    )
+
+
 def caution(e: Evaluation) -> str:
     """`limits` in one sentence, for the terminal."""
-    ratio = e.runs[FULL].total_s / max(e.runs[SCRATCH].total_s, 1e-9)
+    catch_up = (
+        "the other model would catch up in the full model's training time "
+        f"({e.ratio:.1f} times its own), whether "
+        if e.ratio > 1 + EQUAL_TIME
+        else ""
+    )
     return (
-        "One short run cannot show whether the other model would catch up in the full model's "
-        f"training time ({ratio:.1f} times its own), whether a gain comes from the starting point, "
-        "from the gesture tokens or from gestures at all, nor how another seed, more than "
-        f"{len(e.test.subjects)} people{' or photos' if e.synthetic else ''} would change it."
+        f"One short run cannot show whether {catch_up}a difference comes from the starting point, "
+        "from training with gesture tokens or from gestures at all, nor how another seed, more "
+        f"than {len(e.test.subjects)} people{' or photos' if e.synthetic else ''} would change it."
     )
 
 
@@ -235,7 +322,5 @@ def people(count: int) -> str:
 
 
 def _gates(run: ModelRun) -> str:
-    if not run.gates:
-        return "switched off in this run"
     coarse, fine = run.gates
-    return f"their gates ended at {coarse:.3f} for coarse and {fine:.3f} for fine"
+    return f"The gates ended at {coarse:.3f} for coarse and {fine:.3f} for fine"

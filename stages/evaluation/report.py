@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jinja2
 
 from handpose.evaluation import statistics
+from handpose.evaluation.interventions import INTERVENTIONS
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.scores import STAGE_1
 from handpose.evaluation.statistics import Estimate
@@ -47,6 +48,8 @@ GESTURE_COLUMNS = {
 ACCURACIES = ("coarse_accuracy", "fine_accuracy")
 ERRORS = ("wrist_mpjpe_mm", "pa_mpjpe_mm", PUBLISHED.key)
 """Columns of the summary."""
+TOKEN_COLUMNS = (PRIMARY, "pa_mpjpe_mm")
+"""Errors to which interventions on the gesture tokens are charged."""
 CURVES = {
     "pck_auc": "AUC of PCK, wrist-relative, 0-50 mm",
     "pa_pck_auc": "AUC of PCK after PA, 0-50 mm",
@@ -120,7 +123,13 @@ def summary(e: Evaluation) -> str:
 
 def _key_findings(e: Evaluation) -> list[str]:
     """The verdict, the paired difference, the baselines and the caution."""
-    return [*findings.pretraining(e)[::2], *findings.baselines(e), findings.caution(e)]
+    verdict, _, difference, *_ = [*findings.pretraining(e), "", ""]
+    return [
+        *filter(None, (verdict, difference)),
+        findings.tokens(e)[0],
+        *findings.baselines(e),
+        findings.caution(e),
+    ]
 
 
 def _aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -146,7 +155,7 @@ def html(e: Evaluation, images: Mapping[str, Path]) -> str:
 
     Args:
         e: the evaluation.
-        images: PNG files by name: pck, training, confusion, map, and best, median, worst.
+        images: PNG files by name: pck, training, confusion, map, outputs, and best, median, worst.
     """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -159,6 +168,7 @@ def html(e: Evaluation, images: Mapping[str, Path]) -> str:
         gesture=_gesture_table(e),
         pose={name: pose_table(e, name) for name in e.splits},
         compared=_comparison_table(e),
+        tokens=_token_table(e),
         subgroups={BREAKDOWNS[k]: _subgroup_table(k, rows) for k, rows in e.subgroups.items()},
         protocols=ALL_COLUMNS,
         images={name: _inline(path) for name, path in images.items()},
@@ -210,6 +220,21 @@ def _comparison_table(e: Evaluation) -> Table:
     means = ("by image", "by person")
     header = ("with minus without", *means, "lower for", "sign-flip p", "error, by person")
     return Table(header, rows)
+
+
+def _token_table(e: Evaluation) -> Table:
+    """What changing the gesture tokens of a trained model adds to its errors."""
+    names = {c.key: c.name for c in COLUMNS}
+    rows = [
+        (
+            f"{MODELS[run]}: {INTERVENTIONS[name]}",
+            *(format_estimate(costs[key].by_person, 2) for key in TOKEN_COLUMNS),
+            str(costs[PRIMARY].difference.samples),
+        )
+        for run, found in e.interventions.items()
+        for name, costs in found.items()
+    ]
+    return Table(("change", *(f"{names[key]}, mm" for key in TOKEN_COLUMNS), "images"), rows)
 
 
 def _subgroup_table(key: str, subgroups: Sequence[Subgroup]) -> Table:

@@ -171,6 +171,25 @@ def comparisons(
     return {key: intervals.compare(scratch[key], full[key], subjects) for key in COMPARED}
 
 
+def intervention_costs(
+    scores: Scores, subjects: NDArray[Any], intervals: Intervals
+) -> dict[str, dict[str, dict[str, Comparison]]]:
+    """What an intervention on the gesture tokens adds to a model's errors.
+
+    By run with tokens, by key of `INTERVENTIONS`, by protocol: the changed model minus the model.
+    """
+    return {
+        run: {
+            name: {
+                key: intervals.compare(scores.pose[run][key], errors, subjects)
+                for key, errors in changed.items()
+            }
+            for name, changed in found.items()
+        }
+        for run, found in scores.interventions.items()
+    }
+
+
 # --- gestures ------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from handpose.evaluation.interventions import GATES_CLOSED
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.scores import STAGE_1, Scores
 from handpose.files import atomic_file
@@ -27,9 +28,16 @@ def metrics_json(e: Evaluation) -> dict[str, Any]:
         "gesture": e.gesture,
         "pose": {name: split.pose for name, split in e.splits.items()},
         "pretrained_minus_scratch": e.comparisons,
+        "interventions": e.interventions,
         "features": {**e.encoders, "purity_by_chance": e.purity_by_chance},
         "training": {
-            run: {"seconds": found.seconds, "total_s": found.total_s, "steps": found.steps}
+            run: {
+                "seconds": found.seconds,
+                "total_s": found.total_s,
+                "steps": found.steps,
+                "gates": list(found.gates),
+                "gesture_weight": found.gesture_weight,
+            }
             for run, found in e.runs.items()
         },
         "without_fit": {name: split.without_fit for name, split in e.splits.items()},
@@ -43,7 +51,7 @@ def headline_json(e: Evaluation) -> dict[str, Any]:
     stage_1, majority = e.gesture[STAGE_1], e.gesture[MAJORITY]
     accuracies = [f"{level}_accuracy" for level in ("coarse", "fine")]
     errors = {"mpjpe_mm": "wrist_mpjpe_mm", "pa_mpjpe_mm": "pa_mpjpe_mm"}
-    content = {
+    content: dict[str, Any] = {
         "images": e.test.samples,
         "people": len(e.test.subjects),
         "images_with_a_gesture": stage_1["coarse_accuracy"].samples,
@@ -54,6 +62,11 @@ def headline_json(e: Evaluation) -> dict[str, Any]:
             name: e.test.pose[SCRATCH][key].value for name, key in errors.items()
         },
     }
+    if FULL in e.interventions:
+        closed = e.interventions[FULL][GATES_CLOSED]
+        content["closing_the_gates_of_the_full_model_adds"] = {
+            name: closed[key].by_person.value for name, key in errors.items()
+        }
     found: dict[str, Any] = to_json(content)
     return found
 

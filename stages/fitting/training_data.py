@@ -214,6 +214,7 @@ class TrainingData:
             params_digest=checkpoint.digest,
             seconds={stage: round(fitted.seconds, 2)},
             best_epoch=fitted.best_epoch,
+            loss_weights=checkpoint.identity["settings"].get("weights", {}),
         )
 
 

@@ -158,7 +158,9 @@ def test_baselines_are_of_the_camera_and_score_alike_when_it_is_turned(
             np.testing.assert_allclose(found.pose[name][key], values, rtol=1e-3, atol=1e-2)
 
 
-def test_features_and_logits_are_stored_for_the_chosen_samples(batch: HandBatch, models: Models) -> None:
+def test_features_and_logits_are_stored_for_the_chosen_samples(
+    batch: HandBatch, models: Models
+) -> None:
     scores = score_split(in_parts(batch, 2), models, feature_rows=np.array([6, 0, 3]))
     np.testing.assert_array_equal(scores.feature_rows, [0, 3, 6])
     expected = batch.image[[0, 3, 6]].float().mean((2, 3)).numpy()
