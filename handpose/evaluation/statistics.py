@@ -111,7 +111,7 @@ class Family:
 
     @property
     def by_chance(self) -> float:
-        """How many intervals leave out 0 if nothing changed in any group; on average, at most."""
+        """How many intervals leave out 0, on average, if nothing changed in any group."""
         return (1 - CONFIDENCE) * self.tested
 
     @property

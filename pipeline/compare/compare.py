@@ -180,7 +180,7 @@ def _claims(measure: Measure, changes: FolderChanges, relabelled: set[str]) -> I
         yield "No folder has images of two people: no change of a gesture can be claimed."
         return
     yield (
-        f"Of {changes.tested} folders up to {changes.by_chance:.1f} would look changed by chance "
+        f"Of {changes.tested} folders about {changes.by_chance:.1f} would look changed by chance "
         f"(95 % interval without 0); {changes.without_zero} {_do(changes.without_zero)}."
     )
     if not changes.claimed:
@@ -255,10 +255,10 @@ def _limits(pairs: Pairs) -> Iterator[str]:
         yield "All images are of one person, so there is no interval for other people."
     else:
         yield (
-            f"Intervals are Student's 95 % over the {people} people. The verdict follows the one "
-            "person by person, in which each counts once; all but the primary measure's are "
-            "Holm-adjusted. So are the gestures, whose spread over people is taken to be at least "
-            "the average."
+            f"Intervals are Student's 95 % over the {people} people. Person by person each counts "
+            "once; that interval decides the verdict. All verdicts but the primary measure's are "
+            "Holm-adjusted, as are the gestures'; a gesture's spread over people is taken to be at "
+            "least the average."
         )
     yield (
         "Each side is one training run, and the verdicts are on these two runs: another seed would "

@@ -93,7 +93,7 @@ class FolderChanges:
 
     by_name: Mapping[str, FolderChange]
     tested: int  # folders with samples of two people or more
-    by_chance: float  # intervals that leave out 0, on average at most, if nothing changed
+    by_chance: float  # intervals that leave out 0, on average, if nothing changed
     without_zero: int  # intervals that leave out 0
     claimed: Sequence[str]  # folders that remain after Holm's adjustment
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_the_variance_of_unequal_counts_is_unbiased(rng: np.random.Generator) ->
     assert np.mean(np.square(halves)) == pytest.approx((share**2).sum(), rel=0.1)
 
 
-COUNTS = {
+COUNTS: dict[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]] = {
     "equal": lambda rng, shape: np.ones(shape),
     "1 to 20": lambda rng, shape: rng.integers(1, 21, shape).astype(float),
     "log-normal": lambda rng, shape: np.exp(rng.normal(0, 1, shape)),
@@ -298,7 +299,8 @@ def test_a_family_is_students_test_of_each_group(rng: np.random.Generator) -> No
         one = stats.ttest_1samp(own, 0)
         assert found.p_value[g] == pytest.approx(one.pvalue)
         np.testing.assert_allclose([found.low[g], found.high[g]], one.confidence_interval(0.95))
-    assert (found.tested, found.by_chance) == (6, pytest.approx(0.3))
+    assert found.tested == 6
+    assert found.by_chance == pytest.approx(0.3)
     assert np.isnan([found.low[2], found.p_value[2], found.holm[2]]).all()
     assert found.value[2] == means[2, 0]
 
@@ -319,7 +321,7 @@ def test_a_large_change_of_one_group_is_found(rng: np.random.Generator) -> None:
     assert np.flatnonzero(family(means).claimed).tolist() == [40]
 
 
-MODELS = {
+MODELS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "normal": lambda rng, k: rng.normal(0, 1, (90, k)),
     "people differ": lambda rng, k: rng.normal(0, 1, (90, k)) + rng.normal(0, 1, k),
     "unequal spread": lambda rng, k: rng.normal(0, 1, (90, k)) * np.exp(rng.normal(0, 1, (90, 1))),

@@ -109,7 +109,7 @@ def test_what_moved_is_told_per_gesture_with_the_change_of_class(clone: Clone) -
     assert "Changed class (1 -> 2 coarse, 2 -> 2 fine classes" in text
     assert "  0001_a  open / open_wide -> fist / fist" in text
     assert "0001_a *      " in text, "folders that changed class are marked"
-    assert "Of 2 folders up to 0.1 would look changed by chance" in text
+    assert "Of 2 folders about 0.1 would look changed by chance" in text
     assert "Changed, after Holm's adjustment  images  before  after  change" in text
     row = "0001_a *                              20   1.000  0.000  -1.000  -1.000 [-1.000, -1.000]"
     assert row in text
@@ -171,7 +171,7 @@ def test_luck_is_seldom_claimed(people: int) -> None:
 def test_what_changed_most_is_shown_without_a_claim() -> None:
     text = "\n".join(gestures(no_change(np.random.default_rng(0), 4), set(), every=False))
     first = text.split("full model, MPJPE, by gesture\n")[1].splitlines()
-    assert first[0].startswith("Of 90 folders up to 4.5 would look changed by chance (95 %")
+    assert first[0].startswith("Of 90 folders about 4.5 would look changed by chance (95 %")
     assert first[1] == (
         "None remains after Holm's adjustment: no change of a gesture can be claimed."
     )
