@@ -177,8 +177,8 @@ def pretraining(e: Evaluation) -> list[str]:
         f", which alone decides the verdict. The error is lower for {c.subjects_lower} of {count}. "
         f"For information: sign-flip p = {c.p_value:.3g}; {count} people cannot reach less than "
         f"{c.smallest_p:.3g}.",
-        f"By other protocols, Holm-adjusted: {_others(e)}.",
         _scratch(e),
+        f"By other protocols, Holm-adjusted: {_others(e)}.",
     ]
 
 

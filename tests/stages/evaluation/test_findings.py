@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from handpose.evaluation.interventions import INTERVENTIONS
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.statistics import Comparison, Estimate
 from stages.evaluation import findings, report
@@ -52,17 +53,25 @@ def evaluation(**changes: Any) -> Evaluation:
         gesture=gesture,
         comparisons={key: comparison(-7.0, -5.0) for key in COMPARED},
         runs={
-            "pretrained": ModelRun({"pretrain": 80.0, "pose": 100.0}, 810, [0.02, -0.01]),
-            "scratch": ModelRun({"pose": 90.0}, 810, [0.01, 0.01]),
+            "pretrained": ModelRun({"pretrain": 80.0, "pose": 100.0}, 810, [0.02, -0.01], 0.1),
+            "scratch": ModelRun({"pose": 90.0}, 810, [], 0.0),
         },
+        interventions={"pretrained": costs(0.2, 0.6)},
         encoders={"stage_1": Encoder(number(0.4), 0.05), "untrained": Encoder(number(0.1), -0.2)},
         purity_by_chance=0.03,
         subgroups=subgroups,
         unseen=0,
         handedness="handed",
+        start="random weights",
         synthetic=True,
     )
     return dataclasses.replace(whole, **changes)
+
+
+def costs(low: float, high: float) -> dict[str, dict[str, Comparison]]:
+    """Every intervention costs between low and high."""
+    keys = ("wrist_mpjpe_mm", "pa_mpjpe_mm")
+    return {name: dict.fromkeys(keys, comparison(low, high)) for name in INTERVENTIONS}
 
 
 def all_compared(one: Comparison) -> dict[str, Comparison]:
@@ -147,9 +156,34 @@ def test_both_training_times_stand_beside_both_errors() -> None:
 
 
 def test_runs_of_unequal_length_are_not_called_equal() -> None:
-    runs = {**evaluation().runs, "scratch": ModelRun({"pose": 180.0}, 1431, [])}
-    text = findings.pretraining(evaluation(runs=runs))[0]
-    assert "810 against 1,431 Stage 2 steps" in text
+    def with_scratch(seconds: float) -> Evaluation:
+        run = ModelRun({"pose": seconds}, 1431, [], 0.0)
+        return evaluation(runs={**evaluation().runs, "scratch": run})
+
+    equal, longer, shorter = with_scratch(170.0), with_scratch(360.0), with_scratch(90.0)
+    text = findings.pretraining(equal)[0]
+    assert "at about the same training time (180 s and 170 s of training)" in text
+    assert "in 810 and 1,431 steps of Stage 2" in findings.limits(equal)[0]
+    assert "catch up" not in findings.caution(equal)
+    assert "after 180 s and 360 s of training" in findings.pretraining(longer)[0]
+    assert "without pretraining had 2.0 times the training time" in findings.limits(longer)[0]
+    assert "catch up" not in findings.caution(longer)
+    assert "full model had 2.0 times the training time" in findings.limits(shorter)[0]
+    assert "catch up in the full model's training time (2.0 times" in findings.caution(shorter)
+
+
+@pytest.mark.parametrize(
+    ("gates", "weight", "words"),
+    [
+        ([], 0.0, "with no gesture tokens and no gesture labels"),
+        ([0.1, 0.2], 0.1, "with its gesture tokens and gesture labels in its loss"),
+    ],
+)
+def test_what_the_run_without_pretraining_had_is_reported(
+    gates: list[float], weight: float, words: str
+) -> None:
+    runs = {**evaluation().runs, "scratch": ModelRun({"pose": 90.0}, 810, gates, weight)}
+    assert words in findings.pretraining(evaluation(runs=runs))[3]
 
 
 def test_the_smallest_p_that_few_subjects_allow_is_reported() -> None:
@@ -185,9 +219,44 @@ def test_limits_know_what_kind_of_images_and_gestures_there_were() -> None:
 
 
 def test_gates_are_reported_and_their_absence_too() -> None:
-    assert "0.020 for coarse and -0.010 for fine" in " ".join(findings.limits(evaluation()))
-    runs = {**evaluation().runs, "pretrained": ModelRun({"pose": 1.0}, 810, [])}
-    assert "switched off" in " ".join(findings.limits(evaluation(runs=runs)))
+    assert "0.020 for coarse and -0.010 for fine" in " ".join(findings.tokens(evaluation()))
+    assert findings.tokens(evaluation(interventions={})) == [
+        "The full model has no gesture tokens (pose_net.gesture_tokens: false)."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.2, 0.6, "The gesture tokens act: closing both gates of the full model raises"),
+        (-0.6, -0.2, "The gesture tokens do harm: closing both gates of the full model lowers"),
+        (-0.1, 0.3, "No effect of the gesture tokens is shown"),
+        (NAN, NAN, "No effect of the gesture tokens is shown"),
+    ],
+)
+def test_the_verdict_on_the_tokens_follows_the_interval(
+    low: float, high: float, words: str
+) -> None:
+    e = evaluation(interventions={"pretrained": costs(low, high)})
+    assert words in findings.tokens(e)[0]
+    assert "the true class on top" in findings.tokens(e)[1]
+    rows = report._token_table(e).rows
+    assert [row[0] for row in rows] == [f"full model: {name}" for name in INTERVENTIONS.values()]
+
+
+@pytest.mark.parametrize("people", [4, 8])
+def test_tokens_without_effect_are_seldom_said_to_act(people: int) -> None:
+    rng = np.random.default_rng(people)
+    repeats, intervals = 400, Intervals(seed=0)
+    subjects = np.repeat(np.arange(people), rng.integers(5, 40, people))
+    alarms = 0
+    for _ in range(repeats):
+        change = rng.normal(0, 0.3, people)[subjects] + rng.normal(0, 0.5, len(subjects))
+        cost = intervals.compare(np.zeros(len(subjects)), change, subjects)
+        found = {key: {"wrist_mpjpe_mm": cost} for key in INTERVENTIONS}
+        text = findings.tokens(evaluation(interventions={"pretrained": found}))[0]
+        alarms += not text.startswith("No effect")
+    assert alarms <= stats.binom.ppf(0.999, repeats, 0.05)
 
 
 def test_the_summary_is_a_table_that_fits_a_terminal() -> None:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from handpose.evaluation.interventions import GATES_CLOSED
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.scores import STAGE_1, Scores
 from handpose.hand.skeleton import JOINTS
@@ -58,8 +59,10 @@ def scores() -> Scores:
         classes={"coarse": truth, "fine": truth},
         predicted=predicted,
         pose={model: pose(size) for model, size in zip(MODELS, (20, 30, 25, 60), strict=True)},
+        interventions={FULL: {GATES_CLOSED: {"wrist_mpjpe_mm": pose(20)["wrist_mpjpe_mm"]}}},
         joints={},
         features={},
+        logits={},
         feature_rows=np.arange(0),
     )
 
@@ -157,6 +160,16 @@ def test_shares_stay_between_0_and_1_and_errors_above_0(scores: Scores) -> None:
 
 def test_the_primary_protocol_is_among_the_compared() -> None:
     assert summary.COMPARED[0] == summary.PRIMARY
+
+
+def test_what_an_intervention_costs_is_the_changed_model_less_the_model(
+    scores: Scores, subjects: np.ndarray
+) -> None:
+    cost = summary.intervention_costs(scores, subjects, HOW)[FULL][GATES_CLOSED]["wrist_mpjpe_mm"]
+    changed = scores.interventions[FULL][GATES_CLOSED]["wrist_mpjpe_mm"]
+    plain = scores.pose[FULL]["wrist_mpjpe_mm"]
+    assert cost.difference.value == pytest.approx(np.nanmean(changed - plain))
+    assert cost.difference.subjects == 4
 
 
 def test_plain_values_are_strict_json(scores: Scores, subjects: np.ndarray) -> None:
