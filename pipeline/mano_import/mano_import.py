@@ -134,7 +134,7 @@ def mirror_difference_mm(right: dict[str, NDArray[Any]], left: dict[str, NDArray
     rights = right_mano(axis_angle_to_matrix(root), right_mano.rotations(pose), betas)
     lefts = left_mano(axis_angle_to_matrix(left_root), left_mano.rotations(left_pose), betas)
     distances = (mirror_points(rights.vertices, is_left) - lefts.vertices).norm(dim=-1)
-    return 1000 * distances.max().item()
+    return float(1000 * distances.max())
 
 
 def _mirror_line(difference_mm: float) -> str:

@@ -33,7 +33,9 @@ def vertices(mano: Mano) -> Tensor:
     rng = torch.Generator().manual_seed(0)
     root = torch.eye(3).expand(6, 3, 3)
     pose = 0.3 * torch.randn(6, 45, generator=rng)
-    return mano(root, mano.rotations(pose), torch.randn(6, 10, generator=rng)).vertices
+    betas = torch.randn(6, 10, generator=rng)
+    vertices: Tensor = mano(root, mano.rotations(pose), betas).vertices
+    return vertices
 
 
 def test_sources_never_take_one_vertex_for_two_fingers() -> None:
