@@ -42,7 +42,8 @@ def back_project(uv: Tensor, depth: Tensor, K: Tensor) -> Tensor:
     """
     column, row, last = K[..., None, :, :].unbind(-2)  # (..., 1, 3)
     ray = torch.linalg.cross(column - uv[..., :1] * last, row - uv[..., 1:] * last)  # (..., N, 3)
-    return depth[..., None] * (ray / ray[..., 2:])
+    points: Tensor = depth[..., None] * (ray / ray[..., 2:])
+    return points
 
 
 def view_rotation(K: NDArray[Any], side: int) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
 
+VIEW = 96
 K = torch.tensor([[[500.0, 0, 127.5], [0, 510, 120], [0, 0, 1]]])
 
 
@@ -117,19 +118,19 @@ def test_mirroring_an_axis_angle_is_what_the_reader_does_to_a_left_hand() -> Non
     torch.testing.assert_close(mirrored, torch.tensor([[0.1, -0.2, -0.3]]))
 
 
-def turned_cameras() -> tuple[NDArray[np.float64], int]:
-    """K (6, 3, 3) of crops of 96 px, up to 40 degrees off the camera's axis, some sheared."""
+def off_axis() -> NDArray[np.float64]:
+    """K (6, 3, 3) of sheared crops of `VIEW` px, up to some 20 degrees off the camera's axis."""
     rng = np.random.default_rng(0)
     f, c = rng.uniform(150, 900, 6), rng.uniform(-80, 176, (2, 6))
     zero, one = np.zeros(6), np.ones(6)
     shear = rng.uniform(-9, 9, 6)
     rows = [[f, shear, c[0]], [zero, 1.1 * f, c[1]], [zero, zero, one]]
-    return np.moveaxis(np.array(rows), -1, 0), 96
+    return np.moveaxis(np.array([np.stack(row) for row in rows]), -1, 0)
 
 
 def test_the_ray_of_the_views_centre_becomes_the_axis() -> None:
-    K, side = turned_cameras()
-    R = view_rotation(K, side)
+    K = off_axis()
+    R = view_rotation(K, VIEW)
     turned = K @ R.mT
     axis = np.array([0.0, 0.0, 1.0])
     np.testing.assert_allclose(project(np.tile(axis, (6, 1, 1)), turned)[:, 0], 47.5, atol=1e-9)
@@ -139,8 +140,8 @@ def test_the_ray_of_the_views_centre_becomes_the_axis() -> None:
 
 def test_it_is_the_smallest_rotation_that_does_so() -> None:
     """Its angle is the one between the ray and the axis: it does not roll."""
-    K, side = turned_cameras()
-    R = view_rotation(K, side)
+    K = off_axis()
+    R = view_rotation(K, VIEW)
     ray = np.linalg.inv(K) @ np.array([47.5, 47.5, 1])
     off = np.arccos(ray[:, 2] / np.linalg.norm(ray, axis=1))
     assert off.max() > 0.2
@@ -149,13 +150,12 @@ def test_it_is_the_smallest_rotation_that_does_so() -> None:
 
 def test_a_camera_that_looks_at_the_views_centre_is_not_turned() -> None:
     K = np.array([[300, 4, 47.5], [0, 310, 47.5], [0, 0, 1]])
-    np.testing.assert_array_equal(view_rotation(K, 96), np.eye(3))
+    np.testing.assert_array_equal(view_rotation(K, VIEW), np.eye(3))
 
 
 def test_turning_keeps_every_pixel_and_turning_back_gives_the_points(points: Tensor) -> None:
-    K, side = (x[:4] if isinstance(x, np.ndarray) else x for x in turned_cameras())
-    R = torch.from_numpy(view_rotation(K, side))
-    K, points = torch.from_numpy(K), points.double()
+    off, points = off_axis()[:4], points.double()
+    R, K = torch.from_numpy(view_rotation(off, VIEW)), torch.from_numpy(off)
     turned = turn(points, R)
     torch.testing.assert_close(project(turned, K @ R.mT), project(points, K))
     torch.testing.assert_close(turn_back(turned, R), points)
@@ -164,8 +164,8 @@ def test_turning_keeps_every_pixel_and_turning_back_gives_the_points(points: Ten
 
 
 def test_back_projection_undoes_the_projection_of_a_turned_camera(points: Tensor) -> None:
-    K, side = (x[:4] if isinstance(x, np.ndarray) else x for x in turned_cameras())
-    R = view_rotation(K, side)
+    K = off_axis()[:4]
+    R = view_rotation(K, VIEW)
     turned_K = torch.from_numpy(K @ R.mT).float()
     turned = turn(points, torch.from_numpy(R).float())
     back = back_project(project(turned, turned_K), turned[..., 2], turned_K)
