@@ -162,7 +162,7 @@ def readme_block(facts: Facts | None) -> str:
     seeds = _join(facts["seeds"])
     text = (
         f"Mean of training seeds {seeds} (lowest to highest) [95 % interval over people, seed "
-        f"{facts['seeds'][0]}]; {people} people never trained on, {images} images. "
+        f"{facts['seeds'][0]}]; {_people(people)} never trained on, {images} images. "
         f"{_commit(facts)}, {_device(facts)}: another CPU gives other digits. "
         f"[All numbers]({PAGE})."
     )
@@ -231,6 +231,10 @@ def _join(items: Sequence[Any]) -> str:
     if len(texts) == 2:
         return " to ".join(texts)
     return ", ".join(texts[:-1]) + f" and {texts[-1]}" if len(texts) > 1 else texts[0]
+
+
+def _people(count: str) -> str:
+    return "1 person" if count == "1" else f"{count} people"
 
 
 def _commit(facts: Facts) -> str:
