@@ -1,12 +1,14 @@
-"""Constant-prediction baselines: the means of the training data.
+"""Constant-prediction baselines: the means of the training data, of all and of each gesture.
 
-A network has to beat them on the same images. Means are taken in the right-hand frame (left hands
-mirrored) and mirrored back for left hands.
+A network has to beat the means of all on the same images. The mean of a gesture is an oracle: it is
+given the true class, and says how much of a pose the gesture alone gives away. Means are taken in
+the right-hand frame (left hands mirrored) and mirrored back for left hands.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from handpose.hand.mano import Mano, ManoOutput
 from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.hand.skeleton import WRIST
+from handpose.sample import UNLABELLED
 
 CHUNK = 65_536
 """Samples per chunk of rotations; those of all InterHand2.6M would take gigabytes."""
@@ -33,6 +36,7 @@ class TrainingMeans:
     rotations: Tensor  # (15, 3, 3) mean full local rotations
     betas: Tensor  # (10,)
     has_pose: bool = True  # False: no sample has a fit, and rotations and betas are MANO's means
+    by_class: Mapping[int, Tensor] = field(default_factory=dict)  # rotations of each coarse class
 
     @classmethod
     def of(
@@ -44,6 +48,7 @@ class TrainingMeans:
         hand_pose: Tensor,
         betas: Tensor,
         has_mano: Tensor,
+        coarse: Tensor,
         mano: Mano,
     ) -> TrainingMeans:
         """The means over N training samples.
@@ -55,6 +60,7 @@ class TrainingMeans:
             hand_pose: (N, 45) relative to hands_mean, right-hand frame.
             betas: (N, 10).
             has_mano: (N,) bool; samples without a fit are excluded from pose and shape.
+            coarse: (N,) class, or UNLABELLED.
             mano: the hand model, which adds hands_mean.
 
         Raises:
@@ -72,30 +78,52 @@ class TrainingMeans:
         if not has_mano.any():
             rest = torch.zeros_like(hand_pose[:1])
             return cls(mean_joints, mano.rotations(rest)[0], torch.zeros_like(betas[0]), False)
-        parts = torch.split(hand_pose[has_mano], CHUNK)
-        matrices = torch.stack([mano.rotations(part).sum(0) for part in parts]).sum(0)
-        rotations = nearest_rotation(matrices / has_mano.sum())  # (15, 3, 3)
-        return cls(mean_joints, rotations, betas[has_mano].mean(0))
+        poses, coarse = hand_pose[has_mano], coarse[has_mano]
+        classes = [k for k in coarse.unique().tolist() if k != UNLABELLED]
+        return cls(
+            mean_joints,
+            _mean_rotations(poses, mano),
+            betas[has_mano].mean(0),
+            by_class={k: _mean_rotations(poses[coarse == k], mano) for k in classes},
+        )
 
     def to(self, device: torch.device | str) -> TrainingMeans:
         """The same means on another device."""
         joints, rotations, betas = (t.to(device) for t in (self.joints, self.rotations, self.betas))
-        return TrainingMeans(joints, rotations, betas, self.has_pose)
+        by_class = {k: mean.to(device) for k, mean in self.by_class.items()}
+        return TrainingMeans(joints, rotations, betas, self.has_pose, by_class)
 
     def mean_joints(self, is_left: Tensor) -> Tensor:
         """The mean joints for every sample: is_left (B,) -> (B, 21, 3) m, wrist at 0."""
         return mirror_points(self.joints.expand(len(is_left), -1, -1), is_left)
 
-    def mean_pose(self, global_orient: Tensor, is_left: Tensor, mano: Mano) -> ManoOutput:
-        """Mean pose and shape under the true root rotation: global_orient (B, 3), is_left (B,)."""
+    def mean_pose(
+        self, global_orient: Tensor, is_left: Tensor, mano: Mano, coarse: Tensor | None = None
+    ) -> ManoOutput:
+        """Mean pose and shape under the true root rotation: global_orient (B, 3), is_left (B,).
+
+        With the true classes, coarse (B,), it is the mean pose of that class if `knows` it.
+        """
         size = len(is_left)
-        hand = mano(
-            axis_angle_to_matrix(global_orient),
-            self.rotations.expand(size, -1, -1, -1),
-            self.betas.expand(size, -1),
-        )
+        rotations = self.rotations.expand(size, -1, -1, -1)
+        if coarse is not None and size:
+            own = [self.by_class.get(k, self.rotations) for k in coarse.tolist()]
+            rotations = torch.stack(own)
+        hand = mano(axis_angle_to_matrix(global_orient), rotations, self.betas.expand(size, -1))
         wrist = hand.joints[:, [WRIST]]
         return ManoOutput(*(mirror_points(points - wrist, is_left) for points in hand))
+
+    def knows(self, coarse: Tensor) -> Tensor:
+        """Whether a training sample with a fit has the class: coarse (B,) -> (B,) bool."""
+        known = torch.tensor(list(self.by_class), dtype=coarse.dtype, device=coarse.device)
+        return torch.isin(coarse, known)
+
+
+def _mean_rotations(hand_pose: Tensor, mano: Mano) -> Tensor:
+    """The mean full local rotations of poses relative to hands_mean: (N, 45) -> (15, 3, 3)."""
+    parts = torch.split(hand_pose, CHUNK)
+    matrices = torch.stack([mano.rotations(part).sum(0) for part in parts]).sum(0)
+    return nearest_rotation(matrices / len(hand_pose))
 
 
 def nearest_rotation(matrix: Tensor) -> Tensor:

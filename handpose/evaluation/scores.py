@@ -31,6 +31,7 @@ Named = tuple[Key, Tensor]
 
 MEAN_JOINTS = "mean_joints"
 MEAN_POSE = "mean_pose"
+CLASS_POSE = "class_pose"
 STAGE_1 = "stage_1"
 UNTRAINED = "untrained"
 
@@ -154,11 +155,15 @@ def _poses(
     for key, values in score(mean, truth, models.mano).items():
         yield ("pose", MEAN_JOINTS, key), values
 
-    posed = models.means.mean_pose(batch.global_orient, batch.is_left, models.mano)
-    for key, values in score(Prediction(posed.joints, posed.vertices), truth, models.mano).items():
-        has = batch.has_mano.view(-1, *[1] * (values.ndim - 1)) & models.means.has_pose
-        # without a fit there is no true root, without one in training no mean: no such baseline
-        yield ("pose", MEAN_POSE, key), torch.where(has, values, torch.nan)
+    # without a fit there is no true root, without one in training no mean: no such baseline
+    has = batch.has_mano & models.means.has_pose
+    known = has & models.means.knows(batch.coarse)
+    for name, coarse, rows in ((MEAN_POSE, None, has), (CLASS_POSE, batch.coarse, known)):
+        posed = models.means.mean_pose(batch.global_orient, batch.is_left, models.mano, coarse)
+        found = score(Prediction(posed.joints, posed.vertices), truth, models.mano)
+        for key, values in found.items():
+            own = rows.view(-1, *[1] * (values.ndim - 1))
+            yield ("pose", name, key), torch.where(own, values, torch.nan)
 
 
 def _assemble(columns: dict[Key, NDArray[Any]]) -> Scores:

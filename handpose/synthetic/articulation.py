@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from handpose.errors import HandPoseError
-from handpose.hand.skeleton import MANO_JOINTS
+from handpose.hand.skeleton import MANO_JOINTS, MANO_PARENTS
 
 Array = NDArray[np.floating[Any]]
 
@@ -71,6 +71,7 @@ class Articulation:
 
     def __init__(self, joints_rest: Array) -> None:
         """From MANO's 16 rest joints of a right hand, (16, 3) m."""
+        self._rest = np.asarray(joints_rest, np.float64)
         at = {name: joints_rest[i] for i, name in enumerate(MANO_JOINTS)}
         distal = _unit(at["middle_1"] - at["wrist"])
         radial = at["index_1"] - at["pinky_1"]
@@ -113,6 +114,27 @@ class Articulation:
             turns |= {f"{digit}_{k}": bend for k, bend in enumerate(bends, start=1)}
         pose = np.stack([turns[name].as_rotvec() for name in MANO_JOINTS[1:]], axis=1)
         return pose.reshape(*angles.shape[:-1], 15, 3)
+
+    def bone(self, start: str, end: str) -> Array:
+        """From one of MANO's 16 joints to another at rest: (3,) m."""
+        bone: Array = self._rest[MANO_JOINTS.index(end)] - self._rest[MANO_JOINTS.index(start)]
+        return bone
+
+    def segments(self, angles: Array) -> tuple[Array, Array]:
+        """Frames of the segments that begin at MANO's 16 joints; the wrist's does not move.
+
+        angles (N, 21) deg -> rotations (N, 16, 3, 3) from the rest pose, origins (N, 16, 3) m.
+        """
+        turns = Rotation.from_rotvec(self.pose(angles).reshape(-1, 3)).as_matrix()
+        local = turns.reshape(-1, 15, 3, 3)
+        rest = self._rest
+        R = np.broadcast_to(np.eye(3), (len(angles), 16, 3, 3)).copy()
+        origin = np.broadcast_to(rest, (len(angles), 16, 3)).copy()
+        for joint, parent in enumerate(MANO_PARENTS):
+            if parent >= 0:
+                R[:, joint] = R[:, parent] @ local[:, joint - 1]
+                origin[:, joint] = origin[:, parent] + R[:, parent] @ (rest[joint] - rest[parent])
+        return R, origin
 
 
 def read_gesture_poses(path: Path | None = None) -> tuple[GesturePose, ...]:

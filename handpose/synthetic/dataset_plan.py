@@ -61,13 +61,15 @@ class DatasetSpec:
     seed: int
     frames: int  # images in the gesture folders
     main_subjects: int
-    short_subjects: int  # with half as many images each
+    short_subjects: int
+    short_share: float  # of a main subject's images
     cameras_per_instant: int
     back_cameras: float  # share of a rig's cameras that face the back of the hand
     image_px: tuple[int, int]  # long and short side
     supersampling: int
     jpeg_quality: int
     pose_jitter_deg: float
+    style_deg: float
 
     def rng(self, *key: str | int) -> np.random.Generator:
         """The random generator of this key, independent of the order of calls."""
@@ -161,11 +163,11 @@ def gesture_folders(poses: Sequence[GesturePose]) -> list[tuple[str, str, Gestur
 def _quotas(spec: DatasetSpec, folders: int) -> NDArray[np.int64]:
     """Images of each subject in each folder, (subjects, folders), with the exact total.
 
-    A main subject gets twice as many; rounding errors are carried from folder to folder.
+    Rounding errors are carried from folder to folder.
     """
-    weight = np.array([2] * spec.main_subjects + [1] * spec.short_subjects)
-    share = np.tile(weight / (weight.sum() * folders), folders)
-    ends = np.rint(spec.frames * np.cumsum(share)).astype(np.int64)
+    weight = np.array([1.0] * spec.main_subjects + [spec.short_share] * spec.short_subjects)
+    total = np.cumsum(np.tile(weight, folders))
+    ends = np.rint(spec.frames * total / total[-1]).astype(np.int64)
     return np.asarray(np.diff(ends, prepend=0).reshape(folders, -1).T)
 
 

@@ -55,6 +55,7 @@ def gesture_motion(
     rest: GesturePose,
     peak: GesturePose,
     jitter_deg: float,
+    rise: float = RISE,
 ) -> Motion:
     """Rest, peak, rest over 25, 50 and 25 % of the sequence, each digit with its own onset.
 
@@ -64,16 +65,18 @@ def gesture_motion(
         rest: the relaxed hand.
         peak: the gesture.
         jitter_deg: standard deviation of MCP and PIP angles.
+        rise: fraction of the sequence in which the gesture is formed, and again released.
     """
-    cycle = np.sin(2 * np.pi * CYCLES.get(peak.motion, 1.0) * phase + rng.uniform(0, 2 * np.pi))
+    cycles = CYCLES.get(peak.motion, 1.0) * RISE / rise
+    cycle = np.sin(2 * np.pi * cycles * phase + rng.uniform(0, 2 * np.pi))
     release = RELEASE.get(peak.motion, SWAY if peak.motion == "rise" else 0.0)
     held = 1 - release * (0.5 + 0.5 * cycle)  # (T,)
     onsets = rng.normal(0, ONSET_JITTER, len(DIGITS))
-    amount = np.stack([_envelope(phase + onset) * held for onset in onsets], 1)  # (T, 5)
+    amount = np.stack([_envelope(phase + onset, rise) * held for onset in onsets], 1)  # (T, 5)
     digit = [list(DIGITS).index(name.split(".")[0]) for name in ANGLES]
     angles = rest.angles + amount[:, digit] * (peak.angles - rest.angles)  # (T, 21)
     swing = np.outer(cycle, WRIST_SWING_DEG.get(peak.motion, (0, 0, 0)))  # (T, 3)
-    wrist = _envelope(phase)[:, None] * (peak.wrist + swing)
+    wrist = _envelope(phase, rise)[:, None] * (peak.wrist + swing)
     return _perturbed(rng, Motion(angles, wrist, np.zeros((len(phase), 3))), jitter_deg)
 
 
@@ -122,9 +125,9 @@ def _jitter(rng: np.random.Generator, count: int, columns: int) -> Array:
     return steady + rng.normal(0, np.sqrt(TREMOR_SHARE), (count, columns))
 
 
-def _envelope(phase: Array) -> Array:
+def _envelope(phase: Array, rise: float) -> Array:
     """0 at both ends, 1 in the middle: (T,)."""
-    return _smooth(np.minimum(phase, 1 - phase) / RISE)
+    return _smooth(np.minimum(phase, 1 - phase) / rise)
 
 
 def _smooth(x: Array) -> Array:

@@ -53,7 +53,7 @@ class HandPoser:
         self.rest_vertices: Array = rest.vertices[0].numpy()  # (778, 3) m
         self.rest_joints: Array = joints[0].numpy()  # (21, 3) m, MANO's own and smplx's tips
         self._upright = _upright(self.rest_joints)
-        self._articulation = Articulation(self.rest_joints[inverse(FROM_MANO_AND_TIPS)][:16])
+        self.articulation = Articulation(self.rest_joints[inverse(FROM_MANO_AND_TIPS)][:16])
 
     def pose_hand(
         self, motion: Motion, betas: Array, is_left: bool, to_world: Array, origin: Array
@@ -68,7 +68,7 @@ class HandPoser:
             origin: (3,) m, the rig's origin in the world.
         """
         count = len(motion.angles)
-        relative = self._articulation.pose(motion.angles) - self._mano.hands_mean.numpy().reshape(
+        relative = self.articulation.pose(motion.angles) - self._mano.hands_mean.numpy().reshape(
             15, 3
         )
         vertices, joints, middle, wrist = self._bend(relative, betas)

@@ -27,6 +27,7 @@ from handpose.synthetic.motion import free_motion, gesture_motion
 from handpose.synthetic.pose_hand import HandPoser, PosedHand
 from handpose.synthetic.sensor import photograph
 from handpose.synthetic.skin import regions, skin_material
+from handpose.synthetic.style import PersonalStyle, Stylist
 from handpose.synthetic.writer import FrameRecord, ImageRecord, WorldManoFit
 
 Array = NDArray[np.floating[Any]]
@@ -54,6 +55,8 @@ class SequenceRenderer:
         self._poses = poses
         self._rest = next(pose for pose in poses if pose.gesture == REST)
         self._poser = HandPoser(mano)
+        self._stylist = Stylist(self._poser.articulation, self._rest, spec.style_deg)
+        self._styles: dict[tuple[str, int, str], PersonalStyle] = {}
         self._surface = Surface(mano.faces.numpy(), self._poser.rest_vertices)
         self._regions = regions(self._surface, self._poser.rest_joints)
         self._noise = sample_noise(spec.rng("noise"))
@@ -91,7 +94,8 @@ class SequenceRenderer:
         rng = self._spec.rng(capture.split, capture.number, sequence.seq_name, side)
         phase = np.array([frame.phase for frame in sequence.frames])
         if sequence.gesture is not None:
-            motion = gesture_motion(rng, phase, self._rest, sequence.gesture, jitter)
+            style = self._style(capture.split, capture.subject, sequence.gesture)
+            motion = gesture_motion(rng, phase, style.rest, style.peak, jitter, style.rise)
         else:
             turns_wrist = "wrist" in sequence.seq_name.lower()
             motion = free_motion(rng, phase, self._poses, jitter, turns_wrist)
@@ -101,6 +105,14 @@ class SequenceRenderer:
         rig = capture.rig
         is_left = side == "left"
         return self._poser.pose_hand(motion, capture.betas, is_left, rig.to_world, rig.origin)
+
+    def _style(self, split: str, subject: int, gesture: GesturePose) -> PersonalStyle:
+        """How this person performs a gesture, with either hand."""
+        key = (split, subject, gesture.gesture)
+        if key not in self._styles:
+            person, own = self._spec.rng("style", *key[:2]), self._spec.rng("style", *key)
+            self._styles[key] = self._stylist.style(person, own, gesture)
+        return self._styles[key]
 
     def _photograph(
         self, sequence: SequencePlan, posed: _PosedHands, index: int, camera: int

@@ -140,7 +140,7 @@ class EvaluationData:
         return {name: column(rows, name) for name in ORIGIN}
 
     def training_means(self, mano: Mano) -> TrainingMeans:
-        """The averages of the training samples."""
+        """The averages of the training samples, of all and of each coarse class."""
         rows = pq.read_table(
             SAMPLES, columns=["sequence", *FITTED], filters=[("split", "=", TRAIN)]
         )
@@ -148,7 +148,12 @@ class EvaluationData:
         rows = rows.filter(pc.is_in(rows["sequence"], members))
         columns = {name: torch.from_numpy(np.array(column(rows, name))) for name in FITTED}
         joints, valid = columns.pop("joints_cam").view(-1, 21, 3), columns.pop("joint_valid")
-        return TrainingMeans.of(joints=joints, valid=valid, **columns, mano=mano)
+        ids = self.labels.ids
+        folders = column(rows, "sequence").tolist()
+        coarse = [ids[folder].coarse if folder in ids else UNLABELLED for folder in folders]
+        return TrainingMeans.of(
+            joints=joints, valid=valid, **columns, coarse=torch.tensor(coarse), mano=mano
+        )
 
     def gesture_names(self, coarse: NDArray[Any]) -> NDArray[np.str_]:
         """Names of coarse ids (N,); both hands' classes of a gesture have the same."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from handpose.evaluation import metrics, statistics
 from handpose.evaluation.plots import Line
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
-from handpose.evaluation.scores import MEAN_JOINTS, MEAN_POSE, STAGE_1, Scores
+from handpose.evaluation.scores import CLASS_POSE, MEAN_JOINTS, MEAN_POSE, STAGE_1, Scores
 from handpose.evaluation.statistics import LENGTH, SHARE, Bounds, Comparison, Estimate
 from handpose.hand.skeleton import JOINTS, WRIST
 from handpose.sample import UNLABELLED
@@ -29,6 +29,7 @@ MODELS = {
     FULL: "full model",
     SCRATCH: "without pretraining",
     MEAN_POSE: "mean pose, true root",
+    CLASS_POSE: "oracle: class's mean",
     MEAN_JOINTS: "mean training joints",
 }
 """Names of the scored runs and baselines in tables and charts, in order."""

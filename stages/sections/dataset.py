@@ -53,10 +53,12 @@ class SynthesizeParams(Section):
     """of people, poses, cameras, light and noise"""
     frames: PositiveInt = 5670
     """in train's gesture folders; ROM and two-hand images come on top"""
-    main_subjects: PositiveInt = 8
+    main_subjects: PositiveInt = 12
     """people with long sequences, numbered from 0"""
-    short_subjects: NonNegativeInt = 5
-    """people after them, with half as many frames each"""
+    short_subjects: NonNegativeInt = 10
+    """people after them, with fewer frames each"""
+    short_share: Annotated[float, Field(gt=0, le=1)] = 0.375
+    """of a main person's frames that each of them has"""
     cameras_per_instant: PositiveInt = 1
     """that photograph one frame"""
     back_cameras: Probability = 0.0
@@ -70,6 +72,13 @@ class SynthesizeParams(Section):
     """of the images, 1 to 100"""
     pose_jitter_deg: NonNegativeFloat = 4.5
     """standard deviation of a gesture's MCP and PIP angles"""
+    style_deg: NonNegativeFloat = 15.0
+    """the same between people; 0: all perform a gesture alike
+
+    A person's offsets of a gesture's MCP and PIP angles hold for both hands and all sequences of
+    that gesture. The part of a gesture that a person reaches, the pose at rest and the speed differ
+    in proportion.
+    """
     workers: NonNegativeInt = 0
     """processes; 0: every core; never changes a byte of the result"""
 
@@ -77,9 +86,9 @@ class SynthesizeParams(Section):
 class IngestParams(Section):
     """Which annotations are used, and who is held out."""
 
-    validation_subjects: tuple[int, ...] = (8,)
+    validation_subjects: tuple[int, ...] = (12, 13)
     """of the training data: choose the best checkpoint"""
-    test_subjects: tuple[int, ...] = (9, 10, 11, 12)
+    test_subjects: tuple[int, ...] = (14, 15, 16, 17, 18, 19, 20, 21)
     """of the training data: labelled evaluation, never trained on"""
     min_valid_joints: Annotated[int, Field(ge=1, le=21)] = 6
     """of 21; an annotation with fewer is rejected"""

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from handpose.evaluation.baselines import BaselineError, TrainingMeans, nearest_rotation
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
-from handpose.sample import HandBatch
+from handpose.sample import UNLABELLED, HandBatch
 
 
 def means_of(batch: HandBatch, mano: Mano) -> TrainingMeans:
@@ -20,6 +20,7 @@ def means_of(batch: HandBatch, mano: Mano) -> TrainingMeans:
         hand_pose=batch.hand_pose,
         betas=batch.betas,
         has_mano=batch.has_mano,
+        coarse=batch.coarse,
         mano=mano,
     )
 
@@ -79,6 +80,24 @@ def test_no_fit_at_all_leaves_the_mean_joints(
     assert whole.has_pose and not means.has_pose
     torch.testing.assert_close(means.joints, whole.joints)
     assert means.rotations.shape == (15, 3, 3) and not means.betas.any()
+
+
+def test_a_class_of_one_hand_has_its_pose_and_other_classes_the_mean_of_all(
+    make_batch: Callable[..., HandBatch], mano: Mano
+) -> None:
+    batch = make_batch(6)
+    batch.has_mano[:] = True
+    batch.coarse[:] = torch.tensor([0, 1, 2, UNLABELLED, UNLABELLED, 4])
+    batch.has_mano[5] = False
+    means = means_of(batch, mano)
+    assert means.knows(batch.coarse).tolist() == [True, True, True, False, False, False]
+    turned = batch.global_orient, batch.is_left, mano
+    posed, mean = means.mean_pose(*turned, batch.coarse), means.mean_pose(*turned)
+    same = TrainingMeans(means.joints, mano.rotations(batch.hand_pose[1:2])[0], means.betas)
+    torch.testing.assert_close(
+        posed.joints[1], same.mean_pose(*turned).joints[1], rtol=0, atol=1e-5
+    )
+    torch.testing.assert_close(posed.joints[3:], mean.joints[3:])
 
 
 def test_a_joint_that_is_never_valid_is_reported(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from handpose.evaluation.baselines import TrainingMeans
 from handpose.evaluation.scores import (
+    CLASS_POSE,
     MEAN_JOINTS,
     MEAN_POSE,
     STAGE_1,
@@ -21,7 +22,7 @@ from handpose.evaluation.scores import (
 )
 from handpose.hand.camera import turn_back
 from handpose.hand.mano import Mano
-from handpose.sample import GestureOutput, HandBatch, PoseOutput
+from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
 from tests.turned_batch import turned_batch
 
 
@@ -81,7 +82,9 @@ class Pose(nn.Module):
 
 @pytest.fixture
 def models(mano: Mano) -> Models:
-    means = TrainingMeans(torch.randn(21, 3) * 0.05, torch.eye(3).repeat(15, 1, 1), torch.zeros(10))
+    flat = torch.eye(3).repeat(15, 1, 1)
+    by_class = dict.fromkeys(range(54), flat)
+    means = TrainingMeans(torch.randn(21, 3) * 0.05, flat, torch.zeros(10), by_class=by_class)
     nets: dict[str, Any] = {
         "gesture": Guess(0.0),
         "untrained": Guess(5.0),
@@ -130,7 +133,7 @@ def test_every_model_and_baseline_is_scored_on_every_sample(
     batch: HandBatch, models: Models
 ) -> None:
     scores = score_split([batch], models)
-    assert set(scores.pose) == {"pretrained", "scratch", MEAN_JOINTS, MEAN_POSE}
+    assert set(scores.pose) == {"pretrained", "scratch", MEAN_JOINTS, MEAN_POSE, CLASS_POSE}
     assert set(scores.predicted) == {STAGE_1, "pretrained", "scratch"}
     assert len(scores) == 7
     for found in scores.pose.values():
@@ -190,3 +193,17 @@ def test_the_mean_pose_of_the_truth_itself_is_perfect(
     )
     scores = score_split([batch], dataclasses.replace(models, means=means))
     assert scores.pose[MEAN_POSE]["wrist_fit_mpvpe_mm"].max() < 1e-2
+
+
+def test_the_oracle_needs_a_class_that_training_has(
+    make_batch: Callable[..., HandBatch], models: Models, mano: Mano
+) -> None:
+    batch = make_batch(3)
+    batch.has_mano[:] = True
+    batch.coarse[:] = torch.tensor([5, 7, UNLABELLED])
+    own = mano.rotations(batch.hand_pose[:1])[0]
+    means = dataclasses.replace(models.means, betas=batch.betas[0], by_class={5: own})
+    found = score_split([batch], dataclasses.replace(models, means=means)).pose[CLASS_POSE]
+    assert found["wrist_fit_mpvpe_mm"][0] < 1e-2
+    for key, array in found.items():
+        assert np.isnan(array[1:]).all(), key

@@ -148,7 +148,7 @@ def test_everything_is_written_and_every_number_has_its_counts(
     evaluate.main()
     found = results()
     test = found["pose"]["test"]
-    assert set(test) == {"pretrained", "scratch", "mean_pose", "mean_joints"}
+    assert set(test) == {"pretrained", "scratch", "mean_pose", "mean_joints", "class_pose"}
     wrist = test["pretrained"]["wrist_mpjpe_mm"]
     assert (wrist["samples"], wrist["subjects"]) == (9, 3)
     assert wrist["low"] <= wrist["value"] <= wrist["high"]

@@ -17,13 +17,15 @@ def spec(**changes: object) -> DatasetSpec:
     default = DatasetSpec(
         seed=0,
         frames=5670,
-        main_subjects=8,
-        short_subjects=5,
+        main_subjects=12,
+        short_subjects=10,
+        short_share=0.375,
         cameras_per_instant=1,
         image_px=(200, 160),
         supersampling=1,
         jpeg_quality=90,
         pose_jitter_deg=4.5,
+        style_deg=15.0,
         back_cameras=1 / 3,
     )
     return DatasetSpec(**{**vars(default), **changes})
@@ -38,14 +40,17 @@ SEQUENCES = [sequence for _, sequences in DEFAULT for sequence in sequences]
 GESTURES = [sequence for sequence in SEQUENCES if sequence.gesture is not None]
 
 
-def test_the_default_has_six_frames_per_folder_of_a_main_subject_and_three_of_the_others() -> None:
+def test_the_default_has_four_frames_per_folder_of_a_main_subject_and_one_or_two_else() -> None:
     images = Counter[tuple[int, str]]()
     for sequence in GESTURES:
         images[sequence.capture.subject, sequence.seq_name] += sequence.images
     assert sum(images.values()) == 5670
     assert len({folder for _, folder in images}) == 90
-    assert {count for (subject, _), count in images.items() if subject < 8} == {6}
-    assert {count for (subject, _), count in images.items() if subject >= 8} == {3}
+    assert {count for (subject, _), count in images.items() if subject < 12} == {4}
+    for short in range(12, 22):
+        counts = [count for (subject, _), count in images.items() if subject == short]
+        assert len(counts) == 90, "every folder"
+        assert Counter(counts) == {1: 45, 2: 45}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,7 @@ def test_gesture_folders_are_those_of_the_table_with_their_hands() -> None:
 
 def test_only_train_has_gestures_and_every_split_has_rom_and_two_hands() -> None:
     assert {sequence.capture.split for sequence in GESTURES} == {"train"}
-    for split, numbers in (("train", 18), ("val", 1), ("test", 2)):
+    for split, numbers in (("train", 30), ("val", 1), ("test", 2)):
         captures = [capture for capture, _ in DEFAULT if capture.split == split]
         assert [capture.number for capture in captures] == list(range(numbers))
         free = [t for t in SEQUENCES if t.capture.split == split and t.gesture is None]
@@ -89,7 +94,7 @@ def test_some_subjects_come_twice_and_look_the_same_before_other_cameras() -> No
     for capture, _ in DEFAULT:
         if capture.split == "train":
             captures[capture.subject].append(capture)
-    assert Counter(len(visits) for visits in captures.values()) == {1: 8, 2: 5}
+    assert Counter(len(visits) for visits in captures.values()) == {1: 14, 2: 8}
     for first, second in (visits for visits in captures.values() if len(visits) == 2):
         np.testing.assert_array_equal(first.betas, second.betas)
         assert first.skin.melanin == second.skin.melanin
@@ -120,9 +125,9 @@ def test_frames_are_spread_over_the_whole_sequence() -> None:
     assert phases.min() >= 0
     assert phases.max() < 1
     assert np.histogram(phases, 10, (0, 1))[0] == pytest.approx(len(phases) / 10, rel=0.25)
-    whole = [sequence for sequence in GESTURES if len(sequence.frames) == 6]
+    whole = [sequence for sequence in GESTURES if len(sequence.frames) == 4]
     for sequence in whole:
-        assert np.diff([frame.phase for frame in sequence.frames]) == pytest.approx(1 / 6)
+        assert np.diff([frame.phase for frame in sequence.frames]) == pytest.approx(1 / 4)
 
 
 @pytest.mark.parametrize("frames", [540, 5670])

@@ -24,11 +24,13 @@ SPEC = DatasetSpec(
     frames=540,
     main_subjects=1,
     short_subjects=1,
+    short_share=0.5,
     cameras_per_instant=2,
     image_px=(120, 96),
     supersampling=1,
     jpeg_quality=90,
     pose_jitter_deg=4.5,
+    style_deg=15.0,
     back_cameras=1 / 3,
 )
 SEQUENCES = [sequence for _, sequences in plan(SPEC, POSES) for sequence in sequences]

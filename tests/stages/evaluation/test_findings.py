@@ -31,6 +31,7 @@ def comparison(low: float, high: float) -> Comparison:
 def evaluation(**changes: Any) -> Evaluation:
     """An evaluation with plain numbers: 30 mm full, 36 scratch, 26 mean pose, 60 mean joints."""
     errors = {"pretrained": 30.0, "scratch": 36.0, "mean_pose": 26.0, "mean_joints": 60.0}
+    errors["class_pose"] = 14.0
     keys = [column.key for column in (*COLUMNS, PUBLISHED)]
     pose = {
         model: {key: number(error) for key in (*keys, "pck_auc", "pa_pck_auc")}

@@ -58,7 +58,7 @@ def scores() -> Scores:
         joint_valid=np.ones((N, 21), bool),
         classes={"coarse": truth, "fine": truth},
         predicted=predicted,
-        pose={model: pose(size) for model, size in zip(MODELS, (20, 30, 25, 60), strict=True)},
+        pose={model: pose(size) for model, size in zip(MODELS, (20, 30, 25, 15, 60), strict=True)},
         interventions={FULL: {GATES_CLOSED: {"wrist_mpjpe_mm": pose(20)["wrist_mpjpe_mm"]}}},
         joints={},
         features={},
