@@ -119,7 +119,7 @@ def test_mirroring_an_axis_angle_is_what_the_reader_does_to_a_left_hand() -> Non
 
 
 def off_axis() -> NDArray[np.float64]:
-    """K (6, 3, 3) of sheared crops of `VIEW` px, up to some 20 degrees off the camera's axis."""
+    """K (6, 3, 3) of sheared crops of `VIEW` px, up to some 40 degrees off the camera's axis."""
     rng = np.random.default_rng(0)
     f, c = rng.uniform(150, 900, 6), rng.uniform(-80, 176, (2, 6))
     zero, one = np.zeros(6), np.ones(6)
