@@ -141,7 +141,7 @@ def _align_upsampling(net: nn.Module) -> None:
     """Replace HRNet's upsampling by repetition, in place."""
     for module in list(net.modules()):
         for name, child in module.named_children():
-            if isinstance(child, nn.Upsample):
+            if isinstance(child, nn.Upsample) and isinstance(child.scale_factor, float):
                 setattr(module, name, AlignedUpsample(int(child.scale_factor)))
 
 

@@ -5,6 +5,8 @@ Letters: B batch, J = 21 joints, C token width.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -108,8 +110,8 @@ class TokenFusion(nn.Module):
 
 def _scaled_softmax(logits: Tensor) -> Tensor:
     """sqrt(K) times the probabilities: (B, K) -> (B, K)."""
-    classes = logits.shape[-1]
-    return classes**0.5 * logits.float().softmax(dim=-1)
+    probabilities: Tensor = logits.float().softmax(dim=-1)
+    return math.sqrt(logits.shape[-1]) * probabilities
 
 
 def _mlp(classes: int, dim: int) -> nn.Sequential:

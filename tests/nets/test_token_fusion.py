@@ -53,7 +53,8 @@ def tokens_at(given: tuple[Tensor, Tensor]) -> Tensor:
     net = tokens(gate=0.0)
     with torch.no_grad():
         net.gates.copy_(torch.tensor([0.5, 2.0]))
-    return net(*given)
+    token: Tensor = net(*given)
+    return token
 
 
 def fusion(**changes: Any) -> TokenFusion:
