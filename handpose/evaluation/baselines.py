@@ -79,7 +79,7 @@ class TrainingMeans:
             rest = torch.zeros_like(hand_pose[:1])
             return cls(mean_joints, mano.rotations(rest)[0], torch.zeros_like(betas[0]), False)
         poses, coarse = hand_pose[has_mano], coarse[has_mano]
-        classes = [k for k in coarse.unique().tolist() if k != UNLABELLED]
+        classes = sorted(set(coarse.tolist()) - {UNLABELLED})
         return cls(
             mean_joints,
             _mean_rotations(poses, mano),

@@ -163,12 +163,15 @@ def gesture_folders(poses: Sequence[GesturePose]) -> list[tuple[str, str, Gestur
 def _quotas(spec: DatasetSpec, folders: int) -> NDArray[np.int64]:
     """Images of each subject in each folder, (subjects, folders), with the exact total.
 
-    Rounding errors are carried from folder to folder.
+    A subject's images are spread evenly over the folders, beginning in another one than the
+    next subject's where there are too few for all.
     """
     weight = np.array([1.0] * spec.main_subjects + [spec.short_share] * spec.short_subjects)
-    total = np.cumsum(np.tile(weight, folders))
-    ends = np.rint(spec.frames * total / total[-1]).astype(np.int64)
-    return np.asarray(np.diff(ends, prepend=0).reshape(folders, -1).T)
+    ends = np.rint(spec.frames * np.cumsum(weight) / weight.sum())
+    images = np.diff(ends, prepend=0)[:, None]  # (subjects, 1)
+    shift = np.linspace(0, 1, len(weight), endpoint=False)[:, None]
+    reached = np.floor(images * np.arange(folders + 1) / folders + shift)
+    return np.asarray(np.diff(reached).astype(np.int64))
 
 
 def _other_folders(split: str, number: int, images: int) -> list[_Folder]:

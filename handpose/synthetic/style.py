@@ -85,7 +85,7 @@ class Stylist:
         rise = min(RISE * 2 ** (self._deg * person.uniform(*TEMPO)), SLOWEST)
         rest = replace(self._rest, angles=self._varied(person, self._rest, self._rest.angles))
         reached = max(1 - UNREACHED * self._deg * own.uniform(), 0)
-        angles = rest.angles + reached * (gesture.angles - rest.angles)
+        angles: Array = rest.angles + reached * (gesture.angles - rest.angles)
         whole = _tip_to_thumb(gesture) | _finger_to_finger(gesture)  # half the way, none would meet
         fingers = np.repeat(whole, 4)  # (16,)
         angles[:BENDS][fingers] = gesture.angles[:BENDS][fingers]

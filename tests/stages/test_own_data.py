@@ -24,7 +24,8 @@ from stages.params import load_params
 ROOT = Path(__file__).parents[2]
 CHANGES: dict[str, dict[str, Any]] = {
     "synthesize": {
-        "frames": 180, "main_subjects": 1, "short_subjects": 2, "image_px": [64, 48], "workers": 1,
+        "frames": 180, "main_subjects": 1, "short_subjects": 2, "short_share": 0.5,
+        "image_px": [64, 48], "workers": 1,
     },
     "ingest": {"validation_subjects": [1], "test_subjects": [2]},
     "label": {"map": "my_gestures.csv"},

@@ -102,7 +102,7 @@ def test_every_missing_key_is_named_with_its_default(tmp_path: Path) -> None:
         ({"encoder__image_px": 128}, ("shard.view_px", "encoder.image_px")),
         ({"pose_net__heads": 5}, ("pose_net.dim", "pose_net.heads")),
         (
-            {"ingest__test_subjects": [8, 9]},
+            {"ingest__test_subjects": [13, 14]},
             ("ingest.validation_subjects", "ingest.test_subjects"),
         ),
     ],

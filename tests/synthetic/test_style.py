@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from handpose.synthetic.motion import RISE, Motion, gesture_motion
 from handpose.synthetic.pose_hand import HandPoser
 from handpose.synthetic.style import PersonalStyle, Stylist
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 
 POSES = read_gesture_poses()
 REST = POSES[0]

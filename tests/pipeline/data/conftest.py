@@ -17,6 +17,7 @@ CHANGES = {
         "frames": 180,
         "main_subjects": 1,
         "short_subjects": 2,
+        "short_share": 0.5,
         "image_px": [64, 48],
         "workers": 1,
     },
