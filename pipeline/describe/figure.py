@@ -34,6 +34,9 @@ X = "\N{MULTIPLICATION SIGN}"
 KEY = "Description"
 """Name of the metadata that holds the labels."""
 
+WITH_FEATURE = "and global feature"
+"""Note of the MANO heads that read it."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -113,7 +116,7 @@ def boxes(net: PoseNet, image: Tensor, is_left: Tensor, *, backbone: str) -> dic
         "project": Box(
             "projection",
             [f"levels {_strides(net.pose_levels)}", f"1{X}1 conv, norm"],
-            [_shape(ran["grid_encoder.transformer"][0])],
+            [_shape(ran["grid_encoder"][-1])],  # what the encoder is given has its output's shape
             (column[0], row[0]),
         ),
         "grid": Box(
@@ -160,7 +163,7 @@ def boxes(net: PoseNet, image: Tensor, is_left: Tensor, *, backbone: str) -> dic
         ),
         "heads": Box(
             "MANO heads",
-            ["two MLPs; the", "pose is in 6D"],
+            ["two MLPs on tokens", WITH_FEATURE if net.mano_head.norm else "pose is in 6D"],
             [f"pose {_shape(rot6d)}", f"shape {_shape(betas)}"],
             (column[3], row[1]),
             loss=True,
@@ -192,7 +195,7 @@ def boxes(net: PoseNet, image: Tensor, is_left: Tensor, *, backbone: str) -> dic
     if gesture_tokens is not None:
         found["gesture_tokens"] = Box(
             "gesture tokens",
-            [f"gate {X} MLP(logits)", "+ type"],
+            [f"gate {X} LN(MLP(p))", "+ type"],
             [_shape(gesture_tokens)],
             (column[2], row[2]),
         )
@@ -303,16 +306,17 @@ def _arrows(found: dict[str, Box]) -> Iterator[tuple[Points, bool]]:
         True,
     )
     yield [side("uvd", 0.6, 1), side("heads", 0.6, 0)], True
-    low = side("feature", 0, 1)[1] + 18
-    yield (
-        [
-            side("feature", 0.5, 1),
-            (side("feature", 0.5, 1)[0], low),
-            (side("heads", 0.5, 1)[0], low),
-            side("heads", 0.5, 1),
-        ],
-        False,
-    )
+    if WITH_FEATURE in found["heads"].notes:
+        low = side("feature", 0, 1)[1] + 18
+        yield (
+            [
+                side("feature", 0.5, 1),
+                (side("feature", 0.5, 1)[0], low),
+                (side("heads", 0.5, 1)[0], low),
+                side("heads", 0.5, 1),
+            ],
+            False,
+        )
     if "gesture_tokens" in found:
         yield straight("classifiers", "gesture_tokens"), False
         yield [side("gesture_tokens", 0.5, 0), side("fusion", 0.5, 1)], False

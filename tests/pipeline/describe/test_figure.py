@@ -14,6 +14,7 @@ from pipeline.describe.figure import (
     WIDTH,
     Box,
     X,
+    _arrows,
     boxes,
     draw_architecture,
     label_text,
@@ -37,7 +38,7 @@ def test_shapes_are_those_of_the_network(
     found = shapes(make_pose_net(), image, is_left)
     assert found["image"] == "3x64x64"
     assert found["backbone"].split()[:2] == ["/4", "16x16x16"]
-    assert found["project"] == "36x32"
+    assert found["project"] == "32x6x6"
     assert found["grid"] == "32x6x6"
     assert found["volume"] == "21x5x6x6"
     assert found["uvd"] == "21x3"
@@ -64,6 +65,16 @@ def test_ablation_has_no_gesture_tokens(
     assert "gesture_tokens" not in found
     draw_architecture(found, tmp_path / "a.png")
     assert "21 + 0 tokens" in recorded_labels(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("global_feature", [True, False])
+def test_global_feature_leads_to_the_heads_only_where_they_read_it(
+    make_pose_net: Callable[..., PoseNet], image: Tensor, is_left: Tensor, global_feature: bool
+) -> None:
+    plain = boxes_of(make_pose_net(global_feature=False), image, is_left)
+    found = boxes_of(make_pose_net(global_feature=global_feature), image, is_left)
+    assert ("and global feature" in found["heads"].notes) is global_feature
+    assert len(list(_arrows(found))) == len(list(_arrows(plain))) + global_feature
 
 
 def test_picture_is_written_with_its_labels(
