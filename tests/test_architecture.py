@@ -51,7 +51,6 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/interhand/folders.py": "what the names of folders say",
     "handpose/interhand/verify/jpeg_header.py": "a file format",
     "handpose/nets/gesture_heads.py": "a figure of the paper: a module each",
-    "handpose/nets/mano_head.py": "a figure of the paper: a module each",
     "handpose/training/ema.py": "the moving average of weights",
     "handpose/training/seeding.py": "every random state, saved and restored",
     "handpose/training/inference.py": "how a network runs over batches, in training and evaluation",
@@ -258,6 +257,10 @@ def test_a_package_says_what_lives_there(folder: Path) -> None:
 # --- dvc.yaml ------------------------------------------------------------------------------------
 
 
+OTHER_RUNS = {"pose": {"pose_scratch"}}
+"""Sections that a stage's module reads for another run alone."""
+
+
 @pytest.mark.parametrize("name", DVC["stages"])
 def test_params_that_a_stage_reads_are_declared(name: str) -> None:
     stage = stage_of(name)
@@ -273,7 +276,7 @@ def test_params_that_a_stage_reads_are_declared(name: str) -> None:
     params: list[object] = stage.get("params", [])  # type: ignore[assignment]
     declared = {str(param).split(".")[0] for param in params}
     sections = set(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")))
-    assert read & sections <= declared
+    assert read & sections - OTHER_RUNS.get(name, set()) <= declared
     assert declared <= sections, "DVC refuses to run a stage with a parameter that is missing"
 
 

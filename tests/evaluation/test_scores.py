@@ -200,7 +200,7 @@ def test_the_oracle_needs_a_class_that_training_has(
 ) -> None:
     batch = make_batch(3)
     batch.has_mano[:] = True
-    batch.coarse[:] = torch.tensor([5, 7, UNLABELLED])
+    batch.coarse[:] = torch.tensor([5, 3, UNLABELLED])
     own = mano.rotations(batch.hand_pose[:1])[0]
     means = dataclasses.replace(models.means, betas=batch.betas[0], by_class={5: own})
     found = score_split([batch], dataclasses.replace(models, means=means)).pose[CLASS_POSE]

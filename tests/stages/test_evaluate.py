@@ -107,6 +107,7 @@ def write_models(broken: bool = False) -> None:
             params_digest="",
             seconds=seconds,
             best_epoch=1,
+            loss_weights={} if folder == "pretrain" else {"gesture": 0.1},
         )
         out = Path("models") / folder
         out.mkdir(parents=True)

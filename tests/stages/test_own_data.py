@@ -34,6 +34,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "pose_net": {"grid": 8, "dim": 32, "heads": 2, "encoder_layers": 1, "fusion_layers": 1},
     "pretrain": {"epochs": 1, "batch": 32},
     "pose": {"epochs": 1, "batch": 32},
+    "pose_scratch": {"epochs": 1},
     "evaluate": {"tsne_samples": 40, "pictures": 1},
 }  # fmt: skip
 

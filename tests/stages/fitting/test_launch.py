@@ -87,7 +87,7 @@ def test_two_processes_leave_what_one_does(
 def test_stopped_it_goes_on_and_killed_it_ends_with_a_plain_message(
     trainable: Path, set_params: Callable[..., None]
 ) -> None:
-    set_params(pose={"processes": 2, "epochs": 500, "checkpoint_every_s": 0})
+    set_params(pose={"processes": 2, "checkpoint_every_s": 0}, pose_scratch={"epochs": 500})
     work = Path("work/pose-scratch")
     process = start("stages.pose", "scratch")
     first = rank_zero_of(work)
