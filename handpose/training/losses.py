@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,6 @@ from torch import Tensor
 
 from handpose.distributed import SINGLE_PROCESS
 from handpose.hand.camera import back_project, project
-from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
 from handpose.hand.skeleton import WRIST
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
@@ -82,11 +81,23 @@ class GestureLoss:
         )
 
 
+class HandModel(Protocol):
+    """What the loss needs of `hand/mano.py::Mano`, which Stage 1 must not depend on."""
+
+    def rotations(self, hand_pose: Tensor) -> Tensor:
+        """Hand pose (B, 45) rad -> (B, 15, 3, 3), with `hands_mean` added."""
+
+    def hand(
+        self, global_orient: Tensor, hand_pose: Tensor, betas: Tensor, is_left: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Vertices (B, 778, 3) and joints (B, J, 3), m, camera axes, wrist at 0."""
+
+
 @dataclass(frozen=True)
 class PoseLoss:
     """Stage 2's loss, ten weighted terms."""
 
-    mano: Mano
+    mano: HandModel
     """Poses the MANO fits, on the device of the batches."""
 
     weights: Mapping[str, float]
@@ -158,9 +169,9 @@ class PoseLoss:
     @torch.no_grad()
     def _fit_joints(self, batch: HandBatch) -> Tensor:
         """Joints of the MANO fits, (B, J, 3) m, wrist at 0; of no meaning without a fit."""
-        return self.mano.hand(
-            batch.global_orient, batch.hand_pose, batch.betas, batch.is_left
-        ).joints
+        fit = (batch.global_orient, batch.hand_pose, batch.betas)
+        _, joints = self.mano.hand(*fit, batch.is_left)
+        return joints
 
 
 def bone_discontinuity(rotmat: Tensor) -> Tensor:
