@@ -220,7 +220,7 @@ def modules(root: Path) -> Iterator[Path]:
 
 LEAVES = {
     "handpose/errors.py": set(STAGES),
-    "handpose/hand/mirror.py": set(STAGES) - {"label", "shard"},
+    "handpose/hand/mirror.py": {"synthesize", "ingest", "pose", "evaluate"},
     "handpose/training/ema.py": {"pretrain", "pose"},
     "handpose/synthetic/skin.py": {"synthesize"},
     "handpose/evaluation/statistics.py": {"evaluate"},

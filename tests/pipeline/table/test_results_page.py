@@ -166,7 +166,7 @@ def test_the_table_has_the_named_rows_with_range_and_interval() -> None:
 def test_the_page_has_every_row_difference_and_seed() -> None:
     text = results_page(facts())
     assert "| a new row | 13.7 | | 13.7 [12.3, 15.1] |" in text
-    assert "| pretrained minus scratch | -11.0 | -12.0 to -10.0 | -10.0 " in text
+    assert "| pretrained minus scratch | -11.00 | -12.00 to -10.00 | -10.00 " in text
     assert "| tokens gates closed | +0.50 |" in text
     assert "| full model | 178 | 177 to 179 | 177 | 178 | 179 | 807 |" in text
     assert "torch 2.15.0" in text
