@@ -56,7 +56,7 @@ def test_the_table(lab: Lab) -> None:
     assert again.process.wait(PATIENCE_S) == 0, again.output()
     output = again.output()
     assert "seed 0: Stage 'pretrain' didn't change, skipping" in output
-    assert f"seed 0: pose pretrained: resumes after step {STEP - 1}/" in output
+    assert f"seed 0: pose pretrained: resumes after step {STEP}/" in output, "it ended its step"
     assert output.count("Running stage 'pretrain'") == 2, "of seeds 1 and 2"
     assert stale(lab.folder) == []
     facts = json.loads((lab.folder / FACTS).read_text("utf-8"))
