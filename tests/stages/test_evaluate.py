@@ -190,7 +190,7 @@ def test_everything_is_written_and_every_number_has_its_counts(
     assert strip.stat().st_size < 250_000, "even of noise"
     assert Path("results/plots/confusion.csv").read_text().startswith("actual,predicted\n")
     html = Path("results/report.html").read_text()
-    assert html.count("data:image/png;base64,") == 7
+    assert html.count("data:image/png;base64,") == 8
     assert not re.search(r"""(src|href)=["'](?!#|data:)""", html), "needs nothing beside itself"
     assert Path("results/summary.txt").read_text() in capsys.readouterr().out
 

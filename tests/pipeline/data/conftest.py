@@ -14,7 +14,7 @@ from stages.params import Params, load_params
 ROOT = Path(__file__).parents[3]
 CHANGES = {
     "synthesize": {
-        "frames": 180,
+        "frames": 360,
         "main_subjects": 1,
         "short_subjects": 2,
         "short_share": 0.5,
