@@ -89,7 +89,7 @@ def ready(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ready") / "clone"
     shutil.copytree(tiny_run, folder, symlinks=True)
     fit = {"epochs": EPOCHS, "batch": 32, "threads": 1, "checkpoint_every_s": SELDOM}
-    Lab(folder, {}).configure(pretrain=fit, pose=fit)
+    Lab(folder, {}).configure(pretrain=fit, pose=fit, pose_scratch={"epochs": EPOCHS})
     return folder
 
 
