@@ -172,10 +172,10 @@ def pretraining(e: Evaluation) -> list[str]:
         f"{e.runs[FULL].format_seconds()} of training, and {scratch:.1f} mm without, after "
         f"{e.runs[SCRATCH].format_seconds()}.",
         f"The paired difference is {c.difference.value:+.1f} mm on {c.difference.samples:,} "
-        f"images (Student's 95 % interval over people: {_span(c.difference)}). Counting each of "
-        f"{count} people once, it is {c.by_person.value:+.1f} mm, {_span(c.by_person)}"
-        f", which alone decides the verdict. The error is lower for {c.subjects_lower} of {count}. "
-        f"For information: sign-flip p = {c.p_value:.3g}; {count} people cannot reach less than "
+        f"images (Student's 95 % interval over people: {_span(c.difference)}). Counting each "
+        f"person once, it is {c.by_person.value:+.1f} mm, {_span(c.by_person)}, which alone "
+        f"decides the verdict. The error is lower for {c.subjects_lower} of {count}. For "
+        f"information: sign-flip p = {c.p_value:.3g}; the least that is possible with so few is "
         f"{c.smallest_p:.3g}.",
         _scratch(e),
         f"By other protocols, Holm-adjusted: {_others(e)}.",
@@ -312,7 +312,7 @@ def caution(e: Evaluation) -> str:
     return (
         f"One short run cannot show whether {catch_up}a difference comes from the starting point, "
         "from training with gesture tokens or from gestures at all, nor how another seed, more "
-        f"than {len(e.test.subjects)} people{' or photos' if e.synthetic else ''} would change it."
+        f"people than {len(e.test.subjects)}{' or photos' if e.synthetic else ''} would change it."
     )
 
 

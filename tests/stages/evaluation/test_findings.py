@@ -105,7 +105,7 @@ def test_the_verdict_follows_the_interval(low: float, high: float, words: str) -
 def test_each_interval_stands_beside_its_own_number() -> None:
     text = findings.pretraining(evaluation())[2]
     assert "-6.5 mm on 100 images (Student's 95 % interval over people: -6.6 to -6.4)" in text
-    assert "each of 4 people once, it is -6.0 mm, -7.0 to -5.0, which alone decides" in text
+    assert "Counting each person once, it is -6.0 mm, -7.0 to -5.0, which alone decides" in text
 
 
 def test_the_other_protocols_share_the_risk() -> None:
@@ -189,7 +189,7 @@ def test_what_the_run_without_pretraining_had_is_reported(
 
 def test_the_smallest_p_that_few_subjects_allow_is_reported() -> None:
     text = " ".join(findings.pretraining(evaluation()))
-    assert "4 people cannot reach less than 0.125" in text
+    assert "the least that is possible with so few is 0.125" in text
     assert "lower for 4 of 4" in text
 
 
