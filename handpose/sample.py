@@ -35,7 +35,7 @@ class HandSample:
     """One crop of one hand with its labels (numpy, no batch dimension)."""
 
     image: NDArray[np.uint8]  # (S, S, 3) RGB
-    K: NDArray[np.float32]  # (3, 3) px of this crop; a triangle unless the camera is turned
+    K: NDArray[np.float32]  # (3, 3) px of this crop; upper triangular unless the camera is turned
     view_rotation: NDArray[np.float32]  # (3, 3) camera -> the frame of this sample's labels
     joints_cam: NDArray[np.float32]  # (21, 3) m, camera; 0 where not valid
     joint_valid: NDArray[np.bool_]  # (21,)

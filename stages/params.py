@@ -114,6 +114,12 @@ class Params(Section):
                 "`dvc repro` replaces: the stand-in has no such file; set hand.joint_regressor to "
                 "'', or hand.mano to the folder of your MANO_RIGHT.npz"
             )
+        if self.pose_scratch.gesture_tokens and not self.pose_net.gesture_tokens:
+            wrong.append(
+                "pose_scratch.gesture_tokens is true but pose_net.gesture_tokens is false: the run "
+                "without pretraining cannot have tokens that the network lacks; set both to the "
+                "same"
+            )
         if self.shard.view_px < self.encoder.image_px:
             wrong.append(
                 f"shard.view_px {self.shard.view_px} is smaller than encoder.image_px "

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from handpose.data.records import FIELDS, ORIGIN
 from handpose.data.shards import Index, ShardError, Tar
-from handpose.data.splits import TRAIN, all_splits
+from handpose.data.splits import all_splits
 from handpose.files import atomic_file, atomic_folder
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
 from stages.params import ShardParams, load_params
@@ -99,12 +99,13 @@ def split_names(samples: pa.Table) -> tuple[str, ...]:
 
 
 def plan(samples: pa.Table, folder: Path, root: Path, shard: ShardParams) -> Iterator[TarTask]:
-    """The tars to write: train in one fixed random order, the other splits by sample_id."""
+    """The tars to write: each split in one fixed random order.
+
+    Evaluation relies on it too: an image's neighbour is another person with another gesture.
+    """
     split_of = np.asarray(samples["split"])
     for split in split_names(samples):
-        rows = np.flatnonzero(split_of == split)
-        if split == TRAIN:
-            rows = np.random.default_rng(shard.seed).permutation(rows)
+        rows = np.random.default_rng(shard.seed).permutation(np.flatnonzero(split_of == split))
         for number, start in enumerate(range(0, len(rows), shard.samples_per_tar)):
             part = samples.take(rows[start : start + shard.samples_per_tar])
             yield TarTask(folder / f"{split}-{number:06d}.tar", part, root, shard)

@@ -1,4 +1,4 @@
-"""Stage 2, losses, MANO and schedule together can learn four samples by heart, tokens included."""
+"""Stage 2, losses, MANO and schedule together can learn a dozen samples by heart, tokens included."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def mpjpe_mm(joints: Tensor, batch: HandBatch) -> float:
 
 @pytest.fixture(scope="module")
 def batch(make_batch: Callable[..., HandBatch]) -> HandBatch:
-    return make_batch(4, side=64)
+    return make_batch(12, side=64)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def net(mano: Mano, batch: HandBatch) -> PoseNet:
 
 
 @torch.no_grad()
-def test_four_samples_are_learnt_to_three_millimetres(net: PoseNet, batch: HandBatch) -> None:
+def test_a_dozen_samples_are_learnt_to_three_millimetres(net: PoseNet, batch: HandBatch) -> None:
     output = net(batch.image, batch.is_left)
     assert mpjpe_mm(output.joints, batch) < 3
     assert torch.equal(output.coarse_logits.argmax(1), batch.coarse)
@@ -76,14 +76,14 @@ def test_four_samples_are_learnt_to_three_millimetres(net: PoseNet, batch: HandB
 def test_the_gesture_tokens_act(net: PoseNet, batch: HandBatch) -> None:
     """Neither closing the gates of the trained network nor another image's logits is free.
 
-    They cost 15 to 22 % of the error. With ungated scales (raw logits, no norm, the gates' learning
-    rate that of the others, and the global feature in the MANO head) they cost nothing here: -2 to
-    -1 %, gates at 0.001 to 0.011.
+    They cost a third and half of the error. With raw logits, no norm, the gates' learning rate that
+    of the others, and the global feature in the MANO head, they cost nothing (four samples: -2 to
+    -1 %, gates at 0.001 to 0.011).
     """
     levels, gesture = net.encode(batch.image)
     learnt = mpjpe_mm(net.decode(levels, gesture, batch.is_left).joints, batch)
     interventions = TokenInterventions(net).outputs(levels, gesture, batch)
     errors = {key: mpjpe_mm(output.joints, batch) for key, output, _ in interventions}
-    assert errors[GATES_CLOSED] > 1.05 * learnt, (errors, learnt)
-    assert errors[OTHER_LOGITS] > 1.05 * learnt, (errors, learnt)
+    assert errors[GATES_CLOSED] > 1.1 * learnt, (errors, learnt)
+    assert errors[OTHER_LOGITS] > 1.1 * learnt, (errors, learnt)
     assert net.get_parameter("gesture_tokens.gates").abs().min() > 0.05

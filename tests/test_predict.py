@@ -68,6 +68,7 @@ def a_record(encoder: dict[str, Any], pose_net: dict[str, Any], handedness: str)
         params_digest="",
         seconds={},
         best_epoch=1,
+        loss_weights={},
     )
 
 

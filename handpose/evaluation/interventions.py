@@ -30,8 +30,8 @@ INTERVENTIONS = {
 class TokenInterventions:
     """The interventions on one network, over the batches of a split in order.
 
-    An image's "other image" is the one before it; the first of a split has none. Shards are
-    shuffled, so neighbours have nothing in common.
+    An image's "other image" is the one before it; the first of a split has none. Shards hold each
+    split in random order (`stages/shard.py`), so neighbours have no more in common than any two.
     """
 
     def __init__(self, net: PoseNet) -> None:

@@ -18,7 +18,7 @@ is the percentile bootstrap over subjects that was used here):
 
 So few subjects give wide intervals that hold if subjects are roughly normal, and are too narrow if
 subjects are strongly skewed (last row). Shares are clipped to 0 .. 1; where every subject has the
-same value, as when all are at 100 %, the interval has no width and says nothing.
+same value, as when all are at 100 %, the interval has width 0 and must not be read as certainty.
 
 A verdict on two models is Student's test of the mean of subject means (each subject counts once).
 The exact sign-flip test stands beside it as information; its smallest p-value with k subjects is
@@ -270,8 +270,8 @@ def sign_flip_p(means: Floats, *, seed: int) -> float:
 def verdicts(comparisons: Mapping[Key, Comparison], primary: Key) -> dict[Key, Verdict]:
     """The verdict of each comparison: the primary's by itself, the others' Holm-adjusted.
 
-    Under no true difference the primary's is wrong in at most 5 % of comparisons, and any of the
-    others in at most 5 %.
+    Under no true difference, with normally distributed people, the primary's is wrong in at most
+    5 % of comparisons, and any of the others in at most 5 %.
     """
     others = [key for key in comparisons if key != primary]
     adjusted = holm(np.array([comparisons[key].student_p for key in others]))

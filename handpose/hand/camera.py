@@ -6,7 +6,7 @@ sums where precision matters: under autocast a matrix product in bfloat16 is off
 All but `back_project` and `view_rotation` accept torch tensors and numpy arrays.
 
 **A turned camera.** Points X of a camera K become R X in a frame that is turned by R about the same
-centre, and K R^T sees each at the same pixel. Its rows are no longer a triangle: the last one is
+centre, and K R^T sees each at the same pixel. K R^T is not upper triangular: its last row is
 the camera's own axis as a unit vector of the turned frame, (0, 0, 1) without a turn.
 """
 

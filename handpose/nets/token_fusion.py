@@ -17,9 +17,9 @@ class GestureTokens(nn.Module):
     """A coarse and a fine token: gate * LayerNorm(MLP(sqrt(K) * softmax(logits))) + type embedding.
 
     The gates are learnable scalars that start near zero (paper), the type embeddings are what is
-    left of the tokens then. What a gate multiplies has the scale 1 in every channel, so the gate
-    alone decides how much the token says. K is the number of classes: sqrt(K) gives a certain
-    prediction the scale of K standard-normal inputs, whatever the scale of the logits.
+    left of the tokens then. What a gate multiplies has mean 0 and variance 1 over its channels, so
+    that the gate alone decides how much the token says. K is the number of classes: with sqrt(K), a
+    one-hot prediction has the norm of K standard normal numbers, whatever the scale of the logits.
     """
 
     def __init__(self, *, coarse_classes: int, fine_classes: int, dim: int, gate: float) -> None:
@@ -27,7 +27,7 @@ class GestureTokens(nn.Module):
         super().__init__()
         self.coarse = _mlp(coarse_classes, dim)
         self.fine = _mlp(fine_classes, dim)
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2))
+        self.norms = nn.ModuleList(nn.LayerNorm(dim, elementwise_affine=False) for _ in range(2))
         self.gates = nn.Parameter(torch.full((2,), gate))
         self.types = nn.Parameter(0.02 * torch.randn(2, dim))
 

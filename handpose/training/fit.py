@@ -248,12 +248,7 @@ class TrainingState:
                 "validation samples carry the annotations that these metrics need?"
             )
         self.history.end_row(metrics)
-        name, sign = settings.best, 1 if settings.maximise else -1
-        if (
-            not self.best
-            or name == "last"
-            or sign * (metrics[name] - self.best["metrics"][name]) > 0
-        ):
+        if not self.best or settings.better(metrics, self.best["metrics"]):
             weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
             self.best = {"epoch": self.epoch, "metrics": metrics, "weights": weights}
 

@@ -38,7 +38,7 @@ class ModelRecord:
     params_digest: str  # SHA-256 of everything that decided its training
     seconds: dict[str, float]  # of training, by stage
     best_epoch: int
-    loss_weights: dict[str, float] = dataclasses.field(default_factory=dict)  # of Stage 2's terms
+    loss_weights: dict[str, float]  # of Stage 2's terms; none in a model of Stage 1
     weights_sha256: str = ""  # of model.safetensors; `save_model` fills it in
 
     def require(self, folder: Path, **expected: Any) -> None:

@@ -86,13 +86,20 @@ def _gesture_net(folder: Path, record: ModelRecord) -> GestureNet:
 def _check_keys(
     folder: Path, section: str, keys: Mapping[str, Any], net: Callable[..., Any], besides: set[str]
 ) -> None:
-    """Refuse a record that lacks keywords of the network, or has others; no default is assumed."""
+    """Refuse a record that lacks keywords of the network, or has others.
+
+    Keywords with a default may be absent.
+    """
     taken = inspect.signature(net).parameters
     needed = {name for name, p in taken.items() if p.default is inspect.Parameter.empty}
     missing, unknown = sorted(needed - besides - keys.keys()), sorted(keys.keys() - taken.keys())
-    if missing or unknown:
+    faults = [
+        f"{what} {', '.join(keys)}"
+        for what, keys in (("lacks", missing), ("has the unknown", unknown))
+        if keys
+    ]
+    if faults:
         raise CheckpointError(
-            f"{folder / 'model.json'}: {section} lacks {', '.join(missing) or 'nothing'} and has "
-            f"{', '.join(unknown) or 'nothing'} that this version does not know: another version "
-            "trained this model; train it again with `dvc repro`"
+            f"{folder / 'model.json'}: {section} {' and '.join(faults)}: another version trained "
+            "this model; train it again with `dvc repro`"
         )

@@ -112,16 +112,24 @@ def _losses(params: Params) -> Iterator[str]:
 
 def _schedules(params: Params) -> Iterator[str]:
     """Learning rate and lambda at the middle of every epoch (of ten of them in a long run)."""
-    for name, section in (("Stage 1", params.pretrain), ("Stage 2", params.pose)):
+    scratch = params.pose_scratch
+    for name, section in (
+        ("Stage 1", params.pretrain),
+        ("Stage 2", params.pose),
+        ("Stage 2 without pretraining", scratch.settings(params.pose)),
+    ):
+        kept = "keeps the last epoch" if section.best == "last" else f"best by {section.best}"
         yield (
             f"\n{name}: {section.epochs} epochs, batch {section.batch}, AdamW, "
-            f"{section.schedule}, {section.precision}, best by {section.best}"
+            f"{section.schedule}, {section.precision}, {kept}"
         )
         shown = sorted({round(i * (section.epochs - 1) / 9) for i in range(10)})
         yield "  epoch  " + "".join(f"{epoch + 1:>9}" for epoch in shown)
         yield "  lr     " + "".join(f"{_lr(section, epoch):>9.1e}" for epoch in shown)
         if section is params.pretrain:
             yield "  lambda " + "".join(f"{_lambda(params, epoch):>9.2f}" for epoch in shown)
+    tokens = "with" if scratch.pose_net(params.pose_net.keywords())["gesture_tokens"] else "without"
+    yield f"  {tokens} gesture tokens, gesture loss x {scratch.gesture:g}"
 
 
 def _lr(section: TrainParams, epoch: int) -> float:

@@ -13,7 +13,7 @@ from handpose.errors import HandPoseError
 from handpose.evaluation.scores import STAGE_1
 from handpose.files import atomic_file
 from pipeline.table.seed_results import SPLIT, VALUE, Spread
-from stages.evaluation.summary import MAJORITY, MODELS
+from stages.evaluation.summary import MAJORITY, MODELS, PRIMARY
 
 README = Path("README.md")
 FACTS = Path("docs/results.json")
@@ -24,7 +24,6 @@ BEGIN = "<!-- results: written by `make table`, do not edit -->"
 END = "<!-- end of results -->"
 NOT_MEASURED = "`make table` has not written its table here yet."
 
-WRIST = "wrist_mpjpe_mm"
 WIDTH = 100
 
 Facts = Mapping[str, Any]
@@ -46,7 +45,7 @@ class TableColumn(NamedTuple):
 COLUMNS = (
     TableColumn("coarse", "gesture", "coarse_accuracy", 3),
     TableColumn("fine", "gesture", "fine_accuracy", 3),
-    TableColumn("wrist-relative MPJPE, mm", "pose", WRIST, 1),
+    TableColumn("wrist-relative MPJPE, mm", "pose", PRIMARY, 1),
     TableColumn("PA-MPJPE, mm", "pose", "pa_mpjpe_mm", 1),
 )
 
@@ -294,7 +293,11 @@ def results_page(facts: Facts) -> str:
                 lines.append(_row([_own_name(name), *_by_seed(node, column.digits)]))
     differences = list(_differences(metrics, ()))
     if differences:
-        lines += ["", "## Paired differences of the wrist-relative MPJPE, mm", ""]
+        lines += [
+            "",
+            "## Paired differences of the wrist-relative MPJPE, each person counted once, mm",
+            "",
+        ]
         lines += [_row(["", "mean", "range", *title, "images", "people"])]
         lines += [_row(["---"] * (len(seeds) + 5))]
         for path, node in differences:
@@ -322,10 +325,11 @@ def _by_seed(node: Facts, digits: int, sign: str = "") -> list[str]:
         return f"{value:{sign}.{digits}f}"
 
     values = node[VALUE]
-    bounds = zip(node.get("low", [None] * 99), node.get("high", [None] * 99), strict=False)
+    missing = [None] * len(values)
+    bounds = zip(node.get("low", missing), node.get("high", missing), strict=True)
     each = [
         text(value) + (f" [{text(low)}, {text(high)}]" if None not in (low, high) else "")
-        for value, (low, high) in zip(values, bounds, strict=False)
+        for value, (low, high) in zip(values, bounds, strict=True)
     ]
     counts = [f"{node[key]:,}" if key in node else "" for key in ("samples", "subjects")]
     same = found.least == found.most
@@ -337,8 +341,8 @@ def _differences(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, 
     """Every comparison by the wrist-relative error, wherever the metrics have one, by its path."""
     if not isinstance(node, Mapping):
         return
-    found = node.get(WRIST)
-    if isinstance(found, Mapping) and Spread.of(found.get("difference")):
-        yield path, found["difference"]
+    found = node.get(PRIMARY)
+    if isinstance(found, Mapping) and Spread.of(found.get("by_person")):
+        yield path, found["by_person"]
     for key, inner in node.items():
         yield from _differences(inner, (*path, key))

@@ -27,7 +27,7 @@ from pipeline.dag import Stage, parents, read_dag
 from pipeline.profiles.overrides import override
 from pipeline.runner.dvc_repro import run_repro
 from stages.params import load_params
-from stages.paths import METRICS, STAND_IN, SYNTHETIC, WORK
+from stages.paths import METRICS, STAND_IN, SYNTHETIC, WORK, is_same_path
 
 CLONES = WORK / "table"
 LOCK = "dvc.lock"
@@ -212,7 +212,7 @@ class SeedClone:
             content = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else {}
         except yaml.YAMLError:  # a git conflict is left in it
             content = {}
-        stages = content.get("stages", {}) if isinstance(content, dict) else {}
+        stages = (content.get("stages") if isinstance(content, dict) else None) or {}
         data = {name: stages[name] for name in data_stages(read_dag(self.folder)) if name in stages}
         return yaml.safe_dump({"schema": "2.0", "stages": data}, sort_keys=False)
 
@@ -233,8 +233,11 @@ class SeedClone:
                 ("data.root", params.data.root, SYNTHETIC),
                 ("hand.mano", params.hand.mano, STAND_IN),
             )
-            if Path(path) != made
+            if not is_same_path(path, made)
         }
+        weights = self.source.root / params.encoder.weights
+        if params.encoder.weights and weights.is_file():
+            given["encoder.weights"] = weights
         return [
             *(f"{section}.seed={self.seed}" for section in SEEDED),
             *(f"{key}={json.dumps(str(path))}" for key, path in given.items()),

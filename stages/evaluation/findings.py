@@ -103,7 +103,7 @@ class Evaluation:
 def baselines(e: Evaluation) -> list[str]:
     """The full model against the constant predictions from training averages."""
     full, joints, pose = (e.test.pose[name] for name in (FULL, MEAN_JOINTS, MEAN_POSE))
-    wrist, pa = "wrist_mpjpe_mm", "pa_mpjpe_mm"
+    wrist, pa = PRIMARY, "pa_mpjpe_mm"
     rotated = "the mean training pose rotated by the true root"
     to_joints = _against(full[wrist], joints[wrist], "the mean training joints")
     to_pose = _against(full[wrist], pose[wrist], rotated)
@@ -285,9 +285,8 @@ def _time(e: Evaluation) -> str:
     steps = f"{full.steps:,} and {scratch.steps:,} steps of Stage 2"
     if _equal_time(e):
         return (
-            f"Equal time is of this machine. Both runs trained about as long, in {steps}; where "
-            "Stage 1 costs more or less beside Stage 2, other numbers of steps would be fair. At "
-            "equal steps of Stage 2 the run without pretraining trains less."
+            f"The times are about equal on this machine ({steps}). On another, Stage 1 may cost "
+            "more or less relative to Stage 2, and other numbers of steps would be needed."
         )
     if e.ratio > 1:
         return (

@@ -123,9 +123,8 @@ def summary(e: Evaluation) -> str:
 
 def _key_findings(e: Evaluation) -> list[str]:
     """The verdict, the paired difference, the baselines and the caution."""
-    verdict, _, difference, *_ = [*findings.pretraining(e), "", ""]
     return [
-        *filter(None, (verdict, difference)),
+        *findings.pretraining(e)[:3:2],
         findings.tokens(e)[0],
         *findings.baselines(e),
         findings.caution(e),

@@ -29,7 +29,7 @@ MODELS = {
     FULL: "full model",
     SCRATCH: "without pretraining",
     MEAN_POSE: "mean pose, true root",
-    CLASS_POSE: "oracle: class's mean",
+    CLASS_POSE: "class mean, true root",
     MEAN_JOINTS: "mean training joints",
 }
 """Names of the scored runs and baselines in tables and charts, in order."""

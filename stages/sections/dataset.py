@@ -73,7 +73,7 @@ class SynthesizeParams(Section):
     pose_jitter_deg: NonNegativeFloat = 4.5
     """standard deviation of a gesture's MCP and PIP angles"""
     style_deg: NonNegativeFloat = 15.0
-    """the same between people; 0: all perform a gesture alike
+    """standard deviation of these angles between people; 0: all perform a gesture alike
 
     A person's offsets of a gesture's MCP and PIP angles hold for both hands and all sequences of
     that gesture. The part of a gesture that a person reaches, the pose at rest and the speed differ
@@ -87,7 +87,7 @@ class IngestParams(Section):
     """Which annotations are used, and who is held out."""
 
     validation_subjects: tuple[int, ...] = (12, 13)
-    """of the training data: choose the best checkpoint"""
+    """of the training data: choose Stage 2's epoch"""
     test_subjects: tuple[int, ...] = (14, 15, 16, 17, 18, 19, 20, 21)
     """of the training data: labelled evaluation, never trained on"""
     min_valid_joints: Annotated[int, Field(ge=1, le=21)] = 6

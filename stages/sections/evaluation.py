@@ -19,4 +19,4 @@ class EvaluateParams(Section):
     pictures: PositiveInt = 4
     """overlays each of best, median and worst"""
     seed: NonNegativeInt = 0
-    """of the sign flips, t-SNE and the untrained network"""
+    """of the sign flips, the t-SNE maps and their images, and the untrained network"""

@@ -66,8 +66,7 @@ class PretrainParams(TrainParams):
 
     epochs: PositiveInt = 4
     best: Literal["last", "coarse_accuracy", "fine_accuracy", "loss"] = "last"
-    """which epoch's weights are kept: the last one's, or by validation coarse_accuracy,
-    fine_accuracy or loss"""
+    """epoch that is kept: last, or the best by validation coarse_accuracy, fine_accuracy or loss"""
     fine_weight_start: NonNegativeFloat = 0.5
     """ours; lambda in the first epochs; paper's profile: 0.1"""
     fine_weight_step: NonNegativeFloat = 0.1
@@ -109,7 +108,7 @@ class PoseParams(TrainParams):
     epochs: PositiveInt = 3
     augment: AugmentParams = AugmentParams(rotation_deg=15, scale=0.1, shift=0.05, colour=0.15)
     gate_lr_factor: PositiveFloat = 20.0
-    """ours; the gesture gates learn so many times as fast as the other weights"""
+    """ours; factor of the gesture gates' learning rate"""
     best: Literal["mpjpe_mm", "pa_annotated_mpjpe_mm", "loss", "last"] = "mpjpe_mm"
     """or pa_annotated_mpjpe_mm, loss, last"""
     mano_joints: Literal["annotated", "fit", "both"] = "annotated"
@@ -122,7 +121,7 @@ class ScratchParams(Section):
     """The comparison without pretraining: what differs from `pose` and `pose_net`."""
 
     epochs: PositiveInt = 5
-    """as many as train it about as long as Stage 1 and `pose` together"""
+    """so many that it trains about as long as Stage 1 and `pose` together"""
     gesture_tokens: bool = False
     """true: tokens of logits that no gesture label trained"""
     gesture: NonNegativeFloat = 0.0
@@ -135,4 +134,4 @@ class ScratchParams(Section):
 
     def pose_net(self, full: Mapping[str, Any]) -> dict[str, Any]:
         """The keywords of its network, given those of the full model's."""
-        return {**full, "gesture_tokens": self.gesture_tokens and full["gesture_tokens"]}
+        return {**full, "gesture_tokens": self.gesture_tokens}

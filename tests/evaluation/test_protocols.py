@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from handpose.evaluation.protocols import COLUMNS, Prediction, ProtocolError, Truth, score
+from handpose.evaluation.protocols import (
+    COLUMNS,
+    Prediction,
+    ProtocolError,
+    Truth,
+    joint_scores,
+    score,
+)
 from handpose.hand.camera import project, turn
 from handpose.hand.joint_definition import JointDefinition
 from handpose.hand.mano import Mano
@@ -144,6 +151,15 @@ def test_joints_that_are_not_annotated_do_not_count(batch: HandBatch, mano: Mano
     for key in ("wrist_mpjpe_mm", "uv_px", "volume_mpjpe_mm"):
         torch.testing.assert_close(found[key], torch.zeros(6), rtol=0, atol=5e-3)
     assert found["joint_errors_mm"][:, 5:].isnan().all()
+
+
+def test_the_short_scores_are_those_of_the_full_table(batch: HandBatch, mano: Mano) -> None:
+    joints = batch.joints_cam + 0.01 * torch.randn_like(batch.joints_cam)
+    batch.joint_valid[0, 5:9] = False
+    truth = Truth.of(batch, mano)
+    full = score(Prediction(joints), truth, mano)
+    for key, values in joint_scores(joints, truth).items():
+        torch.testing.assert_close(values, full[key])
 
 
 def test_joints_without_a_mesh_have_no_mesh_columns(batch: HandBatch, mano: Mano) -> None:

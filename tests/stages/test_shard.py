@@ -141,13 +141,13 @@ def test_every_sample_is_in_the_split_it_belongs_to(workplace: Path) -> None:
     assert manifest["counts"]["train"] == 14
 
 
-def test_train_is_shuffled_by_the_seed_and_the_others_are_in_order(workplace: Path) -> None:
+def test_every_split_is_shuffled_by_the_seed(workplace: Path) -> None:
     orders = []
     for seed in (0, 0, 1):
         set_params(seed=seed)
         shard.main()
         orders.append(read("train"))
-        assert read("validation") == [14, 15, 16]
+        assert sorted(read("validation")) == [14, 15, 16]
     assert orders[0] == orders[1] != orders[2]
     assert orders[0] != sorted(orders[0])
 
@@ -223,7 +223,7 @@ def test_lost_photos_are_counted_and_named_and_the_others_kept(workplace: Path, 
     ]
     assert "90x120 px, its annotation says 120x90" in rejects()[3]["detail"]
     assert sorted(read("train")) == list(range(3, 14))
-    assert read("validation") == [14, 16]
+    assert sorted(read("validation")) == [14, 16]
     counts = json.loads((SHARDS / "manifest.json").read_text("utf-8"))["counts"]
     assert counts["rejected"]["image_truncated"] == 1
 

@@ -28,6 +28,7 @@ def a_record(**changes: Any) -> ModelRecord:
         "params_digest": "b" * 64,
         "seconds": {"pose": 1.0},
         "best_epoch": 2,
+        "loss_weights": {"gesture": 0.1},
     }
     return ModelRecord(**fields | changes)
 

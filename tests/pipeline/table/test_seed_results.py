@@ -60,7 +60,7 @@ def test_whatever_rows_there_are_are_merged_of_the_test_alone() -> None:
     assert set(found) == set(SEEDS[0])
     assert set(found["pose"]) == {"test"}
     assert "a_new_row" in found["pose"]["test"]
-    assert found["tokens"]["gates_closed"]["wrist_mpjpe_mm"]["difference"]["mean"] == 0.5
+    assert found["tokens"]["gates_closed"]["wrist_mpjpe_mm"]["by_person"]["mean"] == 0.5
     assert found["training"]["pretrained"]["steps"] == 807
     assert found["protocols"] == SEEDS[0]["protocols"]
 

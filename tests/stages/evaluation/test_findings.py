@@ -164,7 +164,7 @@ def test_runs_of_unequal_length_are_not_called_equal() -> None:
     equal, longer, shorter = with_scratch(170.0), with_scratch(360.0), with_scratch(90.0)
     text = findings.pretraining(equal)[0]
     assert "at about the same training time (180 s and 170 s of training)" in text
-    assert "in 810 and 1,431 steps of Stage 2" in findings.limits(equal)[0]
+    assert "(810 and 1,431 steps of Stage 2)" in findings.limits(equal)[0]
     assert "catch up" not in findings.caution(equal)
     assert "after 180 s and 360 s of training" in findings.pretraining(longer)[0]
     assert "without pretraining had 2.0 times the training time" in findings.limits(longer)[0]
