@@ -15,7 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 HOLD = Path(__file__).parent / "hold"
-PATIENCE_S = 300.0
+PATIENCE_S = 900.0
 GONE_S = 20.0
 """Within which every process of a killed command has ended."""
 

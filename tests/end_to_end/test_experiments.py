@@ -15,7 +15,7 @@ from tests.end_to_end.lab import Lab
 pytestmark = pytest.mark.end_to_end
 
 PAGE = Path(__file__).parents[2] / "docs" / "experiments.md"
-PATIENCE_S = 300.0
+PATIENCE_S = 900.0
 
 
 @pytest.fixture
