@@ -1,4 +1,4 @@
-"""Stage 2, losses, MANO and schedule together can learn a dozen samples by heart, tokens included."""
+"""Stage 2, losses, MANO and schedule can learn a dozen samples by heart, tokens included."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class PoseParams(TrainParams):
 class ScratchParams(Section):
     """The comparison without pretraining: what differs from `pose` and `pose_net`."""
 
-    epochs: PositiveInt = 5
+    epochs: PositiveInt = 6
     """so many that it trains about as long as Stage 1 and `pose` together"""
     gesture_tokens: bool = False
     """true: tokens of logits that no gesture label trained"""
