@@ -11,12 +11,12 @@ demo: $(VENV)/.ready          ## train and evaluate on synthetic hands; ends wit
 	dvc repro
 	@cat results/summary.txt
 
-test: $(VENV)/.ready          ## the whole test suite
-	pytest
+test: $(VENV)/.ready          ## the whole test suite, a file at a time on every core
+	pytest -n auto --dist loadfile
 
 tiny: $(VENV)/.ready          ## end to end on a tiny data set, with real servers and a browser
-	@.ci/servers
-	pytest -m end_to_end tests/end_to_end
+	@.ci/packages sshd chromium
+	pytest -m end_to_end -n auto --dist loadfile tests/end_to_end
 
 table: $(VENV)/.ready         ## train with three seeds, and write README's table of them
 	python -m pipeline table

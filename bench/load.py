@@ -1,4 +1,4 @@
-"""What reading batches costs: `python -m bench.load [SAMPLES] [--rounds N]`.
+"""What reading batches costs: `python -m bench.load [SAMPLES] [--rounds N] [--workers]`.
 
 CPU time per sample of one thread, medians of alternating rounds, of 256 px batches against
 
@@ -7,20 +7,22 @@ CPU time per sample of one thread, medians of alternating rounds, of 256 px batc
   to RGB and floats, a copy, mirrored, one warp, colours and limits in floats, `ToTensor`; then
   joints, camera and `default_collate`, as a loader must. (One without augmentation warps too.)
 
-Then how fast several threads make batches (wall time), and how long a training step still waits if
-it takes as long as one thread needs for a batch.
+Then how many images a second (wall time) the ways to feed a GPU make, whose warp is the GPU's: in
+the training process, by threads, by our processes, and by torch's DataLoader, an item of which is a
+whole batch; from shards in memory, in pinned memory if there is a GPU. `--workers` is that alone.
+Last, how long a training step waits if it takes one and a half times as long as making its batch.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import os
 import shutil
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
-from torch.utils.data import default_collate
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.transforms.functional import (  # type: ignore[import-untyped]  # it has no types
     to_tensor,
 )
@@ -36,12 +39,17 @@ from torchvision.transforms.functional import (  # type: ignore[import-untyped] 
 from bench.measure import cpu, medians, one_thread, peak_mb, table, wall
 from bench.photos import samples, write_photos
 from bench.shard import SHARD
-from handpose.data import lossless
+from handpose.cores import usable_cores
+from handpose.data import lossless, tar
 from handpose.data.augment import Augmentation
+from handpose.data.batch_warp import UnwarpedBatch
 from handpose.data.crop import affine, square
 from handpose.data.labels import ClassIds
-from handpose.data.loading import Loading
+from handpose.data.loading import AHEAD, MOST_PROCESSES, Loading, ahead
+from handpose.data.preprocess import Preprocessor
+from handpose.data.processes.batch_processes import BatchProcesses
 from handpose.data.shards import Index, Shards
+from handpose.data.tar import EncodedSample
 from stages.params import ShardParams
 from stages.sharding.tars import TarTask, write
 
@@ -64,9 +72,9 @@ def write_shards(work: Path, rows: pa.Table, shard: ShardParams) -> Shards:
 
 def jpegs(shards: Shards) -> list[bytes]:
     """All images of the shards, as they are stored."""
-    with tarfile.open(shards.folder / "tars" / "train-000000.tar") as tar:
-        members = [member for member in tar if member.name.endswith(".jpg")]
-        return [stream.read() for m in members if (stream := tar.extractfile(m)) is not None]
+    with tarfile.open(shards.folder / "tars" / "train-000000.tar") as opened:
+        members = [member for member in opened if member.name.endswith(".jpg")]
+        return [stream.read() for m in members if (stream := opened.extractfile(m)) is not None]
 
 
 def decode(contents: list[bytes]) -> int:
@@ -148,19 +156,91 @@ def compare(work: Path, count: int, rounds: int, mode: str) -> Shards:
     return shards
 
 
-def threads(shards: Shards, rounds: int) -> None:
-    print("\nsamples a second, augmented (wall time)")
-    for count in (0, 1, 2, 4):
-        way = partial(load, shards, augmented=True, loading=Loading(threads=count))
-        seconds = medians({"": way}, rounds, wall)[""]
-        print(f"{count} threads: {1 / seconds:6.0f}   ({os.cpu_count()} cores)")
+class Batches(Dataset[UnwarpedBatch]):
+    """For torch's DataLoader, whose sampler gives the encoded samples of a batch as its index."""
+
+    def __init__(self, preprocessor: Preprocessor) -> None:
+        """`preprocessor` makes the batches."""
+        self.preprocessor = preprocessor
+
+    def __getitem__(self, index: list[EncodedSample]) -> UnwarpedBatch:
+        return self.preprocessor.unwarped_batch(index)
+
+
+def as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def made_ahead(
+    function: Callable[[list[EncodedSample]], object],
+    tasks: list[list[EncodedSample]],
+    threads: int,
+    most: int,
+) -> Iterator[object]:
+    return ahead(function, iter(tasks), threads, most)
+
+
+def count(batches: Callable[[], Iterable[object]], batch: int) -> int:
+    return batch * sum(1 for _ in batches())
+
+
+def workers(shards: Shards, batch: int, rounds: int) -> None:
+    """Every way with 1, 2, 4, ... workers, alternating."""
+    pinned = torch.cuda.is_available()
+    encoded = list(tar.read(shards.folder / "tars" / "train-000000.tar"))
+    tasks = [encoded[i : i + batch] for i in range(0, len(encoded) - batch + 1, batch)]
+    preprocessor = Preprocessor(
+        image_px=VIEW,
+        view_px=shards.index.view_px,
+        labels=LABELS,
+        canonical=False,
+        augmentation=AUGMENTATION,
+        seeds=(0, 0),
+    )
+
+    def here(task: list[EncodedSample]) -> UnwarpedBatch:
+        made = preprocessor.unwarped_batch(task)
+        return made.pinned() if pinned else made
+
+    passes: dict[str, Callable[[], Iterable[object]]] = {"here": partial(map, here, tasks)}
+    with contextlib.ExitStack() as ended:
+        numbers = [n for n in (1, 2, 4, 8, MOST_PROCESSES, 15) if n <= max(2, usable_cores() - 1)]
+        for n in numbers:
+            passes[f"{n:2} threads"] = partial(made_ahead, here, tasks, n, AHEAD * n)
+        for n in numbers:
+            processes = BatchProcesses(n)
+            ended.callback(processes.close)
+            call = processes.calling(preprocessor.unwarped_batch, pinned=pinned)
+            call(tasks[0])
+            passes[f"{n:2} processes"] = partial(made_ahead, call, tasks, AHEAD * n, AHEAD * n)
+        for n in numbers:
+            loader = DataLoader(
+                Batches(preprocessor),
+                sampler=tasks,
+                batch_size=None,
+                num_workers=n,
+                persistent_workers=True,
+                collate_fn=as_it_is,
+                pin_memory=pinned,
+                multiprocessing_context="forkserver",
+            )
+            passes[f"{n:2} of a DataLoader"] = partial(iter, loader)
+        ways = {name: partial(count, one, batch) for name, one in passes.items()}
+        for way in ways.values():
+            way()  # a DataLoader starts its processes in its first pass
+        seconds = medians(ways, rounds, wall)
+    print(f"\nimages/s for a GPU, batches of {batch}, {usable_cores()} cores (wall time)")
+    for name, value in seconds.items():
+        print(f"{name:18} {1 / value:8.0f}  {seconds['here'] / value:5.2f}x here")
 
 
 def waiting(shards: Shards) -> None:
     """How long a step waits for its batch, while the step itself does not use the CPU."""
     print(f"\nshare of time spent waiting, batches of {BATCH}, steps that leave the CPU alone")
     alone = BATCH * medians({"": partial(load, shards, augmented=True)}, 1, wall)[""]
-    for count in (0, 1, 2):
+    loadings = {f"{n} threads": Loading(threads=n) for n in (0, 1, 2)}
+    loadings["1 process"] = Loading.on(torch.device("cpu"), workers=1)
+    for name, loading in loadings.items():
         batches = iter(
             shards.batches(
                 "train",
@@ -169,7 +249,7 @@ def waiting(shards: Shards) -> None:
                 labels=LABELS,
                 epoch=0,
                 augmentation=AUGMENTATION,
-                loading=Loading(threads=count),
+                loading=loading,
             )
         )
         next(batches)
@@ -180,22 +260,30 @@ def waiting(shards: Shards) -> None:
             asked = wall()
             next(batches)
             waited += wall() - asked
-        print(f"{count} threads, steps of {1500 * alone:.0f} ms: {waited / (wall() - start):5.1%}")
+        print(f"{name}, steps of {1500 * alone:.0f} ms: {waited / (wall() - start):5.1%}")
+        with loading:
+            del batches
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What reading batches costs.")
     parser.add_argument("samples", nargs="?", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=BATCH, help="of what is made for a GPU")
+    parser.add_argument("--workers", action="store_true", help="what is made for a GPU alone")
     options = parser.parse_args()
     one_thread()
     work = Path(tempfile.mkdtemp(prefix="bench-load-"))
     try:
         write_photos(work, 100, progressive=True)
+        if options.workers:
+            rows = samples(work, sorted((work / "images").rglob("*.jpg")), options.samples)
+            workers(write_shards(work, rows, SHARD), options.batch, options.rounds)
+            return
         shards = compare(work, options.samples, options.rounds, "never")
         if lossless.available():
             compare(work, options.samples, options.rounds, "always")
-        threads(shards, min(3, options.rounds))
+        workers(shards, options.batch, min(3, options.rounds))
         waiting(shards)
         print(f"peak memory {peak_mb():.0f} MB")
     finally:

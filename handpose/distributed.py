@@ -33,6 +33,9 @@ T = TypeVar("T")
 TIMEOUT = timedelta(minutes=10)
 """How long a collective operation waits for the other processes before it fails."""
 
+LAUNCHER = "HANDPOSE_LAUNCHER"
+"""Environment variable with the number of the process that starts those of a training."""
+
 REPORT_GRACE_S = 60.0
 """Seconds for torchrun to report the failed process and end this one, before this one raises."""
 
@@ -222,8 +225,11 @@ def _is_lost_connection(error: RuntimeError) -> bool:
 
 
 def end_with_parent() -> None:
-    """Send this process SIGTERM soon after its parent has ended, even by kill -9."""
-    parent = os.getppid()
+    """Send this process SIGTERM soon after its parent has ended, even by kill -9.
+
+    The parent may have ended already, while this process imported torch: `LAUNCHER` names it.
+    """
+    parent = int(os.environ.get(LAUNCHER, os.getppid()))
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -28,15 +29,40 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     The old folder is deleted just before the renaming, so a crash in between leaves neither.
     """
+    with temporary_folder(path) as partial:
+        yield partial
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(partial, path)
+
+
+@contextlib.contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """A new folder under the temporary name of `path`, which goes when the block ends."""
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_partial(paths: Iterable[Path]) -> list[Path]:
+    """Remove what a killed process left under the temporary names of these paths, and in them.
+
+    Returns what was there.
+    """
+    found = []
+    for path in paths:
+        own = path.with_name(f".{path.name}.partial")
+        found += [own] if own.exists() else []
+        found += sorted(path.glob(".*.partial")) if path.is_dir() else []
+    for partial in found:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+    return found
 
 
 def write_durably(path: Path, data: bytes | memoryview) -> None:
@@ -52,13 +78,43 @@ def write_durably(path: Path, data: bytes | memoryview) -> None:
         os.close(folder)
 
 
+STRAY = (
+    *(".DS_Store", "._*", ".Spotlight-V100", ".Trashes", ".fseventsd"),  # macOS
+    *("Thumbs.db", "ehthumbs.db", "desktop.ini", "$RECYCLE.BIN"),  # Windows
+    *(".directory", ".Trash-*", ".nfs*", ".fuse_hidden*"),  # Linux
+    *("*~", "*.swp", "*.swo", ".#*", "#*#", "*.bak", "*.orig", "*.tmp"),  # editors
+    *("__pycache__", "*.pyc", ".ipynb_checkpoints"),
+)
+"""Names of files and folders that systems and editors leave, and no reader reads."""
+
+
+def is_stray(path: Path) -> bool:
+    """Whether a part of this path is one of `STRAY`."""
+    return any(fnmatch.fnmatchcase(part, name) for part in path.parts for name in STRAY)
+
+
 def digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, or of a folder's file names and bytes in sorted order."""
+    """SHA-256 of a file's bytes, or of a folder's file names and bytes in sorted order.
+
+    Files that are `STRAY` do not count.
+    """
+    if path.is_file():
+        return _sha256([(path, b"")])
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    names = {file: file.relative_to(path) for file in files}
+    return _sha256([(p, str(name).encode()) for p, name in names.items() if not is_stray(name)])
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """SHA-256 of the names and bytes of these files, in sorted order."""
+    return _sha256([(file, file.name.encode()) for file in sorted(files)])
+
+
+def _sha256(files: Iterable[tuple[Path, bytes]]) -> str:
+    """Of each file's bytes, after the text given with it."""
     sha = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        if path.is_dir():
-            sha.update(str(file.relative_to(path)).encode())
+    for file, name in files:
+        sha.update(name)
         with file.open("rb") as stream:
             while chunk := stream.read(1 << 20):
                 sha.update(chunk)

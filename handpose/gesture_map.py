@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Literal, NamedTuple
 
 Level = Literal["coarse", "fine"]
@@ -19,7 +21,11 @@ DROP = "drop"
 
 COLUMNS = ("folder", "hand", "gesture", "coarse_id", "coarse", "fine_id", "fine", "twin")
 
-SEPARATORS = {";": ("semicolons", "s/;/,/g"), "\t": ("tabs", "s/\\t/,/g")}
+SEPARATORS = {
+    ";": ("semicolons", "s/;/,/g"),
+    "\t": ("tabs", "s/\\t/,/g"),
+    "|": ("bars", "s/|/,/g"),
+}
 """What spreadsheets write instead of commas: its name, and the sed expression that fixes it."""
 
 
@@ -43,13 +49,13 @@ class GestureRow:
     """A gesture folder and its classes."""
 
     folder: str  # full name in the data set; of InterHand2.6M's the number alone is not unique
-    hand: str  # right or left
+    hand: str  # right or left; as written when dropped
     gesture: str  # the same for both hands in most cases
     coarse_id: int  # as written; -1 when dropped
     coarse: str
     fine_id: int
     fine: str
-    twin: str  # folder of the mirrored gesture on the other hand
+    twin: str  # folder of the mirrored gesture on the other hand; as written when dropped
     line: int = field(default=0, compare=False)
 
     @property
@@ -72,6 +78,7 @@ class Parsed(NamedTuple):
     rows: list[GestureRow]
     folders: set[str]  # of every row, also of those that could not be read
     faults: list[RowFault]
+    columns: tuple[str, ...] = COLUMNS  # in the order of the file
 
 
 def parse(text: str, path: Path, naming: FolderNaming | None = None) -> Parsed:
@@ -85,10 +92,14 @@ def parse(text: str, path: Path, naming: FolderNaming | None = None) -> Parsed:
     if not first:
         faults.append(RowFault(1, f"the file is empty; its first line is {','.join(COLUMNS)}"))
         return Parsed([], set(), faults)
+    if re.fullmatch(r'"?sep=.?"?,*', first, re.IGNORECASE):
+        fault = f"is Excel's note of its separator ({first}), not the header"
+        faults.append(RowFault(1, f"{fault}: sed -i 1d {quote(str(path))}"))
+        return Parsed([], set(), faults)
     separator = next((s for s in SEPARATORS if s in first and "," not in first), ",")
     if separator != ",":
         name, fix = SEPARATORS[separator]
-        fault = f"cells are separated by {name}, not commas: sed -i '{fix}' {path}"
+        fault = f"cells are separated by {name}, not commas: sed -i '{fix}' {quote(str(path))}"
         faults.append(RowFault(1, fault))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
@@ -115,7 +126,7 @@ def parse(text: str, path: Path, naming: FolderNaming | None = None) -> Parsed:
         row = _row(line, cell, naming)
         if row is not None:
             rows.append(row)
-    return Parsed(rows, folders, faults)
+    return Parsed(rows, folders, faults, tuple(header))
 
 
 def _encoding_faults(text: str, path: Path) -> Iterator[RowFault]:
@@ -124,15 +135,27 @@ def _encoding_faults(text: str, path: Path) -> Iterator[RowFault]:
         yield RowFault(
             1,
             "starts with a byte order mark, as Excel's 'CSV UTF-8' does: "
-            f"sed -i '1s/^\\xEF\\xBB\\xBF//' {path}",
+            f"sed -i '1s/^\\xEF\\xBB\\xBF//' {quote(str(path))}",
         )
     if "\r" in text:
-        line = text[: text.index("\r")].count("\n") + 1
-        yield RowFault(
-            line,
-            f"lines end in CRLF, as Windows writes them ({text.count(chr(13))} of them, this one "
-            f"first); a line feed alone ends a line here: sed -i 's/\\r$//' {path}",
-        )
+        yield _line_end_fault(text, path)
+
+
+def _line_end_fault(text: str, path: Path) -> RowFault:
+    """The first line that ends otherwise than in a line feed alone, and the command for all."""
+    before = text[: text.index("\r")]
+    windows, alone = (len(re.findall(end, text)) for end in (r"\r+\n", r"\r(?!\r*\n)"))
+    if not alone:
+        what = f"lines end in CRLF, as Windows writes them ({windows} of them, this one first)"
+        fix = r"s/\r*$//"
+    elif not windows:
+        what = f"lines end in CR alone, as Excel on a Mac writes them ({alone} of them)"
+        fix = r"s/\r/\n/g"
+    else:
+        what = f"lines end in CRLF ({windows} of them) and in CR alone ({alone})"
+        fix = r"s/\r*$//;s/\r/\n/g"
+    text = f"{what}; a line feed alone ends a line here: sed -i '{fix}' {quote(str(path))}"
+    return RowFault(before.count("\n") + 1, text)
 
 
 def _header_faults(header: list[str]) -> Iterator[RowFault]:
@@ -161,7 +184,11 @@ def _shape_fault(line: int, cells: list[str], header: list[str]) -> RowFault:
 def _cell_faults(
     line: int, cell: dict[str, str], naming: FolderNaming | None
 ) -> Iterator[RowFault]:
-    """What is wrong within one row."""
+    """What is wrong within one row; a dropped one needs its folder alone."""
+    if cell["coarse"] == cell["fine"] == DROP:
+        if not cell["folder"]:
+            yield RowFault(line, f"folder is empty; name the one to {DROP}, or delete the line")
+        return
     for name in COLUMNS:
         if not cell[name]:
             yield RowFault(
@@ -181,12 +208,14 @@ def _cell_faults(
 
 
 def _name_faults(line: int, cell: dict[str, str], naming: FolderNaming) -> Iterator[RowFault]:
-    """Hand and gesture must be those of the folder's name."""
+    """Hand and gesture of a labelled row must be those of the folder's name."""
     folder, hand, gesture = cell["folder"], cell["hand"], cell["gesture"]
     named = naming.hand_and_gesture(folder)
     if named is None:
         yield RowFault(
-            line, f"folder {folder!r} is not a single-hand gesture folder: {naming.expected}"
+            line,
+            f"folder {folder!r} is not a single-hand gesture folder: {naming.expected}; to leave "
+            f"it out write {DROP} as coarse and as fine",
         )
         return
     if hand in OTHER_HAND and hand != named[0]:
@@ -204,7 +233,10 @@ def _is_id(cell: str) -> bool:
 
 def _row(line: int, cell: dict[str, str], naming: FolderNaming | None) -> GestureRow | None:
     """The row of these cells; None when a cell that other rows are compared with is unusable."""
-    dropped = cell["coarse"] == cell["fine"] == DROP
+    if cell["coarse"] == cell["fine"] == DROP:
+        words = {name: cell[name] for name in ("folder", "hand", "gesture", "twin")}
+        row = GestureRow(**words, coarse_id=-1, coarse=DROP, fine_id=-1, fine=DROP, line=line)
+        return row if row.folder else None
     hand = cell["hand"] if cell["hand"] in OTHER_HAND else ""
     if naming:
         named = naming.hand_and_gesture(cell["folder"])
@@ -212,15 +244,15 @@ def _row(line: int, cell: dict[str, str], naming: FolderNaming | None) -> Gestur
     classed = DROP not in (cell["coarse"], cell["fine"]) and all(
         _is_id(cell[name]) for name in ("coarse_id", "fine_id")
     )
-    if not (hand and all(cell.values()) and (dropped or classed)):
+    if not (hand and all(cell.values()) and classed):
         return None
     return GestureRow(
         folder=cell["folder"],
         hand=hand,
         gesture=cell["gesture"],
-        coarse_id=-1 if dropped else int(cell["coarse_id"]),
+        coarse_id=int(cell["coarse_id"]),
         coarse=cell["coarse"],
-        fine_id=-1 if dropped else int(cell["fine_id"]),
+        fine_id=int(cell["fine_id"]),
         fine=cell["fine"],
         twin=cell["twin"],
         line=line,

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handpose.errors import HandPoseError
+from handpose.file_content import recognise, replaced_by
 from handpose.gesture_map import (
+    COLUMNS,
+    DROP,
     LEVELS,
     OTHER_HAND,
     FolderNaming,
@@ -34,6 +37,7 @@ class GestureTable:
 
     path: Path
     rows: tuple[GestureRow, ...]  # by folder, whatever their order in the file; dropped ones too
+    columns: tuple[str, ...] = COLUMNS  # in the order of the file
 
     @classmethod
     def read(cls, path: Path, naming: FolderNaming | None = None) -> GestureTable:
@@ -44,15 +48,16 @@ class GestureTable:
                 once, each as `path:line: what is wrong; what to do`.
         """
         try:
-            text = path.read_bytes().decode("utf-8")
+            text = _decoded(path)
         except FileNotFoundError:
             raise GestureTableError(
                 f"{path}: not found; label.map in params.yaml names the gesture map, and "
                 "`git checkout labels` brings the curated one back"
             ) from None
-        except UnicodeDecodeError as error:
+        except OSError as error:
             raise GestureTableError(
-                f"{path}: byte {error.start} is not UTF-8; save the table as CSV in UTF-8"
+                f"{path}: cannot be read ({error.strerror}); label.map in params.yaml names a CSV "
+                "file"
             ) from None
         parsed = parse(text, path, naming)
         faults = [*parsed.faults, *_table_faults(parsed.rows, parsed.folders)]
@@ -60,12 +65,18 @@ class GestureTable:
             lines = "\n".join(f"  {path}:{line}: {text}" for line, text in sorted(faults))
             plural = "s" if len(faults) > 1 else ""
             raise GestureTableError(f"{path} has {len(faults)} fault{plural}:\n{lines}")
-        return cls(path, tuple(sorted(parsed.rows, key=lambda row: row.folder)))
+        rows = tuple(sorted(parsed.rows, key=lambda row: row.folder))
+        return cls(path, rows, parsed.columns)
 
     @property
     def labelled(self) -> tuple[GestureRow, ...]:
         """The rows with classes: those that are not dropped."""
         return tuple(row for row in self.rows if not row.dropped)
+
+    def drop_line(self, folder: str) -> str:
+        """The line that leaves a folder out: its name and `DROP`; no more is needed."""
+        cells = {"folder": folder, "coarse": DROP, "fine": DROP}
+        return ",".join(cells.get(name, "") for name in self.columns)
 
     def nearest(self, folder: str) -> str | None:
         """The known folder whose name is most like this one, for messages."""
@@ -94,6 +105,41 @@ class GestureTable:
         )
 
 
+def _decoded(path: Path) -> str:
+    """The text of the file; GestureTableError if it is not text in UTF-8."""
+    content, found = path.read_bytes(), recognise(path)
+    if found is not None and found.kind not in ("empty", "text", "utf-16"):
+        raise GestureTableError(f"{path}: {found}")
+    try:
+        if b"\0" not in content:
+            return content.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    raise GestureTableError(f"{path}: {_encoding(content, path)}")
+
+
+def _encoding(content: bytes, path: Path) -> str:
+    """What the text is encoded in, instead of UTF-8, and the command that converts it."""
+    try:
+        content.decode("utf-8")
+        at, what = content.index(b"\0"), "a zero byte"
+    except UnicodeDecodeError as error:
+        at, what = error.start, f"0x{content[error.start]:02x}"
+    name = "Windows-1252, as Excel on Windows saves CSV"
+    code = "WINDOWS-1252"
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        name, code = "UTF-16, as Excel saves Unicode text", "UTF-16"
+    elif b"\0" in content:  # of every two bytes of ASCII text one is zero
+        code = "UTF-16BE" if content[:1] == b"\0" else "UTF-16LE"
+        name = f"{code} without its mark"
+    elif b"\r" in content and b"\n" not in content:
+        name, code = "Mac Roman, as Excel on a Mac saves CSV", "MACINTOSH"
+    return (
+        f"is not in UTF-8 (byte {at} is {what}), perhaps in {name}: "
+        f"{replaced_by(f'iconv -f {code} -t UTF-8', path)}"
+    )
+
+
 def _table_faults(rows: list[GestureRow], folders: set[str]) -> Iterator[RowFault]:
     """Contradictions between rows; `folders` are also those of rows that could not be read."""
     known: dict[str, GestureRow] = {}
@@ -107,7 +153,7 @@ def _table_faults(rows: list[GestureRow], folders: set[str]) -> Iterator[RowFaul
     for level in LEVELS:
         yield from _class_faults(labelled, level)
     yield from _parent_faults(labelled)
-    for row in known.values():
+    for row in labelled:
         if row.twin in known or row.twin not in folders:
             yield from _twin_faults(row, known)
 
@@ -160,6 +206,8 @@ def _twin_faults(row: GestureRow, known: dict[str, GestureRow]) -> Iterator[RowF
         near = _nearest(row.twin, (r.folder for r in known.values() if r.hand != row.hand))
         hint = f"did you mean {near}?" if near else "add its row"
         yield RowFault(row.line, f"twin {row.twin} has no row in this table; {hint}")
+    elif twin.dropped:  # its other cells count for nothing
+        yield from _lone_faults(row, twin, known.values())
     elif twin.hand == row.hand:
         yield RowFault(
             row.line,
@@ -172,31 +220,34 @@ def _twin_faults(row: GestureRow, known: dict[str, GestureRow]) -> Iterator[RowF
                 f"twin {row.twin} has {twin.twin} as its twin (line {twin.line}); twins name each "
                 "other",
             )
-    elif not row.dropped:
-        yield from _mirror_faults(row, twin, known.values())
+    elif row.hand == "right":  # reported once per pair
+        yield from _mirror_faults(row, twin)
 
 
-def _mirror_faults(
+def _lone_faults(
     row: GestureRow, twin: GestureRow, rows: Iterable[GestureRow]
 ) -> Iterator[RowFault]:
+    """A row whose twin is dropped needs another folder of its class on that hand."""
+    other = OTHER_HAND[row.hand]
+    there = {(r.coarse, r.fine) for r in rows if r.hand == other and not r.dropped}
+    if (row.coarse, row.fine) not in there:
+        yield RowFault(
+            row.line,
+            f"{row.fine!r} has no {other} hand left since {twin.folder} is dropped (line "
+            f"{twin.line}); drop this folder too, or neither",
+        )
+
+
+def _mirror_faults(row: GestureRow, twin: GestureRow) -> Iterator[RowFault]:
     """Both hands have the same classes, since a mirrored image takes the class of its twin."""
-    there = {(r.name("coarse"), r.name("fine")) for r in rows if r.hand == twin.hand}
-    if twin.dropped:
-        if (row.coarse, row.fine) not in there:
+    for level in LEVELS:
+        if row.name(level) != twin.name(level):
             yield RowFault(
                 row.line,
-                f"{row.fine!r} has no {twin.hand} hand left since {twin.folder} is dropped (line "
-                f"{twin.line}); drop this folder too, or neither",
+                f"{level} is {row.name(level)!r}, but its twin {twin.folder} (line "
+                f"{twin.line}) has {twin.name(level)!r}; a gesture has classes of the same "
+                "names on both hands",
             )
-    elif row.hand == "right":  # reported once per pair
-        for level in LEVELS:
-            if row.name(level) != twin.name(level):
-                yield RowFault(
-                    row.line,
-                    f"{level} is {row.name(level)!r}, but its twin {twin.folder} (line "
-                    f"{twin.line}) has {twin.name(level)!r}; a gesture has classes of the same "
-                    "names on both hands",
-                )
 
 
 def _nearest(folder: str, known: Iterable[str]) -> str | None:

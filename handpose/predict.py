@@ -26,7 +26,8 @@ from handpose.hand.camera import turn_back, view_rotation
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
 from handpose.nets.pose_net import PoseNet
-from handpose.sample import PoseOutput
+from handpose.sample import PoseOutput, ViewOutput
+from handpose.synthetic.stand_in import build
 from handpose.training.model_io import ModelRecord, read_record
 from handpose.training.trained_nets import load_joint_definition, load_pose_net
 
@@ -44,18 +45,20 @@ class Predictor:
         self.record = record
 
     @classmethod
-    def load(cls, model: Path | str, *, mano: Path | str, device: str = "cpu") -> Predictor:
+    def load(cls, model: Path | str, *, mano: Path | str | None, device: str = "cpu") -> Predictor:
         """The model in folder `model`, with the MANO_RIGHT.npz in folder `mano`.
 
-        Its joints are those it was trained on.
+        None takes the stand-in hand, which is made anew. The joints are those that the model was
+        trained on.
 
         Raises:
             CheckpointError: there is no Stage 2 model, or it is damaged.
             ManoError: there is no MANO model.
             JointError: the joint regressor that it was trained with is not in `mano`.
         """
-        joints = load_joint_definition(Path(model), mano)
-        net = load_pose_net(Path(model), Mano.load(mano, joints)).to(device)
+        joints = load_joint_definition(Path(model), mano or "")
+        hand = Mano(build(), joints) if mano is None else Mano.load(mano, joints)
+        net = load_pose_net(Path(model), hand).to(device)
         return cls(net, read_record(Path(model)))
 
     @torch.no_grad()
@@ -95,6 +98,8 @@ class Predictor:
         left = self._side(image, is_left)
         hand = self._canonical(image, left) if self._is_canonical else self.net(image, left)
         if R is not None and self.net.turn_camera:
+            if left is None:
+                left = self.probability_left(hand.coarse_logits, hand.view) > 0.5
             hand = _in_camera(hand, torch.from_numpy(R).to(hand.joints), left)
         zoom = px / side  # crop pixel u is net pixel (u + 0.5) zoom - 0.5
         return dataclasses.replace(hand, uv=(hand.uv + 0.5) / zoom - 0.5)
@@ -103,8 +108,11 @@ class Predictor:
     def _is_canonical(self) -> bool:
         return self.record.handedness == "canonical"
 
-    def _side(self, image: Tensor, is_left: NDArray[np.bool_] | None) -> Tensor:
-        """(B,) bool on the image's device: as given, or the likelier side by the coarse classes."""
+    def _side(self, image: Tensor, is_left: NDArray[np.bool_] | None) -> Tensor | None:
+        """(B,) bool on the image's device: as given, or the likelier one by the coarse classes.
+
+        None if the network itself tells it.
+        """
         if is_left is not None:
             if np.shape(is_left) != (len(image),):
                 raise PredictError(
@@ -115,13 +123,25 @@ class Predictor:
             raise PredictError(
                 "this model's classes do not distinguish left from right: give is_left"
             )
-        probability = self.net.gesture_net(image).coarse_logits.softmax(-1)  # (B, coarse classes)
-        left = torch.tensor([hand == "left" for hand in self.record.hands], device=image.device)
-        is_likely: Tensor = probability[:, left].sum(-1) > 0.5
-        return is_likely
+        if self.net.view_heads is not None:
+            return None
+        return self.probability_left(self.net.gesture_net(image).coarse_logits, None) > 0.5
 
-    def _canonical(self, image: Tensor, is_left: Tensor) -> PoseOutput:
+    def probability_left(self, coarse_logits: Tensor, view: ViewOutput | None) -> Tensor:
+        """That each hand is a left one, (B,): by the head for sides, else by the gesture classes.
+
+        Args:
+            coarse_logits: (B, coarse classes), of a model with handed classes.
+            view: of the head for sides, if the network has one.
+        """
+        if view is not None:
+            return view.side_logit.sigmoid()
+        left = [k for k, hand in enumerate(self.record.hands) if hand == "left"]
+        return coarse_logits.softmax(-1)[:, left].sum(-1)
+
+    def _canonical(self, image: Tensor, is_left: Tensor | None) -> PoseOutput:
         """The hands as they are, by a network of right hands only: mirrored there and back."""
+        assert is_left is not None  # it was given, or refused
         mirrored = torch.where(is_left[:, None, None, None], image.flip(-1), image)
         hand: PoseOutput = self.net(mirrored, torch.zeros_like(is_left))
         u, v = hand.uv.unbind(-1)  # (B, 21) each

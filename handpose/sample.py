@@ -113,6 +113,14 @@ class GestureOutput:
 
 
 @dataclass(frozen=True)
+class ViewOutput:
+    """Which hand is seen and which face of it, of Stage 2 for a batch."""
+
+    side_logit: Tensor  # (B,) positive: a left hand
+    facing_logits: Tensor  # (B, 3) palm, back, edge (`hand/facing.py`)
+
+
+@dataclass(frozen=True)
 class PoseOutput:
     """Output of Stage 2 for a batch, in its labels' frame, not mirrored, relative to the wrist."""
 
@@ -126,3 +134,4 @@ class PoseOutput:
     coarse_logits: Tensor  # (B, coarse classes)
     fine_logits: Tensor  # (B, fine classes)
     gates: Tensor  # (2,) gates of the coarse and the fine gesture token
+    view: ViewOutput | None = None  # None: a network without such heads

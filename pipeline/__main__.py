@@ -16,6 +16,7 @@ from typer import Argument, Context, Option
 from typer.core import TyperGroup
 
 from handpose.errors import HandPoseError
+from handpose.stop_signal import ctrl_c_raises
 
 if TYPE_CHECKING:
     from stages.params import Params
@@ -34,8 +35,9 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> None:
         """Run a command, which returns its exit code or None for 0."""
         try:
-            code = super().invoke(ctx)
-            sys.stdout.flush()
+            with ctrl_c_raises():
+                code = super().invoke(ctx)
+                sys.stdout.flush()
         except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed at exit
             code = 128 + signal.SIGPIPE
@@ -204,6 +206,80 @@ def table_(
     table(Path.cwd(), parse_seeds(seeds), allow_dirty=allow_dirty)
 
 
+@app.command("release")
+def release_(ctx: Context) -> None:
+    """Train profile wide, measure it on shifted sets, pack it.
+
+    The weights that HandEstimator.released() takes. Stopped, it goes on where it was.
+    """
+    from pipeline.release.release import release, require_own, train
+
+    params = _params(ctx)
+    require_own(Path.cwd(), params)
+    train(Path.cwd())
+    out = release(Path.cwd(), params, lambda line: print(line, flush=True))
+    print(f"wrote {out.relative_to(Path.cwd())}; its card.md says how good it is; commit all of it")
+
+
+@app.command("predict")
+def predict_(
+    sources: Annotated[
+        list[str],
+        Argument(metavar="SRC...", help="Photos, a folder, a 'pattern*.jpg', a video, camera:0."),
+    ],
+    model: Annotated[
+        File, Option(metavar="FOLDER", help="Default: released, else this clone's.")
+    ] = None,
+    mano: Annotated[
+        File, Option(metavar="FOLDER", help="With MANO_RIGHT.npz. Default: the stand-in hand.")
+    ] = None,
+    bbox: Annotated[Text, Option(metavar="x,y,w,h", help="Around every hand, px.")] = None,
+    boxes: Annotated[File, Option(metavar="FILE", help="CSV: file,x,y,w,h.")] = None,
+    side: Annotated[Literal["left", "right", "auto"], Option(help="Of every hand.")] = "auto",
+    intrinsics: Annotated[Text, Option(metavar="fx,fy,cx,cy", help="Of every photo, px.")] = None,
+    out: Annotated[Path, Option(metavar="FOLDER")] = Path("results/predict"),
+    batch: Annotated[int, Option(min=1, help="Photos at once.")] = 16,
+    obj: Annotated[bool, Option("--obj", help="A mesh of every hand too.")] = False,
+    smooth: Annotated[bool, Option("--smooth", help="Videos: average five frames.")] = False,
+    seconds: Annotated[float, Option(min=0.1, help="To record of a camera.")] = 10.0,
+    device: Annotated[Literal["auto", "cpu", "cuda"], Option()] = "auto",
+) -> int:
+    """Find the hand in photos and videos.
+
+    One large hand in each: draws it, and writes predictions.json. Exit code 2 if any file failed.
+    """
+    from handpose.estimator import HandEstimator
+    from handpose.training.device import prepare_device
+    from pipeline.predict.hand_box import parse_numbers, read_boxes
+    from pipeline.predict.predict import predict
+    from pipeline.predict.request import PredictRequest, default_model
+    from pipeline.predict.sources import SourceList
+
+    def write(line: str) -> None:
+        print(line, flush=True)
+
+    request = PredictRequest(
+        out=out,
+        box=parse_numbers(bbox, "--bbox", "x,y,w,h") if bbox else None,
+        boxes=read_boxes(boxes) if boxes else {},
+        side=None if side == "auto" else side,
+        intrinsics=parse_numbers(intrinsics, "--intrinsics", "fx,fy,cx,cy") if intrinsics else None,
+        batch=batch,
+        meshes=obj,
+        smooth=smooth,
+        seconds=seconds,
+    )
+    found = SourceList.find(sources)
+    folder = model or default_model(write)
+    where = str(prepare_device(device, 0))
+    estimator = (
+        HandEstimator.load(folder, mano=mano, device=where)
+        if model or (folder / "model.json").is_file()
+        else HandEstimator.released(where)
+    )
+    return predict(estimator, found, request, model=folder, mano=mano, write=write)
+
+
 @app.command()
 def ui(port: Annotated[int, Option(min=1, max=65534)] = 4200) -> None:
     """Run a Prefect server here, which shows runs.
@@ -238,6 +314,9 @@ def run(
 def serve(
     targets: Targets = None,
     cron: Annotated[Text, Option(help='Such as "0 3 * * *": every night at three.')] = None,
+    timezone: Annotated[
+        Text, Option(help="Of --cron, such as Europe/Paris. Default: this machine's.")
+    ] = None,
 ) -> None:
     """Start that flow from the UI, or on a schedule."""
     from pipeline.live.server import Server
@@ -245,7 +324,7 @@ def serve(
     Server.need(Path.cwd())
     from pipeline.live.flow import serve
 
-    serve(targets or [], cron)
+    serve(targets or [], cron, timezone)
 
 
 @mano.command("import")

@@ -27,6 +27,7 @@ class Stage:
     entry_point: str  # its module in stages/
     deps: tuple[str, ...]
     outs: tuple[str, ...]  # metrics and plots among them
+    command: str = ""  # the module with its arguments, such as `pose scratch`
 
 
 def read_dag(root: Path) -> dict[str, Stage]:
@@ -41,6 +42,7 @@ def read_dag(root: Path) -> dict[str, Stage]:
         name: Stage(
             name=name,
             entry_point=str(stage["cmd"]).split()[3],  # python -m pipeline.stage ENTRY_POINT
+            command=" ".join(str(stage["cmd"]).split()[3:]),
             deps=_paths(stage, ("deps",), params),
             outs=_paths(stage, ("outs", "metrics", "plots"), params),
         )

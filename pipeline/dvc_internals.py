@@ -249,9 +249,15 @@ def manifest(stage: Any) -> Path | None:
 
 
 def size(outs: Iterable[Any]) -> int | None:
-    """Bytes of outputs; None if they never were."""
-    sizes = [out.meta.size for out in outs if out.hash_info and out.meta]
-    return sum(one or 0 for one in sizes) if sizes else None
+    """Bytes of outputs; None if the size of one is not recorded."""
+    sizes = [out.meta.size if out.hash_info and out.meta else None for out in outs]
+    known = [one for one in sizes if one is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
+def recorded(outs: Iterable[Any]) -> bool:
+    """Whether `dvc.lock` has a run that wrote one of these outputs."""
+    return any(out.hash_info for out in outs)
 
 
 def version(hash_info: Any, meta: Any) -> FileVersion | None:

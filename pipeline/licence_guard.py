@@ -5,25 +5,23 @@ Nothing of MANO and of InterHand2.6M may be published, so neither may be stored 
 
 from __future__ import annotations
 
-import subprocess
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from handpose.synthetic.stand_in import MODEL_NAME
+from pipeline import git
 from pipeline.dag import read_dag
 
 
 def git_takes(path: Path) -> bool:
-    """Whether git would commit this file, whether it exists yet or not."""
-    path = path.resolve()
-    folder = next(parent for parent in path.parents if parent.is_dir())
-    command = ["git", "-C", str(folder), "check-ignore", "-q", str(path)]
-    try:
-        return subprocess.run(command, capture_output=True).returncode == 1  # 128: no repository
-    except FileNotFoundError:
-        return False
+    """Whether git would commit this file, whether it exists yet or not.
+
+    Raises:
+        GitError: git cannot say.
+    """
+    return not git.ignores(path)
 
 
 def stage_of(folder: Path) -> str | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
@@ -13,37 +17,108 @@ from typing import Any, TypeVar
 
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file, digest
+from handpose.stop_signal import ctrl_c_raises, explain
 
 T = TypeVar("T")
+
+
+TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""Environment variable of the processes that torchrun started."""
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+REMEDIES = {
+    errno.ENOSPC: "Free space (`df -h .` shows what there is)",
+    errno.EDQUOT: "Your quota of disk space is used up (`quota`): free some",
+    errno.EACCES: "Fix the permission",
+    errno.EPERM: "Fix the permission",
+    errno.EROFS: "The file system is mounted read-only: use another folder, or mount it again",
+    errno.EFBIG: "Raise the limit of a file's size (`ulimit -f`)",
+    errno.EMFILE: "Raise the limit of open files (`ulimit -n 4096`)",
+    errno.ENFILE: "The machine has too many open files: end other programs",
+    errno.ENOMEM: "Memory is out: end other programs, or lower batch or workers in params.yaml",
+    errno.EIO: "The disk fails, or a network folder is gone: `dmesg` shows it",
+    errno.ESTALE: "A network folder was mounted again: enter it anew (`cd .`)",
+    errno.ENAMETOOLONG: "Use a folder with a shorter path",
+}
+"""What to do, by the number of the system's error."""
+
+
+class Stopped(BaseException):
+    """A signal asked this stage to stop; like KeyboardInterrupt, no handler of errors takes it."""
+
+    def __init__(self, number: int) -> None:
+        """`number` of the signal."""
+        super().__init__(number)
+        self.number = number
 
 
 def run_stage(main: Callable[[], None], name: str) -> int:
     """Run a stage's `main` and return its exit code: 0, or 2 with a plain message for the user.
 
-    HandPoseError, a full disk and a denied permission give 2, Ctrl-C gives 130 as in a shell. Any
-    other exception is a defect and keeps its traceback.
+    HandPoseError, a full disk and a denied permission give 2, Ctrl-C, SIGTERM and SIGHUP 128 + the
+    signal's number as in a shell; partial output is removed before. Any other exception is a
+    defect and keeps its traceback.
     """
-    try:
-        main()
-    except HandPoseError as error:
-        print(f"{name}: {error}", file=sys.stderr, flush=True)
-        return 2
-    except OSError as error:
-        if not error.strerror:
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        print(
-            f"{name}: {error.strerror}{where}. No half-written file was left under its final name. "
-            "Free space (`df -h .` shows what there is) or fix the permission, then run "
-            "again",
-            file=sys.stderr,
-            flush=True,
-        )
-        return 2
-    except KeyboardInterrupt:
-        print(f"{name}: stopped by Ctrl-C; run again to resume", file=sys.stderr, flush=True)
-        return 128 + signal.SIGINT
+    with _stoppable():
+        try:
+            with ctrl_c_raises():
+                main()
+        except HandPoseError as error:
+            _say(f"{name}: {error}")
+            return 2
+        except OSError as error:
+            if not error.strerror:
+                raise
+            where = f" ({error.filename})" if error.filename else ""
+            remedy = REMEDIES.get(error.errno or 0, "Remove the cause")
+            _say(
+                f"{name}: {error.strerror}{where}. No half-written file was left under its final "
+                f"name. {remedy}, then run again"
+            )
+            return 2
+        except MemoryError as error:
+            _say(f"{name}: memory is out ({error}). {REMEDIES[errno.ENOMEM]}, then run again")
+            return 2
+        except KeyboardInterrupt:
+            _say(f"{name}: stopped by Ctrl-C; run again to resume")
+            return 128 + signal.SIGINT
+        except Stopped as stopped:
+            _say(f"{name}: stopped by {explain(stopped.number)}. Run again to resume")
+            return 128 + stopped.number
     return 0
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise `Stopped`, so that what is half-written is removed.
+
+    Once: batch systems signal every process of a job, and the runner forwards its own. Not where
+    they are ignored (nohup) or handled otherwise, nor in a process that torchrun started, which may
+    wait for the others where Python handles no signal.
+    """
+    mine: list[signal.Signals] = []
+
+    def stop(number: int, _frame: object) -> None:
+        for other in mine:
+            signal.signal(other, signal.SIG_IGN)
+        raise Stopped(number)
+
+    if threading.current_thread() is threading.main_thread() and TORCHRUN not in os.environ:
+        mine += [n for n in STOP_SIGNALS if signal.getsignal(n) is signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _say(text: str) -> None:
+    """An error for the user; whoever should read it may be gone."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from handpose.errors import HandPoseError
-from handpose.files import atomic_file
+from handpose.files import atomic_file, is_stray
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,7 +47,7 @@ class CodeError(HandPoseError):
 
 def entry_points(folder: Path = ROOT / "stages") -> list[str]:
     """Names of the modules in this folder that can be run: the stages."""
-    files = folder.glob("*.py")
+    files = (path for path in folder.glob("*.py") if not is_stray(Path(path.name)))
     return sorted(path.stem for path in files if _ENTRY_POINT.search(path.read_text("utf-8")))
 
 
@@ -153,7 +153,7 @@ class SourceTree:
         return sorted(
             path.relative_to(self.root)
             for path in files
-            if path.suffix not in {".py", ".pyc"} and path.is_file()
+            if path.suffix != ".py" and path.is_file() and not is_stray(path.relative_to(self.root))
         )
 
 

@@ -69,7 +69,7 @@ def main() -> None:
         canonical=params.label.handedness == "canonical",
         turn_camera=turned_cameras(records),
         batch=settings.batch,
-        loading=Loading.on(device),
+        loading=Loading.on(device, workers=settings.loader_workers, key="evaluate.loader_workers"),
     )
     check_models(records, params)
     models = load_models(
@@ -77,7 +77,8 @@ def main() -> None:
     )
     print(f"evaluate: on {describe_device(device, settings.device)}", flush=True)
 
-    scored = {split: score(split, data, models, settings) for split in data.splits}
+    with data.loading:
+        scored = {split: score(split, data, models, settings) for split in data.splits}
     evaluation = summarise(scored, data, models, records, params)
     print("evaluate: tables, charts and pictures", flush=True)
     with atomic_folder(RESULTS / "tables") as folder:
@@ -195,6 +196,7 @@ def summarise(
         gesture=summary.gesture_estimates(test, subjects, data.classes, intervals),
         comparisons=summary.comparisons(test, subjects, intervals),
         interventions=summary.intervention_costs(test, subjects, intervals),
+        view=summary.view_estimates(test, subjects, intervals),
         runs={run: _run(run, records[folder], models) for run, folder in STAGE_2_MODELS.items()},
         encoders={
             name: _encoder(test, name, labelled, coarse, subjects[labelled], intervals)
@@ -253,6 +255,8 @@ def _subgroups(
         "hand": hands(origin),
         "gesture": data.gesture_names(scores.classes["coarse"]),
         "camera": origin["camera"],
+        "facing": summary.facing_names(scores),
+        "rotation": summary.rotation_names(scores),
     }
     return {
         **{

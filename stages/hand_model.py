@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from handpose.hand.joint_definition import JointDefinition
-from handpose.hand.mano import Mano
+from handpose.hand.mano import FILE, Mano
 from stages.sections.dataset import DataParams, HandParams
 
 TIPS = {"interhand": "interhand", "folder": "smplx"}
@@ -28,3 +30,9 @@ def load_hand_model(hand: HandParams, data: DataParams) -> Mano:
         JointError: see `joint_definition`.
     """
     return Mano.load(hand.mano, joint_definition(hand, data))
+
+
+def hand_files(hand: HandParams) -> list[Path]:
+    """The files in `hand.mano` that `load_hand_model` reads; they need not be there."""
+    names = [FILE, *filter(None, [hand.joint_regressor])]
+    return [Path(hand.mano) / name for name in names]

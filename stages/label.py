@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from handpose.data.splits import LABELLED_SPLITS, all_splits
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
-from handpose.gesture_map import LEVELS, OTHER_HAND
+from handpose.gesture_map import LEVELS, OTHER_HAND, FolderNaming
 from handpose.gestures import GestureTable
 from stages.artifacts import run_stage, write_manifest
 from stages.ingestion.naming import folder_naming
@@ -46,7 +46,7 @@ def main() -> None:
     label = params.label
     table = GestureTable.read(Path(label.map), folder_naming(params.data))
     gestures, others, hands = read_counts(SAMPLES)
-    check_known(table, gestures)
+    check_known(table, gestures, folder_naming(params.data))
     check_hands(table, hands)
     check_labelled(table, gestures)
 
@@ -93,20 +93,24 @@ def read_counts(path: Path) -> tuple[Counts, Counts, Counts]:
     return count(gestures), count(samples.filter(pc.invert(is_gesture))), by_hand
 
 
-def check_known(table: GestureTable, gestures: Counts) -> None:
+def check_known(table: GestureTable, gestures: Counts, naming: FolderNaming | None = None) -> None:
     """LabelError when the data have a gesture folder that the map does not list."""
     known = {row.folder for row in table.rows}
     unknown = sorted({folder for folder, _ in gestures} - known)
-    if unknown:
-        lines = []
-        for folder in unknown:
-            near = table.nearest(folder)
-            lines.append(f"\n  {folder}" + (f" (nearest known folder: {near})" if near else ""))
-        raise LabelError(
-            f"{table.path} does not list these gesture folders of the data:{''.join(lines)}\n"
-            "Add a row for each; to leave one out, with drop as coarse and fine "
-            "(labels/README.md explains how)"
-        )
+    if not unknown:
+        return
+    lines = []
+    for folder in unknown:
+        near = table.nearest(folder)
+        lines.append(f"\n  {folder}" + (f" (nearest known folder: {near})" if near else ""))
+    text = f"{table.path} does not list these gesture folders of the data:{''.join(lines)}\n"
+    unnamed = [folder for folder in unknown if naming and not naming.hand_and_gesture(folder)]
+    if len(unnamed) < len(unknown):
+        text += "Add a row with its classes for each (labels/README.md explains how). "
+    if unnamed and naming:
+        text += f"No class can be given to {', '.join(unnamed)}: {naming.expected}. "
+    rows = "".join(f"\n{table.drop_line(folder)}" for folder in unknown)
+    raise LabelError(f"{text}To leave folders out, add these lines:{rows}")
 
 
 def check_hands(table: GestureTable, hands: Counts) -> None:

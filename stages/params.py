@@ -97,6 +97,11 @@ class Params(Section):
                 "label.handedness is canonical but pose_net.side_input is true: there is one side "
                 "only; set pose_net.side_input to false, or label.handedness to handed"
             )
+        if canonical and self.pose_net.view_heads:
+            wrong.append(
+                "label.handedness is canonical but pose_net.view_heads is true: there is one side "
+                "only to predict; set pose_net.view_heads to false, or label.handedness to handed"
+            )
         if not canonical and not self.pose_net.side_input:
             wrong.append(
                 "label.handedness is handed but pose_net.side_input is false: the pose net must "

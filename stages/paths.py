@@ -12,9 +12,14 @@ SYNTHETIC = Path("data/synthetic")
 
 SYNTHESIZE_MANIFEST = Path("data/synthesize_manifest.json")
 
+INPUTS = Path("data/inputs")
+ANNOTATIONS_RECORD = INPUTS / "annotations.json"
+HAND_RECORD = INPUTS / "hand.json"
+
 INGEST = Path("data/ingest")
 SAMPLES = INGEST / "samples.parquet"
 REJECTS = INGEST / "rejects.parquet"
+CONTRADICTIONS = INGEST / "contradictions.parquet"
 
 LABEL = Path("data/labels")
 LABELS = LABEL / "labels.parquet"

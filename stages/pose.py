@@ -17,9 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from handpose.data.shards import Shards
+from handpose.data.splits import TRAIN
 from handpose.distributed import SINGLE_PROCESS, Distributed, process_group
 from handpose.errors import HandPoseError
 from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
+from handpose.evaluation.view import facing_hits, side_hits
 from handpose.files import digest
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
@@ -39,6 +42,16 @@ from stages.hand_model import load_hand_model
 from stages.params import Params, PoseParams, load_params
 from stages.paths import LABELS, STAGE_1_MODEL, STAGE_2_MODELS, WORK
 
+FORMATS_WITH_FITS = ("interhand",)
+"""Data sets that come with MANO fits; one's own recordings may have none."""
+
+LOOKED_AT = 1000
+"""Samples among which one must have a fit; they are a random part of the split."""
+
+
+class NoFitsError(HandPoseError):
+    """The data should come with MANO fits, and the shards have none."""
+
 
 class UsageError(HandPoseError):
     """The command line is not one of those in the docstring of this stage."""
@@ -54,15 +67,21 @@ def main(argv: list[str] | None = None) -> None:
     if launch_processes("pose", params, run):
         return
     device = prepare_device(settings.device, settings.threads)
-    with process_group(device) as distributed, log_to_stdout(f"pose {run}", distributed):
+    with (
+        process_group(device) as distributed,
+        log_to_stdout(f"pose {run}", distributed),
+        loading_on(device, "pose", settings) as loading,
+    ):
         data = TrainingData.open(
             settings,
             image_px=params.encoder.image_px,
             handedness=params.label.handedness,
             distributed=distributed,
-            loading=loading_on(device),
+            loading=loading,
             turn_camera=params.pose_net.turn_camera,
         )
+        if params.data.format in FORMATS_WITH_FITS:
+            require_fits(data.shards)
         mano = load_hand_model(params.hand, params.data)
         seed(settings.seed)
         gesture_net, stage_1 = first_stage(run, data, encoder)
@@ -83,6 +102,7 @@ def main(argv: list[str] | None = None) -> None:
             lr_factors={"gesture_tokens.gates": settings.gate_lr_factor}
             if net.gesture_tokens is not None
             else None,
+            epoch_key=lambda epoch: None,
             work=WORK / f"pose-{run}",
             out=STAGE_2_MODELS[run],
             started=started,
@@ -91,6 +111,22 @@ def main(argv: list[str] | None = None) -> None:
                 "stage_1": stage_1.weights_sha256 if stage_1 else "",
             },
             seconds_before=stage_1.seconds if stage_1 else None,
+        )
+
+
+def require_fits(shards: Shards) -> None:
+    """Refuse training data of InterHand2.6M without MANO fits: they would teach no shape.
+
+    Raises:
+        NoFitsError: none of the first `LOOKED_AT` samples has one.
+    """
+    labels = list(shards.labels(TRAIN, LOOKED_AT))
+    if not any(label["has_mano"] for label in labels):
+        raise NoFitsError(
+            f"none of the first {len(labels)} samples of split train has a MANO fit, and the pose "
+            "of InterHand2.6M is learnt from them. Put the split's MANO_NeuralAnnot file into "
+            "data.root (`handpose data verify` checks it), or train gestures alone: "
+            "`dvc repro pretrain`"
         )
 
 
@@ -157,21 +193,25 @@ def validate(
 ) -> Scalars:
     """Mean loss, and wrist-relative MPJPE and PA-MPJPE against the annotated joints.
 
+    Of a network with view heads also the accuracy of side and facing.
+
     Over all processes' batches. The evaluation's PA-MPJPE is another: against the MANO fit.
     Samples without an annotated wrist, or with fewer than three annotated joints, count in the
     loss alone.
     """
-    found: list[tuple[Tensor, ...]] = []  # loss of its batch and errors, (B,) each
+    found: list[tuple[Tensor, ...]] = []  # loss of its batch, errors and hits, (B,) each
     for batch, output in run_inference(net, batches, forward, bf16=bf16):
         total = torch.stack(list(loss(output, batch).values())).sum()
         truth = (batch.joints_cam, batch.joint_valid)
         errors = (metric(output.joints, *truth) for metric in (wrist_mpjpe_mm, pa_mpjpe_mm))
-        found.append(tuple(x.cpu() for x in (total.expand(len(batch)), *errors)))
-    losses, errors_mm, aligned_mm = map(torch.cat, zip(*distributed.gather(found), strict=True))
+        view = output.view
+        hits = () if view is None else (side_hits(view, batch), facing_hits(view, batch))
+        found.append(tuple(x.cpu() for x in (total.expand(len(batch)), *errors, *hits)))
+    losses, *columns = map(torch.cat, zip(*distributed.gather(found), strict=True))
+    names = ("mpjpe_mm", "pa_annotated_mpjpe_mm", "side_accuracy", "facing_accuracy")
     return {
         "loss": losses.mean().item(),
-        "mpjpe_mm": errors_mm.nanmean().item(),
-        "pa_annotated_mpjpe_mm": aligned_mm.nanmean().item(),
+        **{name: column.nanmean().item() for name, column in zip(names, columns, strict=False)},
     }
 
 

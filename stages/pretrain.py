@@ -38,13 +38,17 @@ def main() -> None:
     if launch_processes("pretrain", params):
         return
     device = prepare_device(settings.device, settings.threads)
-    with process_group(device) as distributed, log_to_stdout("pretrain", distributed):
+    with (
+        process_group(device) as distributed,
+        log_to_stdout("pretrain", distributed),
+        loading_on(device, "pretrain", settings) as loading,
+    ):
         data = TrainingData.open(
             settings,
             image_px=params.encoder.image_px,
             handedness=params.label.handedness,
             distributed=distributed,
-            loading=loading_on(device),
+            loading=loading,
         )
         coarse, fine = len(data.coarse), len(data.fine)
         baselines = constant_baselines(
@@ -68,6 +72,7 @@ def main() -> None:
             validate=validate,
             best=settings.best,
             maximise=settings.best.endswith("accuracy"),
+            epoch_key=loss.fine_weight,
             work=WORK / "pretrain",
             out=STAGE_1_MODEL,
             started=started,

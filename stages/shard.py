@@ -8,11 +8,11 @@ does not read classes, so relabelling does not run it again.
 from __future__ import annotations
 
 import csv
-import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from handpose.cores import usable_cores
 from handpose.data.records import FIELDS, ORIGIN
 from handpose.data.shards import Index, ShardError, Tar
 from handpose.data.splits import all_splits
@@ -45,12 +46,13 @@ def main() -> None:
     with atomic_folder(SHARDS / "tars") as folder:
         tasks = plan(samples, folder, Path(params.data.root), params.shard)
         progress = Progress("shard", samples.num_rows, "images")
-        cores = params.shard.workers or os.cpu_count() or 1
+        cores = params.shard.workers or usable_cores()
         workers = min(cores, 1 + samples.num_rows // SAMPLES_PER_WORKER)
         written = []
-        for result in in_order(write, tasks, workers):
-            written.append(result)
-            progress.step(result.tar.samples + len(result.rejects))
+        with closing(in_order(write, tasks, workers, "shard.workers")) as results:
+            for result in results:
+                written.append(result)
+                progress.step(result.tar.samples + len(result.rejects))
         rejects = sorted(reject for result in written for reject in result.rejects)
         write_rejects(SHARDS / "rejects.csv", rejects)
         reasons = Counter(reject.reason for reject in rejects)

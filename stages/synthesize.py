@@ -8,26 +8,29 @@ point to another hand model or data set, that part is not generated; its folder 
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from functools import cache
 from importlib import resources
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import torch
 
+from handpose.cores import usable_cores
 from handpose.files import atomic_folder, digest
 from handpose.interhand.annotations import official_splits
 from handpose.synthetic.articulation import read_gesture_poses
 from handpose.synthetic.dataset_plan import Capture, DatasetSpec, SequencePlan, plan
+from handpose.synthetic.scene.photo_backdrop import PHOTOS
 from handpose.synthetic.sequence import SequenceRenderer
 from handpose.synthetic.stand_in import write_stand_in
-from handpose.synthetic.writer import FrameRecord, InterHandWriter, write_skeleton
+from handpose.synthetic.writer import FrameText, InterHandWriter, frame_text, write_skeleton
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
 from stages.hand_model import joint_definition, load_hand_model
 from stages.params import DataParams, HandParams, Params, load_params
@@ -37,14 +40,23 @@ from stages.sharding.workers import in_order
 WHAT = "synthetic hands in InterHand2.6M's layout, made by handpose; this is not InterHand2.6M"
 
 
-class SequenceTask(NamedTuple):
-    """A sequence to render, with everything a worker needs."""
+IMAGES_PER_TASK = 16
+"""Images after which no further sequence is added to a task."""
+
+
+class RenderTask(NamedTuple):
+    """Consecutive sequences of one capture to render, with everything a worker needs."""
 
     spec: DatasetSpec
     hand: HandParams
     data: DataParams
-    sequence: SequencePlan
-    images: Path
+    sequences: list[SequencePlan]
+    folder: Path
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return sum(sequence.images for sequence in self.sequences)
 
 
 def main() -> None:
@@ -84,34 +96,61 @@ def synthesize(params: Params, root: Path) -> dict[str, int]:
     spec, hand, data = DatasetSpec(**settings), params.hand, params.data
     captures = list(plan(spec, read_gesture_poses()))
     annotations = root / "annotations"
-    planned = [sequence for _, sequences in captures for sequence in sequences]
-    total = sum(sequence.images for sequence in planned)
-    tasks = (SequenceTask(spec, hand, data, sequence, root / "images") for sequence in planned)
-    workers = params.synthesize.workers or os.cpu_count() or 1
-    rendered = in_order(render_sequence, tasks, workers)
+    tasks = [
+        [RenderTask(spec, hand, data, group, root / "images") for group in grouped(sequences)]
+        for _, sequences in captures
+    ]
+    total = sum(task.images for own in tasks for task in own)
+    workers = params.synthesize.workers or usable_cores()
     images: Counter[str] = Counter()
     progress: Progress | None = None  # created late: its clock starts when the workers do
-    for split in dict.fromkeys(capture.split for capture, _ in captures):
-        with InterHandWriter(annotations / split, split) as writer:
-            for capture, sequences in captures:
-                if capture.split != split:
-                    continue
-                writer.add_capture(capture.number, capture.rig.cameras)
-                for sequence in sequences:
-                    for record in next(rendered):
-                        writer.add(record)
-                    progress = progress or Progress("synthesize", total, "images")
-                    progress.step(sequence.images)
-            images[split] = writer.count
+
+    def finished(task: RenderTask) -> None:
+        nonlocal progress
+        progress = progress or Progress("synthesize", total, "images")
+        progress.step(task.images)
+
+    rendering = in_order(
+        render,
+        chain.from_iterable(tasks),
+        workers,
+        "synthesize.workers",
+        finished=finished,
+        size=lambda task: task.images // (2 * IMAGES_PER_TASK),  # the rest keeps its order
+    )
+    with closing(rendering) as rendered:
+        for split in dict.fromkeys(capture.split for capture, _ in captures):
+            with InterHandWriter(annotations / split, split) as writer:
+                for (capture, _), own in zip(captures, tasks, strict=True):
+                    if capture.split != split:
+                        continue
+                    writer.add_capture(capture.number, capture.rig.cameras)
+                    for text in chain.from_iterable(islice(rendered, len(own))):
+                        writer.add(text)
+                images[split] = writer.count
     write_skeleton(annotations / "skeleton.txt")
     _write_subjects(annotations / "subject.txt", [capture for capture, _ in captures])
     write_json(annotations / "synthetic.json", _description(spec, hand, data))
     return dict(images)
 
 
-def render_sequence(task: SequenceTask) -> list[FrameRecord]:
-    """Render a sequence in this process."""
-    return _renderer(task.spec, task.hand, task.data).render_sequence(task.sequence, task.images)
+def grouped(sequences: Iterable[SequencePlan]) -> Iterator[list[SequencePlan]]:
+    """The sequences of a capture in tasks: few enough that the parent has little to send."""
+    group: list[SequencePlan] = []
+    for sequence in sequences:
+        group.append(sequence)
+        if sum(one.images for one in group) >= IMAGES_PER_TASK:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def render(task: RenderTask) -> list[FrameText]:
+    """Render sequences in this process, and return what is to be written about them."""
+    renderer = _renderer(task.spec, task.hand, task.data)
+    rendered = (renderer.render_sequence(sequence, task.folder) for sequence in task.sequences)
+    return [frame_text(record) for records in rendered for record in records]
 
 
 @cache
@@ -125,6 +164,11 @@ def _renderer(spec: DatasetSpec, hand: HandParams, data: DataParams) -> Sequence
 def _description(spec: DatasetSpec, hand: HandParams, data: DataParams) -> dict[str, Any]:
     """The provenance of the data set, for `synthetic.json`."""
     poses = resources.files("handpose.synthetic") / "gesture_poses.csv"
+    photos = {f"{photo.package}: {photo.file}": photo for photo in PHOTOS if spec.photo_backdrops}
+    credits = {
+        name: {"credit": photo.credit, "digest": digest(photo.path())}
+        for name, photo in photos.items()
+    }
     with resources.as_file(poses) as path:
         return {
             "what": WHAT,
@@ -132,6 +176,7 @@ def _description(spec: DatasetSpec, hand: HandParams, data: DataParams) -> dict[
             "hand_model": digest(Path(hand.mano) / "MANO_RIGHT.npz"),
             "joints": joint_definition(hand, data).record(),
             "gesture_poses": digest(path),
+            **({"photos": credits} if credits else {}),
         }
 
 

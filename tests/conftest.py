@@ -14,6 +14,9 @@ import torch
 
 from handpose.hand.camera import project
 from handpose.sample import HandBatch
+from tests.skip_rule import pytest_make_collect_report, pytest_runtest_makereport
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
 if TYPE_CHECKING:
     from handpose.hand.mano import Mano

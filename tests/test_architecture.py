@@ -32,10 +32,13 @@ FLOORS: dict[str, set[str]] = {  # package of handpose: the others that it may i
     "training": {"hand", "nets"},
     "evaluation": {"hand", "nets", "render"},
     "synthetic": {"hand", "render", "interhand"},
-    "predict.py": {"data", "hand", "nets", "training"},
+    "predict.py": {"data", "hand", "nets", "synthetic", "training"},
+    "estimator.py": {"data", "hand", "training", "predict.py"},
 }
 """Every package may import the modules beside it (`sample`, `errors`, ...) too, but `render` only
-`errors`; of those modules only `predict` imports a package."""
+`errors`; of those modules only `predict` and `estimator` import a package."""
+
+USERS = {"predict.py", "estimator.py"}
 
 STAGE_HELPERS = {"artifacts", "code_digest", "hand_model", "params", "paths"}
 """Modules in stages/ beside the stages themselves; others belong into a sub-package."""
@@ -45,24 +48,26 @@ FEWEST_LINES = 60
 
 SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/errors.py": "the base class of errors, imported by everything",
+    "handpose/counted.py": "singular and plural, for messages of all three",
     "handpose/hand/mirror.py": "the one sign of handedness",
     "handpose/data/reader.py": "the protocol of readers",
     "handpose/data/splits.py": "the names of the splits",
     "handpose/interhand/folders.py": "what the names of folders say",
     "handpose/interhand/verify/jpeg_header.py": "a file format",
+    "handpose/evaluation/view.py": "side and facing, for validation and evaluation",
     "handpose/nets/gesture_heads.py": "a figure of the paper: a module each",
-    "handpose/training/ema.py": "the moving average of weights",
     "handpose/training/seeding.py": "every random state, saved and restored",
     "handpose/training/inference.py": "how a network runs over batches, in training and evaluation",
     "stages/ingestion/naming.py": "apart from the readers, which label does not import",
     "stages/hand_model.py": "which joints a data set annotates, for four stages",
     "stages/paths.py": "the paths of artefacts",
     "stages/code.py": "a stage",
+    "stages/inputs.py": "a stage",
     "stages/fitting/checkpoint_gc.py": "when a finished checkpoint may go",
     "stages/sections/evaluation.py": "a section of params.yaml",
     "stages/ingestion/formats.py": "which reader reads which format",
-    "stages/ingestion/photo_check.py": "a check, by processes that import no more",
     "stages/ingestion/reject_table.py": "the table of what ingest leaves out",
+    "stages/ingestion/tally.py": "where a fault is, for ingest and for verify",
     "stages/ingestion/selection.py": "two keys of params.yaml, as a choice of rows",
     "pipeline/licence_guard.py": "what MANO's licence forbids",
     "pipeline/offline_plots.py": "a program: python -m pipeline.offline_plots",
@@ -72,6 +77,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
 
 SAME_BASENAME = {  # modules of one name in two packages, and why nobody mixes them up
     "__init__.py": "every package",
+    "predict.py": "a model for crops; `handpose predict`",
     "reader.py": "what a data set's reader must offer, in data/; the reader of each data set",
     "verify.py": "the checks of a download; `handpose data verify`",
 }
@@ -132,7 +138,7 @@ def test_nets_and_losses_meet_in_sample_only() -> None:
 @pytest.mark.parametrize("file", [file for file in NAMED if file.parts[0] == "handpose"], ids=str)
 def test_a_package_of_handpose_imports_the_floors_below_it(file: Path) -> None:
     own = file.parts[1]
-    beside = {name.name for name in (ROOT / "handpose").glob("*.py")} - {"predict.py"}
+    beside = {name.name for name in (ROOT / "handpose").glob("*.py")} - USERS
     allowed = FLOORS.get(own, set()) | {own} | ({"errors.py"} if own == "render" else beside)
     for other in imported(file):
         assert other.parts[1] in allowed, (
@@ -143,7 +149,7 @@ def test_a_package_of_handpose_imports_the_floors_below_it(file: Path) -> None:
 
 def test_every_package_of_handpose_has_its_floor() -> None:
     folders = {path.parent.name for path in (ROOT / "handpose").glob("*/__init__.py")}
-    assert folders == set(FLOORS) - {"predict.py"}
+    assert folders == set(FLOORS) - USERS
 
 
 @pytest.mark.parametrize("file", MODULES, ids=str)
@@ -180,6 +186,26 @@ def test_one_library_one_place(library: str, allowed: str) -> None:
     assert all(user.startswith(allowed) for user in users), users
 
 
+OUTSIDE = {  # what asks the machine or another program, and the one module that may
+    r"cpu_count\(|getattr\(os, 'sched_getaffinity'|os\.sched_getaffinity": "handpose/cores.py",
+    r"[\[(]'git'[,\]]|(subprocess\.\w+|os\.\w+)\(f?'git ": "pipeline/git.py",
+    r"urlopen|build_opener|ProxyHandler|HTTPConnection": "pipeline/live/server.py",
+}
+
+
+@pytest.mark.parametrize(("pattern", "place"), OUTSIDE.items())
+def test_one_question_one_place(pattern: str, place: str) -> None:
+    """A second place would not know what the first has learned: refusals, quotas, proxies."""
+    files = [*MODULES, *(path.relative_to(ROOT) for path in (ROOT / "bench").rglob("*.py"))]
+    asking = {
+        str(file)
+        for file in files
+        for node in ast.walk(ast.parse((ROOT / file).read_text("utf-8")))
+        if isinstance(node, ast.Call) and re.search(pattern, ast.unparse(node))
+    }
+    assert asking == {place}
+
+
 # --- rooms and names -----------------------------------------------------------------------------
 
 ARTEFACT = re.compile(r"^(data|models|results|work)/")
@@ -208,7 +234,7 @@ def test_a_path_of_an_artefact_is_spelled_once() -> None:
 
 
 def test_the_listing_of_stages_is_the_pipeline() -> None:
-    stages = {"synthesize", "ingest", "label", "shard", "pretrain", "pose", "evaluate"}
+    stages = {"synthesize", "inputs", "ingest", "label", "shard", "pretrain", "pose", "evaluate"}
     assert set(entry_points()) == stages | {"code"}
     listed = {file.stem for file in NAMED if file.parent == Path("stages")}
     assert listed - stages - {"code"} == STAGE_HELPERS, "helpers belong into a sub-package"

@@ -26,7 +26,19 @@ PAGES = [
 ]
 TWO_SCREENS = 95
 """Lines that README may have at most."""
+JUDGE = (
+    "python -m bench.realism --landmarks work/package/hand_landmark_full.tflite"
+    " --palm work/package/hands_solution_packed_assets.data"
+)
 ELSEWHERE = {
+    "handpose configure --profile wide": "pipeline/profiles/test_configure.py",
+    "handpose release": "pipeline/release/test_release.py, without the hours of training",
+    "handpose predict photo.jpg --bbox 120,80,200,240": "pipeline/predict/test_predict_command.py",
+    "handpose predict photos --boxes boxes.csv --out work/hands": (
+        "pipeline/predict/test_predict_command.py"
+    ),
+    'handpose predict "photos/*.png" --side left --obj': "pipeline/predict/test_predict_command.py",
+    "handpose predict clip.mp4 --smooth": "pipeline/predict/test_predict_command.py",
     "make demo": "dvc repro, run by end_to_end/test_tiny.py; the whole of it before each release",
     "make test": ".ci/run",
     "make table": "end_to_end/test_table.py",
@@ -97,6 +109,15 @@ ELSEWHERE = {
     "handpose data inspect": "end_to_end/test_interhand.py",
     "handpose data rejects": "end_to_end/test_interhand.py",
     "git checkout labels": "git's own",
+    "mkdir -p work": "the shell's own",
+    "npm pack --pack-destination work @mediapipe/hands@0.4.1675469240": "npm's own",
+    "tar -xzf work/mediapipe-hands-0.4.1675469240.tgz -C work": "tar's own",
+    "pip install --target work/judge -c constraints.txt ai-edge-litert": "pip's own",
+    "export PYTHONPATH=work/judge": "the shell's own",
+    JUDGE: "bench/realism/test_command.py, with a judge that repeats the joints",
+    f"{JUDGE} --image-px 512 334 --change creases=1 --change dark_studios=1": (
+        "bench/realism/test_command.py, likewise"
+    ),
 }
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from handpose.files import atomic_file, atomic_folder, digest, write_durably
+from handpose.files import (
+    STRAY,
+    atomic_file,
+    atomic_folder,
+    digest,
+    remove_partial,
+    write_durably,
+)
+from tests.stray_files import leave_strays
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -54,3 +62,30 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         write_durably(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_files_that_nobody_reads_change_no_digest(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (folder / "train").mkdir(parents=True)
+    (folder / "train" / "a.json").write_text("{}")
+    before = digest(folder)
+    leave_strays(folder)
+    assert digest(folder) == before
+    (folder / "train" / "b.json").write_text("{}")
+    assert digest(folder) != before
+
+
+def test_dvc_ignores_the_same_names() -> None:
+    lines = (Path(__file__).parents[1] / ".dvcignore").read_text("utf-8").splitlines()
+    assert {line.replace("\\", "") for line in lines} >= set(STRAY)
+
+
+def test_partial_output_of_a_killed_process_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".tars.partial").mkdir()
+    (tmp_path / ".tars.partial" / "x").touch()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".y.json.partial").touch()
+    (tmp_path / ".other.partial").touch()
+    removed = remove_partial([tmp_path / "tars", tmp_path / "out", tmp_path / "nowhere"])
+    assert [path.name for path in removed] == [".tars.partial", ".y.json.partial"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".other.partial", "out"]

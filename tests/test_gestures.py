@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import random
+import re
+import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -223,6 +226,13 @@ def test_a_row_knows_its_classes_by_level() -> None:
          ["2: fine is empty; to leave the folder out write drop as coarse and as fine"]),
         (",0,gun,0,gun,", ",0,gun,0.0,gun,",
          ["2: fine_id is '0.0', not a whole number from 0 up"]),
+        ("0003_fake_gun,right,fake_gun,0,gun,0,gun,", "new,right,fake_gun,0,gun,0,gun,",
+         ["2: folder 'new' is not a single-hand gesture folder: these are called 00xx_NAME (right) "
+          "or 01xx_NAME (left); to leave it out write drop as coarse and as fine",
+          "5: twin 0003_fake_gun has no row in this table; add its row"]),
+        ("0003_fake_gun,right,fake_gun,0,gun,0,gun,", ",,,,drop,,drop,",
+         ["2: folder is empty; name the one to drop, or delete the line",
+          "5: twin 0003_fake_gun has no row in this table; add its row"]),
         (",0,gun,0,gun,", ",-1,gun,0,gun,",
          ["2: coarse_id is '-1', not a whole number from 0 up"]),
         (",0,gun,0,gun,", ",0,drop,0,gun,",
@@ -300,10 +310,127 @@ def test_what_spreadsheets_do_to_a_table_is_told_once(
     assert "sed" not in fault or fault.endswith(".csv"), "as it is to be typed"
 
 
+# --- remedies ------------------------------------------------------------------------------------
+
+LINE_ENDS = {
+    "CRLF": "\r\n",
+    "CR": "\r",
+    "CRCRLF": "\r\r\n",
+}
+
+
+TABS = SMALL.replace(",", "\t")
+
+
+def by(line_end: str, text: str = SMALL) -> str:
+    return text.replace("\n", LINE_ENDS[line_end])
+
+
+EXPORTS: dict[str, bytes] = {
+    "Excel on a Mac": by("CR").encode(),
+    "Excel on a Mac, no last line end": by("CR").rstrip("\r").encode(),
+    "Excel on a Mac, Mac Roman": by("CR", swap("0003_fake_gun", "# gün")).encode("mac_roman"),
+    "Excel on Windows": by("CRLF").encode(),
+    "Excel on Windows, German": by("CRLF").replace(",", ";").encode("cp1252"),
+    "Excel on Windows, with its separator": ("sep=;\r\n" + by("CRLF").replace(",", ";")).encode(),
+    "Excel, CSV UTF-8": ("\ufeff" + by("CRLF")).encode(),
+    "Excel, Unicode text": ("\ufeff" + by("CRLF", TABS)).encode("utf-16-le"),
+    "Excel, Unicode text, big-endian": ("\ufeff" + by("CRLF", TABS)).encode("utf-16-be"),
+    "UTF-16 without a mark": by("CRLF").encode("utf-16-le"),
+    "UTF-16 without a mark, big-endian": by("CRLF").encode("utf-16-be"),
+    "written twice in text mode": by("CRCRLF").encode(),
+    "edited on a Mac and on Windows":
+    SMALL.replace("\n", "\r\n", 3).replace("\r\n", "\r", 1).encode(),
+    "bars": SMALL.replace(",", "|").encode(),
+    "tabs": TABS.encode(),
+}  # fmt: skip
+"""What spreadsheets and editors make of the file."""
+
+COMMAND = re.compile(r": ((?:sed|iconv) .*)")
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_the_commands_in_the_messages_restore_the_file(tmp_path: Path, export: str) -> None:
+    path = tmp_path / "my map.csv"
+    path.write_bytes(EXPORTS[export])
+    done: list[str] = []
+    while True:
+        try:
+            GestureTable.read(path, NAMING)
+            break
+        except GestureTableError as error:
+            command = COMMAND.search(str(error))
+            if command is None:  # nothing but the row that this test spoilt
+                assert "'# g\u00fcn'" in str(error)
+                path.write_bytes(path.read_bytes().replace("# gün".encode(), b"0003_fake_gun"))
+                continue
+            assert command[1] not in done, "each remedy removes its fault"
+            done.append(command[1])
+            subprocess.run(command[1], shell=True, check=True)
+    assert done
+    assert path.read_text("utf-8").rstrip("\n") == SMALL.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("line_end", "expected"),
+    [
+        ("CR", "lines end in CR alone, as Excel on a Mac writes them (7 of them)"),
+        ("CRCRLF", "lines end in CRLF, as Windows writes them (7 of them, this one first)"),
+    ],
+)
+def test_line_ends_are_told_by_their_name(told: Told, line_end: str, expected: str) -> None:
+    assert expected in told(by(line_end))[0]
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
 def test_another_encoding_is_told(told: Told, encoding: str) -> None:
     (fault,) = told(SMALL.replace("gun", "gün").encode(encoding))
-    assert "is not UTF-8; save the table as CSV in UTF-8" in fault
+    assert "is not in UTF-8 (byte" in fault
+    assert ("UTF-16" if encoding == "utf-16" else "Windows-1252") in fault
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+        (b"<!DOCTYPE html><html><body>Sign in</body></html>", "is a web page (HTML)"),
+        (b"\x1f\x8b" + bytes(range(256)), "is compressed by gzip"),
+    ],
+)
+def test_what_is_no_table_is_called_by_its_name(told: Told, content: bytes, expected: str) -> None:
+    (fault,) = told(content)
+    assert expected in fault
+
+
+def test_an_excel_workbook_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "map.csv"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    with pytest.raises(GestureTableError, match=r"is a spreadsheet's own file .* save it as CSV"):
+        GestureTable.read(path, NAMING)
+
+
+@pytest.mark.parametrize("folder", ["0999_newgesture", "fist", "ROM03_LT_No_Occlusion"])
+def test_a_dropped_row_needs_its_folder_alone(tmp_path: Path, folder: str) -> None:
+    table = small(tmp_path, f"{SMALL}{small(tmp_path).drop_line(folder)}\n")
+    (dropped,) = (row for row in table.rows if row.dropped)
+    assert dropped.folder == folder
+    assert len(table.labelled) == 6
+    for level in LEVELS:
+        assert table.class_ids(level, canonical=False) == small(tmp_path).class_ids(
+            level, canonical=False
+        )
+
+
+def test_what_else_a_dropped_row_holds_does_not_matter(tmp_path: Path) -> None:
+    small(tmp_path, f"{SMALL}0999_new,both,x,?,drop,,drop,0003_fake_gun\n")
+
+
+def test_the_line_that_drops_a_folder_follows_the_files_columns(tmp_path: Path) -> None:
+    rows = [",".join(reversed(line.split(","))) for line in SMALL.splitlines()]
+    table = small(tmp_path, "\n".join(rows) + "\n")
+    assert table.drop_line("new") == ",drop,,drop,,,,new"
+    small(tmp_path, "\n".join([*rows, table.drop_line("new")]) + "\n")
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

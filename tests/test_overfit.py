@@ -76,14 +76,14 @@ def test_a_dozen_samples_are_learnt_to_three_millimetres(net: PoseNet, batch: Ha
 def test_the_gesture_tokens_act(net: PoseNet, batch: HandBatch) -> None:
     """Neither closing the gates of the trained network nor another image's logits is free.
 
-    They cost a third and half of the error. With raw logits, no norm, the gates' learning rate that
-    of the others, and the global feature in the MANO head, they cost nothing (four samples: -2 to
-    -1 %, gates at 0.001 to 0.011).
+    The error of 0.4 mm becomes 9 and 13 mm. With raw logits, no norms, one learning rate, fusion by
+    self-attention and the global feature in the MANO head, nothing changed (-2 to -1 %, gates at
+    0.001 to 0.011).
     """
     levels, gesture = net.encode(batch.image)
     learnt = mpjpe_mm(net.decode(levels, gesture, batch.is_left).joints, batch)
     interventions = TokenInterventions(net).outputs(levels, gesture, batch)
     errors = {key: mpjpe_mm(output.joints, batch) for key, output, _ in interventions}
-    assert errors[GATES_CLOSED] > 1.1 * learnt, (errors, learnt)
-    assert errors[OTHER_LOGITS] > 1.1 * learnt, (errors, learnt)
+    assert errors[GATES_CLOSED] > 5 * learnt, (errors, learnt)
+    assert errors[OTHER_LOGITS] > 5 * learnt, (errors, learnt)
     assert net.get_parameter("gesture_tokens.gates").abs().min() > 0.05

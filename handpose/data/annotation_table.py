@@ -51,6 +51,12 @@ class ManoFit(NamedTuple):
 
 NO_FIT = ManoFit(np.zeros(3), np.zeros(45), np.zeros(10), np.zeros(3))
 
+FIT_FAULTS = {"nan_in_mano": -2, "malformed_mano": -3, "fit_off_joints": -4}
+"""Why a fit that is there is not used -> what stands for its index; -1: there is none."""
+
+NO_BOX = np.full(4, np.nan)
+BOX_BYTES = NO_BOX.nbytes
+
 WORD = pa.dictionary(pa.int32(), pa.string())
 """Texts with few distinct values."""
 
@@ -71,7 +77,8 @@ ROW = pa.schema(
     ORIGIN
     | {"width": pa.int64(), "height": pa.int64()}  # px of the photo
     | {"visible": pa.binary(JOINTS)}  # 21 bytes 0 or 1: annotated in this photo
-    | dict.fromkeys(("camera_at", "joints_at", "fit_at"), pa.int64())  # a fit_at of -1 is no fit
+    | {"box": pa.binary(BOX_BYTES)}  # 4 float64 x, y, w, h px as annotated; NO_BOX for none
+    | dict.fromkeys(("camera_at", "joints_at", "fit_at"), pa.int64())  # fit_at < 0: no fit
 )
 
 _plain = {name: pa.string() if kind == WORD else kind for name, kind in ORIGIN.items()}
@@ -125,6 +132,27 @@ class AnnotationTable:
         """The rows from start up to stop."""
         return replace(self, table=self.table.slice(start, stop - start))
 
+    def compact(self) -> AnnotationTable:
+        """The same rows, alone in memory: with those cameras, joints and fits that they refer to.
+
+        Arrow pickles all rows of a slice's table.
+        """
+        table = self.table.take(pa.array(np.arange(len(self))))
+        shared: dict[str, Any] = {}
+        for index, name in (("camera_at", "cameras"), ("joints_at", "joints"), ("fit_at", "fits")):
+            at = table[index].to_numpy()
+            own, moved = np.unique(at[at >= 0], return_inverse=True)
+            new = at.copy()
+            new[at >= 0] = moved
+            table = table.set_column(
+                table.schema.get_field_index(index), index, pa.array(new, pa.int64())
+            )
+            if name == "fits":
+                own = np.append(own, -1)  # the one that stands for none
+            parts = getattr(self, name)
+            shared[name] = type(parts)(*(part[own] for part in parts))
+        return replace(self, table=table, **shared)
+
     def in_order(self) -> AnnotationTable:
         """The rows sorted by session, sequence, frame, camera and id, whatever the files' order."""
         number = {name: self.table[name].to_numpy() for name in ("session", "frame")}
@@ -159,8 +187,18 @@ class AnnotationTable:
             size=np.stack([self.table[name].to_numpy() for name in ("width", "height")], 1),
             is_left=self.is_left(),
             has_mano=fit >= 0,
-            fit=ManoFit(*(part[fit] for part in self.fits)),
+            fit=ManoFit(*(part[fit.clip(min=-1)] for part in self.fits)),
         )
+
+    def boxes(self) -> FloatArray:
+        """The annotated boxes x, y, w, h (N, 4) px; NaN where there is none."""
+        return bytes_of(self.table["box"].combine_chunks()).view(np.float64)
+
+    def without_fits(self, rows: BoolArray, fault: str) -> AnnotationTable:
+        """The same rows, those of the mask (N,) without their fit for a reason of FIT_FAULTS."""
+        fit_at = np.where(rows, FIT_FAULTS[fault], self.table["fit_at"].to_numpy())
+        at = self.table.schema.get_field_index("fit_at")
+        return replace(self, table=self.table.set_column(at, "fit_at", pa.array(fit_at)))
 
     def rejects(self, unusable: Sequence[Unusable]) -> pa.Table:
         """These rows as REJECT."""
@@ -206,6 +244,12 @@ def bytes_of(column: pa.FixedSizeBinaryArray) -> NDArray[np.uint8]:
     start = width * column.offset
     content = np.frombuffer(column.buffers()[1], np.uint8)[start : start + width * len(column)]
     return content.reshape(-1, width)
+
+
+def box_bytes(boxes: FloatArray) -> pa.FixedSizeBinaryArray:
+    """Boxes (N, 4) as values of a column `box`."""
+    content = np.ascontiguousarray(boxes, np.float64)
+    return pa.Array.from_buffers(pa.binary(BOX_BYTES), len(boxes), [None, pa.py_buffer(content)])
 
 
 def as_bytes(flags: BoolArray) -> pa.FixedSizeBinaryArray:

@@ -8,7 +8,7 @@ uses it for CUDA devices alone.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,14 +49,24 @@ class UnwarpedBatch:
         return dataclasses.replace(self.batch.to(device), image=warped)
 
 
-def stack_images(images: list[NDArray[np.uint8]]) -> Tensor:
-    """Images (H, W, 3) of any sizes as (B, H, W, 3): each in its upper left corner, then black."""
-    height, width = np.max([image.shape[:2] for image in images], axis=0)
-    if all(image.shape[:2] == (height, width) for image in images):
-        return torch.from_numpy(np.stack(images))
-    stack = np.zeros((len(images), height, width, 3), np.uint8)
+def new_array(*shape: int) -> NDArray[np.uint8]:
+    """An array with arbitrary content."""
+    return np.empty(shape, np.uint8)
+
+
+def stack_images(
+    images: list[NDArray[np.uint8]], take: Callable[..., NDArray[np.uint8]] = new_array
+) -> Tensor:
+    """Images (H, W, 3) of any sizes as (B, H, W, 3): each in its upper left corner, then black.
+
+    `take` gives the array of this shape, whatever is in it.
+    """
+    stack = take(len(images), *(max(i.shape[axis] for i in images) for axis in (0, 1)), 3)
     for target, image in zip(stack, images, strict=True):
-        target[: image.shape[0], : image.shape[1]] = image
+        height, width = image.shape[:2]
+        target[:height, :width] = image
+        target[height:] = 0
+        target[:height, width:] = 0
     return torch.from_numpy(stack)
 
 

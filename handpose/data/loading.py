@@ -1,13 +1,13 @@
-"""Makes batches on demand, or ahead of time in threads.
+"""Makes batches on demand, or ahead of time in threads or processes.
 
-Threads and not processes: decoding and warping release the GIL, nothing has to be copied or sent,
-and no process can outlive the training. Either way the batches come in the same order with the
-same augmentation, so a run may be resumed with another setting.
+A CPU trains with all its cores, so batches are made on demand. A GPU leaves the cores idle, and
+needs more images than threads can make, because their Python code takes turns. Either way the
+batches come in the same order with the same augmentation, so a run may be resumed with another
+setting. docs/choices.md compares with torch's DataLoader.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +17,9 @@ from typing import TypeVar
 
 import torch
 
+from handpose.cores import usable_cores
 from handpose.data.preprocess import Preprocessor
+from handpose.data.processes.batch_processes import BatchProcesses
 from handpose.data.tar import EncodedSample
 from handpose.sample import HandBatch
 
@@ -27,36 +29,69 @@ Result = TypeVar("Result")
 MOST_THREADS = 8
 """More do not help: the Python code of each sample holds the GIL."""
 
-AHEAD = 2
-"""Batches per thread that are started before they are requested."""
+MOST_PROCESSES = 12
+"""By arithmetic 19,000 images of 256 px a second (604 us each, bench/README.md), not measured; each
+more costs the memory of two batches."""
 
+AHEAD = 2
+"""Batches per thread or process that are started before they are requested."""
+
+AUTOMATIC = -1
 
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Loading:
-    """How many threads make the batches, and the device of the batches."""
+    """What makes the batches, and their device; as a context manager, it ends the processes."""
 
     threads: int = 0  # that make batches ahead of time; 0: each is made on demand
     device: torch.device = CPU  # images are warped on a CUDA device
+    processes: BatchProcesses | None = None  # that make them ahead of time, instead of threads
 
     @classmethod
-    def on(cls, device: torch.device, processes: int = 1) -> Loading:
-        """The default for a device: threads for a GPU, none on a CPU, where training uses them all.
+    def on(
+        cls, device: torch.device, sharing: int = 1, workers: int = AUTOMATIC, key: str = ""
+    ) -> Loading:
+        """How to load for a device.
 
-        `processes` training processes on this machine share its cores.
+        Args:
+            device: of the batches.
+            sharing: training processes on this machine, which share its cores.
+            workers: processes that make batches; 0: none, but threads for a GPU; `AUTOMATIC`: for a
+                GPU this training process's share of the cores, less one for itself, and at most
+                `MOST_PROCESSES`; none for a CPU.
+            key: of `workers` in `params.yaml`, for messages.
         """
-        if device.type != "cuda":
-            return HERE
-        cores = (os.cpu_count() or 1) // processes
-        return cls(max(1, min(cores - 1, MOST_THREADS)), device)
+        on_gpu = device.type == "cuda"
+        spare = usable_cores() // sharing - 1 if on_gpu else 0
+        if workers == AUTOMATIC:
+            workers = min(spare, MOST_PROCESSES)
+        if workers > 0:
+            return cls(0, device, BatchProcesses(workers, key))
+        return cls(max(1, min(spare, MOST_THREADS)) if on_gpu else 0, device)
+
+    def __enter__(self) -> Loading:
+        """Nothing starts before the first batch is requested."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes."""
+        if self.processes is not None:
+            self.processes.close()
 
     def batches(
         self, tasks: Iterator[list[EncodedSample]], preprocessor: Preprocessor
     ) -> Iterator[HandBatch]:
         """A batch of each list of stored samples, in their order."""
-        if self.device.type != "cuda":
+        on_gpu = self.device.type == "cuda"
+        if self.processes is not None:
+            function = preprocessor.unwarped_batch if on_gpu else preprocessor.batch
+            threads = AHEAD * self.processes.count  # they wait for the processes
+            calls = ahead(self.processes.calling(function, pinned=on_gpu), tasks, threads, threads)
+            made = (received.on(self.device) for received in calls)
+            return (batch.on(self.device) for batch in made) if on_gpu else made
+        if not on_gpu:
             return self._made(preprocessor.batch, tasks)
         unwarped = self._made(lambda encoded: preprocessor.unwarped_batch(encoded).pinned(), tasks)
         return (batch.on(self.device) for batch in unwarped)
@@ -69,15 +104,16 @@ HERE = Loading()
 
 
 def ahead(
-    function: Callable[[Task], Result], tasks: Iterator[Task], threads: int
+    function: Callable[[Task], Result], tasks: Iterator[Task], threads: int, most: int | None = None
 ) -> Generator[Result, None, None]:
     """The function's result for every task, in order, computed ahead of time by threads.
 
     A separate thread reads the tasks, since that takes time too. An exception, of the function or
-    of the tasks, is raised when its result is due, and ends the iteration.
+    of the tasks, is raised when its result is due, and ends the iteration. `most` tasks are begun
+    before their results are requested; the default is `AHEAD` per thread.
     """
     begun: SimpleQueue[Future[Result] | None] = SimpleQueue()
-    room = threading.Semaphore(AHEAD * threads)
+    room = threading.Semaphore(most or AHEAD * threads)
     left = threading.Event()  # the consumer has stopped
 
     def feed(pool: ThreadPoolExecutor) -> None:

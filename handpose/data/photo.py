@@ -1,18 +1,31 @@
-"""One photo of the data set, read so that damage is detected and named."""
+"""One photo of the data set, read so that damage is detected and named.
+
+A decoder makes a picture of nearly anything that begins like one: OpenCV, Pillow and torchvision
+return a half grey picture for half a file, and the head of one photo above the tail of another
+where their files were spliced. So a JPEG is used only if libjpeg-turbo decodes it without a
+warning. What a warning cannot tell is a splice at which both files were equally many blocks along.
+"""
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from handpose.errors import HandPoseError
 
+START_OF_IMAGE = b"\xff\xd8"
 END_OF_IMAGE = b"\xff\xd9"
 """A JPEG's last marker; inside its picture data 0xff is always followed by 0x00."""
+
+ENDS_EARLY = "Premature end"
+"""libjpeg's words for a file without its last marker."""
 
 BLACKEST = 8
 """A picture with no value above this is black: JPEG noise around zero."""
@@ -22,7 +35,7 @@ class PhotoError(HandPoseError):
     """A photo cannot be used; `reason` is one word for tables, `detail` the explanation."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        """`reason` is image_missing, _unreadable, _truncated, _undecodable, _black or _size."""
+        """`reason` is one word for tables, such as image_missing; `detail` the explanation."""
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
@@ -43,19 +56,17 @@ def read_photo(photo: Photo) -> NDArray[np.uint8]:
     """The image (H, W, 3) RGB as stored; a rotation in its EXIF data is ignored.
 
     Raises:
-        PhotoError: the file is missing, unreadable, truncated, not a picture, black, or of another
-            size.
+        PhotoError: the file is missing (`reason` image_missing), or image_unreadable, _empty,
+            _truncated, _damaged, _undecodable (no picture), _black, or _size (another one).
     """
-    return decoded(read_whole(photo.path), photo)
+    return decoded(read_content(photo.path), photo)
 
 
-def read_whole(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
     """The content of a photo's file.
 
-    OpenCV returns a half-grey picture for a truncated JPEG, so the end marker is looked for here.
-
     Raises:
-        PhotoError: the file is missing, unreadable or truncated.
+        PhotoError: the file is missing, unreadable or empty.
     """
     try:
         content = path.read_bytes()
@@ -63,21 +74,20 @@ def read_whole(path: Path) -> bytes:
         raise PhotoError("image_missing", f"{path} not found") from None
     except OSError as error:  # no permission, a folder, a disk that fails
         raise PhotoError("image_unreadable", f"{path}: {error.strerror}") from None
-    if END_OF_IMAGE not in content[-1024:]:
-        raise PhotoError("image_truncated", f"{path} ends in the middle ({len(content)} bytes)")
+    if not content:
+        raise PhotoError("image_empty", f"{path} has 0 bytes")
     return content
 
 
 def decoded(content: bytes, photo: Photo) -> NDArray[np.uint8]:
-    """The picture of a photo whose file was read.
+    """The picture of a photo whose file was read: a JPEG, or anything else that OpenCV decodes.
 
     Raises:
-        PhotoError: it is not a picture, black, or of another size than annotated.
+        PhotoError: it is truncated, damaged, not a picture, black, or of another size than
+            annotated.
     """
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    if image is None:
-        raise PhotoError("image_undecodable", f"{photo.path} is not a picture that OpenCV can read")
+    is_jpeg = content.startswith(START_OF_IMAGE)
+    image = (_decode_jpeg if is_jpeg else _decode_other)(content, photo.path)
     if image.max() <= BLACKEST:
         raise PhotoError("image_black", f"{photo.path} has no value above {BLACKEST}")
     height, width = image.shape[:2]
@@ -85,4 +95,66 @@ def decoded(content: bytes, photo: Photo) -> NDArray[np.uint8]:
         annotated = f"{photo.width}x{photo.height}"
         detail = f"{photo.path} is {width}x{height} px, its annotation says {annotated}"
         raise PhotoError("image_size", detail)
+    return image
+
+
+def _decode_jpeg(content: bytes, path: Path) -> NDArray[np.uint8]:
+    """A JPEG that its decoder has no complaint about.
+
+    Bytes behind the last marker do not matter, nor does that marker if nothing else is missing.
+    """
+    try:
+        return _strict(content)
+    except ValueError as error:
+        complaint = str(error)
+    if complaint.startswith(ENDS_EARLY):
+        try:
+            return _strict(content + END_OF_IMAGE)
+        except ValueError:
+            size = f"{len(content):,} bytes"
+            raise PhotoError("image_truncated", f"{path} ends in the middle ({size})") from None
+    try:
+        _strict(content, strict=False)
+    except ValueError:  # of a kind that it does not know, or no JPEG at all
+        return _decode_other(content, path)
+    raise PhotoError("image_damaged", f"{path}: {complaint}")
+
+
+def _strict(jpeg: bytes, strict: bool = True) -> NDArray[np.uint8]:
+    """What simplejpeg makes of a JPEG, the same pixels as OpenCV's.
+
+    Raises:
+        ValueError: libjpeg-turbo warns, if `strict`, or fails.
+    """
+    image: NDArray[np.uint8] = simplejpeg.decode_jpeg(jpeg, strict=strict)
+    return image
+
+
+def _decode_other(content: bytes, path: Path) -> NDArray[np.uint8]:
+    """Any other picture: Pillow finds out whether it is whole, OpenCV decodes it."""
+    try:
+        with Image.open(BytesIO(content)) as picture:
+            picture.load()
+    except UnidentifiedImageError:
+        raise PhotoError("image_undecodable", f"{path} is not a picture") from None
+    except Exception as error:  # Pillow's readers raise whatever they come across
+        is_cut = "truncated" in str(error).lower()
+        reason = "image_truncated" if is_cut else "image_damaged"
+        raise PhotoError(reason, f"{path}: {error}") from None
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    if image is None:
+        raise PhotoError(
+            "image_undecodable", f"{path} is a {picture.format} picture, which OpenCV cannot read"
+        )
     return np.asarray(image, np.uint8)
+
+
+def format_name(path: Path) -> str:
+    """The format of a picture by its content, such as PNG.
+
+    Raises:
+        OSError: it cannot be read, or is no picture.
+    """
+    with Image.open(path) as picture:
+        return picture.format or "unknown"

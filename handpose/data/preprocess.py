@@ -62,7 +62,7 @@ class Preprocessor:
             images.append(image)
             matrices.append(A)
             gains.append(drawn.gain)
-        stack = stack_images(images)
+        stack = stack_images(images, self.buffers.take)
         return UnwarpedBatch(
             batch=collate(samples, np.empty((len(encoded), 3, 0, 0), np.uint8)),
             images=stack,
@@ -110,6 +110,10 @@ class Buffers:
         self._arrays: list[NDArray[np.uint8]] = []
         self._lock = threading.Lock()
         self._free = references_of_a_free_array()
+
+    def __reduce__(self) -> tuple[type[Buffers], tuple[()]]:
+        """Another process gets a pool of its own."""
+        return Buffers, ()
 
     def take(self, *shape: int) -> NDArray[np.uint8]:
         """An array of this shape with arbitrary content."""

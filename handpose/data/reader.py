@@ -35,13 +35,11 @@ class SplitAnnotations(NamedTuple):
 class DatasetReader(Protocol):
     """Reads one data set from a folder. Errors that a user can fix are HandPoseErrors."""
 
-    @property
-    def annotations(self) -> Path:
-        """File or folder of everything that `read` depends on; its digest marks the samples."""
+    def files(self) -> Sequence[Path]:
+        """Every file that `read` depends on, by names of their own; what else lies there is not.
 
-    @property
-    def expects_fits(self) -> bool:
-        """Whether training data without any MANO fit mean that a file is wrong."""
+        Their digest marks the samples. Errors are those of `splits`.
+        """
 
     def splits(self) -> Sequence[SourceSplit]:
         """The splits that are there; the training data, of which there is one, comes first."""

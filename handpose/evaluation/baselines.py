@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -106,17 +107,34 @@ class TrainingMeans:
         """
         size = len(is_left)
         rotations = self.rotations.expand(size, -1, -1, -1)
-        if coarse is not None and size:
-            own = [self.by_class.get(k, self.rotations) for k in coarse.tolist()]
-            rotations = torch.stack(own)
+        if coarse is not None:
+            rotations = self._class_rotations[self._row(coarse)]
         hand = mano(axis_angle_to_matrix(global_orient), rotations, self.betas.expand(size, -1))
         wrist = hand.joints[:, [WRIST]]
         return ManoOutput(*(mirror_points(points - wrist, is_left) for points in hand))
 
     def knows(self, coarse: Tensor) -> Tensor:
         """Whether a training sample with a fit has the class: coarse (B,) -> (B,) bool."""
-        known = torch.tensor(list(self.by_class), dtype=coarse.dtype, device=coarse.device)
-        return torch.isin(coarse, known)
+        return self._is_known[self._row(coarse)]
+
+    def _row(self, coarse: Tensor) -> Tensor:
+        """The row of each class in the tables of classes; that behind the last one for others."""
+        last = len(self._is_known) - 1
+        return torch.where((coarse < 0) | (coarse > last), last, coarse)
+
+    @cached_property
+    def _class_rotations(self) -> Tensor:
+        """(K + 1, 15, 3, 3): mean rotations of the classes 0 to K - 1, and of all samples."""
+        classes = range(max(self.by_class, default=-1) + 1)
+        own = [self.by_class.get(k, self.rotations) for k in classes]
+        return torch.stack([*own, self.rotations])
+
+    @cached_property
+    def _is_known(self) -> Tensor:
+        """(K + 1,) bool, of the same rows: whether a class has a mean of its own."""
+        classes = range(max(self.by_class, default=-1) + 2)
+        known = [k in self.by_class for k in classes]
+        return torch.tensor(known, device=self.rotations.device)
 
 
 def _mean_rotations(hand_pose: Tensor, mano: Mano) -> Tensor:

@@ -137,24 +137,38 @@ def _vertex_normals(vertices: Floats, faces: NDArray[np.int64]) -> Floats:
 
 
 def draw_skeleton(
-    image: Image, uv: Floats, *, colour: Colour, valid: NDArray[np.bool_] | None = None
+    image: Image,
+    uv: Floats,
+    *,
+    colour: Colour | list[Colour],
+    valid: NDArray[np.bool_] | None = None,
+    thick: int | None = None,
 ) -> Image:
-    """Draw bones and joints over the image: uv (21, 2) px of this image, valid (21,)."""
+    """Draw bones and joints over the image.
+
+    Args:
+        image: (H, W, 3).
+        uv: (21, 2) px of this image.
+        colour: of all, or 21 of the joints; a bone has that of its far end.
+        valid: (21,) which joints are drawn.
+        thick: bones, px; by default a 110th of the image's height.
+    """
+    colours = colour if isinstance(colour, list) else [colour] * len(PARENTS)
     canvas = image.copy()
     shown = np.asarray(np.isfinite(uv).all(1))
     if valid is not None:
         shown = shown & valid
     far = 4 * max(image.shape)  # distant joints would overflow cv2's fixed-point coordinates
     points = np.rint(np.clip(np.nan_to_num(uv), -far, far) * 2**BITS).astype(int).tolist()
-    thick = max(1, image.shape[0] // 110)
-    for rim, tone in ((2, (255, 255, 255)), (0, colour)):
+    thick = max(1, image.shape[0] // 110) if thick is None else thick
+    for rim, tones in ((2, [(255, 255, 255)] * len(PARENTS)), (0, colours)):
         for joint, parent in enumerate(PARENTS):
             if parent >= 0 and shown[joint] and shown[parent]:
                 ends = points[parent], points[joint]
-                cv2.line(canvas, *ends, tone, thick + rim, cv2.LINE_AA, BITS)
+                cv2.line(canvas, *ends, tones[joint], thick + rim, cv2.LINE_AA, BITS)
         for joint in np.flatnonzero(shown).tolist():
             radius = round((1.4 * thick + rim / 2) * 2**BITS)
-            cv2.circle(canvas, points[joint], radius, tone, -1, cv2.LINE_AA, BITS)
+            cv2.circle(canvas, points[joint], radius, tones[joint], -1, cv2.LINE_AA, BITS)
     return canvas
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
@@ -33,7 +36,7 @@ def f_scores(vertices: Tensor, truth: Tensor, thresholds_mm: tuple[float, ...]) 
     ]
     precision, recall = shares  # (B, T) each
     score = 2 * precision * recall / (precision + recall).clamp(min=1e-12)
-    finite = (vertices.isfinite() & truth.isfinite()).all(-1).all(-1)  # (B,)
+    finite = (vertices.isfinite() & truth.isfinite()).flatten(1).all(1)  # (B,)
     return torch.where(finite[:, None], score, torch.nan)
 
 
@@ -54,10 +57,18 @@ def nearest_by_pairs(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def nearest_by_trees(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """The same with a k-d tree per set, five times faster on a CPU."""
+    """The same with a k-d tree per set, five times faster on a CPU; in as many threads as torch."""
     found = np.full((2, *points.shape[:2]), np.nan, np.float32)
-    for k, (a, b) in enumerate(zip(points.numpy(), others.numpy(), strict=True)):
-        if np.isfinite(a).all() and np.isfinite(b).all():
-            found[:, k] = cKDTree(b).query(a)[0], cKDTree(a).query(b)[0]
+    clouds = points.numpy(), others.numpy()
+
+    def search(pairs: range) -> None:
+        for k in pairs:
+            a, b = (cloud[k] for cloud in clouds)
+            if np.isfinite(a).all() and np.isfinite(b).all():
+                found[:, k] = cKDTree(b).query(a)[0], cKDTree(a).query(b)[0]
+
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads) as pool:  # scipy searches without holding Python's lock
+        deque(pool.map(search, (range(t, len(points), threads) for t in range(threads))), 0)
     to_others, to_points = torch.from_numpy(found)
     return to_others, to_points

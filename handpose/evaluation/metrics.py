@@ -223,12 +223,13 @@ def pa_mpjpe_mm(joints: Tensor, truth: Tensor, valid: Tensor | None = None) -> T
 
 
 def pck_totals(errors_mm: Tensor, thresholds_mm: Tensor) -> Tensor:
-    """Number of errors up to each threshold, then of all: any shape, (T,) -> (T + 1,).
+    """Number of errors up to each threshold, then of all: any shape, (T,) rising -> (T + 1,).
 
     NaN errors are not counted. Additive over samples, like `published_totals`.
     """
-    scored = errors_mm[~errors_mm.isnan()].sort().values
-    near = torch.searchsorted(scored, thresholds_mm.to(scored), right=True)  # (T,)
+    scored = errors_mm[~errors_mm.isnan()]
+    first = torch.searchsorted(thresholds_mm.to(scored), scored)  # threshold that is no smaller
+    near = torch.bincount(first, minlength=len(thresholds_mm) + 1)[:-1].cumsum(0)  # (T,)
     return torch.cat([near, near.new_tensor([len(scored)])]).double()
 
 

@@ -10,6 +10,7 @@ are; Table 2 alone takes MANO's regressor and IntagHand's fingertips, as its eva
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -156,6 +157,25 @@ class Prediction:
         """The prediction of the network."""
         return cls(output.joints, output.vertices, output.uv, output.depth_rel)
 
+    def not_finite(self) -> dict[str, Tensor]:
+        """Number of values that are not finite, by field, (1,) each: on the device, unread."""
+        there = {name: tensor for name, tensor in vars(self).items() if tensor is not None}
+        return {name: (~tensor.isfinite()).sum()[None] for name, tensor in there.items()}
+
+
+def require_finite(not_finite: Mapping[str, int]) -> None:
+    """Refuse predictions of which these numbers of values, by field, are not finite.
+
+    Raises:
+        ProtocolError: a number is not 0; NaN would mean "no ground truth".
+    """
+    for name, count in not_finite.items():
+        if count:
+            raise ProtocolError(
+                f"predicted {name} are not finite in {count} values: the model diverged or its "
+                "weights are damaged; train it again"
+            )
+
 
 def score(prediction: Prediction, truth: Truth, mano: Mano) -> dict[str, Tensor]:
     """Score a prediction under every applicable protocol.
@@ -168,16 +188,23 @@ def score(prediction: Prediction, truth: Truth, mano: Mano) -> dict[str, Tensor]
     Raises:
         ProtocolError: the prediction is not finite; NaN would mean "no ground truth".
     """
-    for name, tensor in vars(prediction).items():
-        if tensor is not None and not torch.isfinite(tensor).all():
-            raise ProtocolError(
-                f"predicted {name} are not finite in {int((~tensor.isfinite()).sum())} values: the "
-                "model diverged or its weights are damaged; train it again"
-            )
+    require_finite({name: int(count) for name, count in prediction.not_finite().items()})
+    return finite_scores(prediction, truth, mano)
+
+
+def finite_scores(prediction: Prediction, truth: Truth, mano: Mano) -> dict[str, Tensor]:
+    """As `score`, of a prediction that is known to be finite, or is checked later.
+
+    On a GPU the check waits for the prediction.
+    """
+    # without a mesh, the joints cannot be regressed with other fingertips and are used as they are
+    mesh = prediction.vertices
+    joints = prediction.joints if mesh is None else mano.joints_from(mesh, "intaghand")
+    table2 = joints, mano.joints_from(truth.fit_vertices, "intaghand")
     return {
         **_to_annotation(prediction, truth),
-        **_to_fit(prediction, truth, mano),
-        **({} if prediction.vertices is None else _mesh(prediction.vertices, truth, mano)),
+        **_to_fit(prediction, truth, table2),
+        **({} if mesh is None else _mesh(mesh, truth, table2, mano)),
         **({} if prediction.uv is None else _volume(prediction, truth)),
     }
 
@@ -195,34 +222,33 @@ def _to_annotation(prediction: Prediction, truth: Truth) -> dict[str, Tensor]:
     return {"joint_errors_mm": errors, "wrist_mpjpe_mm": errors.nanmean(-1)}
 
 
-def _to_fit(prediction: Prediction, truth: Truth, mano: Mano) -> dict[str, Tensor]:
+def _to_fit(
+    prediction: Prediction, truth: Truth, table2: tuple[Tensor, Tensor]
+) -> dict[str, Tensor]:
+    """`table2`: joints of the prediction and of the truth, for Table 2."""
     joints, fit = prediction.joints, truth.fit_joints
     everywhere = torch.ones_like(truth.valid)
     pa_errors = metrics.pa_errors_mm(joints, fit)  # (B, 21)
-    # without a mesh, the joints cannot be regressed with other fingertips and are used as they are
-    table2 = joints
-    if prediction.vertices is not None:
-        table2 = mano.joints_from(prediction.vertices, "intaghand")
-    table2_fit = mano.joints_from(truth.fit_vertices, "intaghand")
     return {
         "wrist_fit_mpjpe_mm": metrics.wrist_mpjpe_mm(joints, fit, everywhere),
         "pa_joint_errors_mm": pa_errors,
         "pa_mpjpe_mm": pa_errors.mean(-1),
-        "table2_mpjpe_mm": metrics.table2_mpjpe_mm(table2, table2_fit),
-        "table2_joint_errors_mm": metrics.table2_errors_mm(table2, table2_fit),
+        "table2_mpjpe_mm": metrics.table2_mpjpe_mm(*table2),
+        "table2_joint_errors_mm": metrics.table2_errors_mm(*table2),
     }
 
 
-def _mesh(vertices: Tensor, truth: Truth, mano: Mano) -> dict[str, Tensor]:
+def _mesh(
+    vertices: Tensor, truth: Truth, table2: tuple[Tensor, Tensor], mano: Mano
+) -> dict[str, Tensor]:
     fit = truth.fit_vertices
-    table2, table2_fit = (mano.joints_from(mesh, "intaghand") for mesh in (vertices, fit))
     wrist, fit_wrist = (mano.joints_from(mesh)[:, WRIST] for mesh in (vertices, fit))
     aligned = metrics.procrustes_align(vertices, fit)
     shares = f_scores(aligned, fit, F_THRESHOLDS_MM)  # (B, 2)
     return {
         "wrist_fit_mpvpe_mm": metrics.wrist_mpvpe_mm(vertices, fit, wrist, fit_wrist),
         "pa_mpvpe_mm": metrics.distances_mm(aligned, fit).mean(-1),
-        "table2_mpvpe_mm": metrics.table2_mpvpe_mm(vertices, fit, table2, table2_fit),
+        "table2_mpvpe_mm": metrics.table2_mpvpe_mm(vertices, fit, *table2),
         "f5": shares[:, 0],
         "f15": shares[:, 1],
     }

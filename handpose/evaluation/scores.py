@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,18 @@ from torch import Tensor
 
 from handpose.evaluation.baselines import TrainingMeans
 from handpose.evaluation.interventions import INTERVENTIONS, TokenInterventions
-from handpose.evaluation.protocols import Prediction, Truth, joint_scores, score
-from handpose.hand.camera import turn, turn_back
+from handpose.evaluation.protocols import (
+    Prediction,
+    Truth,
+    finite_scores,
+    joint_scores,
+    require_finite,
+)
+from handpose.evaluation.view import facing_hits, mirrored_fingers, side_hits
+from handpose.hand.camera import project, turn, turn_back
+from handpose.hand.facing import facing, image_rotation
 from handpose.hand.mano import Mano
-from handpose.hand.skeleton import WRIST
+from handpose.hand.skeleton import MIDDLE_MCP, WRIST
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch
@@ -34,6 +43,11 @@ MEAN_POSE = "mean_pose"
 CLASS_POSE = "class_pose"
 STAGE_1 = "stage_1"
 UNTRAINED = "untrained"
+
+NOT_FINITE = "not_finite"
+
+BATCHES_AT_A_TIME = 32
+"""Batches whose columns stay on the device until they are fetched together."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,11 @@ class Scores:
     joints: dict[str, NDArray[Any]]
     """By run: (N, 21, 3) m, wrist at 0, axes of the camera of the network's input; that of a
     mirrored photo is mirrored."""
+    facing: NDArray[Any]  # (N,) true class of `hand/facing.py`, or UNKNOWN
+    rotation: NDArray[Any]  # (N,) rad, in-plane rotation in the network's input, or NaN
+    view: dict[str, dict[str, NDArray[Any]]]
+    """By run: mirrored_fingers, and with view heads side_accuracy and facing_accuracy: (N,) 0 or 1,
+    NaN where the truth is not known."""
     features: dict[str, NDArray[Any]]  # of Stage 1 and untrained: (n, C) of `feature_rows`
     logits: dict[str, NDArray[Any]]  # of Stage 1's coarse and fine classifier: (n, K) of these
     feature_rows: NDArray[Any]  # (n,) indices of these samples, ascending
@@ -79,41 +98,89 @@ def score_split(
     """Score all samples.
 
     Args:
-        batches: of the split, each sample once, on the CPU.
+        batches: of the split, each sample once.
         models: what is evaluated.
         feature_rows: indices in the split of the samples whose features and logits are kept.
 
     Raises:
-        ProtocolError: a network predicts values that are not finite.
+        ProtocolError: a network predicts values that are not finite; on a GPU it is noticed when
+            columns are fetched.
     """
     device = next(models.gesture.parameters()).device
-    collected: defaultdict[Key, list[Tensor]] = defaultdict(list)
+    collected = _Collected()
     interventions = {
         run: TokenInterventions(net)
         for run, net in models.pose.items()
         if net.gesture_tokens is not None
     }
-    kept = torch.as_tensor(np.sort(feature_rows) if feature_rows is not None else [], device=device)
+    kept = np.sort(feature_rows) if feature_rows is not None else np.empty(0, np.int64)
     first = 0
     for batch in batches:
         batch = batch.to(device)
-        sampled = kept[(kept >= first) & (kept < first + len(batch))].long()
-        for columns in (
-            _truth(batch),
-            _gestures(batch, sampled - first, models),
-            _poses(batch, models, interventions),
-            [(("feature_rows",), sampled)],
-        ):
-            for key, values in columns:
-                collected[key].append(values.cpu())
+        sampled = kept[slice(*np.searchsorted(kept, [first, first + len(batch)]))]
+        rows = torch.from_numpy(sampled - first).to(device)
+        collected.add(
+            chain(
+                _truth(batch),
+                _gestures(batch, rows, models),
+                _poses(batch, models, interventions),
+                [(("feature_rows",), torch.from_numpy(sampled))],
+            )
+        )
         first += len(batch)
-    return _assemble({key: torch.cat(values).numpy() for key, values in collected.items()})
+    return _assemble(collected.columns())
+
+
+class _Collected:
+    """Columns batch by batch, fetched from the device many batches at a time.
+
+    Each copy waits for all that the device has to do; there are a hundred columns a batch.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: defaultdict[Key, list[Tensor]] = defaultdict(list)
+        self._fetched: defaultdict[Key, list[Tensor]] = defaultdict(list)
+        self._batches = 0
+
+    def add(self, columns: Iterable[Named]) -> None:
+        """The columns of a batch.
+
+        Raises:
+            ProtocolError: predictions were not finite.
+        """
+        for key, values in columns:
+            self._waiting[key].append(values)
+        self._batches += 1
+        if self._batches % BATCHES_AT_A_TIME == 0:
+            self._fetch()
+
+    def columns(self) -> dict[Key, NDArray[Any]]:
+        """All of them, by key.
+
+        Raises:
+            ProtocolError: predictions were not finite.
+        """
+        self._fetch()
+        return {key: torch.cat(values).numpy() for key, values in self._fetched.items()}
+
+    def _fetch(self) -> None:
+        columns = {key: torch.cat(values).cpu() for key, values in self._waiting.items()}
+        self._waiting.clear()
+        for key, values in columns.items():
+            if key[0] == NOT_FINITE:
+                require_finite({key[-1]: int(values.sum())})
+            else:
+                self._fetched[key].append(values)
 
 
 def _truth(batch: HandBatch) -> Iterator[Named]:
     yield ("sample_id",), batch.sample_id
     yield ("has_mano",), batch.has_mano
     yield ("joint_valid",), batch.joint_valid
+    yield ("facing",), facing(batch.joints_cam, batch.joint_valid, batch.is_left)
+    known = batch.joint_valid[:, WRIST] & batch.joint_valid[:, MIDDLE_MCP]
+    uv = project(torch.where(known[:, None, None], batch.joints_cam, batch.K[:, None, 2]), batch.K)
+    yield ("rotation",), torch.where(known, image_rotation(uv), torch.nan)
     yield ("classes", "coarse"), batch.coarse
     yield ("classes", "fine"), batch.fine
 
@@ -142,8 +209,14 @@ def _poses(
         yield ("predicted", run, "fine"), output.fine_logits.argmax(-1)
         joints = output.joints - output.joints[:, [WRIST]]
         yield ("joints", run), turn_back(joints, batch.view_rotation)
-        for key, values in score(Prediction.of(output), truth, models.mano).items():
-            yield ("pose", run, key), values
+        yield (
+            ("view", run, "mirrored_fingers"),
+            mirrored_fingers(output.joints, batch.joints_cam, batch.joint_valid, batch.is_left),
+        )
+        if output.view is not None:
+            yield ("view", run, "side_accuracy"), side_hits(output.view, batch)
+            yield ("view", run, "facing_accuracy"), facing_hits(output.view, batch)
+        yield from _scored(run, Prediction.of(output), truth, models.mano)
         if run in interventions:
             for name, changed, possible in interventions[run].outputs(levels, gesture, batch):
                 for key, values in joint_scores(changed.joints, truth).items():
@@ -152,18 +225,26 @@ def _poses(
 
     in_camera = models.means.mean_joints(batch.is_left)
     mean = Prediction(turn(in_camera, batch.view_rotation))
-    for key, values in score(mean, truth, models.mano).items():
-        yield ("pose", MEAN_JOINTS, key), values
+    yield from _scored(MEAN_JOINTS, mean, truth, models.mano)
 
     # without a fit there is no true root, without one in training no mean: no such baseline
     has = batch.has_mano & models.means.has_pose
     known = has & models.means.knows(batch.coarse)
     for name, coarse, rows in ((MEAN_POSE, None, has), (CLASS_POSE, batch.coarse, known)):
         posed = models.means.mean_pose(batch.global_orient, batch.is_left, models.mano, coarse)
-        found = score(Prediction(posed.joints, posed.vertices), truth, models.mano)
-        for key, values in found.items():
+        mean = Prediction(posed.joints, posed.vertices)
+        for column, values in _scored(name, mean, truth, models.mano):
             own = rows.view(-1, *[1] * (values.ndim - 1))
-            yield ("pose", name, key), torch.where(own, values, torch.nan)
+            is_score = column[0] != NOT_FINITE
+            yield column, torch.where(own, values, torch.nan) if is_score else values
+
+
+def _scored(name: str, prediction: Prediction, truth: Truth, mano: Mano) -> Iterator[Named]:
+    """Scores of a run or baseline, and how many of its values are not finite."""
+    for part, count in prediction.not_finite().items():
+        yield (NOT_FINITE, name, part), count
+    for key, values in finite_scores(prediction, truth, mano).items():
+        yield ("pose", name, key), values
 
 
 def _assemble(columns: dict[Key, NDArray[Any]]) -> Scores:
@@ -188,6 +269,12 @@ def _assemble(columns: dict[Key, NDArray[Any]]) -> Scores:
             for run in dict.fromkeys(key[1] for key in columns if key[0] == "interventions")
         },
         joints=under("joints"),
+        facing=columns[("facing",)],
+        rotation=columns[("rotation",)],
+        view={
+            run: under("view", run)
+            for run in dict.fromkeys(key[1] for key in columns if key[0] == "view")
+        },
         features=under("features"),
         logits=under("logits"),
         feature_rows=columns[("feature_rows",)],

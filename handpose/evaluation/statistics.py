@@ -152,9 +152,8 @@ def _ratio(totals: Floats) -> Floats:
 def per_subject(totals: Floats, subjects: NDArray[Any]) -> Floats:
     """Sum over the samples of each subject: (N, T), (N,) -> (K, T), subjects in ascending order."""
     names, member = np.unique(subjects, return_inverse=True)
-    sums = np.zeros((len(names), totals.shape[1]))
-    np.add.at(sums, member, totals)
-    return sums
+    columns = [np.bincount(member, column, len(names)) for column in totals.T]
+    return np.array(columns, np.float64).reshape(totals.shape[1], len(names)).T
 
 
 def estimate(

@@ -199,6 +199,7 @@ def _array(
         size = " x ".join(map(str, shape))
         raise RecordFault(
             f"{within}{key}: expected {size} finite numbers ({unit}), found {_short(record[key])}"
+            f"{_unquote(record[key])}"
         )
     return array.astype(np.float64)
 
@@ -224,7 +225,10 @@ def _whole_numbers(record: dict[str, Any], key: str, count: int, *, least: int) 
 def _whole(record: dict[str, Any], key: str, default: int | None = None, least: int = 0) -> int:
     value = record.get(key, default)
     if type(value) is not int or not least <= value < 1 << 31:
-        raise RecordFault(f"{key}: expected a whole number from {least} up, found {_short(value)}")
+        raise RecordFault(
+            f"{key}: expected a whole number from {least} up, found {_short(value)}"
+            f"{_unquote(value)}"
+        )
     return value
 
 
@@ -242,6 +246,16 @@ def _choice(record: dict[str, Any], key: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise RecordFault(f"{key}: expected {' or '.join(choices)}, found {_short(value)}")
     return str(value)
+
+
+def _unquote(value: Any) -> str:
+    """The remedy for numbers that are written as text; '' for anything else."""
+    try:
+        array = np.array(value)
+        array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return ""
+    return "; numbers are text here: write them without quotes" if array.dtype.kind == "U" else ""
 
 
 def _short(value: Any, most: int = 60) -> str:

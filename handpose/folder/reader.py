@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from handpose.data.annotation_table import (
+    NO_BOX,
     NO_FIT,
     REJECT,
     ROW,
@@ -20,14 +21,19 @@ from handpose.data.annotation_table import (
     HandJoints,
     ManoFit,
     as_bytes,
+    box_bytes,
 )
 from handpose.data.reader import SourceSplit, SplitAnnotations
 from handpose.data.splits import TRAIN
 from handpose.errors import HandPoseError
+from handpose.file_content import recognise, replaced_by
 from handpose.folder.hand_record import FILE, FolderRecord, RecordFault, parse
 
 MOST_FAULTS = 20
 """Faults listed at once."""
+
+AS_LINES = "import json, sys; [print(json.dumps(hand)) for hand in json.load(sys.stdin)]"
+"""Program that turns a JSON list into JSON lines."""
 
 
 class FolderError(HandPoseError):
@@ -44,12 +50,23 @@ class NumberedRecord(NamedTuple):
 class FolderReader:
     """Reads a folder with images/ and annotations/hands.jsonl; the whole file is in memory."""
 
-    expects_fits = False
-
     def __init__(self, root: Path) -> None:
         """Nothing is read yet."""
-        self._file = root / FILE
-        self.annotations = self._file.parent
+        self._root, self._file = root, root / FILE
+
+    def __reduce__(self) -> tuple[type[FolderReader], tuple[Path]]:
+        """A process that it is sent to reads the file itself."""
+        return FolderReader, (self._root,)
+
+    def files(self) -> Sequence[Path]:
+        """The file of the records.
+
+        Raises:
+            FolderError: it is missing.
+        """
+        if not self._file.is_file():
+            raise self._missing()
+        return [self._file]
 
     def splits(self) -> Sequence[SourceSplit]:
         """The training data, and every other split that a record names.
@@ -83,18 +100,39 @@ class FolderReader:
             "alone, and metrics against the fit stay empty; docs/own-data.md describes the key"
         )
 
+    def _missing(self) -> FolderError:
+        return FolderError(
+            f"{self._file}: not found. data.format in params.yaml is folder, so data.root "
+            f"({self._file.parents[1]}) must hold images/ and {FILE}, as docs/own-data.md describes"
+        )
+
+    def _refuse_other(self) -> None:
+        """FolderError if the file is none of JSON lines: the reason why no line is a record."""
+        found = recognise(self._file)
+        if found is not None and found.kind == "utf-16":
+            command = replaced_by("iconv -f UTF-16 -t UTF-8", self._file)
+            raise FolderError(f"{self._file}: is in UTF-16: {command}")
+        if found is not None and found.kind not in ("json", "text"):
+            raise FolderError(f"{self._file}: {found}")
+
     @cached_property
     def _records(self) -> list[NumberedRecord]:
         try:
-            text = self._file.read_text("utf-8")
+            text = self._file.read_text("utf-8-sig")  # Windows' editors write a byte order mark
+            self._refuse_other()
         except FileNotFoundError:
-            raise FolderError(
-                f"{self._file}: not found. data.format in params.yaml is folder, so data.root "
-                f"({self._file.parents[1]}) must hold images/ and {FILE}, as docs/own-data.md "
-                "describes"
-            ) from None
+            raise self._missing() from None
         except UnicodeDecodeError as error:
-            raise FolderError(f"{self._file}: byte {error.start} is not UTF-8") from None
+            self._refuse_other()
+            raise FolderError(
+                f"{self._file}: byte {error.start} is not UTF-8; save it in UTF-8"
+            ) from None
+        if text.lstrip().startswith("["):
+            command = replaced_by(f"python -c '{AS_LINES}' <", self._file)
+            raise FolderError(
+                f"{self._file}: is one JSON list; expected a record on each line. This converts "
+                f"it: {command}"
+            )
         records, faults = [], []
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
@@ -148,6 +186,7 @@ def _table(split: str, records: Sequence[NumberedRecord]) -> AnnotationTable:
         "width": [record.width for record in own],
         "height": [record.height for record in own],
         "visible": as_bytes(np.ones((len(own), 21), np.bool_)),  # joint_valid alone decides
+        "box": box_bytes(np.tile(NO_BOX, (len(own), 1))),
         "camera_at": everyone,
         "joints_at": everyone,
         "fit_at": fit_at,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.errors import HandPoseError
+from handpose.file_content import recognise
 from handpose.hand.skeleton import FROM_INTERHAND, FROM_MANO_AND_TIPS, TIPS
 
 TIP_VERTICES = {
@@ -76,6 +77,8 @@ class JointDefinition:
         try:
             content = path.read_bytes()
             rows = np.load(io.BytesIO(content), allow_pickle=False)
+            if not isinstance(rows, np.ndarray):  # an npz
+                raise ValueError("several arrays")
         except FileNotFoundError:
             raise JointError(
                 f"{path}: not found; expected InterHand2.6M's joint regressor, "
@@ -83,6 +86,9 @@ class JointDefinition:
                 "hand.joint_regressor to ''"
             ) from None
         except (OSError, ValueError, EOFError) as error:
+            other = recognise(path) if path.is_file() else None
+            if other is not None and other.kind != "npy":
+                raise JointError(f"{path}: {other}. {EXPECTED}") from None
             raise JointError(f"{path}: is not a readable npy file ({error}); {EXPECTED}") from None
         if fault := _fault(rows):
             raise JointError(f"{path}: {fault}; {EXPECTED}")

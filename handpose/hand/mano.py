@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import zipfile
+import zlib
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import smplx
@@ -16,6 +17,7 @@ from smplx.utils import Struct
 from torch import Tensor, nn
 
 from handpose.errors import HandPoseError
+from handpose.file_content import recognise
 from handpose.hand.joint_definition import SMPLX, TIP_VERTICES, JointDefinition
 from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
@@ -32,6 +34,9 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "hands_mean": (45,),
 }
 """The arrays of a MANO file that smplx reads, and their required shapes."""
+
+FILE = "MANO_RIGHT.npz"
+"""The file of a hand model's folder that is read."""
 
 Side = Literal["right", "left"]
 
@@ -75,8 +80,7 @@ class Mano(nn.Module):
             self.layer = smplx.MANOLayer(
                 "", data_struct=Struct(**arrays), is_rhand=True, create_body_pose=False
             )
-        # smplx reads the parent of each joint: on a GPU every read would synchronise
-        self.layer.parents = self.layer._buffers.pop("parents")
+        self.layer.parents = KinematicTree(self.layer._buffers.pop("parents"))
         for module in self.layer.modules():
             for name, buffer in list(module.named_buffers(recurse=False)):
                 module.register_buffer(name, buffer, persistent=False)
@@ -111,7 +115,7 @@ class Mano(nn.Module):
                 f"{folder}: is a file; expected the folder that holds MANO_RIGHT.npz: set "
                 f"hand.mano in params.yaml to {Path(folder).parent}"
             )
-        return cls(_read(Path(folder) / "MANO_RIGHT.npz"), joints)
+        return cls(_read(Path(folder) / FILE), joints)
 
     def rest_wrist(self, betas: Tensor) -> Tensor:
         """J0 of the rest pose, the pivot of `global_orient`: betas (B, 10) -> (B, 3) m."""
@@ -167,6 +171,31 @@ class Mano(nn.Module):
         return ManoOutput(*(mirror_points(points - wrist, is_left) for points in right))
 
 
+class KinematicTree(nn.Module):
+    """The parents of MANO's joints, as smplx reads them: one by one, and all but the root's.
+
+    One by one they are Python's numbers: reading a tensor on a GPU would synchronise. Together they
+    are an index, on the device: one in the CPU's memory would be copied to the GPU in every step.
+    """
+
+    index: Tensor
+
+    def __init__(self, parents: Tensor) -> None:
+        """Parents (16,) int64; the root's is not read."""
+        super().__init__()
+        self.shape = parents.shape
+        self._parents: list[int] = parents.tolist()
+        self.register_buffer("index", parents, persistent=False)
+
+    @overload
+    def __getitem__(self, joint: int) -> int: ...
+    @overload
+    def __getitem__(self, joint: slice) -> Tensor: ...
+    def __getitem__(self, joint: int | slice) -> int | Tensor:
+        """The parent of a joint, or the index of several's."""
+        return self._parents[joint] if isinstance(joint, int) else self.index[joint]
+
+
 def side_of(arrays: dict[str, NDArray[Any]]) -> Side:
     """Side of a model's template: at rest, a right hand's fingers point along -x, a left's +x.
 
@@ -205,7 +234,10 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in SHAPES if key in file}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        other = recognise(path)
+        if other is not None and other.kind not in ("npz", "zip"):
+            raise ManoError(f"{path}: {other}. {remedy}") from None
         raise ManoError(f"{path}: is not a readable npz file ({error}). {remedy}") from None
     wrong = [
         f"{key} is {'missing' if key not in arrays else arrays[key].shape}, expected {shape}"

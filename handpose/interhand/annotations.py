@@ -13,15 +13,18 @@ import gc
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handpose.data.annotation_table import Camera, FloatArray, ManoFit
+from handpose.data.annotation_table import BOX_BYTES, NO_BOX, Camera, FloatArray, ManoFit
 from handpose.errors import HandPoseError
+from handpose.file_content import recognise
 from handpose.hand.skeleton import FROM_INTERHAND
+from handpose.interhand.layout import EARLY, layout_faults
 
 Json = Mapping[str, Any]
 
@@ -32,6 +35,13 @@ HANDS = ("right", "left")
 
 FLAGS = 42
 """Joints of both hands: each annotation and each frame has a flag for every one."""
+
+SOURCES = (
+    "The real one comes from https://mks0601.github.io/InterHand2.6M; with data.root: "
+    "data/synthetic `dvc repro` makes a synthetic one"
+)
+
+UNPACK = "unpack the annotations again, or `dvc repro -f synthesize` if they are the synthetic ones"
 
 MM = 1e-3
 VALID = (1, [1])
@@ -73,13 +83,14 @@ def official_splits(root: Path) -> list[str]:
     splits = [s for s in OFFICIAL_SPLITS if s == "train" or (root / "annotations" / s).is_dir()]
     files = [annotation_file(root, split, name) for split in splits for name in FILES]
     missing = [root] if not root.is_dir() else [file for file in files if not file.is_file()]
+    faults = layout_faults(root) if root.is_dir() else []
+    if faults:
+        raise DatasetError(f"{'. '.join(faults)}. {SOURCES}")
     if missing:
         raise DatasetError(
             f"not found: {', '.join(map(str, missing))}. data.root in params.yaml ({root}) must "
             "hold images/ and annotations/ as InterHand2.6M v1.0 does, with annotations/train/"
-            f"InterHand2.6M_train_{{{','.join(FILES)}}}.json. The real one comes from "
-            "https://mks0601.github.io/InterHand2.6M; with data/synthetic there `dvc repro` makes "
-            "a synthetic one"
+            f"InterHand2.6M_train_{{{','.join(FILES)}}}.json. {SOURCES}"
         )
     return splits
 
@@ -189,6 +200,8 @@ class Annotations:
 def parse_frame_joints(raw: Any, capture: int, frame: int) -> FrameJoints:
     """The joints of one frame, from its record in the joint_3d file; RecordError if unusable."""
     where = f"frame {frame} of capture {capture}"
+    if isinstance(raw, list):
+        raise RecordError("early_release", f"{where} is a list in the joint_3d file, as of {EARLY}")
     if not isinstance(raw, dict):
         raise RecordError("no_joint_3d", f"{where} is not in the joint_3d file")
     world = _array(raw.get("world_coord"), (FLAGS, 3), where)
@@ -209,16 +222,28 @@ def parse_fit(raw: Any, capture: int, frame: int, hand: str) -> ManoFit | None:
     """The MANO fit of one hand in one frame, from its record; None where it is null.
 
     Raises:
-        RecordError: it is malformed or not finite.
+        RecordError: malformed_mano or nan_in_mano.
     """
-    if not isinstance(raw, dict):
+    if raw is None:
         return None
     where = f"the MANO fit of the {hand} hand in frame {frame} of capture {capture}"
-    pose = _array(raw.get("pose"), (48,), where)
-    betas, transl = (_array(raw.get("shape"), (10,), where), _array(raw.get("trans"), (3,), where))
+    try:
+        lengths = {"pose": 48, "shape": 10, "trans": 3}
+        pose, betas, transl = (_array(raw[key], (n,), where) for key, n in lengths.items())
+    except (TypeError, KeyError, RecordError):
+        raise RecordError("malformed_mano", where) from None
     if not all(np.isfinite(part).all() for part in (pose, betas, transl)):
         raise RecordError("nan_in_mano", where)
     return ManoFit(pose[:3], pose[3:], betas, transl)  # metres already
+
+
+def parse_box(raw: Any) -> bytes:
+    """An annotation's box as 4 float64 x, y, w, h px; `NO_BOX` for what is none."""
+    if isinstance(raw, bytes) and len(raw) == BOX_BYTES:
+        return raw
+    with suppress(RecordError):
+        return _array(raw, (4,), "").tobytes()
+    return NO_BOX.tobytes()
 
 
 def load_data(path: Path) -> Json:
@@ -255,18 +280,31 @@ def load(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any
     try:
         return json.loads(path.read_bytes(), object_hook=hook)
     except json.JSONDecodeError as error:
+        _refuse_other(path)
+        at_end = error.pos >= len(error.doc.rstrip()) - len("null")
+        if error.msg.startswith("Unterminated string") or (at_end and error.msg != "Extra data"):
+            raise DatasetError(
+                f"{path}:{error.lineno}:{error.colno}: ends in the middle, after "
+                f"{path.stat().st_size:,} bytes; the download or the disk broke off: {UNPACK}"
+            ) from None
         near = error.doc[max(error.pos - 30, 0) : error.pos + 30]
         raise DatasetError(
-            f"{path}:{error.lineno}:{error.colno}: is not JSON ({error.msg}) near {near!r}; unpack "
-            "the annotations again, or `dvc repro -f synthesize` if they are the synthetic ones"
+            f"{path}:{error.lineno}:{error.colno}: is not JSON ({error.msg}) near {near!r}; "
+            f"{UNPACK}"
         ) from None
     except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path}: byte {error.start} is not UTF-8; unpack the annotations again"
-        ) from None
+        _refuse_other(path)
+        raise DatasetError(f"{path}: byte {error.start} is not UTF-8; {UNPACK}") from None
     finally:
         if collecting:
             gc.enable()
+
+
+def _refuse_other(path: Path) -> None:
+    """DatasetError if the file is of another kind: the reason why it is not JSON."""
+    found = recognise(path)
+    if found is not None and found.kind not in ("json", "text"):
+        raise DatasetError(f"{path}: {found}") from None
 
 
 def compact(item: dict[str, Any]) -> dict[str, Any]:
@@ -304,10 +342,21 @@ def by_capture_and_frame(path: Path, content: Any) -> dict[int, dict[int, Any]]:
 
 def _by_number(path: Path, content: Any) -> dict[int, Any]:
     """The same mapping with whole numbers as keys, whether written 7, "7" or "0007"."""
+    if isinstance(content, list):
+        raise DatasetError(f"{path}: holds lists where v1.0 has objects, as {EARLY}")
+    if not isinstance(content, dict):
+        raise DatasetError(
+            f"{path}: expected objects keyed by numbers, found {type(content).__name__}; is it "
+            f"another file under this name? {UNPACK}"
+        )
     try:
         numbered = {int(key): value for key, value in content.items()}
-    except (AttributeError, ValueError) as error:
-        raise DatasetError(f"{path}: expected objects keyed by numbers ({error})") from None
+    except ValueError:
+        odd = next(key for key in content if not key.strip().lstrip("+-").isdigit())
+        raise DatasetError(
+            f"{path}: expected objects keyed by numbers, found the key {odd!r}; is it another file "
+            f"under this name? {UNPACK}"
+        ) from None
     if len(numbered) < len(content):
         raise DatasetError(f"{path}: a capture or frame is there twice, as in 7 and 0007")
     return numbered

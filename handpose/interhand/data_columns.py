@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Meta, Raw, Struct
 
+from handpose.data.annotation_table import BOX_BYTES, NO_BOX, box_bytes
 from handpose.interhand.annotations import FLAGS, Json, load_data
 from handpose.interhand.raw_json import RawJson, parse, read_flags
 
@@ -25,17 +26,21 @@ F = TypeVar("F")
 R = TypeVar("R")
 S = TypeVar("S", bound=Struct)
 
+NONE = tuple(NO_BOX.tolist())
+
 LIMIT = 1 << 62
 """Columns hold integers nearer to 0 than this; no number of the data set comes close."""
 
 Int = Annotated[int, Meta(gt=-LIMIT, lt=LIMIT)]
 Word = Annotated[str, Meta(description="one of few texts")]
 Flags = Annotated[bytes, Meta(min_length=FLAGS, max_length=FLAGS)]
+Box = tuple[float, float, float, float] | None
 COLUMN_TYPES = {
     Int: pa.int64(),
     str: pa.string(),
     Word: pa.dictionary(pa.int32(), pa.string()),
     Flags: pa.binary(FLAGS),
+    Box: pa.binary(BOX_BYTES),
 }
 
 
@@ -61,6 +66,7 @@ class HandJson(Struct, Generic[F], gc=False):
     joint_valid: F
     hand_type: Word
     hand_type_valid: Int
+    bbox: Box = None
 
 
 class RawData(Struct):
@@ -151,6 +157,9 @@ def _column(rows: Sequence[ImageJson | HandJson[bytes]], name: str, kind: pa.Dat
         return pa.array(np.fromiter(values, np.int64, len(rows)))
     if kind == COLUMN_TYPES[Word]:
         return pa.array(list(values), pa.string()).dictionary_encode()
+    if kind == COLUMN_TYPES[Box]:
+        boxes = [NONE if box is None else box for box in values]
+        return box_bytes(np.array(boxes, np.float64).reshape(-1, 4))
     return pa.array(list(values), kind)
 
 

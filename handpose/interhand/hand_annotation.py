@@ -2,7 +2,8 @@
 
 Reasons for a reject: malformed, duplicate_annotation_id, duplicate_image_id, dangling_image_id,
 two_hands, hand_type_not_valid, hand_contradicts_folder, no_camera, nan_in_camera, no_joint_3d,
-nan_in_mano. `data/camera_frame.py` adds those that need geometry. A missing MANO fit is allowed.
+early_release. `data/camera_frame.py` adds those that need geometry. A MANO fit may be missing; one
+that cannot be read is left out.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from handpose.data.annotation_table import Camera, Kind, ManoFit
+from handpose.data.annotation_table import NO_BOX, Camera, Kind, ManoFit
 from handpose.interhand.annotations import (
     HANDS,
     Annotations,
     FrameJoints,
     Json,
     RecordError,
+    parse_box,
 )
 from handpose.interhand.folders import folder_hand, folder_kind
 
@@ -50,6 +52,8 @@ class HandAnnotation(NamedTuple):
     camera: Camera
     frame_joints: FrameJoints
     fit: ManoFit | None
+    fit_fault: str = ""  # why a fit that is there is not used: a key of FIT_FAULTS
+    box: bytes = NO_BOX.tobytes()  # 4 float64 x, y, w, h px as annotated
 
 
 class Reject(NamedTuple):
@@ -90,6 +94,9 @@ def _annotation(
         raise RecordError("duplicate_annotation_id", "an annotation before it has the same id")
     ids.add(origin.annotation_id)
     _check_hand(origin, hand.get("hand_type_valid"))
+    camera = annotations.camera(origin.capture, origin.camera)
+    frame_joints = annotations.frame_joints(origin.capture, origin.frame)
+    fit, fit_fault = _fit(annotations, origin)
     return HandAnnotation(
         origin=origin,
         kind=folder_kind(origin.seq_name),
@@ -97,10 +104,20 @@ def _annotation(
         height=height,
         is_left=origin.hand_type == "left",
         visible=visible,
-        camera=annotations.camera(origin.capture, origin.camera),
-        frame_joints=annotations.frame_joints(origin.capture, origin.frame),
-        fit=annotations.fit(origin.capture, origin.frame, origin.hand_type),
+        camera=camera,
+        frame_joints=frame_joints,
+        fit=fit,
+        fit_fault=fit_fault,
+        box=parse_box(hand.get("bbox")),
     )
+
+
+def _fit(annotations: Annotations, origin: Origin) -> tuple[ManoFit | None, str]:
+    """The fit if there is one that can be read, and else why not, '' if there is none."""
+    try:
+        return annotations.fit(origin.capture, origin.frame, origin.hand_type), ""
+    except RecordError as error:
+        return None, error.reason
 
 
 def _check_hand(origin: Origin, valid: Any) -> None:

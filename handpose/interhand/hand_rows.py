@@ -12,7 +12,14 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from handpose.data.annotation_table import NO_FIT, WORD, Camera, ManoFit
+from handpose.data.annotation_table import (
+    BOX_BYTES,
+    FIT_FAULTS,
+    NO_FIT,
+    WORD,
+    Camera,
+    ManoFit,
+)
 from handpose.interhand.annotations import FLAGS, FrameJoints
 from handpose.interhand.hand_annotation import HandAnnotation
 
@@ -33,7 +40,8 @@ ORIGIN = {
 ROW = pa.schema(
     ORIGIN
     | {"width": pa.int64(), "height": pa.int64(), "visible": pa.binary(FLAGS)}
-    | dict.fromkeys(("camera_at", "frame_at", "fit_at"), pa.int64())  # a fit_at of -1 is no fit
+    | {"box": pa.binary(BOX_BYTES)}  # as in `annotation_table.ROW`
+    | dict.fromkeys(("camera_at", "frame_at", "fit_at"), pa.int64())  # fit_at < 0: no fit
 )
 
 
@@ -61,9 +69,11 @@ def of_annotations(official_split: str, hands: Sequence[HandAnnotation]) -> Hand
         name: [getattr(hand.origin, name) for hand in hands] for name in ORIGIN
     }
     columns |= {name: [getattr(hand, name) for hand in hands] for name in ("width", "height")}
-    columns["visible"] = [hand.visible for hand in hands]
+    columns |= {name: [getattr(hand, name) for hand in hands] for name in ("visible", "box")}
     columns |= {"camera_at": camera_at, "frame_at": frame_at}
-    columns["fit_at"] = [-1 if hand.fit is None else next(next_fit) for hand in hands]
+    columns["fit_at"] = [
+        FIT_FAULTS.get(hand.fit_fault, -1) if hand.fit is None else next(next_fit) for hand in hands
+    ]
     return HandRows(
         official_split,
         pa.table(columns, ROW),

@@ -16,7 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from handpose.data.annotation_table import NO_FIT, BoolArray, Camera, ManoFit, of_words
+from handpose.data.annotation_table import (
+    FIT_FAULTS,
+    NO_FIT,
+    BoolArray,
+    Camera,
+    ManoFit,
+    of_words,
+)
 from handpose.interhand.annotations import (
     HANDS,
     Annotations,
@@ -24,6 +31,7 @@ from handpose.interhand.annotations import (
     Json,
     RecordError,
     annotation_file,
+    parse_fit,
     read_cameras,
 )
 from handpose.interhand.data_columns import Columns, DataColumns, read_data
@@ -50,6 +58,7 @@ class JoinedSplit(NamedTuple):
     rows: HandRows  # usable so far
     two_hands: pa.Table  # as ORIGIN
     rejects: list[Reject]  # all others that are not used
+    unused_images: int  # records of images that no annotation names
 
 
 class Sources(NamedTuple):
@@ -99,6 +108,7 @@ def join(sources: Sources) -> JoinedSplit:
         rows,
         _table(sources.data, two_hands, image_at).select(list(ORIGIN)),
         [item for item in found if isinstance(item, Reject)],
+        _unused_images(images, hands),
     )
 
 
@@ -123,6 +133,13 @@ def _image_index(images: Columns, hands: Columns) -> IntArray:
     # an odd image may yet have an ordinary id
     index[(wanted < 0) | np.isin(wanted, _ids(images.odd.values(), "id"))] = -1
     return index
+
+
+def _unused_images(images: Columns, hands: Columns) -> int:
+    ids, named = _numbers(images, "id", NO_ID), _numbers(hands, "image_id", NO_IMAGE)
+    ids = np.concatenate([ids[ids != NO_ID], _ids(images.odd.values(), "id")])
+    named = np.concatenate([named, _ids(hands.odd.values(), "image_id")])
+    return int((~np.isin(ids, named)).sum())
 
 
 def _ids(records: Iterable[Json], key: str) -> IntArray:
@@ -172,6 +189,7 @@ def _table(data: DataColumns, chosen: BoolArray, image_at: IntArray) -> pa.Table
         "frame": images["frame_idx"],
         "hand_type": hands["hand_type"],
         "visible": hands["joint_valid"],
+        "box": hands["bbox"],
     }
     return pa.table({name: named[name] for name in ROW.names if not name.endswith("_at")})
 
@@ -183,11 +201,10 @@ def _rows(sources: Sources, table: pa.Table) -> tuple[HandRows, BoolArray]:
     keys = frame_key(capture, frame, is_left)
     cameras, camera_at = _cameras(sources, capture, table["camera"])
     frame_at = sources.joints.find(frame_key(capture, frame, 0))
-    fit_at = sources.fits.find(keys)
-    refused = np.array([frame_key(*key) for key in sources.fits.odd if key[1] < FRAMES], np.int64)
+    fit_at = _fit_at(sources.fits, keys)
     expected = of_words(table["seq_name"], lambda name: folder_hand(name) or "")
     hand = of_words(table["hand_type"], str)
-    usable = (camera_at >= 0) & (frame_at >= 0) & ~np.isin(keys, refused)
+    usable = (camera_at >= 0) & (frame_at >= 0)
     usable &= (expected == "") | (expected == hand)
     for name, index in (("camera_at", camera_at), ("frame_at", frame_at), ("fit_at", fit_at)):
         table = table.append_column(name, pa.array(index, pa.int64()))
@@ -200,6 +217,22 @@ def _rows(sources: Sources, table: pa.Table) -> tuple[HandRows, BoolArray]:
         ManoFit(*(np.concatenate([part, none[None]]) for part, none in fits)),
     )
     return rows, usable
+
+
+def _fit_at(fits: FrameTable[ManoFit], keys: IntArray) -> IntArray:
+    """The index of each key's fit (N,); -1 for none, FIT_FAULTS for one that cannot be read."""
+    index = fits.find(keys)
+    faulty: dict[int, list[int]] = {code: [] for code in FIT_FAULTS.values()}
+    for (capture, frame, hand), content in fits.odd.items():
+        if 0 <= capture < CAPTURES and 0 <= frame < FRAMES:
+            try:
+                parse_fit(content, capture, frame, HANDS[hand])
+            except RecordError as error:
+                faulty[FIT_FAULTS[error.reason]].append(frame_key(capture, frame, hand))
+    for code, of in faulty.items():
+        if of:
+            index[np.isin(keys, of)] = code
+    return index
 
 
 def _cameras(

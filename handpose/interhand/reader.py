@@ -21,11 +21,11 @@ from handpose.data.annotation_table import (
 from handpose.data.annotation_table import ROW as NEUTRAL_ROW
 from handpose.data.reader import SourceSplit, SplitAnnotations
 from handpose.hand.skeleton import FROM_INTERHAND
-from handpose.interhand.annotations import HANDS, annotation_file, official_splits
+from handpose.interhand.annotations import FILES, HANDS, annotation_file, official_splits
 from handpose.interhand.folders import folder_kind
 from handpose.interhand.hand_annotation import UNKNOWN, Reject
 from handpose.interhand.hand_rows import HandRows
-from handpose.interhand.join import read_split
+from handpose.interhand.join import JoinedSplit, read_split
 
 SPLITS = {
     "train": SourceSplit("train", "official train"),
@@ -50,12 +50,18 @@ NEUTRAL = {
 class InterHandReader:
     """Reads a folder with images/ and annotations/ in InterHand2.6M v1.0's layout."""
 
-    expects_fits = True
-
     def __init__(self, root: Path) -> None:
         """Nothing is read yet."""
         self._root = root
-        self.annotations = root / "annotations"
+
+    def files(self) -> Sequence[Path]:
+        """The four files of each split.
+
+        Raises:
+            DatasetError: see `splits`.
+        """
+        splits = official_splits(self._root)
+        return [annotation_file(self._root, split, name) for split in splits for name in FILES]
 
     def splits(self) -> Sequence[SourceSplit]:
         """Official train, and val and test if present.
@@ -71,17 +77,23 @@ class InterHandReader:
         Raises:
             DatasetError: a file is not JSON (with line and column), or has another structure.
         """
-        rows, two_hands, rejects = read_split(self._root, split.name)
-        rejected = [_two_hands(split.name, two_hands), _rejected(split.name, rejects)]
-        return SplitAnnotations(annotation_table(rows), pa.concat_tables(rejected))
+        return neutral(read_split(self._root, split.name))
 
     def no_fits(self, split: SourceSplit) -> str:
         """The file that lacks the fits, and how to find out why."""
         file = annotation_file(self._root, split.name, "MANO_NeuralAnnot")
         return (
             f"{file} has none for them. Is it the file of this split and version? "
-            "`handpose data verify` checks it"
+            "`handpose data verify` checks it. Gestures (stage pretrain) need no fit, the pose of "
+            "InterHand2.6M (stage pose) does"
         )
+
+
+def neutral(found: JoinedSplit) -> SplitAnnotations:
+    """Every annotation of an official split in the neutral form."""
+    name = found.rows.official_split
+    rejected = [_two_hands(name, found.two_hands), _rejected(name, found.rejects)]
+    return SplitAnnotations(annotation_table(found.rows), pa.concat_tables(rejected))
 
 
 def annotation_table(rows: HandRows) -> AnnotationTable:
@@ -93,6 +105,7 @@ def annotation_table(rows: HandRows) -> AnnotationTable:
         "width": rows.table["width"],
         "height": rows.table["height"],
         "visible": as_bytes(visible),
+        "box": rows.table["box"],
         "camera_at": rows.table["camera_at"],
         "joints_at": pa.array(2 * rows.table["frame_at"].to_numpy() + is_left),
         "fit_at": rows.table["fit_at"],

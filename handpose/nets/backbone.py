@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from handpose.errors import HandPoseError
+from handpose.file_content import recognise
 
 Stride = Literal[4, 8, 16, 32]
 STRIDES: tuple[Stride, ...] = (4, 8, 16, 32)
@@ -183,8 +184,11 @@ def _load(net: nn.Module, path: Path, name: str) -> None:
             f"encoder.weights: {path} not found; give '', 'imagenet' or an existing file"
         ) from None
     except Exception as error:  # each format has its own kinds of errors
+        other = recognise(path) if path.is_file() else None
+        is_known = other is not None and other.kind not in ("torch", "zip", "pickle")
         raise BackboneError(
-            f"encoder.weights: {path} is not a readable state dict: {error}"
+            f"encoder.weights: {path} is not a readable state dict: "
+            f"{f'it {other}' if is_known else error}"
         ) from error
 
     wanted = net.state_dict()

@@ -16,6 +16,7 @@ from handpose.nets.backbone import Stride
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.mano_head import ManoHead
 from handpose.nets.token_fusion import GestureTokens, TokenFusion
+from handpose.nets.view_heads import ViewHeads
 from handpose.nets.volumetric import CellGrid, GridEncoder, VolumeHead, sample_tokens, soft_argmax
 from handpose.sample import GestureOutput, PoseOutput
 
@@ -43,6 +44,7 @@ class PoseNet(nn.Module):
         global_feature: bool,
         turn_camera: bool,
         side_input: bool,
+        view_heads: bool,
         mean_rotations: Tensor | None = None,
     ) -> None:
         """The network of these sizes.
@@ -70,6 +72,7 @@ class PoseNet(nn.Module):
                 camera turned onto the crop's centre (`sample.py`); nothing in the network changes.
             side_input: give the network the hand's side, as an embedding on the joint tokens and
                 by mirroring the joints' positions that the MANO head reads to a right hand's.
+            view_heads: predict the hand's side, and whether its palm, back or edge is seen.
             mean_rotations: (16, 3, 3) the pose that training starts from, root first; MANO's mean
                 pose with its root at rest by default.
         """
@@ -110,6 +113,11 @@ class PoseNet(nn.Module):
             cross=fusion == "cross" and gesture_tokens,
             side_input=side_input,
         )
+        self.view_heads = (
+            ViewHeads(features=gesture_net.heads.features, dim=dim, joints=len(JOINTS))
+            if view_heads
+            else None
+        )
         if mean_rotations is None:
             mean_rotations = _rest(mano)
         self.mano_head = ManoHead(
@@ -119,8 +127,11 @@ class PoseNet(nn.Module):
             mean_rot6d=matrix_to_rot6d(mean_rotations),
         )
 
-    def forward(self, image: Tensor, is_left: Tensor) -> PoseOutput:
-        """The hands in images (B, 3, S, S) uint8 RGB; `is_left` (B,) bool is their side."""
+    def forward(self, image: Tensor, is_left: Tensor | None) -> PoseOutput:
+        """The hands in images (B, 3, S, S) uint8 RGB.
+
+        `is_left` (B,) bool is their side; with None the view heads tell it.
+        """
         levels, gesture = self.encode(image)
         return self.decode(levels, gesture, is_left)
 
@@ -133,7 +144,7 @@ class PoseNet(nn.Module):
         self,
         levels: Mapping[int, Tensor],
         gesture: GestureOutput,
-        is_left: Tensor,
+        is_left: Tensor | None,
         gates: Tensor | None = None,
     ) -> PoseOutput:
         """The hands from the encoder's output.
@@ -143,7 +154,7 @@ class PoseNet(nn.Module):
         Args:
             levels: by stride, (B, C_s, S / s, S / s).
             gesture: the gesture logits that the tokens are made from, and the pooled feature.
-            is_left: (B,) bool.
+            is_left: (B,) bool; None takes what the view heads tell.
             gates: (2,) used instead of the learnt ones.
         """
         stride, level = next(iter(levels.items()))
@@ -154,6 +165,14 @@ class PoseNet(nn.Module):
         # Positions are learnt by their own losses: MANO's would drag them to where they help MANO.
         positions = uvd.detach()
         joint_tokens = sample_tokens(grid, positions[..., :2], cells)  # (B, 21, C)
+
+        view = None
+        if self.view_heads is not None:
+            view = self.view_heads(gesture.features, joint_tokens, positions)
+        if is_left is None:
+            if view is None:
+                raise ValueError("a network without view heads must be told the side")
+            is_left = view.side_logit > 0
 
         guidance = None
         if self.gesture_tokens is not None:
@@ -180,6 +199,7 @@ class PoseNet(nn.Module):
             coarse_logits=gesture.coarse_logits,
             fine_logits=gesture.fine_logits,
             gates=uvd.new_zeros(2) if self.gesture_tokens is None else self.gesture_tokens.gates,
+            view=view,
         )
 
     def train(self, mode: bool = True) -> PoseNet:

@@ -5,29 +5,27 @@ Letters: B batch, J = 21 joints, C token width.
 
 from __future__ import annotations
 
-import math
-
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from handpose.nets.transformer import Transformer
 
 
 class GestureTokens(nn.Module):
-    """A coarse and a fine token: gate * LayerNorm(MLP(sqrt(K) * softmax(logits))) + type embedding.
+    """A coarse and a fine token: gate * LayerNorm(MLP(LayerNorm(logits))) + type embedding.
 
     The gates are learnable scalars that start near zero (paper), the type embeddings are what is
     left of the tokens then. What a gate multiplies has mean 0 and variance 1 over its channels, so
-    that the gate alone decides how much the token says. K is the number of classes: with sqrt(K), a
-    one-hot prediction has the norm of K standard normal numbers, whatever the scale of the logits.
+    that the gate alone decides how much the token says; the logits are normalised over the classes
+    for the same reason. Neither norm has weights of its own. `docs/choices.md` has the experiments.
     """
 
     def __init__(self, *, coarse_classes: int, fine_classes: int, dim: int, gate: float) -> None:
-        """Two independent two-layer MLPs from class probabilities; both gates start at `gate`."""
+        """Two independent two-layer MLPs from class logits; both gates start at `gate`."""
         super().__init__()
         self.coarse = _mlp(coarse_classes, dim)
         self.fine = _mlp(fine_classes, dim)
-        self.norms = nn.ModuleList(nn.LayerNorm(dim, elementwise_affine=False) for _ in range(2))
         self.gates = nn.Parameter(torch.full((2,), gate))
         self.types = nn.Parameter(0.02 * torch.randn(2, dim))
 
@@ -46,10 +44,7 @@ class GestureTokens(nn.Module):
         """
         gates = self.gates if gates is None else gates
         mlps, logits = (self.coarse, self.fine), (coarse_logits, fine_logits)
-        embedded = [
-            norm(mlp(_scaled_softmax(x)))
-            for norm, mlp, x in zip(self.norms, mlps, logits, strict=True)
-        ]
+        embedded = [_normalise(mlp(_normalise(x))) for mlp, x in zip(mlps, logits, strict=True)]
         return gates[:, None] * torch.stack(embedded, dim=1) + self.types
 
 
@@ -108,10 +103,9 @@ class TokenFusion(nn.Module):
         return refined + original.transpose(1, 2)
 
 
-def _scaled_softmax(logits: Tensor) -> Tensor:
-    """sqrt(K) times the probabilities: (B, K) -> (B, K)."""
-    probabilities: Tensor = logits.float().softmax(dim=-1)
-    return math.sqrt(logits.shape[-1]) * probabilities
+def _normalise(x: Tensor) -> Tensor:
+    """Mean 0 and variance 1 over the last dimension."""
+    return F.layer_norm(x.float(), x.shape[-1:])
 
 
 def _mlp(classes: int, dim: int) -> nn.Sequential:

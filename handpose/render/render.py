@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from handpose.render.charts import Charts, tilted
 from handpose.render.raster import Fragments, rasterize
 from handpose.render.shadow import lit_fraction
 from handpose.render.surface import FloatArray, IntArray, Mesh
@@ -36,6 +37,7 @@ class Material(NamedTuple):
     grain: NDArray[np.float32]  # (S, S, S) tileable noise around 0; S a power of two
     grain_m: float  # size of a grain cell
     grain_strength: FloatArray  # (3,) scale in log albedo, per channel
+    charts: Charts | None = None  # texture finer than the mesh
 
 
 class Light(NamedTuple):
@@ -112,7 +114,11 @@ def render(
     fragments = rasterize(viewport.to_samples(uv), mesh.vertices[:, 2], faces, viewport.grid)
     points = _back_project(viewport.to_pixels(fragments.sample), fragments.depth, K)  # (P, 3)
     ambient_visibility = _ambient_visibility(fragments, viewport, float(K[0, 0]))  # (P,)
-    radiance = _shade(mesh, material, light, faces, fragments, points, ambient_visibility)
+    middle = float(np.median(fragments.depth)) if len(fragments.depth) else 1.0
+    footprint = middle / float(K[0, 0]) / supersampling  # m between neighbouring samples
+    radiance = _shade(
+        mesh, material, light, faces, fragments, points, ambient_visibility, footprint
+    )
     return _resolve(fragments, radiance, viewport, size)
 
 
@@ -141,19 +147,24 @@ def _shade(
     fragments: Fragments,
     points: FloatArray,
     ambient_visibility: FloatArray,
+    footprint: float,
 ) -> FloatArray:
     """Linear radiance of each visible sample towards the camera: (P, 3)."""
-    table = np.concatenate(
-        [mesh.normals, material.albedo, material.gloss[:, None], material.rest], 1
-    )
+    charts = material.charts
+    columns = [mesh.normals, material.albedo, material.gloss[:, None], material.rest]
+    table = np.concatenate(columns if charts is None else [*columns, charts.uv, charts.weights], 1)
     corners = faces[fragments.face]  # (P, 3)
     a, b, c = (table[corners[:, k]] * fragments.weights[:, k, None] for k in range(3))
-    value = a + b + c  # (P, 10)
-    normal, gloss, rest = _unit(value[:, :3]), value[:, 6:7], value[:, 7:]
+    value = a + b + c  # (P, 10) or more
+    normal, gloss, rest = _unit(value[:, :3]), value[:, 6:7], value[:, 7:10]
     albedo = value[:, 3:6] * np.exp(_grain(material, rest)[:, None] * material.grain_strength)
+    lit = lit_fraction(mesh, faces, points, normal, light.towards)[:, None]  # (P, 1)
+    if charts is not None:
+        texture = charts.look_up(value[:, 10:12], value[:, 12:], footprint)  # (P, CHANNELS)
+        albedo = albedo * np.exp(texture[:, :3])
+        normal = _unit(normal + tilted(mesh, faces, fragments.face, charts.uv, texture[:, 3:]))
 
     facing = (normal @ light.towards)[:, None]  # (P, 1)
-    lit = lit_fraction(mesh, faces, points, normal, light.towards)[:, None]  # (P, 1)
     key = np.maximum((facing + WRAP) / (1 + WRAP), 0) * lit * light.key
     fill = np.maximum(0.5 + 0.5 * (normal @ light.fill_towards)[:, None], 0) * light.fill
     sky = (0.8 + 0.2 * (normal @ light.up)[:, None]) * light.ambient

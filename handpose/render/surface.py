@@ -1,8 +1,8 @@
 """The rendered surface: the hand's 778 vertices, subdivided once, with a forearm at the wrist.
 
 The hand model is a coarse mesh, open at the wrist. For rendering, one Loop subdivision (a constant
-sparse matrix) smooths it, and its boundary loop is extruded into a forearm. Annotations use the
-original mesh.
+sparse matrix) smooths it, and its boundary loop is extruded into a forearm, or closed. Annotations
+use the original mesh.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ FOREARM_BEND_M = 0.07
 FOREARM_WIDENING = 0.3
 """Relative increase in thickness from wrist to elbow."""
 
+CAP_RINGS = 5
+CAP_HEIGHT_M = 0.012
+"""The rounded end of a hand without a forearm."""
+
 
 class Mesh(NamedTuple):
     """Triangles to be rendered; faces are counter-clockwise seen from outside."""
@@ -37,19 +41,27 @@ class Mesh(NamedTuple):
 class Surface:
     """Refined topology of a hand model; serves right and left hands."""
 
-    def __init__(self, faces: NDArray[Any], rest: NDArray[Any]) -> None:
-        """`faces` (F, 3) of a right hand with one open loop, `rest` (V, 3) m its rest pose."""
+    def __init__(self, faces: NDArray[Any], rest: NDArray[Any], forearm: bool = True) -> None:
+        """Refine the hand model.
+
+        Args:
+            faces: (F, 3) of a right hand with one open loop.
+            rest: (V, 3) m its rest pose.
+            forearm: continue the hand as a forearm; else close it with a rounded end at the wrist.
+        """
+        self._has_forearm = forearm
+        rings = FOREARM_RINGS if forearm else CAP_RINGS
         faces = np.asarray(faces, np.int64)
         refine, fine = _loop_subdivision(faces, len(rest))
         self.loop = _boundary(fine)  # (L,)
-        self.faces = np.concatenate([fine, _tube_faces(self.loop, refine.shape[0])])
+        self.faces = np.concatenate([fine, _tube_faces(self.loop, refine.shape[0], rings)])
         self._refine = refine.astype(np.float32)  # (N0, V)
-        self._incidence = _incidence(self.faces, refine.shape[0] + FOREARM_RINGS * len(self.loop))
+        self._incidence = _incidence(self.faces, refine.shape[0] + rings * len(self.loop))
         self.control = np.asarray(rest, np.float32)  # (V, 3) m
         hand = self.refine(self.control)
         along = hand[self.loop].mean(0) - hand.mean(0)
         self._outward = float(np.sign(_loop_normal(hand[self.loop]) @ along))
-        self.rest = self._with_forearm(hand, None)  # (N, 3) m, anchors the skin texture
+        self.rest = self._completed(hand, None)  # (N, 3) m, anchors the skin texture
         self.is_forearm = np.arange(len(self.rest)) >= refine.shape[0]  # (N,)
 
     def refine(self, values: NDArray[Any]) -> FloatArray:
@@ -59,43 +71,63 @@ class Surface:
     def mesh(
         self, vertices: NDArray[Any], is_left: bool = False, forearm: NDArray[Any] | None = None
     ) -> Mesh:
-        """The refined hand with its forearm.
+        """The refined hand with its forearm or end.
 
         Args:
             vertices: (V, 3) m, posed, in any frame; those of a left hand already mirrored.
             is_left: flip the faces, as a mirrored mesh requires.
             forearm: (3,) direction from wrist to elbow; the hand's own axis by default.
         """
-        fine = self._with_forearm(self.refine(vertices), forearm, -1.0 if is_left else 1.0)
+        fine = self._completed(self.refine(vertices), forearm, -1.0 if is_left else 1.0)
         faces = self.faces[:, ::-1] if is_left else self.faces
         a, b, c = (fine[faces[:, k]] for k in range(3))
         normals = np.asarray(self._incidence @ np.cross(b - a, c - a), np.float32)  # (N, 3)
         normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
         return Mesh(fine, normals, faces)
 
-    def _with_forearm(
+    def _completed(
         self, hand: FloatArray, direction: NDArray[Any] | None, sign: float = 1.0
     ) -> FloatArray:
-        """The refined vertices followed by the rings of the forearm: (N, 3)."""
+        """The refined vertices followed by the rings of the forearm or the end: (N, 3)."""
         ring = hand[self.loop]  # (L, 3)
         start = _loop_normal(ring) * self._outward * sign
-        end = start if direction is None else np.asarray(direction, np.float32)
-        s = FOREARM_LENGTH_M * (np.arange(1, FOREARM_RINGS + 1) / FOREARM_RINGS) ** 1.5
-        centre, previous = ring.mean(0), 0.0
-        offsets = ring - centre
-        rings = [hand]
-        for distance in s:
-            turn = min(distance / FOREARM_BEND_M, 1.0)
-            towards = start + (end - start) * turn
-            towards /= np.linalg.norm(towards)
-            centre = centre + towards * (distance - previous)
-            # flatten the uneven wrist loop into a plane, and rotate that plane with the arm
-            flat = offsets - np.outer(offsets @ start, start) * turn
-            turned = _turn(flat, start, towards)
-            width = 1 + FOREARM_WIDENING * distance / FOREARM_LENGTH_M
-            rings.append((centre + turned * width).astype(np.float32))
-            previous = distance
-        return np.concatenate(rings)
+        rings = _forearm(ring, start, direction) if self._has_forearm else _cap(ring, start)
+        return np.concatenate([hand, *rings])
+
+
+def _cap(ring: FloatArray, outward: FloatArray) -> list[FloatArray]:
+    """Rings that close the wrist loop (L, 3) with a dome."""
+    centre = ring.mean(0)
+    offsets = ring - centre
+    rings = []
+    for k in range(1, CAP_RINGS + 1):
+        angle = np.pi / 2 * k / CAP_RINGS
+        raised = centre + CAP_HEIGHT_M * np.sin(angle) * outward
+        rings.append((raised + np.cos(angle) * offsets).astype(np.float32))
+    return rings
+
+
+def _forearm(
+    ring: FloatArray, start: FloatArray, direction: NDArray[Any] | None
+) -> list[FloatArray]:
+    """Rings from the wrist loop (L, 3) to the elbow; `start` points away from the hand."""
+    end = start if direction is None else np.asarray(direction, np.float32)
+    s = FOREARM_LENGTH_M * (np.arange(1, FOREARM_RINGS + 1) / FOREARM_RINGS) ** 1.5
+    centre, previous = ring.mean(0), 0.0
+    offsets = ring - centre
+    rings = []
+    for distance in s:
+        turn = min(distance / FOREARM_BEND_M, 1.0)
+        towards = start + (end - start) * turn
+        towards /= np.linalg.norm(towards)
+        centre = centre + towards * (distance - previous)
+        # flatten the uneven wrist loop into a plane, and rotate that plane with the arm
+        flat = offsets - np.outer(offsets @ start, start) * turn
+        turned = _turn(flat, start, towards)
+        width = 1 + FOREARM_WIDENING * distance / FOREARM_LENGTH_M
+        rings.append((centre + turned * width).astype(np.float32))
+        previous = distance
+    return rings
 
 
 def join(meshes: Sequence[Mesh]) -> Mesh:
@@ -169,12 +201,12 @@ def _boundary(faces: IntArray) -> IntArray:
     return np.array(loop)
 
 
-def _tube_faces(loop: IntArray, count: int) -> IntArray:
+def _tube_faces(loop: IntArray, count: int, rings: int) -> IntArray:
     """Faces of the tube that extends an open loop; ring k starts at vertex count + k L."""
     size = len(loop)
-    rings = [loop, *(count + k * size + np.arange(size) for k in range(FOREARM_RINGS))]
+    loops = [loop, *(count + k * size + np.arange(size) for k in range(rings))]
     faces = []
-    for near, far in pairwise(rings):
+    for near, far in pairwise(loops):
         a, b = near, np.roll(near, -1)
         c, d = far, np.roll(far, -1)
         faces += [np.stack([b, a, c], 1), np.stack([b, c, d], 1)]

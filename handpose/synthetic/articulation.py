@@ -41,6 +41,13 @@ DIGITS = {
 ANGLES = tuple(f"{digit}.{angle}" for digit, angles in DIGITS.items() for angle in angles)
 """Names of the 21 angles of a pose."""
 
+FLEXION = np.array([[-18.0, -3.0, -3.0], [86.0, 98.0, 62.0]])
+"""Lowest and highest MCP, PIP and DIP of a finger, in degrees."""
+WIDEST = 24.0
+"""Largest abduction, in degrees."""
+THUMB = np.array([[-12.0, -12.0, -20.0, -10.0, -15.0], [72.0, 28.0, 30.0, 58.0, 75.0]])
+"""Lowest and highest of the thumb's angles, in degrees."""
+
 WRIST_ANGLES = ("pitch", "yaw", "roll")
 MOTIONS = ("hold", "rise", "wave", "rock", "tap", "open", "close")
 COLUMNS = ("gesture", "right_folder", "left_folder", *DIGITS, "wrist", "motion", "touches")

@@ -103,7 +103,7 @@ def sample_background(
     width, height = (-(-side // 2) for side in size)
     clouds = _crop(rng, noise.clouds, (width, height))
     gradient = _gradient(rng, (width, height))  # (h, w, 1)
-    one, other = _colour(rng), _colour(rng)
+    one, other = sample_colour(rng), sample_colour(rng)
     room = one + (other - one) * gradient
     room *= np.exp(rng.uniform(0.05, 0.5) * clouds @ _channel_mix(rng))
     for _ in range(rng.integers(0, 8)):
@@ -113,7 +113,7 @@ def sample_background(
     return np.asarray(room[: size[1], : size[0]])
 
 
-def _colour(rng: np.random.Generator) -> NDArray[np.float32]:
+def sample_colour(rng: np.random.Generator) -> NDArray[np.float32]:
     """A linear colour, from near black to light, mostly greyish."""
     value = np.exp(rng.uniform(np.log(0.01), np.log(0.7)))
     saturation = rng.beta(1.2, 2.5)
@@ -165,7 +165,7 @@ def _crop(
 def _add_shape(rng: np.random.Generator, room: NDArray[np.float32]) -> None:
     """Draw a polygon, an ellipse or a bar over the room (h, w, 3), in place."""
     height, width = room.shape[:2]
-    colour = tuple(float(c) for c in _colour(rng))
+    colour = tuple(float(c) for c in sample_colour(rng))
     middle = rng.uniform(-0.1, 1.1, 2) * (width, height)
     reach = np.exp(rng.uniform(np.log(0.04), np.log(0.5))) * height
     kind = rng.uniform()

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from handpose.synthetic.articulation import GesturePose
 from handpose.synthetic.background import Lighting, sample_lighting
 from handpose.synthetic.rig import Rig, sample_rig
-from handpose.synthetic.skin import Skin, Sleeve, sample_skin, sample_sleeve
+from handpose.synthetic.scene.studio import Studio, sample_studio
+from handpose.synthetic.skin import BARE_ARM, Skin, Sleeve, sample_skin, sample_sleeve
 
 ROM_FOLDERS = {
     "ROM03_LT_No_Occlusion": "left",
@@ -65,9 +66,21 @@ class DatasetSpec:
     short_share: float  # of a main subject's images
     cameras_per_instant: int
     back_cameras: float  # share of a rig's cameras that face the back of the hand
+    spread_deg: tuple[float, float]  # greatest azimuth and elevation of its cameras
+    roll_deg: float  # standard deviation of a camera's in-plane rotation
+    distance_m: tuple[float, float]  # least and greatest, of the cameras
+    filled: tuple[float, float]  # share of the short side that an open hand fills
     image_px: tuple[int, int]  # long and short side
     supersampling: int
     jpeg_quality: int
+    free_poses: float  # images of free poses, as a multiple of `frames`
+    creases: float  # depth of creases, wrinkles, tendons and veins
+    skin_detail: float  # strength of skin texture other than the grain
+    no_forearm: float  # share of captures
+    dark_studios: float  # share of captures
+    photo_backdrops: float  # share of images
+    occluders: float  # share of images
+    degradation: float  # of the sensor, 0..1
     pose_jitter_deg: float
     style_deg: float
 
@@ -87,8 +100,10 @@ class Capture:
     betas: NDArray[np.float64]  # (10,)
     skin: Skin
     sleeve: Sleeve
+    has_forearm: bool
     lighting: Lighting
     rig: Rig
+    studio: Studio | None  # the dark one behind the hand; None: rooms
 
 
 class FramePlan(NamedTuple):
@@ -142,7 +157,9 @@ def plan(
                     zip(gesture_folders(poses), quota, strict=True)
                 )
             ]
-            folders += _other_folders("train", number, max(int(quota.max()) // 3, 1))
+            images = max(int(quota.max()) // 3, 1)
+            free = round(spec.free_poses * int(quota.sum()) / visits)
+            folders += _other_folders("train", number, images, free)
             capture = _capture(spec, "train", number, subject)
             yield capture, _sequences(spec, capture, folders)
             number += 1
@@ -174,13 +191,22 @@ def _quotas(spec: DatasetSpec, folders: int) -> NDArray[np.int64]:
     return np.asarray(np.diff(reached).astype(np.int64))
 
 
-def _other_folders(split: str, number: int, images: int) -> list[_Folder]:
-    """The ROM and two-hand folders of a capture."""
-    names = list(ROM_FOLDERS)
-    if split == "train":
+def _other_folders(split: str, number: int, images: int, free: int = 0) -> list[_Folder]:
+    """The ROM and two-hand folders of a capture, of `images` each.
+
+    With `free` images of free poses, these are spread over all ROM folders instead.
+    """
+    names, counts = list(ROM_FOLDERS), [images] * len(ROM_FOLDERS)
+    if free:
+        ends = np.rint(np.linspace(0, free, len(names) + 1)).astype(int)
+        counts = np.diff(ends).tolist()
+    elif split == "train":
         start = number * ROM_FOLDERS_IN_TRAIN
         names = [names[(start + k) % len(names)] for k in range(ROM_FOLDERS_IN_TRAIN)]
-    folders = [_Folder(_spelling(n, number), ROM_FOLDERS[n], None, images) for n in names]
+    folders = [
+        _Folder(_spelling(name, number), ROM_FOLDERS[name], None, count)
+        for name, count in zip(names, counts, strict=False)
+    ]
     folders += [_Folder(n, "interacting", None, images) for n in TWO_HAND_FOLDERS[split]]
     return folders
 
@@ -193,15 +219,27 @@ def _spelling(name: str, number: int) -> str:
 def _capture(spec: DatasetSpec, split: str, number: int, subject: int) -> Capture:
     person = spec.rng(split, "subject", subject)
     visit = spec.rng(split, "capture", number)
+    has_forearm = bool(spec.rng(split, "forearm", number).uniform() >= spec.no_forearm)
+    sleeve = sample_sleeve(visit)
     return Capture(
         split=split,
         number=number,
         subject=subject,
         betas=np.clip(person.normal(size=10), -2.5, 2.5),
         skin=sample_skin(person),
-        sleeve=sample_sleeve(visit),
+        sleeve=sleeve if has_forearm else BARE_ARM,
+        has_forearm=has_forearm,
         lighting=sample_lighting(visit),
-        rig=sample_rig(visit, spec.image_px, spec.back_cameras),
+        rig=sample_rig(
+            visit,
+            spec.image_px,
+            back_cameras=spec.back_cameras,
+            spread_deg=spec.spread_deg,
+            roll_deg=spec.roll_deg,
+            distance_m=spec.distance_m,
+            filled=spec.filled,
+        ),
+        studio=sample_studio(spec.rng(split, "studio", number), spec.dark_studios),
     )
 
 

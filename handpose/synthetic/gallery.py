@@ -16,10 +16,10 @@ from handpose.render.render import Light, render
 from handpose.render.surface import Surface
 from handpose.render.tiles import PAGE, Style, Tile, draw_page, require_png
 from handpose.synthetic.articulation import GesturePose, read_gesture_poses
-from handpose.synthetic.motion import Motion
+from handpose.synthetic.movement.motion import Motion
 from handpose.synthetic.pose_hand import HandPoser, PosedHand
 from handpose.synthetic.sensor import LEVELS, TONE_CURVE
-from handpose.synthetic.skin import Skin, Sleeve, regions, skin_material
+from handpose.synthetic.skin import BARE_ARM, Skin, regions, skin_material
 
 COLUMNS = 6
 VIEWS = ((0.0, 108), (60.0, 78))
@@ -59,7 +59,6 @@ SKIN = Skin(
     grain=0.0,
     grain_offset=np.zeros(3),
 )
-BARE_ARM = Sleeve(start=2.0, albedo=np.zeros(3))
 
 
 def contact_sheet(mano: Mano, out: Path) -> None:

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import FROM_MANO_AND_TIPS, JOINTS, inverse
 from handpose.synthetic.articulation import Articulation
-from handpose.synthetic.motion import Motion
+from handpose.synthetic.movement.motion import Motion
 
 Array = NDArray[np.floating[Any]]
 

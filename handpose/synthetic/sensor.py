@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import hypot
 from typing import NamedTuple
 
 import cv2
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from handpose.render.render import Rendering
 from handpose.render.surface import FloatArray
+from handpose.synthetic.scene.degradation import Degradation, smear
 
 BRIGHTEST = 0.85
 """Maximum linear brightness of the hand, so that it is never overexposed."""
@@ -26,6 +28,17 @@ def _srgb(light: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 TONE_CURVE = _srgb(np.linspace(0, 1, LEVELS))
+"""8-bit value of each of LEVELS linear ones: (LEVELS,)."""
+
+
+def _linear(value: FloatArray) -> NDArray[np.float32]:
+    """Values 0..1 of sRGB to linear light (IEC 61966-2-1)."""
+    curved: FloatArray = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    return np.asarray(curved, np.float32)
+
+
+LINEAR = _linear(np.arange(256) / 255)
+"""Linear light of each 8-bit value: (256,)."""
 
 
 class Sensor(NamedTuple):
@@ -55,6 +68,7 @@ def photograph(
     sensor: Sensor,
     white: NDArray[np.float32],
     rng: np.random.Generator,
+    degradation: Degradation,
 ) -> NDArray[np.uint8]:
     """Form the image: (H, W, 3) RGB, or (H, W) for a grey camera.
 
@@ -64,16 +78,31 @@ def photograph(
         sensor: of the camera.
         white: a long vector of normal noise to slice.
         rng: of the image.
+        degradation: how much worse the image is than the sensor.
     """
     gain = _exposure(rendering, sensor.brightness)
-    open_share = 1 - rendering.coverage[..., None]
-    light: FloatArray = rendering.radiance * (gain * sensor.balance) + background * open_share
-    light = np.asarray(cv2.GaussianBlur(light, (0, 0), sensor.blur_px))
+    radiance, coverage = rendering.radiance, rendering.coverage
+    if degradation.motion_px is not None and not degradation.whole_moves:
+        radiance, coverage = (smear(x, degradation.motion_px) for x in (radiance, coverage))
+    light: FloatArray = radiance * (gain * sensor.balance) + background * (1 - coverage[..., None])
+    if degradation.motion_px is not None and degradation.whole_moves:
+        light = smear(light, degradation.motion_px)
+    light = np.asarray(cv2.GaussianBlur(light, (0, 0), hypot(sensor.blur_px, degradation.blur_px)))
+    if degradation.gain is not None:
+        light = light * degradation.gain
+    if degradation.size is not None:
+        light = np.asarray(cv2.resize(light, degradation.size, interpolation=cv2.INTER_AREA))
     if sensor.is_grey:
         light = light @ GREY
     noise = _noise_slice(white, light.size, rng).reshape(light.shape)
-    light = light + sensor.noise * noise * np.sqrt(0.05 + 1.8 * np.maximum(light, 0))
-    return np.asarray(TONE_CURVE[(np.clip(light, 0, 1) * (LEVELS - 1)).astype(np.uint16)])
+    strength = sensor.noise * degradation.noise
+    light = light + strength * noise * np.sqrt(0.05 + 1.8 * np.maximum(light, 0))
+    levels = (np.clip(light, 0, 1) * (LEVELS - 1)).astype(np.uint16)
+    picture = np.asarray(TONE_CURVE[levels])
+    if degradation.size is not None:
+        size = background.shape[1::-1]
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    return picture
 
 
 def _noise_slice(

@@ -54,6 +54,9 @@ class Sleeve(NamedTuple):
     albedo: FloatArray  # (3,)
 
 
+BARE_ARM = Sleeve(2.0, np.zeros(3))
+
+
 class Regions(NamedTuple):
     """Masks of the skin's regions, per vertex of the surface, 0..1."""
 
@@ -140,16 +143,21 @@ def skin_material(
     nail = skin.nail * where.nail
     albedo += 0.6 * nail[:, None] * (NAIL * (0.4 + 0.6 * albedo.max()) - albedo)
     gloss = skin.gloss * (1 + 3 * nail)
-    cloth = _ramp(where.forearm, sleeve.start, sleeve.start + 0.02)
-    albedo += cloth[:, None] * (sleeve.albedo - albedo)
+    covered = cloth(where, sleeve)
+    albedo += covered[:, None] * (sleeve.albedo - albedo)
     return Material(
         albedo.astype(np.float32),
-        (gloss * (1 - cloth)).astype(np.float32),
+        (gloss * (1 - covered)).astype(np.float32),
         (rest + skin.grain_offset).astype(np.float32),
         grain,
         GRAIN_M,
         (skin.grain * (MELANIN + BLOOD)).astype(np.float32),
     )
+
+
+def cloth(where: Regions, sleeve: Sleeve) -> FloatArray:
+    """How far the sleeve covers the surface: (N,) 0..1."""
+    return _ramp(where.forearm, sleeve.start, sleeve.start + 0.02)
 
 
 def _ramp(x: FloatArray, low: float, high: float) -> FloatArray:

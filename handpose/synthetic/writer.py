@@ -72,6 +72,55 @@ class FrameRecord(NamedTuple):
     images: Sequence[ImageRecord]
 
 
+class FrameText(NamedTuple):
+    """The JSON of a frame, made by the process that renders it: the writer only copies it."""
+
+    capture: int
+    frame: int
+    joints: str
+    fits: str | None  # None: frame not listed
+    images: Sequence[tuple[str, str]]  # an image and its annotation, both without `{` and ids
+
+
+def frame_text(record: FrameRecord) -> FrameText:
+    """A frame and its images as JSON."""
+    joints = {
+        "world_coord": _rounded(1000 * record.joints, 4),
+        "joint_valid": [[bool(valid)] for valid in record.joint_valid],
+        "hand_type": record.hand_type,
+        "hand_type_valid": record.hand_type_valid,
+    }
+    fits = None
+    if record.fits is not None:
+        fits = _strict({hand: _fit_entry(fit) for hand, fit in record.fits.items()})
+    images = [_image_text(record, image) for image in record.images]
+    return FrameText(record.capture, record.frame, _strict(joints), fits, images)
+
+
+def _image_text(record: FrameRecord, image: ImageRecord) -> tuple[str, str]:
+    entry = {
+        "file_name": image.file_name,
+        "width": image.size[0],
+        "height": image.size[1],
+        "capture": record.capture,
+        "subject": record.subject,
+        "seq_name": record.seq_name,
+        "camera": image.camera,
+        "frame_idx": record.frame,
+    }
+    annotation = {
+        "bbox": _rounded(image.bbox, 3),
+        "joint_valid": [[int(valid)] for valid in image.joint_valid],
+        "hand_type": record.hand_type,
+        "hand_type_valid": int(record.hand_type_valid),
+    }
+    return json.dumps(entry)[1:], json.dumps(annotation)[1:]
+
+
+def _strict(value: Any) -> str:
+    return json.dumps(value, allow_nan=False)
+
+
 class InterHandWriter:
     """Writes the four annotation files of one split; a context manager."""
 
@@ -123,49 +172,19 @@ class InterHandWriter:
             "princpt": {c.name: _rounded(c.K[:2, 2], 5) for c in cameras},
         }
 
-    def add(self, record: FrameRecord) -> None:
+    def add(self, text: FrameText) -> None:
         """Write a frame and its images; the frames of a capture must be consecutive."""
-        key = (str(record.capture), str(record.frame))
-        self._joints.add(
-            *key,
-            {
-                "world_coord": _rounded(1000 * record.joints, 4),
-                "joint_valid": [[bool(valid)] for valid in record.joint_valid],
-                "hand_type": record.hand_type,
-                "hand_type_valid": record.hand_type_valid,
-            },
-        )
-        if record.fits is not None:
-            self._fits.add(*key, {hand: _fit_entry(fit) for hand, fit in record.fits.items()})
-        for image in record.images:
-            self._add_image(record, image)
-
-    def _add_image(self, record: FrameRecord, image: ImageRecord) -> None:
-        number = self.count + self._gap
-        image_entry = {
-            "id": number,
-            "file_name": image.file_name,
-            "width": image.size[0],
-            "height": image.size[1],
-            "capture": record.capture,
-            "subject": record.subject,
-            "seq_name": record.seq_name,
-            "camera": image.camera,
-            "frame_idx": record.frame,
-        }
-        annotation = {
-            "id": number,
-            "image_id": number,
-            "bbox": _rounded(image.bbox, 3),
-            "joint_valid": [[int(valid)] for valid in image.joint_valid],
-            "hand_type": record.hand_type,
-            "hand_type_valid": int(record.hand_type_valid),
-        }
-        self._images.write(", " if self.count else '{"images": [')
-        self._images.write(json.dumps(image_entry))
-        self._annotations.write(", " if self.count else "")
-        self._annotations.write(json.dumps(annotation))
-        self.count += 1
+        key = (str(text.capture), str(text.frame))
+        self._joints.add(*key, text.joints)
+        if text.fits is not None:
+            self._fits.add(*key, text.fits)
+        for entry, annotation in text.images:
+            number = self.count + self._gap
+            self._images.write(", " if self.count else '{"images": [')
+            self._images.write(f'{{"id": {number}, {entry}')
+            self._annotations.write(", " if self.count else "")
+            self._annotations.write(f'{{"id": {number}, "image_id": {number}, {annotation}')
+            self.count += 1
 
 
 class _Nested:
@@ -176,15 +195,15 @@ class _Nested:
         self._outer: str | None = None
         file.write("{")
 
-    def add(self, outer: str, inner: str, value: Any) -> None:
-        """Write {outer: {inner: value}}; the entries of an outer key must be consecutive."""
+    def add(self, outer: str, inner: str, value: str) -> None:
+        """Write {outer: {inner: JSON}}; the entries of an outer key must be consecutive."""
         if outer != self._outer:
             self._file.write("" if self._outer is None else "}, ")
             self._file.write(f"{json.dumps(outer)}: {{")
         else:
             self._file.write(", ")
         self._outer = outer
-        self._file.write(f"{json.dumps(inner)}: {json.dumps(value, allow_nan=False)}")
+        self._file.write(f"{json.dumps(inner)}: {value}")
 
     def close(self) -> None:
         """Close both objects."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from handpose.cores import usable_cores
 from handpose.distributed import is_torchrun, local_rank
 from handpose.errors import HandPoseError
 
@@ -18,15 +19,15 @@ class DeviceError(HandPoseError):
 
 
 def prepare_device(device: str, threads: int) -> torch.device:
-    """The device to run on: 'auto' is a GPU if there is one; `threads` 0 leaves torch's default.
+    """The device to run on: 'auto' is a GPU if there is one; `threads` 0 is one a core.
 
     Several processes on one machine take a GPU each.
 
     Raises:
         DeviceError: a GPU is requested and there is none, or there are fewer than processes.
     """
-    if threads:
-        torch.set_num_threads(threads)
+    if threads or torch.get_num_threads() > usable_cores():  # torch knows of no container's quota
+        torch.set_num_threads(threads or usable_cores())
     found = torch.cuda.is_available()
     if device == "cuda" and not found:
         raise DeviceError("device is cuda, but torch finds no GPU here; set device to auto or cpu")

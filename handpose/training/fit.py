@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -24,8 +25,11 @@ from torch import Tensor, nn
 from handpose.distributed import SINGLE_PROCESS, Distributed
 from handpose.sample import HandBatch
 from handpose.training.checkpoint import Checkpoint
-from handpose.training.ema import averaged
+from handpose.training.compilation import compiled_if_it_works, is_compiled
+from handpose.training.cuda_graph import Automatic, graphed_step
+from handpose.training.ema import MovingAverage
 from handpose.training.history import FitError, History, Scalars
+from handpose.training.optimiser import FusedAdamW
 from handpose.training.seeding import rng_state, set_rng_state
 from handpose.training.signals import DeferredSignals
 
@@ -57,6 +61,10 @@ class FitSettings:
     checkpoint_every_s: float = 60.0  # 0 is after every step
     lr_factors: Mapping[str, float] = field(default_factory=dict)
     """Factors of the learning rate, by the name of the parameter."""
+    cuda_graph: Automatic = "auto"  # the step as a CUDA graph; auto: for one process on a GPU
+    compile: Automatic = "auto"  # torch.compile of the network; auto: likewise, if it can be
+    epoch_key: Callable[[int], object] = lambda epoch: epoch
+    """Epoch, from 0 -> what the loss does differently in it; a CUDA graph holds for one key."""
 
     def better(self, metrics: Scalars, best: Scalars) -> bool:
         """Whether an epoch with these metrics is kept instead of the best one before it."""
@@ -142,24 +150,39 @@ def fit(
 
 def gradient_step(state: TrainingState, batch: HandBatch) -> None:
     """One step of the optimiser, recorded in the history."""
-    settings = state.settings
-    lr = settings.lr(state.step)
-    for group in state.optimiser.param_groups:
-        group["lr"] = lr * group["lr_factor"]
+    lr = state.settings.lr(state.step)
+    state.optimiser.set_lr(lr)
+    if state.average is not None:
+        state.average.set_step(state.step)
+    if state.to_be_compiled:
+        state.compile(batch.to(state.device))
     state.distributed.seed_step(state.seed, state.step)
+    update = partial(update_weights, state)
+    if state.graphed is None:
+        scalars = update(batch.to(state.device), state.epoch)
+    else:
+        scalars = state.graphed(update, batch, state.epoch)
+    state.step += 1
+    state.history.add(state.step, state.epoch + 1, lr, state.distributed.mean(scalars))
 
-    terms: dict[str, Tensor] = state.objective(batch.to(state.device), state.epoch)
+
+def update_weights(state: TrainingState, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
+    """The part of a step that is the device's alone; its loss, terms and gradient norm.
+
+    All it reads is on the device already, and the host reads none of its numbers: nothing here may
+    copy to or from the device, or branch on what a tensor holds (tests/training/test_host_free.py).
+    """
+    state.optimiser.zero_grad()  # a capture that failed may have left some gradients
+    terms: dict[str, Tensor] = state.objective(batch, epoch)
     loss = torch.stack(list(terms.values())).sum()
 
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(state.weights, settings.clip_norm or math.inf)
+    norm = nn.utils.clip_grad_norm_(state.weights, state.settings.clip_norm or math.inf)
     state.optimiser.step()
-    state.optimiser.zero_grad()
     if state.average is not None:
-        state.average.update_parameters(state.model)
-    state.step += 1
+        state.average.update()
     scalars = {**terms, "loss": loss, "gradient_norm": norm}
-    state.history.add(state.step, state.epoch + 1, lr, state.distributed.mean(scalars))
+    return {name: value.detach() for name, value in scalars.items()}
 
 
 class Objective(nn.Module):
@@ -181,11 +204,20 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self._bf16 = model, bf16
         self._forward, self._loss, self._count = forward, loss, count
+        self._run = partial(forward, model)
+
+    def call(self, network: nn.Module) -> None:
+        """Call this network from now on, the compiled form of the model."""
+        self._run = partial(self._forward, network)
 
     def forward(self, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
-        """The terms of the loss, whose sum is minimised."""
+        """The terms of the loss, whose sum is minimised.
+
+        Autocast keeps what it has cast until its context ends: every weight becomes bf16 once a
+        step. As the context begins and ends in the step, a CUDA graph replays these casts.
+        """
         with torch.autocast(batch.image.device.type, torch.bfloat16, enabled=self._bf16):
-            output = self._forward(self.model, batch)
+            output = self._run(batch)
         return self._loss(output, batch, epoch, self._count)  # in bf16 pixels would be too coarse
 
 
@@ -196,18 +228,23 @@ class TrainingState:
         self,
         model: nn.Module,
         settings: FitSettings,
-        objective: nn.Module,
+        objective: Objective,
         distributed: Distributed,
     ) -> None:
         """A run before its first step."""
         self.model, self.settings, self.distributed = model, settings, distributed
-        self.objective = distributed.replicate(objective)
+        self.objective, self._single = distributed.replicate(objective), objective
         self.seed = torch.initial_seed()
         weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.weights = list(weights.values())
         self.device = self.weights[0].device
-        self.optimiser = _adamw(weights, settings.weight_decay, settings.lr_factors)
-        self.average = averaged(model, settings.ema) if settings.ema else None
+        self.optimiser = FusedAdamW(weights, settings.weight_decay, settings.lr_factors)
+        self.average = MovingAverage(model, settings.ema) if settings.ema else None
+        steps = settings.epochs * settings.steps_per_epoch
+        self.to_be_compiled = is_compiled(settings.compile, steps, self.device, distributed.world)
+        self.graphed = graphed_step(
+            settings.cuda_graph, settings.epoch_key, self.device, distributed.world
+        )
         self.history = History(settings.steps_per_epoch, CHECK_EVERY.get(self.device.type, 1))
         self.step = 0  # gradient steps taken
         self.epoch = 0  # epochs trained and validated
@@ -223,6 +260,17 @@ class TrainingState:
     def epoch_begin(self) -> int:
         """Gradient steps before the current epoch."""
         return self.epoch * self.settings.steps_per_epoch
+
+    def compile(self, batch: HandBatch) -> None:
+        """Compile the network for such batches, or go on without; no step is taken."""
+        self.to_be_compiled = False
+
+        def trial(network: nn.Module) -> None:
+            self._single.call(network)
+            terms = self._single(batch, self.epoch)
+            torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+
+        self._single.call(compiled_if_it_works(self.model, trial))
 
     def end_epoch(self, validate: Callable[[nn.Module], Scalars]) -> None:
         """Validate, record the metrics in the history, and keep the weights if they are the best.
@@ -268,7 +316,7 @@ class TrainingState:
         return {
             "history": self.history.state_dict(),
             "model": self.model.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
+            "average": None if self.average is None else self.average.module.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "epoch": self.epoch,
@@ -282,30 +330,11 @@ class TrainingState:
         self.history.load_state_dict(state["history"])
         self.model.load_state_dict(state["model"])
         if self.average is not None:
-            self.average.load_state_dict(state["average"])
+            self.average.module.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.epoch, self.best = state["step"], state["epoch"], state["best"]
         self._seconds, self._since = state["seconds"], time.monotonic()
         set_rng_state(state["rng"])
-
-
-def _adamw(
-    weights: Mapping[str, nn.Parameter], weight_decay: float, lr_factors: Mapping[str, float]
-) -> torch.optim.AdamW:
-    """AdamW that decays matrices and kernels (embeddings too), but no biases, norms and gates."""
-    if unknown := sorted(set(lr_factors) - set(weights)):
-        raise FitError(f"learning rate factors for {unknown}, which are not trained parameters")
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, weight in weights.items():
-        key = (lr_factors.get(name, 1.0), weight_decay if weight.dim() >= 2 else 0.0)
-        groups.setdefault(key, []).append(weight)
-    return torch.optim.AdamW(
-        [
-            {"params": params, "lr_factor": factor, "weight_decay": decay}
-            for (factor, decay), params in groups.items()
-        ],
-        fused=True,
-    )
 
 
 class ProgressLog:

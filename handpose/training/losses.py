@@ -24,6 +24,7 @@ from torch import Tensor
 
 from handpose.distributed import SINGLE_PROCESS
 from handpose.hand.camera import back_project, project
+from handpose.hand.facing import facing
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
 from handpose.hand.skeleton import WRIST
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
@@ -95,7 +96,7 @@ class HandModel(Protocol):
 
 @dataclass(frozen=True)
 class PoseLoss:
-    """Stage 2's loss, ten weighted terms."""
+    """Stage 2's loss, ten weighted terms, and two more of a network with view heads."""
 
     mano: HandModel
     """Poses the MANO fits, on the device of the batches."""
@@ -164,6 +165,10 @@ class PoseLoss:
             "bone": share * bone_discontinuity(output.rotmat),
             "gesture": coarse + fine,
         }
+        if output.view is not None:
+            faces = facing(batch.joints_cam, valid, batch.is_left)
+            terms["side"] = _binary_cross_entropy(output.view.side_logit, batch.is_left, count)
+            terms["facing"] = _cross_entropy(output.view.facing_logits, faces, count)
         return {name: self.weights[name] * term for name, term in terms.items()}
 
     @torch.no_grad()
@@ -196,6 +201,12 @@ def _cross_entropy(logits: Tensor, classes: Tensor, count: Count) -> Tensor:
     """Mean cross-entropy over the labelled samples, 0 without any."""
     total = F.cross_entropy(logits.float(), classes, ignore_index=UNLABELLED, reduction="sum")
     return total / count(classes != UNLABELLED)
+
+
+def _binary_cross_entropy(logits: Tensor, truth: Tensor, count: Count) -> Tensor:
+    """Mean cross-entropy of two classes: logits (B,), truth (B,) bool."""
+    total = F.binary_cross_entropy_with_logits(logits.float(), truth.float(), reduction="sum")
+    return total / count(torch.ones_like(truth))
 
 
 def _to_unit(uv: Tensor, side: int) -> Tensor:

@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 from handpose.distributed import SINGLE_PROCESS, Distributed
+from handpose.stop_signal import MEANINGS
 
 logger = logging.getLogger(__name__)
 
@@ -57,5 +58,6 @@ class DeferredSignals:
         """
         number = self._distributed.all_reduce_max(self.received)
         if number:
-            logger.info("stopped by %s; run again to resume", signal.Signals(number).name)
+            name, meaning = signal.Signals(number).name, MEANINGS[signal.Signals(number)]
+            logger.info("stopped by %s; run again to resume (%s)", name, meaning)
             raise SystemExit(128 + number)

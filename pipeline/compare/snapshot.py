@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import yaml
 
 from handpose.data.labels import Labels
 from handpose.errors import HandPoseError
+from pipeline import git
 from stages.paths import LABELS, PREDICTIONS
 
 HOW_TO_RECORD = (
@@ -45,19 +45,19 @@ def at_revision(root: Path, rev: str) -> Snapshot:
     """The results whose `dvc.lock` was committed there, from DVC's cache or its remote.
 
     Raises:
+        GitError: git cannot be asked.
         SnapshotError: git does not know the revision, it has no results, or they cannot be fetched.
     """
-    commit = _git(root, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
-    commit = commit.strip() if commit else _experiment(root, rev)
+    commit = git.commit(root, rev) or _experiment(root, rev)
     if commit is None:
         raise SnapshotError(
             f"git knows no revision {rev!r}, nor is it an experiment: `git log --oneline` and "
             "`dvc exp show` list them"
         )
-    text = _git(root, "show", f"{commit}:./dvc.lock")
-    if text is None:
+    lock = git.file_at(root, commit, "dvc.lock")
+    if lock is None:
         raise SnapshotError(f"{rev} has no dvc.lock, so it has no results; {HOW_TO_RECORD}")
-    md5s = _outs(text, f"{rev}:dvc.lock")
+    md5s = _outs(lock.decode("utf-8", "replace"), f"{rev}:dvc.lock")
     missing = [path for path in (PREDICTIONS, LABELS) if str(path) not in md5s]
     if missing:
         raise SnapshotError(
@@ -65,12 +65,19 @@ def at_revision(root: Path, rev: str) -> Snapshot:
         )
     from dvc.api import DVCFileSystem  # most of a second
 
-    files = DVCFileSystem(str(root), rev=commit)
+    top = git.repository(root) or root
+    below = root.resolve().relative_to(top.resolve())  # of a larger repository
+    files = DVCFileSystem(str(top), rev=commit, subrepos=below != Path("."))
 
     def read(path: Path) -> pa.Table:
         try:
-            return pq.read_table(io.BytesIO(files.read_bytes(str(path))))
-        except OSError:
+            return pq.read_table(io.BytesIO(files.read_bytes(str(below / path))))
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                raise SnapshotError(
+                    f"{path} of {rev} cannot be read ({error}); `handpose doctor` checks DVC's "
+                    "cache and the remotes"
+                ) from None
             raise SnapshotError(
                 f"{path} of {rev} is neither in DVC's cache nor on a remote; where it was made, "
                 f"`dvc push` uploads it, and here `dvc fetch` gets it. Otherwise run it again: "
@@ -82,7 +89,7 @@ def at_revision(root: Path, rev: str) -> Snapshot:
 
 def _experiment(root: Path, name: str) -> str | None:
     """The commit of DVC's experiment of this name, which git itself does not look up."""
-    refs = _git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or ""
+    refs = git.text(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
     found = [line.split(" ") for line in refs.splitlines()]
     commits = {commit for commit, ref in found if ref.rpartition("/")[2] == name}
     return commits.pop() if len(commits) == 1 else None
@@ -126,8 +133,3 @@ def _outs(text: str, name: str) -> dict[str, str]:
             f"{name}: cannot be read; is a git conflict left in it? Take one side: "
             "`git checkout --ours dvc.lock`, or --theirs"
         ) from None
-
-
-def _git(root: Path, *words: str) -> str | None:
-    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True)
-    return done.stdout if done.returncode == 0 else None

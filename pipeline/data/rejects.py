@@ -1,7 +1,7 @@
 """`handpose data rejects`: how many annotations were rejected for which reason, and one of each.
 
 `ingest` rejects most of them; `shard` rejects those whose photo cannot be cropped, because it was
-damaged since or was not checked before.
+damaged since or was not checked before. Hands that are used without their MANO fit are shown too.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from handpose.counted import counted
+from handpose.data.annotation_table import FIT_FAULTS
 from handpose.data.photo import END_OF_IMAGE
 from handpose.errors import HandPoseError
 from handpose.render.tiles import Tile, draw_page
+from pipeline.data.contradiction import draw_contradiction
 from stages.params import Params
-from stages.paths import REJECTS, SHARD_REJECTS
+from stages.paths import CONTRADICTIONS, REJECTS, SHARD_REJECTS
 
 COLUMNS_READ = ["image", "reason", "detail"]
 TEXTS = pa.schema(dict.fromkeys(COLUMNS_READ, pa.string()))
@@ -38,22 +41,28 @@ MEANING = {
     "hand_contradicts_folder": "another hand than the folder's number stands for",
     "too_few_joints": "fewer valid joints in this view than ingest.min_valid_joints",
     "nan_in_joints": "a valid joint is not a number",
-    "behind_camera": "a valid joint is behind the camera",
+    "behind_camera": "too few valid joints are in front of the camera",
+    "joints_outside_boxes": "its camera's joints (blue) lie beside the annotated box (green)",
     "empty_box": "the valid joints span no area inside the photo",
     "no_camera": "its camera is not in the camera file",
     "nan_in_camera": "its camera has a value that is not a number",
     "no_joint_3d": "its frame is not in the joint_3d file",
-    "nan_in_mano": "its MANO fit has a value that is not a number",
+    "early_release": "its frame is written as of the early release",
     "malformed": "something is missing, or not of its type",
     "dangling_image_id": "it names an image that is not listed",
     "duplicate_image_id": "several images have its image's id",
     "duplicate_annotation_id": "an annotation before it has the same id",
     "image_missing": "its photo is not there",
     "image_unreadable": "its photo may not be read, or the disk fails",
+    "image_empty": "its photo has 0 bytes",
     "image_truncated": "its photo ends early",
+    "image_damaged": "its photo's data are damaged, or those of two photos",
     "image_undecodable": "its photo is not a picture",
     "image_black": "its photo is black",
     "image_size": "its photo has another size than annotated",
+    "fit_off_joints": "used without its MANO fit (blue), which is far from the joints (green)",
+    "nan_in_mano": "used without its MANO fit, which has a value that is not a number",
+    "malformed_mano": "used without its MANO fit, which lacks a value, or has one of another type",
 }
 """An explanation of each reason, for people."""
 
@@ -68,21 +77,53 @@ def rejects(params: Params, out: Path) -> list[str]:
     Raises:
         RejectsError: `ingest` has not run.
     """
-    if not REJECTS.is_file():
-        raise RejectsError(f"{REJECTS}: not found; run `dvc repro ingest` first")
+    for path in (REJECTS, CONTRADICTIONS):
+        if not path.is_file():
+            raise RejectsError(f"{path}: not found; run `dvc repro ingest` first")
     table, sources = pq.read_table(REJECTS, columns=COLUMNS_READ), str(REJECTS)
     if SHARD_REJECTS.is_file() and len(not_cut := _not_cut()):
         table, sources = pa.concat_tables([table, not_cut]), f"{REJECTS} and {SHARD_REJECTS}"
-    if not len(table):
-        return ["no annotation was rejected; nothing to draw"]
-    counts = table["reason"].value_counts().to_pylist()
-    by_count = sorted(((entry["counts"], entry["values"]) for entry in counts), reverse=True)
+    odd = pq.read_table(CONTRADICTIONS)
+    fits = odd.filter(pc.is_in(odd["reason"], pa.array(list(FIT_FAULTS))))
+    if not len(table) and not len(fits):
+        return ["no annotation was rejected, and no MANO fit; nothing to draw"]
     root = Path(params.data.root)
-    tiles = [_tile(table, reason, count, root) for count, reason in by_count]
-    title = f"{len(table):,} annotations are not used: one of each reason"
-    draw_page(tiles, out, size=(PICTURE_PX, PICTURE_PX), columns=COLUMNS, title=title)
-    lines = [f"{count:>9,} {reason:<24} {MEANING.get(reason, '')}" for count, reason in by_count]
-    return [*lines, f"all are in {sources}, with their details; wrote {out}"]
+    by_count, by_fault = _by_count(table), _by_count(fits)
+    drawable = odd.filter(pc.is_valid(odd["joints"]))
+    tiles = [
+        _tile(_examples(drawable, reason) or _examples(own, reason), reason, count, root)
+        for own, counts in ((table, by_count), (fits, by_fault))
+        for count, reason in counts
+        if reason not in FIT_FAULTS or _examples(drawable, reason)
+    ]
+    title = f"{counted(len(table), 'annotation is', 'annotations are')} not used"
+    if len(fits):
+        title += f", and {counted(len(fits), 'MANO fit')}"
+    if tiles:
+        draw_page(
+            tiles,
+            out,
+            size=(PICTURE_PX, PICTURE_PX),
+            columns=COLUMNS,
+            title=f"{title}: one of each reason",
+        )
+    lines = [_line(count, reason) for count, reason in by_count]
+    if by_fault:
+        lines.append("MANO fits that are not used; the hands are:")
+        lines += [_line(count, reason) for count, reason in by_fault]
+        sources += f", the fits in {CONTRADICTIONS}"
+    wrote = f"; wrote {out}" if tiles else ""
+    return [*lines, f"all are in {sources}, with their details{wrote}"]
+
+
+def _by_count(table: pa.Table) -> list[tuple[int, str]]:
+    """Count and reason, the most frequent first."""
+    counts = table["reason"].value_counts().to_pylist()
+    return sorted(((entry["counts"], entry["values"]) for entry in counts), reverse=True)
+
+
+def _line(count: int, reason: str) -> str:
+    return f"{count:>9,} {reason:<24} {MEANING.get(reason, '')}"
 
 
 def _not_cut() -> pa.Table:
@@ -90,11 +131,19 @@ def _not_cut() -> pa.Table:
     return pa.csv.read_csv(SHARD_REJECTS).select(COLUMNS_READ).cast(TEXTS)
 
 
-def _tile(table: pa.Table, reason: str, count: int, root: Path) -> Tile:
+def _examples(table: pa.Table, reason: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = (
+        table.filter(pc.equal(table["reason"], reason)).slice(0, LOOKED_AT).to_pylist()
+    )
+    return rows
+
+
+def _tile(rows: list[dict[str, Any]], reason: str, count: int, root: Path) -> Tile:
     """One annotation of this reason, if possible one whose photo can be read."""
-    rows = table.filter(pc.equal(table["reason"], reason)).slice(0, LOOKED_AT).to_pylist()
     photos = ((row, _photo(row, root)) for row in rows)
     row, photo = next((some for some in photos if some[1] is not None), (rows[0], None))
+    if photo is not None and row.get("joints"):
+        photo = draw_contradiction(photo, row, PICTURE_PX)
     meaning, detail = MEANING.get(reason, ""), row["detail"] or ""
     lines = [meaning, "" if detail == meaning else detail]
     if row["image"] and row["image"] not in detail:

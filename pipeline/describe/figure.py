@@ -195,7 +195,7 @@ def boxes(net: PoseNet, image: Tensor, is_left: Tensor, *, backbone: str) -> dic
     if gesture_tokens is not None:
         found["gesture_tokens"] = Box(
             "gesture tokens",
-            [f"gate {X} norm(MLP(", "softmax)) + type"],
+            [f"gate {X} norm(MLP(", "norm(logits))) + type"],
             [_shape(gesture_tokens)],
             (column[2], row[2]),
         )

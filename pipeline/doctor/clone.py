@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import yaml
 
+from handpose.errors import HandPoseError
 from handpose.hand.joint_definition import INTERHAND_REGRESSOR
+from pipeline import git
 from pipeline.dag import read_dag
 from pipeline.doctor.finding import Finding
 from pipeline.licence_guard import is_stand_in, is_synthetic, stage_of
@@ -73,20 +76,23 @@ def hand(root: Path) -> Iterator[Finding]:
 
 def licence(root: Path) -> Iterator[Finding]:
     """MANO files that git or DVC would publish."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-    ).stdout.splitlines()
-    in_git = [file for file in listed if Path(file).name.lower() in MANO_FILES]
+    listed = ""
+    if git.repository(root):
+        listed = git.text(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    in_git = [file for file in listed.split("\0") if Path(file).name.lower() in MANO_FILES]
     outs = {out for stage in read_dag(root).values() for out in stage.outs}
     in_dvc = [
         str(file.relative_to(root))
         for out in sorted(outs)
-        if (root / out).is_dir()
-        for file in (root / out).glob("**/*.*")
+        for file in _files(root / out)
         if file.name.lower() in MANO_FILES and not is_stand_in(file)
+    ]
+    in_dvc += [
+        str(file)
+        for pointer in listed.split("\0")
+        if pointer.endswith(".dvc") and (root / pointer).is_file()
+        for file in _added(root, Path(pointer))
+        if file.name.lower() in MANO_FILES
     ]
     for file in in_git:
         yield Finding(
@@ -95,11 +101,46 @@ def licence(root: Path) -> Iterator[Finding]:
     for file in in_dvc:
         yield Finding(
             "FAIL",
-            f"{file} is in an output of a stage, and dvc push would upload it; MANO may not be "
-            "passed on. Move it out of the clone and set hand.mano in params.yaml to its folder",
+            f"{file} is in an output of a stage or of dvc add, and dvc push would upload it; MANO "
+            "may not be passed on. Move it out of the clone and set hand.mano in params.yaml to "
+            "its folder",
         )
     if not in_git and not in_dvc:
         yield Finding("ok", "no MANO file that git or DVC would publish")
+
+
+def _added(root: Path, pointer: Path) -> Iterator[Path]:
+    """The files that `dvc add` keeps by this `.dvc` file, from the root.
+
+    Raises:
+        HandPoseError: it cannot be read.
+    """
+    try:
+        content = yaml.safe_load((root / pointer).read_text("utf-8"))
+        outs = [pointer.parent / str(out["path"]) for out in content["outs"]]
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise HandPoseError(
+            f"{pointer}: cannot be read ({type(error).__name__}), so what dvc push would upload "
+            f"is not known; git checkout {pointer}"
+        ) from None
+    for out in outs:
+        yield out
+        yield from (file.relative_to(root) for file in _files(root / out))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, none if it is not there.
+
+    Raises:
+        OSError: a folder cannot be read; what is in it is not known.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    if folder.is_dir():
+        for parent, _, names in os.walk(folder, onerror=stop):
+            yield from (Path(parent) / name for name in names)
 
 
 def _template_shape(path: Path) -> tuple[int, ...] | None:

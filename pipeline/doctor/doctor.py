@@ -11,6 +11,7 @@ from pipeline.doctor import clone as doctor_clone
 from pipeline.doctor import dvc_state as doctor_dvc
 from pipeline.doctor import machine as doctor_machine
 from pipeline.doctor import remotes as doctor_remotes
+from pipeline.doctor import repository as doctor_repository
 from pipeline.doctor.finding import Finding
 
 Check = Callable[[Path], Iterator[Finding]]
@@ -36,6 +37,12 @@ def findings(check: Check, root: Path) -> Iterator[Finding]:
         yield from check(root)
     except HandPoseError as error:
         yield Finding("FAIL", str(error))
+    except OSError as error:
+        yield Finding(
+            "FAIL",
+            f"cannot be checked: {error.filename or root}: {error.strerror or error}; give "
+            "yourself access to it",
+        )
     except Exception as error:  # the doctor runs where things are broken, so it must not break
         yield Finding(
             "FAIL", f"this check itself failed: {type(error).__name__}: {error}; please report it"
@@ -46,10 +53,14 @@ def checks(*, cache: bool = False) -> dict[str, Check]:
     """All checks by name, in the order of their lines."""
     return {
         "python": doctor_machine.python,
+        "path": doctor_machine.path,
+        "cores": doctor_machine.cores,
         "packages": doctor_machine.packages,
         "gpu": doctor_machine.gpu,
         "disk": doctor_machine.disk,
         "prefect": doctor_machine.prefect,
+        "git": doctor_repository.repository,
+        "files": doctor_repository.files,
         "params": doctor_clone.parameters,
         "data": doctor_clone.data,
         "hand": doctor_clone.hand,

@@ -16,6 +16,8 @@ from pipeline.doctor.finding import Finding
 from pipeline.remote.objects import check_cache, results_of
 from stages.fitting.checkpoint_gc import DVC_LOCK, is_recorded
 
+LOCK_TABLE = Path("/proc/locks")
+
 
 def stages(root: Path) -> Iterator[Finding]:
     """`dvc.yaml`."""
@@ -69,9 +71,18 @@ def locks(root: Path) -> Iterator[Finding]:
     """Which processes hold the locks of DVC and of the training stages."""
     running: set[str] = set()
     stale: set[str] = set()
-    for entry in _rwlock(root / ".dvc" / "tmp" / "rwlock"):
+    rwlock = root / ".dvc" / "tmp" / "rwlock"
+    try:
+        entries = list(_rwlock(rwlock))
+    except (ValueError, AttributeError):
+        yield Finding("FAIL", f"{rwlock} is not JSON; where no dvc runs, rm {rwlock}")
+        return
+    for entry in entries:
         alive = Path(f"/proc/{entry.get('pid')}").exists()
         (running if alive else stale).add(f"{entry.get('cmd')} (process {entry.get('pid')})")
+    if not LOCK_TABLE.exists():
+        yield Finding("note", f"unknown: this machine has no {LOCK_TABLE}")
+        return
     held = {f"{path.relative_to(root)} (process {pid})" for path, pid in _held(root)}
     if running or held:
         yield Finding("note", f"at work now: {', '.join(sorted(running | held))}")
@@ -136,7 +147,7 @@ def _rwlock(path: Path) -> Iterator[dict[str, Any]]:
     """Entries of DVC's file of locked paths."""
     try:
         content = json.loads(path.read_text("utf-8") or "{}")
-    except (FileNotFoundError, ValueError):
+    except FileNotFoundError:
         return
     yield from content.get("write", {}).values()
     for readers in content.get("read", {}).values():
@@ -147,11 +158,9 @@ def _held(root: Path) -> Iterator[tuple[Path, int]]:
     """Lock files that a process holds, as the kernel lists them; reading that disturbs nobody."""
     files = [root / ".dvc" / "tmp" / "lock", *sorted((root / "work").glob("*/lock"))]
     numbers = {file.stat().st_ino: file for file in files if file.exists()}
-    try:
-        table = Path("/proc/locks").read_text("utf-8").splitlines()
-    except OSError:
-        return
-    for line in table:  # 1: FLOCK  ADVISORY  WRITE 10459 fe:01:1234 0 EOF
+    for line in LOCK_TABLE.read_text(
+        "utf-8"
+    ).splitlines():  # 1: FLOCK  ADVISORY  WRITE 10459 fe:01:1234 0 EOF
         words = line.split()
         number = int(words[5].rpartition(":")[2])
         if words[1] == "FLOCK" and number in numbers:

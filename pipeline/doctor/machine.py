@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from handpose.cores import machine_cores, usable_cores
 from pipeline.doctor.finding import Finding
-from pipeline.live.server import Server, ServerError
+from pipeline.live.server import DEFAULT, Server, ServerError
+from pipeline.runner.environment import PROGRAMS
 
 OLDEST_PYTHON = (3, 11)
 GB = 1e9
 LITTLE_GB, VERY_LITTLE_GB = 5.0, 0.5
 SHOWN = 4
 ANSWER_S = 1.5
+PYTHON_S = 10.0
 NVIDIA = Path("/proc/driver/nvidia/version")
+WSL = Path("/dev/dxg")
+"""The GPU of a Windows machine, as its Linux sees it."""
 
 
 def python(root: Path) -> Iterator[Finding]:
@@ -31,6 +37,40 @@ def python(root: Path) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", f"{version} in {sys.prefix}")
+
+
+def path(root: Path) -> Iterator[Finding]:
+    """Whether the `python` that DVC starts stages with is this one."""
+    remedy = f"export PATH={PROGRAMS}:$PATH, in the crontab or the service too"
+    found = shutil.which("python")
+    if found is None:
+        yield Finding(
+            "FAIL",
+            f"there is no python on PATH, so dvc repro would delete a stage's results and then "
+            f"stop: {remedy}; or run it by {PROGRAMS}/handpose run",
+        )
+        return
+    words = [found, "-c", "import sys; print(sys.prefix)"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=PYTHON_S)
+        prefix = done.stdout.strip() if done.returncode == 0 else done.stderr.strip()[-200:]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        prefix = str(error)
+    if prefix == sys.prefix:
+        yield Finding("ok", f"python is {found}")
+    else:
+        yield Finding(
+            "FAIL",
+            f"python is {found} (of {prefix}), not of {sys.prefix}, and dvc repro runs stages by "
+            f"that name: {remedy}; or run it by {PROGRAMS}/handpose run",
+        )
+
+
+def cores(root: Path) -> Iterator[Finding]:
+    """Cores that may be used, of those that the machine has."""
+    usable, total = usable_cores(), machine_cores()
+    limit = f" of {total}: the others are not for this process" if usable < total else ""
+    yield Finding("ok", f"{usable}{limit}")
 
 
 def packages(root: Path) -> Iterator[Finding]:
@@ -59,7 +99,7 @@ def packages(root: Path) -> Iterator[Finding]:
 def gpu(root: Path) -> Iterator[Finding]:
     """Torch and its device; torch takes seconds to import, so only where there is a GPU."""
     version = metadata.version("torch")
-    if not NVIDIA.exists():
+    if not NVIDIA.exists() and not WSL.exists():
         yield Finding("ok", f"torch {version} on the CPU; no NVIDIA driver here")
         return
     import torch
@@ -70,7 +110,7 @@ def gpu(root: Path) -> Iterator[Finding]:
     else:
         yield Finding(
             "FAIL",
-            f"an NVIDIA driver is here ({NVIDIA}), but torch {version} cannot use it, and would "
+            f"an NVIDIA driver is here, but torch {version} cannot use it, and would "
             "train on the CPU; compare `nvidia-smi` with torch's CUDA "
             f"{torch.version.cuda or '(none: a CPU build)'}, or set device: cpu in params.yaml",
         )
@@ -95,32 +135,27 @@ def disk(root: Path) -> Iterator[Finding]:
 def prefect(root: Path) -> Iterator[Finding]:
     """The client, and what listens at the address of its server."""
     client = metadata.version("prefect")
-    server = Server.find(root)
-    named = os.environ.get("PREFECT_API_URL")
-    if named == "":
+    if os.environ.get("PREFECT_API_URL") == "":
         yield Finding("note", f"{client}; runs are not reported: PREFECT_API_URL is set to nothing")
         return
-    if server is None and named:
-        yield Finding(
-            "note",
-            f"{client}; nothing answers at {named}, which PREFECT_API_URL names: runs are not "
-            "reported. Start that server, or unset PREFECT_API_URL and start handpose ui",
-        )
+    server = Server.find(root)
+    if trouble := Server.trouble_of(root, server):
+        remedy = "" if trouble.ours else " Free the port, or set PREFECT_API_URL to the server's."
+        yield Finding("note", f"{client}; runs are not reported: {trouble.text}{remedy}")
         return
     if server is None:
-        yield Finding("ok", f"{client}; no server answers, port 4200 is free: handpose ui")
+        yield Finding("ok", f"{client}; no server answers at {DEFAULT}: handpose ui starts one")
         return
     try:
         version = str(server.call("GET", "/admin/version", timeout_s=ANSWER_S))
-    except ServerError as error:
-        yield Finding(
-            "note",
-            f"{client}; something listens at {server.api} but is not a Prefect server ({error}); "
-            "runs are not reported. Free the port, or set PREFECT_API_URL to where the server is",
-        )
+    except ServerError:  # Prefect Cloud has none
+        yield Finding("ok", f"{client}; a server of unknown version at {server.api}")
         return
-    same = version.split(".")[:2] == client.split(".")[:2]
-    yield Finding("ok" if same else "note", f"{client}; server {version} at {server.api}")
+    text = f"{client}; server {version} at {server.api}"
+    if version.split(".")[:2] == client.split(".")[:2]:
+        yield Finding("ok", text)
+    else:
+        yield Finding("note", f"{text}: another version, which may refuse some reports")
 
 
 def _pins(path: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pipeline.doctor.finding import Finding
 from pipeline.remote import host_keys
 from pipeline.remote.remote import configured
 from pipeline.remote.storage import Storage
+from pipeline.runner.environment import first_hop
 
 SECRETS = ("password", "passphrase", "access_key_id", "secret_access_key", "session_token", "token")
 """Keys of a DVC remote that must never be in a file under git."""
@@ -66,8 +67,11 @@ def _unreachable(remote: Storage) -> str | None:
     if address.kind == "folder":
         return None if Path(address.url).is_dir() else f"the folder {address.url} is not there"
     if address.kind == "s3":
-        parts = urlsplit(str(remote.options.get("endpointurl", "https://s3.amazonaws.com")))
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        endpoint = str(remote.options.get("endpointurl", "https://s3.amazonaws.com"))
+        try:
+            host, port = first_hop(endpoint)
+        except ValueError as error:
+            return f"endpointurl {error}"
     else:
         host, port = address.host, address.port or 22
     try:

@@ -25,6 +25,7 @@ from prefect.client.schemas.objects import State as PrefectState
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run as this_run
+from prefect.schedules import Cron
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from handpose.errors import HandPoseError
@@ -33,6 +34,7 @@ from pipeline.live import watcher
 from pipeline.live.flow_run import FLOW, FlowRun, State
 from pipeline.live.reporter import ATTACH
 from pipeline.live.server import Server, ServerError
+from pipeline.live.timezone import check_timezone, machine_timezone, now_in
 from pipeline.profiles.overrides import override
 from pipeline.runner.dvc_command import DvcCommand
 from pipeline.runner.dvc_repro import run_repro
@@ -74,7 +76,7 @@ def repro(
             the user has to fix is never tried again.
     """
     root = Path.cwd()
-    server = Server(os.environ["PREFECT_API_URL"])
+    server = Server.current()
     try:
         run = FlowRun(server, str(this_run.id), read_dag(root))
         watcher.start(
@@ -135,7 +137,7 @@ def _state_of(targets: list[str], overrides: list[str], retries: int) -> Prefect
     @functools.wraps(repro.fn)
     def recorded(*args: Any, **kwargs: Any) -> PrefectState:
         ended.append(repro.fn(*args, **kwargs))
-        if not Server(os.environ["PREFECT_API_URL"]).listens():
+        if not Server.current().listens():
             logging.disable()  # Prefect prints pages about an absent server; one line below will do
         return ended[-1]
 
@@ -153,21 +155,30 @@ def _state_of(targets: list[str], overrides: list[str], retries: int) -> Prefect
         logging.disable(logging.NOTSET)
 
 
-def serve(targets: list[str], cron: str | None) -> None:
+def serve(targets: list[str], cron: str | None, timezone: str | None = None) -> None:
     """Wait for runs that the UI or a schedule starts, until Ctrl-C.
 
+    `timezone` is that of `cron`, by default the machine's.
+
     Raises:
-        FlowError: `cron` is not a schedule.
+        FlowError: `cron` is not a schedule, or there is a `timezone` without one.
+        TimezoneError: there is no such zone, or the machine's is not known.
     """
+    if timezone is not None and cron is None:
+        raise FlowError('--timezone is that of --cron; expected both, such as --cron "0 3 * * *"')
+    schedule = None
     if cron is not None:
+        zone = check_timezone(timezone) if timezone is not None else machine_timezone()
         try:
-            CronSchedule(cron=cron)
+            CronSchedule(cron=cron, timezone=zone)
         except ValueError:
             raise FlowError(
                 f"--cron {cron!r}: is not a schedule; expected a line of cron, such as "
                 '"0 3 * * *", every night at three'
             ) from None
-    repro.serve(name=Path.cwd().name, cron=cron, parameters={"targets": targets})
+        schedule = Cron(cron, timezone=zone)
+        print(f"--cron {cron!r} is in the time of {zone}, now {now_in(zone)}", flush=True)
+    repro.serve(name=Path.cwd().name, schedule=schedule, parameters={"targets": targets})
 
 
 @dataclass
@@ -217,9 +228,8 @@ class FlowLog:
             act()
         except ServerError as error:
             if not self._away:
-                print(
-                    f"prefect: the server does not answer ({error}); the run continues", flush=True
-                )
+                how = "refused a report" if error.refused else "does not answer"
+                print(f"prefect: the server {how} ({error}); the run continues", flush=True)
             self._away = True
 
 

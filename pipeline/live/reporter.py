@@ -8,6 +8,7 @@ waits `PATIENCE_S` at most. `pipeline/live/watcher.py` corrects what could not b
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from handpose.stop_signal import explain
 from pipeline.dag import DagError, read_dag
 from pipeline.live.flow_run import FlowRun, State
 from pipeline.live.server import Server, ServerError
@@ -45,7 +47,8 @@ class Reporter:
         """Of a stage that `command` started in `root`; `log` prints a line for the user."""
         self.root, self.stage, self.command, self.log = root, stage, command, log
         self._lines: deque[tuple[datetime, int, str]] = deque(maxlen=MAX_LINES)
-        self._progress: tuple[float, str] | None = None
+        self._progress: tuple[float, str] | None = None  # not sent yet
+        self._has_progress = False
         self._artifact = ""
         self._end: State | None = None
         self._wake = threading.Event()
@@ -58,6 +61,7 @@ class Reporter:
         if found := PROGRESS.search(text):
             done, total, rate, left = found.groups()
             percent = 100 * int(done) / max(int(total), 1)
+            self._has_progress = True
             self._progress = (percent, f"{done}/{total}, {rate}, {left} s left")
 
     def end(self, code: int, message: str, *, abandoned: bool = False) -> None:
@@ -66,9 +70,9 @@ class Reporter:
         `abandoned`: it was stopped because DVC had been killed.
         """
         killed = State("CRASHED", message="dvc was killed; `dvc repro` resumes it")
-        self._end = killed if abandoned else ended(code, message)
-        if code == 0 and (self._progress or self._artifact):
+        if code == 0 and self._has_progress:
             self._progress = (100.0, "done")
+        self._end = killed if abandoned else ended(code, message)  # last: the thread ends by it
         self._wake.set()
         self._thread.join(PATIENCE_S)
         if self._thread.is_alive():
@@ -80,9 +84,13 @@ class Reporter:
     def _run(self) -> None:
         """The thread: begin, then report what is new until the end is reported."""
         server = Server.find(self.root)
-        if server is None or not server.healthy():
+        trouble = Server.trouble_of(self.root, server)
+        if server is None or trouble is not None:
             if os.environ.get(ATTACH):  # `handpose run` has reached it, so it is gone since
-                self.log("prefect: the server does not answer; this stage is not reported")
+                why = trouble.text if server and trouble else "the server does not answer."
+                self.log(f"prefect: {why} This stage is not reported")
+            elif trouble is not None and trouble.ours:
+                self._say_once(f"{trouble.text} The run continues, and is not reported")
             return
         run: FlowRun | None = None
         away = False
@@ -97,7 +105,7 @@ class Reporter:
                 away, pause = False, BEAT_S
             except ServerError as error:
                 if error.refused:
-                    self.log(f"prefect: {server.ui} refused a report ({error}); the run continues")
+                    self._say_once(f"{server.ui} refused a report ({error}); the run continues")
                     return
                 if not away:
                     self.log(f"prefect: {server.ui} does not answer ({error}); the run continues")
@@ -108,6 +116,16 @@ class Reporter:
                 self.log(f"prefect: not reported ({type(error).__name__}: {error})")
                 return
             self._wake.wait(pause)
+
+    def _say_once(self, text: str) -> None:
+        """Print it for the first stage of a DVC command alone, not for each of them."""
+        said = self.root / ".dvc" / "tmp" / "prefect-said"
+        key = f"{self.command.pid} {self.command.started}"
+        with contextlib.suppress(OSError):  # where nothing can be kept, it is said again
+            if said.is_file() and said.read_text("utf-8") == key:
+                return
+            said.write_text(key, encoding="utf-8")
+        self.log(f"prefect: {text}")
 
     def _begin(self, server: Server) -> FlowRun:
         """The task run of this stage, running, in the flow run of its command."""
@@ -146,13 +164,17 @@ class Reporter:
         if progress is None:
             return
         percent, text = progress
-        if self._artifact:
-            run.update(self._artifact, percent, text)
-        else:
-            key = f"{self.stage}-progress"
-            self._artifact = run.artifact(
-                "progress", key, percent, stage=self.stage, description=text
-            )
+        try:
+            if self._artifact:
+                run.update(self._artifact, percent, text)
+            else:
+                key = f"{self.stage}-progress"
+                self._artifact = run.artifact(
+                    "progress", key, percent, stage=self.stage, description=text
+                )
+        except ServerError:
+            self._progress = self._progress or progress  # a later one may have come meanwhile
+            raise
 
     def _finish(self, run: FlowRun, state: State) -> None:
         if state.kind == "COMPLETED":
@@ -189,7 +211,6 @@ def ended(code: int, message: str) -> State:
         name = signal.Signals(code - 128).name
         return State("CANCELLED", message=f"stopped by {name}; `dvc repro` resumes it")
     if code > 128:
-        name = signal.Signals(code - 128).name
-        text = f"killed by {name} (kill -9, or out of memory?); `dvc repro` resumes it"
+        text = f"ended by {explain(code - 128)}; `dvc repro` resumes it"
         return State("CRASHED", message=text)
     return State("FAILED", message=message or f"exit code {code}")

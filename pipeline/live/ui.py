@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import metadata
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,9 +22,13 @@ from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from pipeline.live.server import OWN, QUIET, Server
 from pipeline.runner.child_process import die_with_parent
+from pipeline.runner.environment import past_proxies
 
 HOST = "127.0.0.1"
 READY_S = 120.0
+
+NEWER_DATABASE = "Can't locate revision identified by"
+"""In the log of a server whose database has a later migration than it knows (alembic)."""
 
 
 class UiError(HandPoseError):
@@ -39,6 +44,7 @@ def serve(root: Path, port: int, log: Callable[[str], None]) -> None:
         UiError: the port belongs to something else, or the server does not come up.
     """
     server = Server(f"http://{HOST}:{port}/api")
+    asks = bool(os.environ.get("PREFECT_SERVER_API_AUTH_STRING"))
     if server.listens():
         if not server.healthy():
             raise UiError(
@@ -59,6 +65,8 @@ def serve(root: Path, port: int, log: Callable[[str], None]) -> None:
         with _address_file(root, {"api": server.api, "results": pages, "pid": os.getpid()}):
             log(f"ready after {time.monotonic() - started:.0f} s: {server.ui}")
             log(f"{_reported_runs(root, server)}; Ctrl-C ends the server")
+            if asks:
+                log("it asks for an auth string: export PREFECT_API_AUTH_STRING in other terminals")
             process.wait()
             raise UiError(f"the server ended by itself; its log: {home / 'server.log'}")
 
@@ -74,6 +82,8 @@ def _reported_runs(root: Path, server: Server) -> str:
             f"but runs here are reported to {where}; to see them on this server: "
             f"export PREFECT_API_URL={server.api}"
         )
+    if trouble := found.trouble():
+        return f"but runs here are not reported to it: {trouble.text}"
     return "every `dvc repro` here shows there as it runs"
 
 
@@ -103,7 +113,7 @@ def _prefect(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
                 *(sys.executable, "-m", "prefect", "server", "start"),
                 *("--host", HOST, "--port", str(port)),
             ],
-            env=os.environ | QUIET | settings,
+            env=os.environ | QUIET | settings | past_proxies(os.environ),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -126,6 +136,14 @@ def _wait(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
     while not (server.listens() and server.healthy()):
         if process.poll() is not None or time.monotonic() > deadline:
             lines = log.read_text(errors="replace").strip().splitlines()
+            if any(NEWER_DATABASE in line for line in lines):
+                database = log.with_name("prefect.db")
+                raise UiError(
+                    f"{database} was written by a newer Prefect than this one, "
+                    f"{metadata.version('prefect')}; go back to that version, or start a new "
+                    f"database, without the runs of this one: mkdir {log.parent}/newer && "
+                    f"mv {database}* {log.parent}/newer"
+                )
             raise UiError(
                 f"the Prefect server did not come up; {log} ends with: "
                 f"{lines[-1].strip() if lines else 'nothing'}. `handpose doctor` checks versions"

@@ -56,8 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     server = Server(api, json.loads(os.environ.get("HANDPOSE_PREFECT_HEADERS", "{}")))
     command, root = DvcCommand(int(pid), int(started), tuple(words)), Path(folder)
     dag = read_dag(root)
-    if (descriptor := command.open()) is not None:
-        select.select([descriptor], [], [])
+    _wait_for(command)
     left = pending(root, command)
     run = FlowRun(server, flow_run, dag)
     deadline = time.monotonic() + KEEP_TRYING_S
@@ -69,6 +68,18 @@ def main(argv: list[str] | None = None) -> int:
                 return 1
         time.sleep(PAUSE_S)
     return 1
+
+
+def _wait_for(command: DvcCommand) -> None:
+    """Return when it has ended."""
+    try:
+        descriptor = command.open()
+    except OSError:  # no such descriptors here
+        while command.runs():
+            time.sleep(PAUSE_S)
+        return
+    if descriptor is not None:
+        select.select([descriptor], [], [])
 
 
 def close(run: FlowRun, left: set[str] | None) -> int:

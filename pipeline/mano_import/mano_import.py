@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from handpose.file_content import recognise
 from handpose.files import atomic_file
 from handpose.hand.mano import Mano, ManoError, Side, check_side
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
@@ -26,6 +27,9 @@ HOW_TO_GET = (
     "mano.is.tue.mpg.de, accept its licence, download `Models & Code`, unpack it, and name that "
     "folder here. Without it everything runs on the stand-in hand"
 )
+
+DEEPEST = 4
+"""Folders below the named one in which a right hand is looked for, to name its own."""
 
 HANDS = 100
 """Random hands by which both files are compared."""
@@ -66,6 +70,9 @@ def import_mano(source: Path, out: Path | None = None) -> list[str]:
 def _folder(source: Path) -> Path:
     """The folder with the pickles."""
     if source.is_file() and source.name not in (RIGHT, LEFT):
+        other = recognise(source)
+        if other is not None and other.kind in ("zip", "archive", "gzip", "xz", "bzip2"):
+            raise ManoError(f"{source}: {other}; then name that folder here")
         raise ManoError(
             f"{source}: is a file with another name; expected {RIGHT}, or the folder of the "
             f"unpacked download. {HOW_TO_GET}"
@@ -74,6 +81,11 @@ def _folder(source: Path) -> Path:
     for folder in candidates:
         if (folder / RIGHT).is_file():
             return folder
+    for depth in range(1, DEEPEST + 1):
+        for lower in sorted(source.glob("*/" * depth + RIGHT)):
+            raise ManoError(f"{source}: {RIGHT} is further down: name {lower.parent}")
+    for archive in sorted(source.glob("*mano*.zip")):
+        raise ManoError(f"{source}: not unpacked: {archive} {recognise(archive)}; then name that")
     beside = "beside" if source.is_file() else "in"
     found = f"no {RIGHT} {beside} it" if source.exists() else "no such folder"
     raise ManoError(f"{source}: {found}. {HOW_TO_GET}")

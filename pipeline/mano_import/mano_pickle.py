@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from handpose.file_content import AGAIN, recognise
 from handpose.hand.mano import SHAPES, ManoError
 from handpose.hand.skeleton import MANO_PARENTS
 
@@ -119,14 +120,37 @@ def read_pickle(path: Path) -> dict[str, NDArray[Any]]:
     except KeyError as error:
         raise ManoError(f"{path}: is not a MANO hand: {error} is missing") from None
     except Exception as error:  # a damaged pickle can raise nearly anything
-        raise ManoError(
-            f"{path}: cannot be read ({type(error).__name__}: {error}); download it again"
-        ) from None
+        raise ManoError(f"{path}: {_why(path, error)}") from None
     if wrong := _wrong(arrays):
         raise ManoError(f"{path}: is not a MANO hand: {'; '.join(wrong)}")
     arrays["kintree_table"] = arrays["kintree_table"].astype(np.int64)
     arrays["f"] = arrays["f"].astype(np.int64)
     return arrays
+
+
+def _why(path: Path, error: Exception) -> str:
+    """Why a file cannot be read, and what to do."""
+    found = recognise(path)
+    if found is not None and found.kind == "npz":
+        return (
+            f"{found.what}, perhaps what this command writes: name the original .pkl, or if it is "
+            "MANO_RIGHT.npz renamed, give it its name back and set hand.mano to its folder"
+        )
+    if found is not None and found.kind != "pickle":
+        return str(found)
+    content = path.read_bytes()
+    if found is not None and not content.rstrip(b"\r\n").endswith(pickle.STOP):
+        return (
+            f"ends in the middle, after {len(content):,} bytes: the download or the copy broke "
+            f"off; {AGAIN}"
+        )
+    lines = content.count(b"\n")
+    if lines > 1 and content.count(b"\r\n") == lines:
+        return (
+            "every line feed in it was made CRLF by a transfer as text; transfer it again as a "
+            "binary file, such as in the unopened archive"
+        )
+    return f"cannot be read ({type(error).__name__}: {error}); {AGAIN}"
 
 
 def repaired_left(

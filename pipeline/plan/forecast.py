@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from handpose.errors import HandPoseError
-from pipeline import dvc_internals
+from pipeline import dvc_internals, git
 from pipeline.dvc_internals import CannotRunError, ChangedOut, DepChange, DvcError, Known
 from pipeline.plan.rehearsal import RehearsedFile, rehearse
 from stages.code_digest import RECORDS
@@ -44,7 +44,8 @@ class Forecast:
     changes: list[DepChange] = field(default_factory=list)
     after: list[str] = field(default_factory=list)  # stages before it that rewrite its inputs
     manifest: Path | None = None  # the last run's, in the workspace or the cache
-    size: int | None = None  # bytes of its outputs; None if it never ran here
+    recorded: bool = False  # whether dvc.lock has a run of it
+    size: int | None = None  # bytes of its outputs, by that run; None: unknown
     frozen: bool = False
     rehearsed: bool = False  # it was run in a temporary folder, so its outputs are known
     fault: str = ""  # why DVC stops here
@@ -60,6 +61,8 @@ def forecast(root: Path, targets: list[str]) -> list[Forecast]:
         with dvc_internals.dvc_errors():
             return list(_Walk().over(dvc_internals.stages_of_repro(root, targets)))
     except DvcError as error:
+        if "is not a git repository" in str(error) and git.repository(root) is None:
+            raise ForecastError(f"{root}: {git.NO_REPOSITORY}") from None
         raise ForecastError(str(error)) from None
 
 
@@ -75,6 +78,7 @@ class _Walk:
             found = Forecast(
                 stage.name,
                 manifest=dvc_internals.manifest(stage),
+                recorded=dvc_internals.recorded(stage.outs),
                 size=dvc_internals.size(stage.outs),
                 frozen=stage.frozen,
             )
@@ -156,10 +160,10 @@ class _Walk:
         if (stage.meta or {}).get("rehearse") and None not in inputs.values():
             there = {path: content for path, content in inputs.items() if content is not None}
             outs = [out.def_path for out in stage.outs]
-            written, fault = rehearse(Path(stage.wdir), stage.cmd, there, outs)
-            if fault:
-                raise CannotRunError(fault)
-            found.rehearsed = True
+            outcome = rehearse(Path(stage.wdir), stage.cmd, there, outs)
+            if outcome.fault:
+                raise CannotRunError(outcome.fault)
+            written, found.rehearsed = outcome.outs, outcome.ended
         for out in stage.outs:
             new = written.get(out.def_path)
             known = dvc_internals.known_file(new.md5, len(new.content)) if new else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from handpose.counted import counted
+from pipeline import git
 from stages.code_digest import code_only, digest_of, unix_text
 
 COMMITS = 30
@@ -52,6 +53,16 @@ def changed_code(root: Path, path: str, digest: str) -> list[str]:
     return _counted(_diff(_code(path, old).splitlines(), _code(path, new).splitlines()))
 
 
+def unknown(root: Path) -> str:
+    """Why git cannot say how files differ; empty where it can, and where there is no repository."""
+    try:
+        if git.repository(root) is not None:
+            git.text(root, "rev-parse", "--git-dir")
+    except git.GitError as error:
+        return str(error)
+    return ""
+
+
 def _diff(before: list[str], now: list[str]) -> list[str]:
     return [
         f"{line[0]} {line[1:]}"[:WIDEST]
@@ -62,7 +73,7 @@ def _diff(before: list[str], now: list[str]) -> list[str]:
 
 def _counted(lines: list[str]) -> list[str]:
     removed = sum(line[0] == "-" for line in lines)
-    return [f"{removed} lines removed, {len(lines) - removed} added"]
+    return [f"{counted(removed, 'line')} removed, {len(lines) - removed:,} added"]
 
 
 def _code(path: str, content: bytes) -> str:
@@ -75,19 +86,16 @@ def _code(path: str, content: bytes) -> str:
 
 
 def _version(root: Path, path: str, is_it: Callable[[bytes], bool]) -> bytes | None:
-    """The newest committed content of which this is true."""
-    log = _git(root, "log", f"-{COMMITS}", "--format=%H", "--", path)
-    for commit in (log or b"").decode().split():
-        content = _git(root, "show", f"{commit}:./{path}")
-        if content is not None and is_it(content):
-            return content
-    return None
+    """The newest committed content of which this is true; None too where git cannot be asked."""
+    try:
+        if git.repository(root) is None or git.commit(root, "HEAD") is None:
+            return None
+        log = git.text(root, "log", f"-{COMMITS}", "--format=%H", "--", path)
+        contents = (git.file_at(root, commit, path) for commit in log.split())
+        return next((content for content in contents if content and is_it(content)), None)
+    except git.GitError:
+        return None  # `unknown` says why
 
 
 def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _git(root: Path, *words: str) -> bytes | None:
-    done = subprocess.run(["git", *words], cwd=root, capture_output=True)
-    return done.stdout if done.returncode == 0 else None

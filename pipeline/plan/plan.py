@@ -1,16 +1,20 @@
-"""`handpose plan`: which stages would run, which would not, why, and the time it took last time."""
+"""`handpose plan`: which stages would run, which would not, why, and how long they last took."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from handpose.counted import counted
 from handpose.errors import HandPoseError
 from pipeline.dvc_internals import DepChange, FileVersion
 from pipeline.plan.forecast import Fate, Forecast, forecast
-from pipeline.plan.git_diff import changed_code, changed_lines
+from pipeline.plan.git_diff import changed_code, changed_lines, unknown
+
+Number = TypeVar("Number", int, float)
 
 SIGNS = {Fate.UNCHANGED: "=", Fate.RESTORED: "<", Fate.RUNS: ">", Fate.STOPS: "!"}
 MOST_CHANGES = 6
@@ -46,6 +50,10 @@ def plan(root: Path, targets: Sequence[str] = ()) -> Plan:
     found = forecast(root, list(targets))
     width = max((len(one.stage) for one in found), default=0)
     lines = [line for one in found for line in _describe(one, width, root)]
+    if any(change.kind in ("input", "code") for one in found for change in one.changes) and (
+        why := unknown(root)
+    ):
+        lines += ["", f"Which lines of a file changed is not known. {why}"]
     return Plan([*lines, "", *_total(found)], any(one.fate is Fate.STOPS for one in found))
 
 
@@ -86,24 +94,28 @@ def _describe(one: Forecast, width: int, root: Path) -> Iterator[str]:
 
 
 def _cost(one: Forecast) -> str:
-    """What it took last time."""
+    """What the last recorded run took."""
+    if one.fate is Fate.RESTORED:
+        return format_bytes(one.size)
     if one.fate is not Fate.RUNS:
-        return format_bytes(one.size) if one.fate is Fate.RESTORED and one.size else ""
+        return ""
     seconds = _seconds(one)
-    if one.size is None:
-        return "unknown: never run here"
-    if seconds is None:
-        return f"for an unknown time, {format_bytes(one.size)}"
-    return f"about {format_seconds(seconds)}, {format_bytes(one.size)}"
+    if not one.recorded:
+        return "time and size unknown: no run is recorded"
+    time = "for an unknown time" if seconds is None else f"about {format_seconds(seconds)}"
+    return f"{time}, {format_bytes(one.size)}"
 
 
 def _seconds(one: Forecast) -> float | None:
-    """Of the last run, by its manifest."""
+    """Of the last recorded run, by its manifest; None: unknown."""
+    if not one.recorded:
+        return None
     try:
         text = one.manifest.read_text("utf-8") if one.manifest else "{}"
-        return float(json.loads(text)["seconds"])
+        seconds = float(json.loads(text)["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return seconds if 0 <= seconds < math.inf else None
 
 
 def _reason(change: DepChange, root: Path) -> Iterator[str]:
@@ -146,7 +158,8 @@ def _version(version: FileVersion | None) -> str:
     """`8.9 kB 77cabc12`; the MD5 of a folder ends in .dir in dvc.lock."""
     if version is None:
         return "(new)"
-    return f"{format_bytes(version.size)} {version.md5[:8]}" if version.size else version.md5[:8]
+    size = "" if version.size is None else f"{format_bytes(version.size)} "
+    return size + version.md5[:8]
 
 
 # --- all of them ---------------------------------------------------------------------------------
@@ -159,9 +172,11 @@ def _total(found: Sequence[Forecast]) -> Iterator[str]:
     if stopped:
         yield f"dvc repro would stop at {stopped[0].stage}, and run nothing after it."
     elif not runs and not restored:
-        yield f"Nothing to do: all {len(found)} stages are as dvc.lock has them."
+        what = f"all {len(found)} stages are" if len(found) != 1 else f"{found[0].stage} is"
+        yield f"Nothing to do: {what} as dvc.lock has {'them' if len(found) != 1 else 'it'}."
     if runs:
-        yield f"{len(runs)} of {len(found)} stages would run{_sum(runs)}."
+        yield f"{len(runs)} of {counted(len(found), 'stage')} would run."
+        yield from _sum(runs)
     if restored:
         yield f"{len(restored)} would come from DVC's cache without running."
     if any(one.after for one in runs):
@@ -174,17 +189,24 @@ def _total(found: Sequence[Forecast]) -> Iterator[str]:
         )
 
 
-def _sum(runs: Sequence[Forecast]) -> str:
+def _sum(runs: Sequence[Forecast]) -> Iterator[str]:
     """Time and disk of all that run, as far as they are known."""
-    new = sum(one.size is None for one in runs)
-    if new == len(runs):
-        return ", for how long is unknown: never run here"
-    seconds = sum(_seconds(one) or 0 for one in runs)
-    size = sum(one.size or 0 for one in runs)
-    return (
-        f": about {format_seconds(seconds)} as last time, and a few for each to start; "
-        f"{format_bytes(size)}, once here and once in DVC's cache"
-    ) + (f"; {new} of them never ran here" if new else "")
+    seconds = {one.stage: _seconds(one) for one in runs}
+    sizes = {one.stage: one.size if one.recorded else None for one in runs}
+    yield f"Time: {_at_least(seconds, format_seconds)}, and a few seconds for each to start."
+    yield f"Disk: {_at_least(sizes, format_bytes)}, once here and once in DVC's cache."
+
+
+def _at_least(values: Mapping[str, Number | None], text: Callable[[Number], str]) -> str:
+    """`about 75 s, by the last recorded run`, `at least 75 s, unknown for train`, `unknown`."""
+    known = [value for value in values.values() if value is not None]
+    without = [stage for stage, value in values.items() if value is None]
+    if not known:
+        return "unknown"
+    total = text(sum(known[1:], known[0]))
+    if without:
+        return f"at least {total}, unknown for {', '.join(without)}"
+    return f"about {total}, by the last recorded run" + ("s" if len(known) > 1 else "")
 
 
 def format_seconds(seconds: float) -> str:
@@ -200,8 +222,10 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_bytes(size: int | None) -> str:
-    """`512 B`, `8.9 kB`, `21 MB`; thousands, as `ls --si` counts."""
-    amount = float(size or 0)
+    """`512 B`, `8.9 kB`, `21 MB`; thousands, as `ls --si` counts. None: `unknown size`."""
+    if size is None:
+        return "unknown size"
+    amount = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 999.5 or unit == "GB":
             break

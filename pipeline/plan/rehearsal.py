@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from pipeline.runner.environment import own_programs_first
 
 LONGEST_S = 60.0
 
@@ -31,6 +32,7 @@ class Outcome(NamedTuple):
 
     outs: dict[str, RehearsedFile]
     fault: str = ""  # the message of a stage that failed
+    ended: bool = True  # False: it took longer than `LONGEST_S`, so what it writes is unknown
 
 
 def rehearse(
@@ -48,6 +50,8 @@ def rehearse(
     with tempfile.TemporaryDirectory(prefix="handpose-plan-") as name:
         stage = Path(name)
         for path, content in inputs.items():
+            if Path(path).is_absolute():  # the stage finds it there
+                continue
             (stage / path).parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, bytes):
                 (stage / path).write_bytes(content)
@@ -64,7 +68,7 @@ def rehearse(
                 timeout=LONGEST_S,
             )
         except subprocess.TimeoutExpired:
-            return Outcome({})
+            return Outcome({}, ended=False)
         if done.returncode:
             fault = done.stderr.strip() or f"exited with {done.returncode}"
             return Outcome({}, fault=fault)
@@ -75,8 +79,7 @@ def rehearse(
 def _environment(root: Path) -> dict[str, str]:
     """The repository's modules, this Python, and no sign of a DVC command above."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")}
-    return inherited | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}",
+    return own_programs_first(inherited) | {
         "PYTHONPATH": os.pathsep.join(filter(None, (str(root), inherited.get("PYTHONPATH")))),
     }
 

@@ -8,6 +8,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import IO, TextIO
@@ -32,6 +33,9 @@ PR_SET_PDEATHSIG = 1  # Linux: <sys/prctl.h>
 
 INFO, ERROR = 20, 40  # levels of `logging`
 MOST_ERROR_LINES = 30
+
+GRANDCHILDREN_S = 5.0
+"""How long workers of a killed stage are waited for: they end by themselves."""
 
 
 def die_with_parent() -> Callable[[], None]:
@@ -59,13 +63,14 @@ class StageProcess:
         self.output = Output()
         self.on_line: Callable[[int, str], None] = lambda level, text: None
         self._errors: deque[str] = deque(maxlen=MOST_ERROR_LINES)
-        self._stopped = False
+        self._stopped = 0  # number of the signal
         self.abandoned = False  # DVC ended before the stage did
+        self.ended_by = 0  # number of the signal that ended it, where it could not say so itself
         self._process: subprocess.Popen[bytes] | None = None
         # Ctrl-C reaches the whole foreground group by itself; SIGTERM and SIGHUP may not.
         _handle(signal.SIGINT, lambda: None)
-        _handle(signal.SIGTERM, self.stop)
-        _handle(signal.SIGHUP, self.stop)
+        _handle(signal.SIGTERM, lambda: self.stop(signal.SIGTERM))
+        _handle(signal.SIGHUP, lambda: self.stop(signal.SIGHUP))
         self._process = subprocess.Popen(
             command,
             env=ENVIRONMENT | os.environ,
@@ -74,13 +79,13 @@ class StageProcess:
             preexec_fn=die_with_parent(),
         )
         if self._stopped:
-            self.stop()
+            self.stop(self._stopped)
 
-    def stop(self) -> None:
-        """Ask the stage to save its state and end."""
-        self._stopped = True
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Ask the stage, by this signal, to save its state and end."""
+        self._stopped = number
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(number)
 
     def abandon(self) -> None:
         """Stop it because DVC has ended: its result would not be recorded."""
@@ -116,13 +121,18 @@ class StageProcess:
                         selector.unregister(key.fileobj)
                 self.output.refresh()
         code = process.wait()
+        self.ended_by = max(-code, 0)
+        patience = time.monotonic() + (GRANDCHILDREN_S if self.ended_by else 0)
         for pipe in pipes:  # the rest of its output; a grandchild may still hold the pipe
             os.set_blocking(pipe.source.fileno(), False)
-            while pipe.open and pipe.forward():
-                pass
+            while pipe.open:
+                if not pipe.forward() and pipe.open:
+                    if time.monotonic() > patience:
+                        break
+                    time.sleep(0.02)
             pipe.close()
         self.output.close()
-        return code if code >= 0 else 128 - code
+        return code if code >= 0 else 128 + self.ended_by
 
     def message(self, code: int) -> str:
         """Its error output: all of it where the user can fix it, the last line of a traceback."""

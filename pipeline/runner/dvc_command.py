@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,15 +26,27 @@ class DvcCommand:
 
         The shell that DVC runs a stage in carries DVC's mark, DVC does not: the first ancestor
         without the mark is DVC.
+
+        Raises:
+            OSError: a process above may not be looked at, so it is not known.
         """
         try:
             if MARK not in _environment(pid):
                 return None
-            while MARK in _environment(pid):
+            while pid > 1 and MARK in _environment(pid):
                 pid = _parent(pid)
-            return cls.of(pid) if pid > 1 else None
-        except OSError:
+            return cls.of(pid) if pid > 1 else cls._first()
+        except (FileNotFoundError, ProcessLookupError):
             return None
+
+    @classmethod
+    def _first(cls) -> DvcCommand | None:
+        """The first process, if it is DVC: alone in a container. Else it took in an orphan."""
+        try:
+            command = cls.of(1)
+        except OSError:  # of another user
+            return None
+        return command if command.words[:1] == ("dvc",) else None
 
     @classmethod
     def of(cls, pid: int) -> DvcCommand:
@@ -58,19 +71,28 @@ class DvcCommand:
         return " ".join(self.words)
 
     def open(self) -> int | None:
-        """A file descriptor that becomes readable when the process ends; None when it has ended."""
+        """A file descriptor that becomes readable when the process ends; None when it has ended.
+
+        Raises:
+            OSError: this system has no such descriptors (Linux before 5.3, some containers).
+        """
+        if not hasattr(os, "pidfd_open"):
+            raise OSError(errno.ENOSYS, "this Python has no pidfd_open")
         try:
             descriptor = os.pidfd_open(self.pid)
-        except OSError:
+        except ProcessLookupError:
             return None
-        try:
-            same = DvcCommand.of(self.pid).started == self.started
-        except OSError:
-            same = False
-        if not same:  # it ended, and its number was given to another process
+        if not self.runs():
             os.close(descriptor)
             return None
         return descriptor
+
+    def runs(self) -> bool:
+        """Whether it still runs; its number may belong to another process by now."""
+        try:
+            return DvcCommand.of(self.pid).started == self.started
+        except OSError:
+            return False
 
 
 def _environment(pid: int) -> bytes:

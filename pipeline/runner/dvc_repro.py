@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.runner.child_process import die_with_parent
+from pipeline.runner.environment import for_commands
 
 CTRL_C_S = 10.0
 """How long dvc may take to end after Ctrl-C, which a terminal sends to it too."""
@@ -53,7 +54,7 @@ def _process(
     process = subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", *words],
         cwd=root,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **environ},
+        env={**for_commands(os.environ), "PYTHONUNBUFFERED": "1", **environ},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from handpose.errors import HandPoseError
 from handpose.evaluation.scores import STAGE_1
 from handpose.files import atomic_file
+from pipeline import git
 from pipeline.table.seed_results import SPLIT, VALUE, Spread
 from stages.evaluation.summary import MAJORITY, MODELS, PRIMARY
 
@@ -129,20 +129,14 @@ class Ancestry(NamedTuple):
 
 def ancestry(root: Path, commit: str) -> Ancestry:
     """Whether git knows this commit as one that HEAD comes from."""
-
-    def ask(*words: str) -> tuple[int, str]:
-        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True)
-        return done.returncode, done.stdout.strip() or done.stderr.strip()
-
     try:
-        code, text = ask("rev-parse", "--is-shallow-repository")
-        if code:
-            return Ancestry(None, f"git cannot be asked: {text}")
-        if ask("merge-base", "--is-ancestor", commit, "HEAD")[0] == 0:
+        shallow = git.text(root, "rev-parse", "--is-shallow-repository").strip() == "true"
+        known = git.commit(root, commit) is not None
+        if known and git.answer(root, "merge-base", "--is-ancestor", commit, "HEAD") is not None:
             return Ancestry(True, "")
-    except OSError as error:
+    except git.GitError as error:
         return Ancestry(None, f"git cannot be asked: {error}")
-    if text == "true":
+    if shallow:
         return Ancestry(None, f"this clone is shallow: its history may not reach back to {commit}")
     return Ancestry(False, f"{FACTS} names commit {commit}, which HEAD does not come from")
 
@@ -246,16 +240,15 @@ def _commit(facts: Facts) -> str:
 def _device(facts: Facts) -> str:
     machine = facts["machine"]
     cores = f"{machine['cores']} core{'s' if machine['cores'] > 1 else ''}"
+    threads = machine["omp_num_threads"]
+    if threads:
+        cores += f" with OMP_NUM_THREADS={threads}"
     return str(machine["gpu"] or f"{machine['cpu']}, {cores}")
 
 
 def _versions(facts: Facts) -> str:
     machine = facts["machine"]
-    threads = machine["omp_num_threads"]
-    return (
-        f"Python {machine['python']}, torch {machine['torch']}, numpy {machine['numpy']}"
-        f"{f', OMP_NUM_THREADS={threads}' if threads else ''}"
-    )
+    return f"Python {machine['python']}, torch {machine['torch']}, numpy {machine['numpy']}"
 
 
 def _wrapped(text: str) -> list[str]:

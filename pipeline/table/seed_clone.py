@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -21,8 +20,9 @@ from typing import Any
 
 import yaml
 
+from handpose.cores import usable_cores
 from handpose.errors import HandPoseError
-from pipeline import dvc_internals
+from pipeline import dvc_internals, git
 from pipeline.dag import Stage, parents, read_dag
 from pipeline.profiles.overrides import override
 from pipeline.runner.dvc_repro import run_repro
@@ -63,10 +63,9 @@ class Machine:
     @classmethod
     def here(cls) -> Machine:
         """This machine."""
-        affinity = getattr(os, "sched_getaffinity", None)
         return cls(
             cpu=_cpu(CPUINFO.read_text("utf-8") if CPUINFO.exists() else ""),
-            cores=len(affinity(0)) if affinity else os.cpu_count() or 1,
+            cores=usable_cores(),
             omp_num_threads=os.environ.get("OMP_NUM_THREADS"),
             gpu=_gpu(),
             python=platform.python_version(),
@@ -114,18 +113,25 @@ class Source:
         """The clone at `root` as it is now; changes in `except_for` and in dvc.lock do not count.
 
         Raises:
-            SeedError: it is no clone with a commit.
+            GitError: it is no repository with a commit, or git cannot be asked.
+            SeedError: it is not the folder of the clone.
             DvcError: DVC's settings cannot be read.
         """
-        top = git(root, "rev-parse", "--show-toplevel").strip()
+        top = git.text(root, "rev-parse", "--show-toplevel").rstrip("\n")
         if Path(top).resolve() != root.resolve():
-            raise SeedError(f"{root}: run this in the folder of the clone, {top}")
+            own = (root / "dvc.yaml").is_file()
+            raise SeedError(
+                f"{root}: is a folder of the repository {top}, and each seed is trained in a clone "
+                "of its own; run this in a repository that holds this project alone"
+                if own
+                else f"{root}: run this in the folder of the clone, {top}"
+            )
         others = [f":(exclude){path}" for path in (*except_for, LOCK)]
         status = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
-        lines = git(root, *status, "--", ".", *others).split("\0")
+        lines = git.text(root, *status, "--", ".", *others).split("\0")
         settings = dvc_internals.config(root).get("cache", {})
         cache = Path(settings.get("dir") or root / ".dvc" / "cache").resolve()
-        commit = git(root, "rev-parse", "HEAD").strip()
+        commit = git.text(root, "rev-parse", "HEAD").strip()
         return cls(root, commit, [line[3:] for line in lines if line], cache)
 
 
@@ -143,18 +149,19 @@ class SeedClone:
         What is trained there stays: DVC runs again what no longer fits.
 
         Raises:
-            SeedError: it was trained on another machine, or git fails.
+            GitError: git fails.
+            SeedError: it was trained on another machine.
             HandPoseError: `params.yaml` cannot be used.
         """
         self._check_machine(machine)
         self.folder.mkdir(parents=True, exist_ok=True)
-        git(self.folder, "init", "--quiet")
+        git.text(self.folder, "init", "--quiet")
         fetch = ("fetch", "--quiet", "--depth=1", f"--upload-pack={UPLOAD_PACK}")
-        git(self.folder, *fetch, str(self.source.root), self.source.commit)
+        git.text(self.folder, *fetch, str(self.source.root), self.source.commit)
         lock = self.folder / LOCK
         done = lock.read_text("utf-8") if lock.is_file() else None
-        git(self.folder, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
-        git(self.folder, "clean", "--quiet", "--force", "-d")
+        git.text(self.folder, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
+        git.text(self.folder, "clean", "--quiet", "--force", "-d")
         for path in self.source.changed:
             _copy(self.source.root / path, self.folder / path)
         lock.write_text(done or self._first_lock(), encoding="utf-8")  # committed or not
@@ -254,21 +261,6 @@ def data_stages(dag: Mapping[str, Stage]) -> set[str]:
                 found.add(parent)
                 left.append(parent)
     return found
-
-
-def git(folder: Path, *words: str) -> str:
-    """What git prints.
-
-    Raises:
-        SeedError: git is missing or refuses.
-    """
-    try:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True)
-    except FileNotFoundError as error:
-        raise SeedError(f"{folder} or git was not found: {error}") from None
-    if done.returncode:
-        raise SeedError(f"{folder}: git {words[0]} failed: {done.stderr.strip()}")
-    return done.stdout
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -80,10 +80,13 @@ class Evaluation:
     comparisons: Mapping[str, Comparison]  # by protocol: from scratch to the full model
     interventions: Mapping[str, Mapping[str, Mapping[str, Comparison]]]
     """Cost of changing the gesture tokens: by run, key of `INTERVENTIONS`, protocol."""
+    view: Mapping[str, Estimates]
+    """By run: mirrored_fingers, and with view heads side_accuracy and facing_accuracy."""
     runs: Mapping[str, ModelRun]
     encoders: Mapping[str, Encoder]  # stage_1 and untrained
     purity_by_chance: float
-    subgroups: Mapping[str, Sequence[Subgroup]]  # by gesture, joint, hand, camera, subject
+    subgroups: Mapping[str, Sequence[Subgroup]]
+    """By gesture, joint, hand, camera, subject, facing, rotation."""
     unseen: int  # coarse test classes without a training sample
     handedness: str
     start: str  # of the untrained encoder: random weights, ImageNet's or those of a file
@@ -217,6 +220,31 @@ def tokens(e: Evaluation) -> list[str]:
         f"{_gates(e.runs[FULL])}. Each person counts once; the model, its images and the rest of "
         "the network stay the same, so no second training is involved.",
     ]
+
+
+def view(e: Evaluation) -> list[str]:
+    """Whether the full model knows which hand it sees, and which face of it."""
+    found = e.view[FULL]
+    wrong = found["mirrored_fingers"]
+    sentences = []
+    if math.isfinite(wrong.value):
+        sentences.append(
+            f"Of the hands that are not seen from their edge, the full model shows "
+            f"{100 * wrong.value:.1f} % with palm and back exchanged ({_share(wrong)})."
+        )
+    if "side_accuracy" in found:
+        side, facing = found["side_accuracy"], found["facing_accuracy"]
+        sentences.append(
+            f"Its view heads tell left from right in {100 * side.value:.1f} % "
+            f"({_share(side)}), and palm, back and edge in {100 * facing.value:.1f} % "
+            f"({_share(facing)})."
+        )
+    return sentences
+
+
+def _share(estimate: Estimate) -> str:
+    """`12.0 to 14.1 %`."""
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
 
 
 def _others(e: Evaluation) -> str:

@@ -63,7 +63,9 @@ BREAKDOWNS = {
     "hand": "hand",
     "joint": "joint",
     "gesture": "gesture",
-    "camera": "camera",
+    "camera": "camera name, over all sessions",
+    "facing": "face of the hand",
+    "rotation": "rotation in the image, degrees clockwise from fingers up",
 }
 """Keys of `Evaluation.subgroups` and the name of one of each."""
 

@@ -17,6 +17,7 @@ from handpose.evaluation.plots import Line
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.scores import CLASS_POSE, MEAN_JOINTS, MEAN_POSE, STAGE_1, Scores
 from handpose.evaluation.statistics import LENGTH, SHARE, Bounds, Comparison, Estimate
+from handpose.hand.facing import FACINGS
 from handpose.hand.skeleton import JOINTS, WRIST
 from handpose.sample import UNLABELLED
 from stages.paths import STAGE_2_MODELS
@@ -41,6 +42,8 @@ PRIMARY = "wrist_mpjpe_mm"
 """The protocol that alone decides which of two models is better, fixed before any result: it needs
 no fit, no scaling and no true root. The verdicts by the others are Holm-adjusted."""
 COMPARED = (PRIMARY, "pa_mpjpe_mm", "table2_mpjpe_mm", "wrist_fit_mpvpe_mm")
+
+SECTOR_DEG = 30
 
 THRESHOLDS_MM = torch.linspace(0, 50, 101)
 
@@ -266,6 +269,35 @@ def confusion(truth: NDArray[Any], predicted: NDArray[Any], size: int) -> NDArra
     """Confusion matrix (size, size) of labelled samples."""
     matrix = metrics.confusion(torch.from_numpy(truth), torch.from_numpy(predicted), size)
     return np.asarray(matrix.numpy())
+
+
+# --- views ---------------------------------------------------------------------------------------
+
+
+def view_estimates(
+    scores: Scores, subjects: NDArray[Any], intervals: Intervals
+) -> dict[str, Estimates]:
+    """How often a run shows a palm as a back, and how often its heads know side and facing."""
+    return {
+        run: {key: intervals.mean(hits, subjects, SHARE) for key, hits in found.items()}
+        for run, found in scores.view.items()
+    }
+
+
+def facing_names(scores: Scores) -> NDArray[Any]:
+    """Palm, back, edge or unknown, of each sample: (N,)."""
+    names = np.array([*FACINGS, "unknown"])
+    found: NDArray[Any] = names[scores.facing]  # UNKNOWN is -1, the last
+    return found
+
+
+def rotation_names(scores: Scores) -> NDArray[Any]:
+    """The 30-degree sector of each hand's rotation in the image: (N,), `000 to 030` or unknown."""
+    known = np.isfinite(scores.rotation)
+    degrees = np.degrees(np.where(known, scores.rotation, 0)) % 360
+    first = (degrees // SECTOR_DEG * SECTOR_DEG).astype(int) % 360
+    names = [f"{start:03d} to {start + SECTOR_DEG:03d}" for start in first]
+    return np.where(known, names, "unknown")
 
 
 # --- subgroups of a split ------------------------------------------------------------------------

@@ -29,6 +29,7 @@ def metrics_json(e: Evaluation) -> dict[str, Any]:
         "pose": {name: split.pose for name, split in e.splits.items()},
         "pretrained_minus_scratch": e.comparisons,
         "interventions": e.interventions,
+        "view": e.view,
         "features": {**e.encoders, "purity_by_chance": e.purity_by_chance},
         "training": {
             run: {

@@ -10,15 +10,18 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 
 import torch
 
-from handpose.distributed import Distributed, is_torchrun
+from handpose.cores import usable_cores
+from handpose.distributed import LAUNCHER, Distributed, is_torchrun
 from handpose.errors import HandPoseError
+from handpose.files import temporary_folder
+from handpose.stop_signal import explain
 from handpose.training.device import prepare_device, require_gpus
 from stages.fitting.training_data import TrainingData
 from stages.params import Params, TrainParams
+from stages.paths import WORK
 
 SHUTDOWN_S = 120
 """How long the processes may take to finish the current step and save it before they are killed."""
@@ -72,8 +75,7 @@ def _run_torchrun(stage: str, arguments: tuple[str, ...], processes: int) -> Non
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    cores = os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // processes)))
     logging.getLogger("torch.distributed.elastic").setLevel(
         logging.CRITICAL
     )  # reported here, shorter
@@ -82,14 +84,17 @@ def _run_torchrun(stage: str, arguments: tuple[str, ...], processes: int) -> Non
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         if signal.getsignal(number) is not signal.SIG_IGN  # nohup ignores SIGHUP
     ]
+    run = "-".join((stage, *arguments))
+    os.environ[LAUNCHER] = str(os.getpid())
     try:
-        with tempfile.TemporaryDirectory() as logs:  # torchrun would leave an empty folder
+        # torchrun would leave an empty folder; if this process is killed, its runner removes it
+        with temporary_folder(WORK / f"{run}-torchrun") as logs:
             config = LaunchConfig(
                 min_nodes=1,
                 max_nodes=1,
                 nproc_per_node=processes,
-                logs_specs=DefaultLogsSpecs(log_dir=logs),
-                run_id=f"{stage}-{os.getpid()}",
+                logs_specs=DefaultLogsSpecs(log_dir=str(logs)),
+                run_id=f"{run}-{os.getpid()}",
                 rdzv_backend="c10d",
                 rdzv_endpoint="localhost:0",
                 local_addr="localhost",
@@ -106,7 +111,6 @@ def _run_torchrun(stage: str, arguments: tuple[str, ...], processes: int) -> Non
         if code >= 0:
             raise SystemExit(code) from None
         raise ProcessesError(
-            f"process {rank} of {processes} was ended by {signal.Signals(-code).name}, and the "
-            "others stopped with it. If nobody did that, the machine was out of memory (see "
-            "`dmesg`). Run again to resume from the last checkpoint"
+            f"process {rank} of {processes} was ended by {explain(-code, f'{stage}.batch')}. The "
+            "others stopped with it. Run again to resume from the last checkpoint"
         ) from None

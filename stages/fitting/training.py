@@ -16,6 +16,7 @@ from handpose.distributed import SINGLE_PROCESS, Distributed
 from handpose.files import atomic_file
 from handpose.sample import HandBatch
 from handpose.training.checkpoint import Checkpoint
+from handpose.training.compilation import keep_kernels_in
 from handpose.training.device import describe_device
 from handpose.training.fit import Fitted, LossFunction, fit
 from handpose.training.history import Scalars
@@ -23,6 +24,7 @@ from handpose.training.model_io import ModelRecord, save_model
 from stages.artifacts import write_json, write_manifest
 from stages.fitting.checkpoint_gc import drop_recorded_checkpoints, results_id
 from stages.fitting.training_data import TrainingData
+from stages.paths import WORK
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ def run_training(
     best: str,
     maximise: bool,
     lr_factors: Mapping[str, float] | None = None,
+    epoch_key: Callable[[int], object],
     work: Path,
     out: Path,
     started: float,
@@ -66,6 +69,7 @@ def run_training(
         best: the metric that selects the weights.
         maximise: whether more of it is better.
         lr_factors: factors of the learning rate, by the name of the parameter.
+        epoch_key: epoch, from 0 -> what the loss does differently in it.
         work: folder of the live checkpoint.
         out: folder of the results; rank 0 writes them.
         started: the stage's `time.monotonic()`.
@@ -81,6 +85,7 @@ def run_training(
     device = next(net.parameters()).device
     logger.info("trains on %s, %s", describe_device(device, settings.device), settings.precision)
     identity = data.identity(encoder, pose_net, joints, stage=stage, **(inputs or {}))
+    keep_kernels_in(WORK / "compiled")
     with Checkpoint(work, identity, writable=distributed.is_rank_zero) as checkpoint:
         if distributed.is_rank_zero:
             drop_recorded_checkpoints(checkpoint)
@@ -90,7 +95,9 @@ def run_training(
             forward=forward,
             loss=loss,
             validate=lambda model: validate(model, data.validation(), loss, data.bf16, distributed),
-            settings=data.fit_settings(best=best, maximise=maximise, lr_factors=lr_factors or {}),
+            settings=data.fit_settings(
+                best=best, maximise=maximise, lr_factors=lr_factors or {}, epoch_key=epoch_key
+            ),
             checkpoint=checkpoint,
             distributed=distributed,
         )

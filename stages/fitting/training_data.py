@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,15 @@ from stages.code_digest import stage_digest
 from stages.params import TrainParams
 from stages.paths import LABELS, SHARDS
 
-NOT_IN_IDENTITY = {"device", "threads", "processes", "checkpoint_every_s"}
+NOT_IN_IDENTITY = {
+    "device",
+    "cuda_graph",
+    "compile",
+    "threads",
+    "processes",
+    "loader_workers",
+    "checkpoint_every_s",
+}
 """Keys of a training section that may change when a run is resumed: they change how it runs, not
 what it learns."""
 
@@ -143,9 +151,14 @@ class TrainingData:
         )
 
     def fit_settings(
-        self, *, best: str, maximise: bool, lr_factors: Mapping[str, float]
+        self,
+        *,
+        best: str,
+        maximise: bool,
+        lr_factors: Mapping[str, float],
+        epoch_key: Callable[[int], object],
     ) -> FitSettings:
-        """The section as `fit` takes it; `best` names the metric that selects the weights."""
+        """The section as `fit` takes it; the arguments are those of `FitSettings`."""
         settings, steps = self.settings, self.steps_per_epoch
 
         def lr(step: int) -> float:
@@ -169,6 +182,9 @@ class TrainingData:
             maximise=maximise,
             checkpoint_every_s=settings.checkpoint_every_s,
             lr_factors=lr_factors,
+            cuda_graph=settings.cuda_graph,
+            compile=settings.compile,
+            epoch_key=epoch_key,
         )
 
     def identity(
@@ -218,7 +234,7 @@ class TrainingData:
         )
 
 
-def loading_on(device: torch.device) -> Loading:
-    """How to load for this device, among the processes of this machine."""
+def loading_on(device: torch.device, stage: str, settings: TrainParams) -> Loading:
+    """How a training stage loads for this device, among the processes of this machine."""
     _, processes = local_rank()
-    return Loading.on(device, processes)
+    return Loading.on(device, processes, settings.loader_workers, f"{stage}.loader_workers")

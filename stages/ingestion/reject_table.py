@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from handpose.counted import counted
 from handpose.data.annotation_table import sort_keys
 
 UNKNOWN = -1
@@ -42,6 +43,6 @@ def describe(rejects: pa.Table, file: object) -> str:
     (first,) = rejects.slice(0, 1).to_pylist()
     number = UNKNOWN if first["annotation_id"] is None else first["annotation_id"]
     return (
-        f"{len(rejects)} annotations were rejected:{table}\nfor example annotation "
-        f"{number}: {first['reason']} {first['detail']}\nAll are in {file}"
+        f"{counted(len(rejects), 'annotation was', 'annotations were')} rejected:{table}\n"
+        f"for example annotation {number}: {first['reason']} {first['detail']}\nAll are in {file}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -75,8 +76,8 @@ class SamplesFile:
     The same rows give the same bytes, however they are divided into parts.
     """
 
-    def __init__(self, path: Path, metadata: dict[str, str]) -> None:
-        """`metadata` is kept beside the schema."""
+    def __init__(self, path: Path, metadata: Callable[[], dict[str, str]]) -> None:
+        """`metadata` is asked for when there are rows to write, and kept beside the schema."""
         self.count = 0
         self._path, self._metadata = path, metadata
         self._writer: pq.ParquetWriter | None = None
@@ -105,9 +106,12 @@ class SamplesFile:
         self._written = self._pool.submit(self._write_group, table)
 
     def _write_group(self, table: pa.Table) -> None:
-        table = table.combine_chunks().replace_schema_metadata(self._metadata)
+        table = table.combine_chunks().replace_schema_metadata(self._metadata())
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+            repeating = _repeating(table.schema)
+            self._writer = pq.ParquetWriter(
+                self._path, table.schema, compression="zstd", use_dictionary=repeating
+            )
         self._writer.write_table(table)
 
     def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType) -> None:
@@ -120,6 +124,15 @@ class SamplesFile:
             self._written.result()  # a full disk raises here
         if self._writer is not None:
             self._writer.close()
+
+
+def _repeating(schema: pa.Schema) -> list[str]:
+    """The columns of texts and whole numbers.
+
+    A dictionary of measured numbers costs a third of the time and makes the file a fifth larger.
+    """
+    kinds = (pa.types.is_string, pa.types.is_integer)
+    return [column.name for column in schema if any(kind(column.type) for kind in kinds)]
 
 
 def write_table(path: Path, table: pa.Table) -> None:

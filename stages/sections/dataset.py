@@ -13,6 +13,15 @@ from stages.sections.section import Probability, Section
 Quality = Annotated[int, Field(ge=1, le=100)]  # of a JPEG
 
 
+def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
+    if limits[0] > limits[1]:
+        raise ValueError(f"expected the smaller number first: [{limits[1]:g}, {limits[0]:g}]")
+    return limits
+
+
+Range = Annotated[tuple[PositiveFloat, PositiveFloat], pydantic.AfterValidator(_ascending)]
+
+
 class HandParams(Section):
     """The hand model."""
 
@@ -64,12 +73,40 @@ class SynthesizeParams(Section):
     back_cameras: Probability = 0.0
     """share of the rig that faces the back of an upright hand; 0.33: a studio all round, a harder
     set for longer training"""
+    spread_deg: tuple[PositiveFloat, PositiveFloat] = (60.0, 30.0)
+    """greatest azimuth of a camera from the palm's or the back's middle, and greatest elevation;
+    [90, 60]: all round"""
+    roll_deg: NonNegativeFloat = 8.0
+    """standard deviation of a camera's rotation in the image plane; 180: the whole circle"""
+    distance_m: Range = (0.65, 1.05)
+    """from and to, of the cameras; near ones distort more"""
+    filled: Range = (0.6, 0.78)
+    """from and to, share of the image's short side that an open hand fills; above 1 the border cuts
+    it"""
     image_px: tuple[PositiveInt, PositiveInt] = (200, 160)
     """long and short side; InterHand2.6M: [512, 334]"""
     supersampling: PositiveInt = 1
     """2: anti-aliased from 2 x 2 samples per pixel"""
     jpeg_quality: Quality = 90
     """of the images, 1 to 100"""
+    free_poses: NonNegativeFloat = 0.0
+    """images of grasps, pinches and free poses, as a multiple of `frames`; on top, in ROM folders,
+    without a gesture"""
+    creases: NonNegativeFloat = 0.0
+    """depth of creases, knuckle wrinkles, tendons and veins; 1: as in real hands"""
+    skin_detail: NonNegativeFloat = 0.0
+    """strength of skin texture that is coarser and finer than the grain; 1: as in real hands"""
+    no_forearm: Probability = 0.0
+    """share of captures in which the hand ends at the wrist"""
+    dark_studios: Probability = 0.0
+    """share of captures before near-black backdrops with lamps"""
+    photo_backdrops: Probability = 0.0
+    """share of images before crops of photos or before clutter, faces and clothes"""
+    occluders: Probability = 0.0
+    """share of images in which an object or another hand covers a part"""
+    degradation: Probability = 0.0
+    """how far blur, motion blur, noise, white balance, low resolution and JPEG quality go; 1: down
+    to quality 40"""
     pose_jitter_deg: NonNegativeFloat = 4.5
     """standard deviation of a gesture's MCP and PIP angles"""
     style_deg: NonNegativeFloat = 15.0
@@ -92,6 +129,15 @@ class IngestParams(Section):
     """of the training data: labelled evaluation, never trained on"""
     min_valid_joints: Annotated[int, Field(ge=1, le=21)] = 6
     """of 21; an annotation with fewer is rejected"""
+    min_joints_in_boxes: Probability = 0.5
+    """share of a camera's joints that must lie in the annotations' own boxes, or it is rejected; 0:
+    not compared
+
+    Sound cameras of InterHand2.6M have 0.98 to 1, one that was moved or exchanged 0.03.
+    """
+    max_fit_error_mm: NonNegativeFloat = 15.0
+    """mean distance of a MANO fit from the joints; a farther one is not used, its hand is; 0: not
+    compared"""
     check_images: bool = True
     """decode every image once to find missing, truncated, black ones"""
     cameras_per_instant: NonNegativeInt = 0

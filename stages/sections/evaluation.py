@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from stages.sections.section import Device, Section
+from stages.sections.section import Device, LoaderWorkers, Section
 
 
 class EvaluateParams(Section):
@@ -14,6 +14,8 @@ class EvaluateParams(Section):
     """or cpu, cuda"""
     batch: PositiveInt = 64
     """images"""
+    loader_workers: LoaderWorkers = -1
+    """processes that make batches; -1: for a GPU all cores but one, at most 12; 0: none"""
     tsne_samples: PositiveInt = 1080
     """test images in the t-SNE maps"""
     pictures: PositiveInt = 4

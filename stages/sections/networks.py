@@ -50,8 +50,9 @@ class PoseNetParams(Section):
     """ours; blocks of the encoder over the grid"""
     fusion_layers: PositiveInt = 2
     """ours; blocks over joint and gesture tokens"""
-    fusion: Literal["self", "cross"] = "self"
-    """cross: the variant of the paper's rebuttal"""
+    fusion: Literal["self", "cross"] = "cross"
+    """cross: joints attend to gestures in a step of their own (rebuttal); self: all together
+    (paper)"""
     volume_depth: Annotated[int, Field(ge=2)] = 8
     """depth bins of the heatmap volume"""
     volume_sharpness: PositiveFloat = 5.0
@@ -69,6 +70,9 @@ class PoseNetParams(Section):
     """ours; hands in the frame of the camera turned onto the crop's centre"""
     side_input: bool = True
     """input the hand's side: handed needs it, canonical forbids it"""
+    view_heads: bool = False
+    """ours; predict the side, and whether palm, back or edge is seen: for data all round the hand,
+    whose side nobody tells"""
 
     @pydantic.model_validator(mode="after")
     def _divisible(self) -> PoseNetParams:

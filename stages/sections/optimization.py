@@ -7,7 +7,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from stages.sections.section import Device, Probability, Section, Share
+from stages.sections.section import (
+    Automatic,
+    Device,
+    LoaderWorkers,
+    Probability,
+    Section,
+    Share,
+)
 
 
 class AugmentParams(Section):
@@ -52,10 +59,17 @@ class TrainParams(Section):
     """or bf16"""
     device: Device = "auto"
     """or cpu, cuda"""
+    cuda_graph: Automatic = "auto"
+    """a step is one launch (docs/gpu.md); auto: of one process on a GPU; or true, false"""
+    compile: Automatic = "auto"
+    """torch.compile of the network, which takes minutes; auto: likewise, from 5,000 steps on"""
     threads: NonNegativeInt = 0
     """of torch on the CPU; 0: every core, or OMP_NUM_THREADS"""
     processes: NonNegativeInt = 1
     """that share each batch; 0: one for each GPU (docs/many-gpus.md)"""
+    loader_workers: LoaderWorkers = -1
+    """processes that make batches; -1: for a GPU all cores but one, at most 12, shared by the
+    training processes; 0: none"""
     checkpoint_every_s: NonNegativeFloat = 60
     """seconds; 0: after every step"""
     augment: AugmentParams = AugmentParams()
@@ -100,6 +114,10 @@ class LossWeights(Section):
     """continuity of consecutive rotations"""
     gesture: NonNegativeFloat = 0.1
     """keeps Stage 1's heads alive; paper: 0, the logits decay"""
+    side: NonNegativeFloat = 0.1
+    """left or right, of pose_net.view_heads"""
+    facing: NonNegativeFloat = 0.1
+    """palm, back or edge, of pose_net.view_heads"""
 
 
 class PoseParams(TrainParams):

@@ -18,6 +18,8 @@ from pydantic import Field
 Probability = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Device = Literal["auto", "cpu", "cuda"]
+LoaderWorkers = Annotated[int, Field(ge=-1)]
+Automatic = Literal["auto", True, False]
 
 
 class Section(pydantic.BaseModel):

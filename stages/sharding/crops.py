@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from handpose.data import lossless
 from handpose.data.crop import Square, affine, square, warp
-from handpose.data.photo import BLACKEST, Photo, PhotoError, decoded, read_whole
+from handpose.data.photo import BLACKEST, Photo, PhotoError, decoded, read_content
 from handpose.data.records import FIELDS, ORIGIN, VIEW
 from handpose.hand.camera import warp_intrinsics
 from stages.params import ShardParams
@@ -42,7 +42,7 @@ def cut(row: Mapping[str, Any], root: Path, shard: ShardParams) -> tuple[bytes, 
     """
     size = (row["width"], row["height"])
     photo = Photo(root / row["image"], *size)
-    content = read_whole(photo.path)
+    content = read_content(photo.path)
     try:
         region = square(row["bbox"], shard.box_scale * shard.crop_px / shard.view_px)
     except ValueError as error:

@@ -50,7 +50,8 @@ def check_library(shard: ShardParams) -> None:
     if shard.lossless == "always" and not lossless.available():
         raise ShardError(
             "shard.lossless is always, but libjpeg-turbo's library was not found: install it "
-            "(Debian, Ubuntu: apt install libturbojpeg0), or set shard.lossless to auto or never"
+            "(Debian: apt install libturbojpeg0, Ubuntu: apt install libturbojpeg), or set "
+            "shard.lossless to auto or never"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -69,9 +69,64 @@ def test_an_error_of_the_tasks_comes_after_what_was_read() -> None:
         next(results)
 
 
-def test_a_cpu_trains_without_threads_and_a_gpu_with_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_are_begun_than_asked_for() -> None:
+    taken = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = ahead(slow_first, tasks(), 4, 4)
+    next(results)
+    time.sleep(0.1)
+    assert len(taken) <= 4 + 2
+    results.close()
+
+
+CUDA = torch.device("cuda", 0)
+
+
+@pytest.fixture
+def with_cores(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    return lambda cores: monkeypatch.setattr(loading, "usable_cores", lambda: cores)
+
+
+def test_a_cpu_trains_with_neither_threads_nor_processes() -> None:
     assert Loading.on(torch.device("cpu")) == HERE == Loading(0, torch.device("cpu"))
-    cuda = torch.device("cuda", 0)
-    for cores, threads in ((1, 1), (2, 1), (6, 5), (64, loading.MOST_THREADS)):
-        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
-        assert Loading.on(cuda) == Loading(threads, cuda)
+    assert Loading.on(torch.device("cpu"), workers=0) == HERE
+
+
+@pytest.mark.parametrize(
+    ("cores", "sharing", "workers"),
+    [(2, 1, 1), (6, 1, 5), (16, 1, 12), (16, 2, 7), (128, 8, 12), (16, 8, 1)],
+)
+def test_a_gpu_trains_with_the_other_cores(
+    with_cores: Callable[[int], None], cores: int, sharing: int, workers: int
+) -> None:
+    with_cores(cores)
+    found = Loading.on(CUDA, sharing)
+    assert found.processes is not None and found.processes.count == workers
+    assert (found.threads, found.device) == (0, CUDA)
+
+
+def test_a_gpu_with_a_single_core_has_a_thread(with_cores: Callable[[int], None]) -> None:
+    with_cores(1)
+    assert Loading.on(CUDA) == Loading(1, CUDA)
+    with_cores(16)
+    assert Loading.on(CUDA, 16) == Loading(1, CUDA)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (6, 5), (64, 8)])
+def test_without_processes_a_gpu_has_threads(
+    with_cores: Callable[[int], None], cores: int, threads: int
+) -> None:
+    with_cores(cores)
+    assert Loading.on(CUDA, workers=0) == Loading(threads, CUDA)
+
+
+def test_as_many_processes_as_asked_for_on_any_device(with_cores: Callable[[int], None]) -> None:
+    with_cores(2)
+    for device in (CUDA, torch.device("cpu")):
+        found = Loading.on(device, workers=5).processes
+        assert found is not None and found.count == 5

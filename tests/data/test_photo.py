@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from handpose.data.photo import Photo, PhotoError, read_photo
 
@@ -42,10 +46,17 @@ def test_a_grey_photo_has_three_equal_channels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0.99, 0.5, 0.05])
-def test_a_truncated_photo_is_told_though_opencv_would_read_it(photo: Path, kept: float) -> None:
+def test_a_truncated_photo_is_found_though_opencv_would_read_it(photo: Path, kept: float) -> None:
     content = photo.read_bytes()
     photo.write_bytes(content[: int(len(content) * kept)])
     assert reason(photo) == "image_truncated"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff"])
+def test_a_truncated_picture_of_another_format_is_found(photo: Path, suffix: str) -> None:
+    content = as_format(photo, suffix)
+    photo.write_bytes(content[: len(content) // 2])
+    assert reason(photo) in ("image_truncated", "image_damaged", "image_undecodable")
 
 
 def test_missing_black_and_foreign_files(tmp_path: Path) -> None:
@@ -54,8 +65,89 @@ def test_missing_black_and_foreign_files(tmp_path: Path) -> None:
     assert reason(tmp_path / "folder.jpg") == "image_unreadable"
     cv2.imwrite(str(tmp_path / "black.jpg"), np.zeros((8, 8, 3), np.uint8))
     assert reason(tmp_path / "black.jpg") == "image_black"
-    (tmp_path / "text.jpg").write_bytes(b"no picture\xff\xd9")
-    assert reason(tmp_path / "text.jpg") == "image_undecodable"
+    for name, content in {
+        "text": b"no picture\xff\xd9",
+        "start": b"\xff\xd8 and no more",
+        "pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        "page": b"<!doctype html><html><body>Log in</body></html>",
+    }.items():
+        (tmp_path / f"{name}.jpg").write_bytes(content)
+        assert reason(tmp_path / f"{name}.jpg") in ("image_undecodable", "image_truncated"), name
+    (tmp_path / "empty.jpg").touch()
+    assert reason(tmp_path / "empty.jpg") == "image_empty"
+
+
+# --- photos that are as they should be, whatever their bytes ------------------------------------
+
+
+def as_format(photo: Path, suffix: str) -> bytes:
+    picture = cv2.imread(str(photo))
+    assert picture is not None
+    return cv2.imencode(suffix, picture)[1].tobytes()
+
+
+WHOLE: dict[str, Callable[[Path], bytes]] = {
+    "bytes behind the end": lambda photo: photo.read_bytes() + b"\0" * 2000,
+    "text behind the end": lambda photo: photo.read_bytes() + b"a camera's own data",
+    "no end marker": lambda photo: photo.read_bytes()[:-2],
+    "a PNG": lambda photo: as_format(photo, ".png"),
+    "a WebP": lambda photo: as_format(photo, ".webp"),
+    "a BMP": lambda photo: as_format(photo, ".bmp"),
+    "progressive": lambda photo: _pillow(photo, progressive=True),
+    "CMYK": lambda photo: _pillow(photo, mode="CMYK"),
+    "4:2:2": lambda photo: _pillow(photo, subsampling="4:2:2"),
+}
+
+
+def _pillow(photo: Path, mode: str = "RGB", **how: Any) -> bytes:
+    stream = BytesIO()
+    with Image.open(photo) as picture:
+        picture.convert(mode).save(stream, "JPEG", **{"quality": 95, **how})
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_whole_picture_is_used(photo: Path, kind: str) -> None:
+    before = read_photo(Photo(photo, 80, 60))
+    photo.write_bytes(WHOLE[kind](photo))
+    image = read_photo(Photo(photo, 80, 60))
+    assert np.abs(image[:20].astype(int) - before[:20]).max() < 40
+    assert image.shape == before.shape
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"progressive": True}, {"subsampling": "4:4:4"}, {"quality": 30}]
+)
+def test_pixels_are_those_of_opencv(photo: Path, how: dict[str, Any]) -> None:
+    photo.write_bytes(_pillow(photo, **how))
+    expected = cv2.imread(str(photo), cv2.IMREAD_COLOR_RGB)
+    np.testing.assert_array_equal(read_photo(Photo(photo, 80, 60)), expected)
+
+
+# --- damage that decoders do not mind ------------------------------------------------------------
+
+
+def test_the_head_of_one_photo_and_the_tail_of_another_are_damaged(tmp_path: Path) -> None:
+    """As where a part of a split archive is missing; every decoder here returns a picture."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "spliced.jpg"
+    for share in (0.3, 0.5, 0.7):
+        one, other = (
+            cv2.imencode(".jpg", rng.integers(0, most, (60, 80, 3), dtype=np.uint8))[1].tobytes()
+            for most in (40, 256)
+        )
+        path.write_bytes(one[: int(share * len(one))] + other[int(share * len(other)) :])
+        assert cv2.imread(str(path)) is not None
+        assert reason(path) in ("image_damaged", "image_truncated")
+
+
+def test_zeros_in_the_middle_are_damage(photo: Path) -> None:
+    """As a download writes that was interrupted and went on elsewhere."""
+    content = bytearray(photo.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 512] = bytes(512)
+    photo.write_bytes(bytes(content))
+    assert reason(photo) == "image_damaged"
 
 
 def test_another_size_than_annotated_is_told(photo: Path) -> None:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import webdataset as wds
 from numpy.typing import NDArray
 
 from handpose.data import preprocess
@@ -20,10 +21,12 @@ from handpose.data import records as stored_sample
 from handpose.data.augment import Augmentation
 from handpose.data.labels import ClassIds
 from handpose.data.loading import Loading
-from handpose.data.preprocess import PreprocessError
+from handpose.data.preprocess import PreprocessError, Preprocessor
+from handpose.data.processes.batch_processes import BatchProcesses
 from handpose.data.records import VIEW as PLACE
 from handpose.data.records import encode_labels
 from handpose.data.shards import Index, ShardError, Shards, write_tar
+from handpose.distributed import Distributed
 from handpose.sample import UNLABELLED, HandBatch
 
 STORED, VIEW, OUT = 20, 14, 14
@@ -137,6 +140,29 @@ def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
         assert file.read_bytes() == (other / file.relative_to(one)).read_bytes()
 
 
+def test_plain_webdataset_reads_the_images_and_labels_that_we_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = [stored(sample_id)[1] for sample_id in range(5)]
+    smooth = [cv2.resize(rng.integers(0, 256, (5, 5, 3), np.uint8), (VIEW, VIEW)) for _ in labels]
+    jpegs = [cv2.imencode(".jpg", image)[1].tobytes() for image in smooth]
+    (tmp_path / "tars").mkdir()
+    tar = write_tar(tmp_path / "tars" / "test-000000.tar", zip(jpegs, labels, strict=True))
+    text = json.dumps(Index(VIEW, VIEW, {"test": (tar,)}).to_json())
+    (tmp_path / "index.json").write_text(text, encoding="utf-8")
+
+    plain = wds.WebDataset(str(tmp_path / "tars" / tar.name), shardshuffle=False)
+    (batch,) = read(tmp_path, "test", image_px=VIEW)
+    for row, (found, label) in enumerate(zip(plain.decode("rgb8"), labels, strict=True)):
+        image = batch.image[row].permute(1, 2, 0).int().numpy()
+        assert abs(found["jpg"].astype(int) - image).max() <= 1  # two builds of libjpeg
+        assert found["__key__"] == f"{label['sample_id']:09d}"
+        for name in ("K", "joints_cam", "joint_valid", "global_orient", "hand_pose", "betas"):
+            value = np.array(found["json"][name], label[name].dtype).reshape(label[name].shape)
+            np.testing.assert_array_equal(value, getattr(batch, name)[row].numpy())
+        rest = ("sequence", "kind", "subject", "session", "camera", "frame", "has_mano", "is_left")
+        assert [found["json"][name] for name in rest] == [label[name] for name in rest]
+
+
 def test_the_label_holds_no_class() -> None:
     keys = set(json.loads(encode_labels([stored(0)[1]])[0]))
     assert not {key for key in keys if "coarse" in key or "fine" in key or "gesture" in key}
@@ -207,6 +233,55 @@ def test_threads_change_no_bit_of_an_epoch(folder: Path, threads: int, skip: int
     assert len(here) == len(ahead) == SAMPLES // 8 - skip
     for one, other in zip(here, ahead, strict=True):
         assert_same(one, other)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_processes_change_no_bit_of_an_epoch(folder: Path, workers: int) -> None:
+    """One test for each number, since starting them takes seconds."""
+    epoch: dict[str, Any] = {"epoch": 3, "seed": 5, "augmentation": EVERYTHING}
+    with Loading.on(torch.device("cpu"), workers=workers) as loading:
+        for split, options in (
+            ("train", epoch),
+            ("train", epoch | {"skip": 4}),
+            ("train", {"epoch": 0, "distributed": Distributed(1, 3)}),
+            ("test", {}),
+        ):
+            here = list(read(folder, split, **options))
+            there = list(read(folder, split, loading=loading, **options))
+            assert len(here) == len(there) > 0
+            for one, other in zip(here, there, strict=True):
+                assert_same(one, other)
+
+        abandoned = read(folder, "train", loading=loading, **epoch)
+        next(abandoned)  # another epoch may begin before it is closed
+        first = next(read(folder, "test", loading=loading))
+        assert_same(first, next(read(folder, "test")))
+        with pytest.raises(PreprocessError, match="no class in the labels"):
+            next(read(folder, "test", {}, loading=loading))
+        tar = folder / "tars" / "test-000000.tar"
+        tar.write_bytes(tar.read_bytes()[::-1])
+        with pytest.raises(ShardError, match=r"test-000000\.tar: its SHA-256"):
+            next(read(folder, "test", loading=loading))
+
+
+def test_processes_change_no_bit_of_what_a_gpu_warps(folder: Path) -> None:
+    labels = {name: ClassIds(1, 2, 3, 4) for name in FOLDERS}
+    preprocessor = Preprocessor(
+        image_px=OUT,
+        view_px=VIEW,
+        labels=labels,
+        canonical=False,
+        augmentation=EVERYTHING,
+        seeds=(5, 3),
+        turn_camera=True,
+    )
+    encoded = list(Shards.open(folder)._read_tars(list(Shards.open(folder).index.splits["test"])))
+    here = preprocessor.unwarped_batch(encoded).on(torch.device("cpu"))
+    processes = BatchProcesses(1)
+    calling = processes.calling(preprocessor.unwarped_batch)
+    for _ in range(3):  # their memory is used again
+        assert_same(calling(encoded).on("cpu").on(torch.device("cpu")), here)
+    processes.close()
 
 
 def test_damage_is_told_through_threads_too(folder: Path) -> None:

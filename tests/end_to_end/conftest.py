@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+
+from tests.end_to_end.lab import Lab
 
 ROOT = Path(__file__).parents[2]
 OFF = {"PREFECT_API_URL": ""}
@@ -26,9 +30,14 @@ class Run(Protocol):
 
 
 def environment(folder: Path, env: Mapping[str, str] = OFF) -> dict[str, str]:
-    """As after `source .venv/bin/activate`, with the modules of the clone."""
+    """As after `source .venv/bin/activate`, with the modules of the clone.
+
+    One thread where pytest runs in several processes: two trainings of two threads each take
+    longer side by side than one after the other.
+    """
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(folder), **env}
+    threads = {"OMP_NUM_THREADS": "1"} if "PYTEST_XDIST_WORKER" in os.environ else {}
+    return {**os.environ, **threads, "PATH": path, "PYTHONPATH": str(folder), **env}
 
 
 def _run(folder: Path, *command: str, expect: int = 0, env: Mapping[str, str] = OFF) -> str:
@@ -58,12 +67,28 @@ def environ_of() -> Callable[[Path], dict[str, str]]:
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished tiny run, with its `dvc.lock` committed. Read-only: take `tiny_copy` to change.
 
-    HANDPOSE_TINY_RUN names a folder that keeps it from one pytest to the next, for development.
+    Several processes of pytest share one. HANDPOSE_TINY_RUN names a folder that keeps it from one
+    pytest to the next, for development.
     """
-    existing = os.environ.get("HANDPOSE_TINY_RUN")
-    folder = Path(existing) if existing else tmp_path_factory.mktemp("tiny") / "clone"
-    if (folder / "results" / "report.html").exists():
-        return folder
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = Path(os.environ.get("HANDPOSE_TINY_RUN") or shared / "tiny" / "clone")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(folder.parent / "tiny.lock"):
+        if not (folder / "results" / "report.html").exists():
+            _finish_tiny_run(folder)
+    return folder
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait until no other process holds this lock."""
+    with lock.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _finish_tiny_run(folder: Path) -> None:
     subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
     _run(folder, "git", "config", "user.name", "test")
     _run(folder, "git", "config", "user.email", "test@example.org")
@@ -71,10 +96,17 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     print(_run(folder, "dvc", "repro"))
     _run(folder, "git", "add", "params.yaml", "dvc.lock")
     _run(folder, "git", "commit", "-qm", "A tiny run")
-    return folder
 
 
 @pytest.fixture
 def tiny_copy(tiny_run: Path, tmp_path: Path) -> Path:
     """A copy of the finished tiny run, to do anything with."""
     return Path(shutil.copytree(tiny_run, tmp_path / "clone", symlinks=True))
+
+
+@pytest.fixture
+def lab(tiny_copy: Path) -> Iterator[Lab]:
+    """A copy of the finished tiny run whose commands can be held and killed."""
+    lab = Lab(tiny_copy, environment(tiny_copy))
+    yield lab
+    lab.close()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,16 +14,6 @@ pytestmark = pytest.mark.end_to_end
 
 PAGE = Path(__file__).parents[2] / "docs" / "experiments.md"
 PATIENCE_S = 900.0
-
-
-@pytest.fixture
-def lab(
-    tiny_run: Path, tmp_path: Path, environ_of: Callable[[Path], dict[str, str]]
-) -> Iterator[Lab]:
-    folder = Path(shutil.copytree(tiny_run, tmp_path / "clone", symlinks=True))
-    lab = Lab(folder, {**environ_of(folder), "COLUMNS": "300"})
-    yield lab
-    lab.close()
 
 
 def lines() -> list[str]:
@@ -49,6 +37,7 @@ def checkpoints(lab: Lab) -> set[Path]:
 
 
 def test_the_page(lab: Lab) -> None:
+    lab.environ["COLUMNS"] = "300"  # tables of `dvc exp show` in whole lines
     (run_one, queue_seeds, run_all, queue_more, start, status, show, apply, *rest) = lines()
     remove, back, checkout, logs, remove_failed, _ = rest  # the last: test_table.py
 

@@ -212,6 +212,9 @@ def test_half_written_data_are_never_taken_for_whole(
     started.wait_gone()
     for name in ("samples.parquet", "tars", "index.json", "manifest.json"):
         assert not (lab.folder / "data" / stage / name).exists()
+    assert not list((lab.folder / "data").rglob(".*.partial")), "nor under a temporary name"
+    if who == "stage":
+        assert f"{stage}: exit code 137, ended by SIGKILL: if nobody sent it" in started.output()
 
     lab.do(f"dvc repro {stage}")
     assert {path.name for path in (lab.folder / "data" / stage).iterdir()} == before
@@ -227,3 +230,5 @@ def test_workers_do_not_outlive_their_door(lab: Lab) -> None:
     started.kill("stage", KILL)
     started.wait_gone()
     assert not (lab.folder / "data" / "synthetic").exists()
+    assert not list((lab.folder / "data").rglob(".*.partial")), "nor under a temporary name"
+    assert "and lower synthesize.workers in params.yaml" in started.output()

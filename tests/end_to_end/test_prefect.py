@@ -151,7 +151,7 @@ def wait_for(condition: Callable[[], Any], patience_s: float = 60.0) -> Any:
 def seen(site: Site, page: str, picture: Path) -> str:
     """The text of a page as a browser shows it, tags taken out; a screenshot beside."""
     if shutil.which("chromium") is None:
-        pytest.fail("no chromium; .ci/servers installs it")
+        pytest.fail("no chromium; .ci/packages chromium installs it")
     profile = f"--user-data-dir={picture.parent / 'browser'}"
     url = site.api.removesuffix("/api") + page
     for last in ("--dump-dom", f"--screenshot={picture}"):
@@ -191,13 +191,13 @@ def test_plain_dvc_repro_is_seen(site: Site, tmp_path: Path) -> None:
 def test_handpose_run_shows_cached_and_restored_stages(site: Site, tmp_path: Path) -> None:
     output = site.run("handpose", "run", "-S", "evaluate.tsne_samples=70")
     assert "params.yaml: evaluate.tsne_samples 80 -> 70" in output
-    assert output.strip().endswith("Completed: 1 ran, 8 cached")
+    assert output.strip().endswith("Completed: 1 ran, 9 cached")
     run = site.latest()
     tasks = site.tasks(run)
     names = {name: task["state"]["name"] for name, task in tasks.items()}
     assert names.pop("evaluate") == "Completed"
     assert set(names.values()) == {"Cached"}
-    assert len(names) == 8
+    assert len(names) == 9
     ids = {task["id"]: name for name, task in tasks.items()}
     edges = [ids[edge["id"]] for edge in tasks["pretrain"]["task_inputs"]["__parents__"]]
     assert edges == ["code", "label", "shard"]
@@ -315,7 +315,7 @@ def test_a_server_that_goes_away_stops_no_run(
     assert process.returncode == 0, output
     assert output.count("does not answer") >= 1
     assert "prefect: how the run ended was not reported" in output
-    assert output.strip().endswith("Completed: 1 ran, 8 cached")
+    assert output.strip().endswith("Completed: 1 ran, 9 cached")
     assert "Traceback" not in output
 
 
@@ -337,7 +337,7 @@ def test_the_flow_is_served_on_a_schedule_and_started_from_outside(site: Site) -
 
         ended = wait_for(state, 120)
         assert ended["state_type"] == "COMPLETED", ended["state"]
-        assert set(site.tasks(begun)) == {"code", "synthesize", "ingest", "label"}
+        assert set(site.tasks(begun)) == {"code", "synthesize", "inputs", "ingest", "label"}
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)

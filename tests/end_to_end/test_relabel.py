@@ -23,7 +23,7 @@ DONE = {
     r"Stage '(\w+)' is cached - skipping run, checking out outputs": "restored",
     r"Running stage '(\w+)'": "runs",
 }
-DATA = ["code", "synthesize", "ingest", "label", "shard"]
+DATA = ["code", "synthesize", "inputs", "ingest", "label", "shard"]
 ALL = [*DATA, "pretrain", "pose", "pose_scratch", "evaluate"]
 TRAINED = {"pretrain", "pose", "pose_scratch", "evaluate"}
 

@@ -17,17 +17,8 @@ from tests.end_to_end.lab import Breakpoint, Lab
 pytestmark = pytest.mark.end_to_end
 
 PAGE = Path(__file__).parents[2] / "docs" / "trouble.md"
+MAY_SKIP = pytest.mark.may_skip(because="only root can mount, and not in every container")
 TRAINING = Breakpoint("stages.pretrain", "handpose.training.fit:gradient_step", 5)
-
-
-@pytest.fixture
-def lab(
-    tiny_run: Path, tmp_path: Path, environ_of: Callable[[Path], dict[str, str]]
-) -> Iterator[Lab]:
-    folder = Path(shutil.copytree(tiny_run, tmp_path / "clone", symlinks=True))
-    lab = Lab(folder, environ_of(folder))
-    yield lab
-    lab.close()
 
 
 @pytest.fixture
@@ -87,6 +78,7 @@ def test_two_at_once_and_then_a_stale_lock(lab: Lab) -> None:
     assert "up to date" in lab.do("dvc status pretrain")
 
 
+@MAY_SKIP
 def test_a_full_disk_under_the_shards(lab: Lab, small_disk: Callable[..., None]) -> None:
     earlier = (lab.folder / "dvc.lock").read_bytes()
     lab.configure(shard={"jpeg_quality": 96})
@@ -105,6 +97,7 @@ def test_a_full_disk_under_the_shards(lab: Lab, small_disk: Callable[..., None])
     assert "up to date" in lab.do("dvc status shard")
 
 
+@MAY_SKIP
 def test_a_full_disk_under_the_checkpoints(lab: Lab, small_disk: Callable[..., None]) -> None:
     """There is space for one, and none for the next one beside it."""
     lab.configure(pretrain={"lr": 0.002, "checkpoint_every_s": 0})
@@ -120,6 +113,7 @@ def test_a_full_disk_under_the_checkpoints(lab: Lab, small_disk: Callable[..., N
     assert "resumes after step 1/22" in lab.do("dvc repro pretrain")
 
 
+@MAY_SKIP
 def test_a_full_disk_under_the_cache(lab: Lab, small_disk: Callable[..., None]) -> None:
     """The training ends well, and DVC cannot keep what came out."""
     lab.configure(pretrain={"lr": 0.002})
@@ -173,7 +167,7 @@ def test_a_lock_file_that_was_cut_short(lab: Lab, saved: float) -> None:
     lab.do(remove)
     output = lab.do(repro)
     assert "Running stage" not in output
-    assert output.count("is cached - skipping run, checking out outputs") == 9
+    assert output.count("is cached - skipping run, checking out outputs") == 10
     assert path.read_bytes() == good
 
 

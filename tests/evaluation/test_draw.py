@@ -95,6 +95,16 @@ def test_a_skeleton_colours_its_joints_and_leaves_out_those_not_valid() -> None:
     assert (drawn[v[18:], u[18:]] == 100).all()
 
 
+def test_joints_of_a_skeleton_may_have_colours_of_their_own() -> None:
+    uv = np.stack([np.linspace(10, 85, 21), np.full(21, 50.0)], 1)
+    tones: list[draw.Colour] = [(10 * k, 200 - 5 * k, 30) for k in range(21)]
+    drawn = draw.draw_skeleton(GREY, uv, colour=tones, thick=1)
+    u, v = np.rint(uv).astype(int).T
+    assert [tuple(tone) for tone in drawn[v, u].tolist()] == tones
+    same = draw.draw_skeleton(GREY, uv, colour=[draw.TRUTH] * 21)
+    assert np.array_equal(same, draw.draw_skeleton(GREY, uv, colour=draw.TRUTH))
+
+
 def test_joints_that_are_nowhere_or_far_outside_do_no_harm() -> None:
     uv = np.full((21, 2), 1e9)
     uv[3] = np.nan

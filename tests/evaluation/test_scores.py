@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from handpose.evaluation.scores import (
 from handpose.hand.camera import turn_back
 from handpose.hand.mano import Mano
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
+from tests.host_watch import HostWatch
 from tests.turned_batch import turned_batch
 
 
@@ -127,6 +128,31 @@ def test_the_size_of_the_batches_changes_nothing(batch: HandBatch, models: Model
     assert one.keys() == many.keys()
     for name, array in one.items():
         np.testing.assert_allclose(many[name], array, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_no_batch_waits_for_the_device(batch: HandBatch, models: Models) -> None:
+    """Values are read when columns are fetched, many batches at a time."""
+    found: set[str] = set()
+
+    def batches() -> Iterator[HandBatch]:
+        yield from in_parts(batch, 3)
+        found.update(watch.found)
+
+    with HostWatch() as watch:
+        score_split(batches(), models, feature_rows=np.array([3]))
+    assert not [one for one in found if one.startswith("reads")]
+    assert any(one.startswith("reads") for one in watch.found), "the fetch is seen"
+
+
+def test_columns_are_the_same_however_many_batches_are_fetched_together(
+    batch: HandBatch, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.array([0, 5])
+    together = flat(score_split(in_parts(batch, 2), models, feature_rows=rows))
+    monkeypatch.setattr("handpose.evaluation.scores.BATCHES_AT_A_TIME", 1)
+    one_by_one = flat(score_split(in_parts(batch, 2), models, feature_rows=rows))
+    for name, array in together.items():
+        np.testing.assert_array_equal(one_by_one[name], array, err_msg=name)
 
 
 def test_every_model_and_baseline_is_scored_on_every_sample(

@@ -119,3 +119,22 @@ def test_what_is_not_an_object_is_refused() -> None:
 def test_joints_that_are_not_valid_may_be_anywhere() -> None:
     joints = [[0.0, 0.0, 0.6]] * 20 + [[9.0, 9.0, 9.0]]
     assert read(joints=joints, joint_valid=[True] * 20 + [False]).joints.joints[20, 0] == 9
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"joints": [["0", "0", "1"]] * 21},
+        {"K": [["100", "0", "32"], ["0", "100", "24"], ["0", "0", "1"]]},
+        {"subject": "3"},
+        {"size": ["64", "48"]},
+    ],
+)
+def test_numbers_that_are_text_are_called_so(changes: dict[str, Any]) -> None:
+    with pytest.raises(RecordFault, match=r"; numbers are text here: write them without quotes$"):
+        read(**changes)
+
+
+def test_words_in_place_of_numbers_are_no_numbers() -> None:
+    with pytest.raises(RecordFault, match=r'found "anna"$'):
+        read(subject="anna")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from handpose.data.annotation_table import REJECT
 from handpose.folder.hand_record import FILE
 from handpose.folder.reader import FolderError, FolderReader
 from tests.folder.plain_line import LINE, MANO
+from tests.wrong_files import WRONG, apply_remedy, spoil
 
 
 def write(root: Path, *lines: dict[str, Any] | str) -> FolderReader:
@@ -43,6 +46,15 @@ def test_a_record_is_a_row(tmp_path: Path) -> None:
     assert hands.visible.all()
     assert hands.size.tolist() == [[64, 48]] * 2
     assert hands.fit.betas[0].tolist() == MANO["betas"]
+
+
+def test_a_process_reads_the_file_itself(tmp_path: Path) -> None:
+    reader = write(tmp_path, *[{}] * 100)
+    (train,) = reader.splits()
+    sent = pickle.dumps(reader)
+    assert len(sent) < 1000
+    usable, _ = pickle.loads(sent).read(train)
+    assert usable.table.equals(reader.read(train).usable.table)
 
 
 def test_other_splits_are_evaluated_whole(tmp_path: Path) -> None:
@@ -78,3 +90,36 @@ def test_a_sequence_called_like_a_gesture_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named_with_the_parameters(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match=r"hands\.jsonl: not found\. data\.format .* is folder"):
         FolderReader(tmp_path).splits()
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_file_of_another_kind_is_called_by_its_name_and_the_remedy_works(
+    tmp_path: Path, kind: str
+) -> None:
+    reader, path = write(tmp_path, {}), tmp_path / FILE
+    whole = path.read_bytes()
+    spoil(path, kind)
+    with pytest.raises(FolderError) as error:
+        reader.splits()
+    assert f"{path}: {WRONG[kind]}" in str(error.value)
+    apply_remedy(str(error.value), path, whole)
+    assert len(FolderReader(tmp_path).splits()) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "a JSON list"])
+def test_other_forms_of_the_records_are_read_or_converted(tmp_path: Path, encoding: str) -> None:
+    write(tmp_path, {}, {})
+    path = tmp_path / FILE
+    lines = path.read_text("utf-8").splitlines()
+    if encoding == "a JSON list":
+        path.write_text(json.dumps([json.loads(line) for line in lines], indent=1))
+    else:
+        path.write_text("\r\n".join(lines), encoding=encoding)
+    if encoding != "utf-8-sig":
+        with pytest.raises(FolderError) as error:
+            FolderReader(tmp_path).splits()
+        subprocess.run(str(error.value).partition("it: " if "list" in encoding else "16: ")[2],
+                       shell=True, check=True)  # fmt: skip
+    reader = FolderReader(tmp_path)
+    (train,) = reader.splits()
+    assert len(reader.read(train).usable) == 2

@@ -23,6 +23,7 @@ from handpose.hand.joint_definition import (
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import FROM_INTERHAND, JOINTS, TIPS, inverse
 from tests.hand.made_up_regressor import made_up_regressor
+from tests.wrong_files import WRONG, apply_remedy, spoil
 
 INTERHAND = JointDefinition("interhand")
 
@@ -142,11 +143,26 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
         JointDefinition.load("interhand", tmp_path, "a.npy")
     whole = made_up_regressor().tobytes()
     np.save(tmp_path / "pickled.npy", np.array([{}]), allow_pickle=True)
-    for name, content in (("a.npy", b""), ("b.npy", whole), ("c.npy", b"\x93NUMPY" + whole[:99])):
+    for name, content in (("b.npy", whole), ("c.npy", b"\x93NUMPY" + whole[:99])):
         (tmp_path / name).write_bytes(content)
-    for name in ("a.npy", "b.npy", "c.npy", "pickled.npy"):
+    for name in ("c.npy", "pickled.npy"):
         with pytest.raises(JointError, match=f"{name}: is not a readable npy file"):
             JointDefinition.load("interhand", tmp_path, name)
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_file_of_another_kind_is_called_by_its_name_and_the_remedy_works(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / INTERHAND_REGRESSOR
+    np.save(path, made_up_regressor())
+    whole = path.read_bytes()
+    spoil(path, kind)
+    with pytest.raises(JointError) as error:
+        JointDefinition.load("interhand", tmp_path, path.name)
+    assert f"{path}: {WRONG[kind]}" in str(error.value)
+    apply_remedy(str(error.value), path, whole)
+    JointDefinition.load("interhand", tmp_path, path.name)
 
 
 @pytest.fixture(scope="module")

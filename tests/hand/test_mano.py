@@ -1,6 +1,7 @@
 import contextlib
 import copy
 import io
+import pickle
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from handpose.hand.mano import SHAPES, Mano, ManoError, side_of
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.hand.skeleton import MANO_PARENTS
+from tests.wrong_files import WRONG, apply_remedy, spoil
 
 EXACT = 1e-6  # metres: a thousandth of a millimetre
 
@@ -172,10 +174,29 @@ def test_the_file_itself_is_not_the_folder(stand_in: Path) -> None:
 def test_a_file_that_is_no_npz_is_named(tmp_path: Path, stand_in: Path) -> None:
     path = tmp_path / "MANO_RIGHT.npz"
     whole = (stand_in / "MANO_RIGHT.npz").read_bytes()
-    for content in (b"a pickle, perhaps", whole[: len(whole) // 2]):
+    for content, reason in (
+        (b"404: Not Found", r"is text \(14 bytes\) that begins with '404: Not Found'"),
+        (whole[: len(whole) // 2], "is the beginning of a zip archive .* whose end is missing"),
+        (pickle.dumps({}), "is a pickle of Python.* `handpose mano import DOWNLOAD` makes it"),
+        (whole[:500] + bytes(500) + whole[1000:], "is not a readable npz file"),
+    ):
         path.write_bytes(content)
-        with pytest.raises(ManoError, match="is not a readable npz file"):
+        with pytest.raises(ManoError, match=reason):
             Mano.load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in WRONG if kind != "zip"])
+def test_a_file_of_another_kind_is_called_by_its_name_and_the_remedy_works(
+    tmp_path: Path, stand_in: Path, kind: str
+) -> None:
+    path = Path(shutil.copy(stand_in / "MANO_RIGHT.npz", tmp_path))
+    whole = path.read_bytes()
+    spoil(path, kind)
+    with pytest.raises(ManoError) as error:
+        Mano.load(tmp_path)
+    assert f"{path}: {WRONG[kind]}" in str(error.value)
+    apply_remedy(str(error.value), path, whole)
+    Mano.load(tmp_path)
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -209,9 +230,10 @@ def _arrays() -> list[tuple[str, NDArray[np.float64]]]:
     return [(key, np.zeros(shape)) for key, shape in SHAPES.items()]
 
 
-def test_the_tree_stays_on_the_cpu_and_out_of_what_is_averaged(mano: Mano) -> None:
-    """smplx looks each parent up; on a GPU every look would wait for all work begun."""
-    moved = copy.deepcopy(mano).to("meta")
-    assert moved.layer.v_template.is_meta
-    assert moved.layer.parents.tolist() == list(MANO_PARENTS)
-    assert "parents" not in dict(moved.layer.named_buffers())
+def test_the_tree_is_numbers_one_by_one_and_an_index_on_the_device(mano: Mano) -> None:
+    """On a GPU a number read from a tensor waits for all work begun; a CPU's index is copied."""
+    tree = copy.deepcopy(mano).to("meta").layer.parents
+    assert tree[1:].is_meta
+    assert [tree[joint] for joint in range(tree.shape[0])][1:] == list(MANO_PARENTS)[1:]
+    assert mano.layer.parents[1:].tolist() == list(MANO_PARENTS)[1:]
+    assert not any("parents" in name for name in mano.state_dict())

@@ -18,6 +18,7 @@ from handpose.interhand.annotations import (
     annotation_file,
     official_splits,
 )
+from tests.wrong_files import WRONG, apply_remedy, spoil
 
 IMAGE = {
     "id": 7, "file_name": "Capture3/0003_fake_gun/cam400026/image0751.jpg", "width": 512,
@@ -66,6 +67,7 @@ def write(root: Path, split: str = "train", **contents: Any) -> Path:
         "joint_3d": JOINTS_3D,
         "MANO_NeuralAnnot": MANO,
     }
+    (root / "images").mkdir(parents=True, exist_ok=True)
     for name, content in (default | contents).items():
         path = annotation_file(root, split, name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -213,7 +215,8 @@ def test_nan_is_found_at_its_record(tmp_path: Path) -> None:
 def test_numbers_of_another_shape_are_malformed(
     tmp_path: Path, name: str, content: Any, look_up: str, key: tuple[Any, ...]
 ) -> None:
-    assert reason(read(tmp_path, **{name: content}), look_up, *key) == "malformed"
+    expected = "malformed_mano" if look_up == "fit" else "malformed"
+    assert reason(read(tmp_path, **{name: content}), look_up, *key) == expected
 
 
 # --- files that cannot be used -------------------------------------------------------------------
@@ -222,7 +225,7 @@ def test_numbers_of_another_shape_are_malformed(
 def test_broken_json_is_told_with_its_place(tmp_path: Path) -> None:
     whole = json.dumps(JOINTS_3D)
     with pytest.raises(DatasetError) as error:
-        read(tmp_path, joint_3d=whole[:200])
+        read(tmp_path, joint_3d=whole[:200] + "}" + whole[200:])
     path = annotation_file(tmp_path, "train", "joint_3d")
     assert str(error.value).startswith(f"{path}:1:")
     assert "is not JSON" in str(error.value)
@@ -238,8 +241,11 @@ def test_broken_json_is_told_with_its_place(tmp_path: Path) -> None:
             {"images": [], "annotations": [1]},
             "expected an object with lists 'images' and 'annotations'",
         ),
-        ("camera", [1], "expected objects keyed by numbers"),
-        ("joint_3d", {"3": {"first": {}}}, "expected objects keyed by numbers"),
+        ("camera", [1], r"holds lists where v1\.0 has objects, as .* early release .* of v1\.0"),
+        ("joint_3d", {"3": [JOINTS_3D["3"]["751"]]}, r"holds lists where v1\.0 has objects"),
+        ("camera", 3, "expected objects keyed by numbers, found int; is it another file"),
+        ("joint_3d", {"3": {"first": {}}}, "keyed by numbers, found the key 'first'"),
+        ("camera", {"images": []}, "keyed by numbers, found the key 'images'; is it another file"),
         ("joint_3d", {"3": {"7": {}, "07": {}}}, "a capture or frame is there twice"),
     ],
 )
@@ -249,6 +255,37 @@ def test_a_file_of_another_build_is_told(
     with pytest.raises(DatasetError, match=message) as error:
         read(tmp_path, **{name: content})
     assert str(annotation_file(tmp_path, "train", name)) in str(error.value)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_broke_off_is_told_so(tmp_path: Path, name: str, share: float) -> None:
+    path = annotation_file(write(tmp_path), "train", name)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(DatasetError, match=r"ends in the middle, after .* unpack the annotations"):
+        Annotations.read(tmp_path, "train")
+
+
+@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_another_kind_is_called_by_its_name_and_the_remedy_works(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    path = annotation_file(write(tmp_path), "train", name)
+    whole = path.read_bytes()
+    spoil(path, kind)
+    with pytest.raises(DatasetError) as error:
+        Annotations.read(tmp_path, "train")
+    assert f"{path}: {WRONG[kind]}" in str(error.value)
+    apply_remedy(str(error.value), path, whole)
+    Annotations.read(tmp_path, "train")
+
+
+def test_joints_of_an_early_release_are_told_as_such(tmp_path: Path) -> None:
+    """Frames as lists of joints: neither missing nor malformed."""
+    found = read(tmp_path, joint_3d={"3": {"751": WORLD}})
+    assert reason(found, "frame_joints", 3, 751) == "early_release"
 
 
 def test_missing_files_are_all_named_and_the_remedy_too(tmp_path: Path) -> None:

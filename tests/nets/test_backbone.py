@@ -16,6 +16,7 @@ from handpose.nets.backbone import (
     Backbone,
     BackboneError,
 )
+from tests.wrong_files import WRONG, spoil
 
 NAME = "hrnet_w18_small"
 
@@ -137,6 +138,21 @@ def test_weights_that_are_no_state_dict_are_refused(tmp_path: Path) -> None:
         Backbone(name=NAME, weights=str(path))
     with pytest.raises(BackboneError, match="not found"):
         Backbone(name=NAME, weights=str(tmp_path / "absent.pth"))
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+@pytest.mark.parametrize("kind", ["git-lfs", "login page", "empty", "gzip"])
+def test_weights_that_were_not_downloaded_are_called_by_their_name(
+    tmp_path: Path, suffix: str, kind: str
+) -> None:
+    path = tmp_path / f"weights.{suffix}"
+    path.write_bytes(bytes(range(256)))
+    spoil(path, kind)
+    with pytest.raises(
+        BackboneError, match=f"{path} is not a readable state dict: it is "
+    ) as error:
+        Backbone(name=NAME, weights=str(path))
+    assert WRONG[kind] in str(error.value)
 
 
 def test_no_network_for_imagenet_weights_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,9 @@ MakePoseNet = Callable[..., PoseNet]
 
 def test_output_shapes(make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor) -> None:
     output = make_pose_net()(image, is_left)
-    shapes = {f.name: tuple(getattr(output, f.name).shape) for f in fields(PoseOutput)}
+    assert output.view is None
+    tensors = [f.name for f in fields(PoseOutput) if f.name != "view"]
+    shapes = {name: tuple(getattr(output, name).shape) for name in tensors}
     assert shapes == {
         "uv": (4, 21, 2),
         "depth_rel": (4, 21),
@@ -37,17 +39,28 @@ def test_output_shapes(make_pose_net: MakePoseNet, image: Tensor, is_left: Tenso
 
 
 @pytest.mark.parametrize(
-    ("fusion", "gesture_tokens", "global_feature"),
-    [("self", True, False), ("cross", True, True), ("self", False, False), ("cross", False, True)],
+    ("fusion", "gesture_tokens", "global_feature", "view_heads"),
+    [
+        ("self", True, False, True),
+        ("cross", True, True, False),
+        ("self", False, False, False),
+        ("cross", False, True, True),
+    ],
 )
 def test_gradient_of_the_loss_reaches_every_parameter(
     fusion: str,
     gesture_tokens: bool,
     global_feature: bool,
+    view_heads: bool,
     make_pose_net: MakePoseNet,
     make_batch: Callable[..., HandBatch],
 ) -> None:
-    net = make_pose_net(fusion=fusion, gesture_tokens=gesture_tokens, global_feature=global_feature)
+    net = make_pose_net(
+        fusion=fusion,
+        gesture_tokens=gesture_tokens,
+        global_feature=global_feature,
+        view_heads=view_heads,
+    )
     batch = make_batch(4)
     weights = dict.fromkeys(LossWeights.model_fields, 1.0)
     loss = PoseLoss(net.mano, weights, net.depth_range_m, "annotated")
@@ -199,3 +212,16 @@ def test_papers_size_is_a_matter_of_keywords(mano: Mano) -> None:
         output = net(torch.zeros(1, 3, 256, 256, dtype=torch.uint8), torch.tensor([True]))
     assert output.vertices.shape == (1, 778, 3)
     assert 60e6 < sum(p.numel() for p in net.parameters()) < 75e6
+
+
+def test_view_heads_see_the_image_and_not_the_side_that_is_told(
+    make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor
+) -> None:
+    net = make_pose_net(view_heads=True).eval()
+    one, other = net(image, is_left).view, net(image, ~is_left).view
+    assert one is not None and other is not None
+    assert one.side_logit.shape == (4,) and one.facing_logits.shape == (4, 3)
+    assert torch.equal(one.side_logit, other.side_logit)
+    assert torch.equal(one.facing_logits, other.facing_logits)
+    mirrored = net(image.flip(-1), is_left).view
+    assert mirrored is not None and not torch.equal(one.side_logit, mirrored.side_logit)

@@ -34,14 +34,15 @@ def test_open_gate_lets_each_logit_into_its_own_token() -> None:
     torch.testing.assert_close(before[:, 1], after[:, 1])
 
 
-def test_scale_and_offset_of_the_logits_change_little_of_a_tokens_size() -> None:
+def test_scale_and_offset_of_the_logits_do_not_matter() -> None:
     """The gate alone decides how much a token says: what it multiplies has the scale 1."""
     net = tokens(gate=1.0)
     coarse, fine = logits()
-    torch.testing.assert_close(net(coarse + 7, fine - 7), net(coarse, fine))
-    for scale in (0.01, 1.0, 100.0):
-        spread = (net(scale * coarse, scale * fine) - net.types).std(-1)
-        torch.testing.assert_close(spread, torch.ones(2, 2), atol=0.1, rtol=0)
+    expected = net(coarse, fine)
+    torch.testing.assert_close(net(coarse + 7, fine - 7), expected)
+    torch.testing.assert_close(net(100 * coarse, 0.1 * fine), expected, atol=1e-2, rtol=0)
+    spread = (expected - net.types).std(-1, unbiased=False)
+    torch.testing.assert_close(spread, torch.ones(2, 2), atol=1e-3, rtol=0)
 
 
 def test_other_gates_are_used_instead_of_the_learnt_ones() -> None:

@@ -28,6 +28,9 @@ class FakePrefect:
         self.headers: dict[str, str] = {}
         self.delay_s = 0.0
         self.status = 200
+        self.auth = ""  # the value of the header that it asks for
+        self.version = "3.8.8"
+        self.proxied = False  # it stands for a proxy, which is asked for whole addresses
         self.api = ""
 
     def answer(self, method: str, path: str, body: Any) -> Any:
@@ -35,6 +38,10 @@ class FakePrefect:
         match method, *parts:
             case "GET", "health":
                 return True
+            case "POST", "flows", "count":
+                return len(self.flow_runs)
+            case "GET", "admin", "version":
+                return self.version
             case "POST", "flows":
                 return {"id": "flow", **body}
             case "POST", "flow_runs":
@@ -96,6 +103,16 @@ def prefect() -> Iterator[FakePrefect]:
             time.sleep(fake.delay_s)
             if fake.status != 200:
                 self.send_error(fake.status)
+                return
+            if not self.path.startswith("/api/") and not fake.proxied:
+                self.send_error(404)
+                return
+            if (
+                fake.auth
+                and self.path != "/api/health"
+                and (self.headers.get("Authorization") != fake.auth)
+            ):
+                self.send_error(401)
                 return
             text = json.dumps(fake.answer(self.command, self.path, body)).encode()
             with contextlib.suppress(OSError):  # the caller had no more patience

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from handpose.render.charts import CHANNELS, Charts
 from handpose.render.render import WRAP, Light, Material, Rendering, render
 from handpose.render.surface import Mesh, join
 
@@ -169,3 +170,34 @@ def test_grain_moves_with_the_surface() -> None:
 
     assert np.corrcoef(mottling(0), mottling(10))[0, 1] > 0.7
     assert mottling(0).std() > 0.02
+
+
+def test_charts_move_with_the_surface() -> None:
+    mesh, light = sphere(), lamp((0, 0, -1))
+    picture = np.zeros((1, 16, 16, CHANNELS), np.float32)
+    picture[..., :3] = np.random.default_rng(1).normal(0, 0.2, (16, 16, 1))
+    corner = (RADIUS, RADIUS)
+    charts = Charts(
+        (mesh.vertices[:, :2] + corner).astype(np.float32),
+        np.ones((len(mesh.vertices), 1), np.float32),
+        2 * RADIUS / 16,
+        [picture],
+    )
+    textured = grey(mesh)._replace(charts=charts)
+
+    def texture(shift_px: int) -> NDArray[np.floating]:
+        step = np.array([0, shift_px / K[0, 0], 0], np.float32)
+        moved = mesh._replace(vertices=mesh.vertices + step)
+        pair = (render(moved, look, light, K, SIZE).radiance for look in (textured, grey(mesh)))
+        return np.subtract(*pair)[20 + shift_px : 44 + shift_px, 28:52, 0].ravel()
+
+    assert np.corrcoef(texture(0), texture(10))[0, 1] > 0.7
+    assert texture(0).std() > 0.02
+
+
+def test_a_textured_mesh_may_be_out_of_sight() -> None:
+    mesh = sphere(0.01, (5, 0, 1))
+    nothing = np.zeros((len(mesh.vertices), 2), np.float32)
+    charts = Charts(nothing, nothing, 0.001, [np.ones((2, 8, 8, CHANNELS), np.float32)])
+    rendering = render(mesh, grey(mesh)._replace(charts=charts), lamp((0, 0, -1)), K, SIZE)
+    assert rendering.coverage.sum() == 0

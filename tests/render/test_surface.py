@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from handpose.hand.mano import Mano
-from handpose.render.surface import FOREARM_LENGTH_M, Mesh, Surface, join
+from handpose.render.surface import CAP_HEIGHT_M, FOREARM_LENGTH_M, Mesh, Surface, join
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
@@ -84,3 +84,38 @@ def test_join_keeps_each_mesh(surface: Surface, rest: NDArray[np.float32]) -> No
     count = len(one.faces)
     np.testing.assert_array_equal(both.vertices[both.faces[:count]], one.vertices[one.faces])
     np.testing.assert_array_equal(both.vertices[both.faces[count:]], two.vertices[two.faces])
+
+
+@pytest.fixture(scope="module")
+def capped(mano: Mano, rest: NDArray[np.float32]) -> Surface:
+    return Surface(mano.faces.numpy(), rest, forearm=False)
+
+
+def test_without_a_forearm_the_hand_is_the_same_and_ends_at_the_wrist(
+    surface: Surface, capped: Surface, rest: NDArray[np.float32]
+) -> None:
+    whole, short = surface.mesh(rest), capped.mesh(rest)
+    hand = ~capped.is_forearm
+    np.testing.assert_array_equal(short.vertices[hand], whole.vertices[~surface.is_forearm])
+    loop = short.vertices[capped.loop]
+    end = short.vertices[capped.is_forearm]
+    towards_elbow = whole.vertices[-1] - loop.mean(0)
+    towards_elbow /= np.linalg.norm(towards_elbow)
+    beyond = (end - loop.mean(0)) @ towards_elbow
+    assert beyond.max() < CAP_HEIGHT_M + 0.001
+    assert beyond[-len(capped.loop) :].min() > 0.8 * CAP_HEIGHT_M
+
+
+def test_without_a_forearm_nothing_is_open(capped: Surface, rest: NDArray[np.float32]) -> None:
+    edges = open_edges(capped.faces)
+    assert len(edges) == len(capped.loop)
+    rim = capped.mesh(rest).vertices[sorted({vertex for edge in edges for vertex in edge})]
+    assert np.ptp(rim, axis=0).max() < 1e-6  # the last ring is a point
+
+
+def test_the_end_of_a_hand_is_mirrored_with_it(capped: Surface, rest: NDArray[np.float32]) -> None:
+    forearm = np.array([0.6, -0.8, 0.0])  # there is none that it could turn
+    right, left = capped.mesh(rest), capped.mesh(rest * MIRROR, True, forearm)
+    np.testing.assert_allclose(left.vertices, right.vertices * MIRROR, atol=1e-6)
+    a, b, c = (left.vertices[left.faces[:, k]] for k in range(3))
+    assert np.einsum("fk,fk->f", a, np.cross(b, c)).sum() > 0

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from handpose.errors import HandPoseError
-from handpose.files import digest
-from stages.artifacts import Progress, run_stage, write_json, write_manifest
+from handpose.files import atomic_file, digest
+from stages.artifacts import REMEDIES, Progress, run_stage, write_json, write_manifest
 
 
 def test_json_refuses_nan(tmp_path: Path) -> None:
@@ -49,6 +52,57 @@ def test_full_disk_is_told_and_exits_2(capsys: pytest.CaptureFixture[str]) -> No
     message = capsys.readouterr().err
     assert "No space left on device (data/shard/tars)" in message
     assert "Free space" in message
+
+
+@pytest.mark.parametrize("number", sorted(REMEDIES))
+def test_each_fault_of_the_system_has_its_own_remedy(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise OSError(number, os.strerror(number), "data/x")
+
+    assert run_stage(fail, "shard") == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"shard: {os.strerror(number)} (data/x). No half-written file")
+    assert ("Free space" in message) == (number == errno.ENOSPC)
+
+
+def test_no_memory_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def fill() -> None:
+        np.zeros(1 << 45)  # more than any address
+
+    assert run_stage(fill, "ingest") == 2
+    assert "ingest: memory is out (Unable to allocate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_stop_removes_what_is_half_written(
+    number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked twice, as by a batch system and by the runner."""
+
+    def write() -> None:
+        with atomic_file(tmp_path / "out") as partial:
+            try:
+                partial.write_text("half")
+                os.kill(os.getpid(), number)
+                time.sleep(60)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(number)
+    assert run_stage(write, "ingest") == 128 + number
+    assert f"ingest: stopped by {number.name}: " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+    try:
+        assert run_stage(lambda: os.kill(os.getpid(), signal.SIGHUP), "ingest") == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_ctrl_c_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:

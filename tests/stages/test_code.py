@@ -34,7 +34,7 @@ stages:
 """
 REAL = (
     *("stages/code.py", "stages/code_digest.py", "stages/artifacts.py"),
-    *("handpose/errors.py", "handpose/files.py"),
+    *("handpose/errors.py", "handpose/files.py", "handpose/stop_signal.py"),
 )
 ENTRY_POINT = """
 from pathlib import Path

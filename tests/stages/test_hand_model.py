@@ -15,6 +15,7 @@ from stages.code_digest import SourceTree
 from stages.hand_model import TIPS, joint_definition, load_hand_model
 from stages.ingestion.formats import READERS
 from stages.params import DataParams, HandParams
+from stages.paths import HAND_RECORD
 from tests.hand.made_up_regressor import made_up_regressor
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +51,7 @@ def test_no_stage_and_no_command_loads_a_hand_without_its_joints() -> None:
 
 
 def test_a_stage_that_poses_hands_runs_again_when_the_joints_change() -> None:
-    """The regressor lies in hand.mano, which DVC hashes; the rest are two keys."""
+    """The regressor's digest is in the record of inputs; the rest are two keys."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
     sources = SourceTree(ROOT)
     posing = []
@@ -60,5 +61,6 @@ def test_a_stage_that_poses_hands_runs_again_when_the_joints_change() -> None:
             posing.append(name)
             assert "hand" in stage["params"]
             assert {"data", "data.format"} & set(stage["params"])
-            assert name == "synthesize" or "${hand.mano}" in stage["deps"]
-    assert posing == ["synthesize", "ingest", "pose", "pose_scratch", "evaluate"]
+            hand = "${hand.mano}" if name == "inputs" else str(HAND_RECORD)
+            assert name == "synthesize" or hand in stage["deps"]
+    assert posing == ["synthesize", "inputs", "ingest", "pose", "pose_scratch", "evaluate"]

@@ -165,7 +165,36 @@ def test_unknown_folders_are_named_with_the_nearest_known_one(
     assert "map.csv does not list these gesture folders of the data:" in message
     assert "\n  0003_fakegun (nearest known folder: 0003_fake_gun)" in message
     assert "\n  0099_something_else" in message
-    assert "drop as coarse and fine" in message
+    assert "Add a row with its classes for each (labels/README.md explains how)" in message
+
+
+@pytest.mark.parametrize("folder", ["0999_newgesture", "wave", "0003_fakegun"])
+def test_the_line_in_the_message_leaves_the_folder_out(
+    folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From message to green: whatever the folder is called."""
+    write_samples(folder)
+    message = refusal(capsys)
+    unnamed = "No class can be given to" in message
+    assert unnamed == (not folder.startswith("00"))
+    _, _, lines = message.partition("To leave folders out, add these lines:\n")
+    with Path("map.csv").open("a", encoding="utf-8") as stream:
+        stream.write(lines)
+    label.main()
+    assert members() == sorted(FOLDERS)
+    assert coverage()[folder]["coarse"] == "drop"
+
+
+def test_a_new_folder_can_be_labelled_as_the_message_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_samples("0099_new")
+    assert "Add a row with its classes for each" in refusal(capsys)
+    rows = ("0099_new,right,new,90,new,90,new,0199_new", "0199_new,left,new,91,new,91,new,0099_new")
+    with Path("map.csv").open("a", encoding="utf-8") as stream:
+        stream.write("".join(f"{row}\n" for row in rows))
+    label.main()
+    assert "0099_new" in members()
 
 
 def test_samples_of_the_other_hand_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -188,9 +188,13 @@ def test_every_stage_runs_without_a_mano_fit(lab: Path, capsys: pytest.CaptureFi
 def test_verify_reads_as_ingest_does_and_looks_for_photos(lab: Path, tmp_path: Path) -> None:
     said: list[str] = []
     assert check(load_params(), each=1, write_line=said.append) == 0
-    assert [line.split()[:2] for line in said[:-1]] == [
-        ["ok", "train"], ["ok", "lab_val"], ["ok", "lab_test"],
-    ]  # fmt: skip
+    assert not any(line.startswith("FAIL") for line in said)
+    assert [line.split(maxsplit=2)[1:] for line in said if "will use" in line] == [
+        ["train", "ingest will use 196 annotations and reject 0"],
+        ["lab_val", "ingest will use 16 annotations and reject 0"],
+        ["lab_test", "ingest will use 32 annotations and reject 0"],
+    ]
+    assert said[-1] == "nothing to fix"
     shutil.copytree("mine/annotations", tmp_path / "annotations")
     said.clear()
     assert check(load_params(), tmp_path, each=1, write_line=said.append) == 2

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from handpose.hand.camera import project
+from handpose.hand.facing import facing
 from handpose.nets.pose_net import PoseNet
-from handpose.sample import HandBatch, PoseOutput
+from handpose.sample import HandBatch, PoseOutput, ViewOutput
 from handpose.training.checkpoint import Checkpoint
 from handpose.training.losses import PoseLoss
 from handpose.training.model_io import read_record
@@ -27,6 +28,7 @@ from stages.fitting.training_data import TrainingData
 from stages.hand_model import load_hand_model
 from stages.params import load_params
 from stages.pose import validate
+from tests.stages import conftest
 
 SCRATCH, PRETRAINED = Path("models/pose/scratch"), Path("models/pose/pretrained")
 STAGE_1 = Path("models/pretrain")
@@ -50,6 +52,28 @@ def with_stage_1(trainable: Path, stage_1: Path) -> Path:
         shutil.copytree(STAGE_1, stage_1)
     shutil.copytree(stage_1, STAGE_1, dirs_exist_ok=True)
     return trainable
+
+
+def test_interhand_without_any_fit_is_refused_and_ones_own_recordings_are_not(
+    trainable: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    set_params: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stored = conftest.stored_sample
+
+    def without(sample_id: int, folder: str) -> tuple[bytes, dict[str, Any]]:
+        jpeg, label = stored(sample_id, folder)
+        return jpeg, label | {"has_mano": False}
+
+    monkeypatch.setattr(conftest, "stored_sample", without)
+    conftest.write_shards(train=12, validation=6)
+    assert run_pose("scratch") == 2
+    message = capsys.readouterr().err
+    assert "none of the first 12 samples of split train has a MANO fit" in message
+    assert "`dvc repro pretrain`" in message
+    set_params(data={"format": "folder"})
+    assert run_pose("scratch") == 0
 
 
 def test_from_scratch_it_needs_no_stage_1(trainable: Path) -> None:
@@ -200,8 +224,9 @@ def test_validation_measures_millimetres_about_the_wrist(
     wrist = batch.joints_cam[:, :1]
     joints = 1.1 * (batch.joints_cam - wrist)  # ten per cent too large, and nothing else
     nothing = torch.zeros(0)
-    output = PoseOutput(**{f.name: nothing for f in dataclasses.fields(PoseOutput)})
-    net = Oracle(dataclasses.replace(output, joints=joints))
+    view = ViewOutput(torch.ones(3), torch.tensor([[1.0, 0, 0]]).expand(3, 3))  # left, the palm
+    tensors: dict[str, Any] = {f.name: nothing for f in dataclasses.fields(PoseOutput)}
+    net = Oracle(PoseOutput(**tensors | {"joints": joints, "view": view}))
     unknown = batch.joint_valid.clone()
     unknown[2] = False  # no joint of the third is annotated
     batch = dataclasses.replace(batch, joint_valid=unknown)
@@ -212,3 +237,6 @@ def test_validation_measures_millimetres_about_the_wrist(
     assert found["mpjpe_mm"] == pytest.approx(expected, rel=1e-4)
     assert found["pa_annotated_mpjpe_mm"] == pytest.approx(0, abs=1e-3)
     assert found["loss"] == pytest.approx(1.5)
+    assert found["side_accuracy"] == pytest.approx(batch.is_left.float().mean().item())
+    faces = facing(batch.joints_cam, batch.joint_valid, batch.is_left)
+    assert found["facing_accuracy"] == pytest.approx((faces[:2] == 0).float().mean().item())

@@ -158,6 +158,29 @@ def point_at(root: str, mano: str) -> None:
     Path("params.yaml").write_text(text.replace("mano: data/stand_in", f"mano: {mano}"), "utf-8")
 
 
+WIDE = {"dark_studios": 0.5, "photo_backdrops": 0.5, "occluders": 0.5, "degradation": 1.0}
+
+
+def test_a_wide_set_is_the_same_from_two_workers_and_credits_its_photos(
+    made: tuple[Path, dict[str, int]], stand_in: Path, tmp_path: Path
+) -> None:
+    few = {**WIDE, "frames": 24}
+    synthesize(params_with(stand_in, 1, **few), tmp_path / "one")
+    synthesize(params_with(stand_in, 2, **few), tmp_path / "two")
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    text = (tmp_path / "one" / "annotations" / "synthetic.json").read_text("utf-8")
+    photos = json.loads(text)["photos"]
+    assert set(photos) == {
+        "scikit-learn: datasets/images/china.jpg",
+        "scikit-learn: datasets/images/flower.jpg",
+        "matplotlib: mpl-data/sample_data/grace_hopper.jpg",
+    }
+    assert all({"credit", "digest"} == set(photo) for photo in photos.values())
+    assert "CC BY 2.0" in photos["scikit-learn: datasets/images/china.jpg"]["credit"]
+    plain = (made[0] / "annotations" / "synthetic.json").read_text("utf-8")
+    assert "photos" not in json.loads(plain)
+
+
 @pytest.mark.parametrize(
     ("root", "mano", "message"),
     [("nowhere", "data/stand_in", "not found: nowhere"), ("data/synthetic", "no_hand", "no_hand")],
@@ -197,6 +220,7 @@ def test_with_other_data_and_another_hand_only_notes_are_left(
     point_at("elsewhere", str(stand_in))
     train = tmp_path / "elsewhere/annotations/train"
     train.mkdir(parents=True)
+    (tmp_path / "elsewhere/images").mkdir()
     for name in FILES:
         (train / f"InterHand2.6M_train_{name}.json").touch()
     main()

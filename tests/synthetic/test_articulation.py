@@ -20,6 +20,7 @@ from handpose.synthetic.articulation import (
     GesturePoseError,
     read_gesture_poses,
 )
+from tests.synthetic.joint_angles import HIGHEST, LOWEST
 
 Array = NDArray[np.float64]
 
@@ -237,22 +238,9 @@ def test_the_table_has_every_folder_of_the_gesture_map_once() -> None:
     assert sorted(folder for folder in named if folder) == known
 
 
-LIMITS = {
-    "MCP": (-20, 95),
-    "PIP": (-5, 110),
-    "DIP": (-5, 72),
-    "abduction": (-18, 24),
-    "oppose": (-20, 78),
-    "spread": (-32, 32),
-    "twist": (-30, 45),
-    "IP": (-32, 85),
-}
-
-
 def test_angles_stay_within_what_hands_can_do() -> None:
     for pose in POSES.values():
-        for name, angle in zip(ANGLES, pose.angles, strict=True):
-            low, high = LIMITS[name.split(".")[1]]
+        for name, angle, low, high in zip(ANGLES, pose.angles, LOWEST, HIGHEST, strict=True):
             assert low <= angle <= high, (pose.gesture, name)
 
 

@@ -8,27 +8,21 @@ import numpy as np
 import pytest
 
 from handpose.synthetic.articulation import read_gesture_poses
-from handpose.synthetic.dataset_plan import FAULTS, Capture, DatasetSpec, SequencePlan, plan
+from handpose.synthetic.dataset_plan import (
+    FAULTS,
+    ROM_FOLDERS,
+    Capture,
+    DatasetSpec,
+    SequencePlan,
+    plan,
+)
+from tests.synthetic.specs import make_spec
 
 POSES = read_gesture_poses()
 
 
 def spec(**changes: object) -> DatasetSpec:
-    default = DatasetSpec(
-        seed=0,
-        frames=5670,
-        main_subjects=12,
-        short_subjects=10,
-        short_share=0.375,
-        cameras_per_instant=1,
-        image_px=(200, 160),
-        supersampling=1,
-        jpeg_quality=90,
-        pose_jitter_deg=4.5,
-        style_deg=15.0,
-        back_cameras=1 / 3,
-    )
-    return DatasetSpec(**{**vars(default), **changes})
+    return make_spec(**{"back_cameras": 1 / 3, **changes})
 
 
 def sequences_of(spec: DatasetSpec) -> list[SequencePlan]:
@@ -150,3 +144,37 @@ def test_the_plan_depends_on_the_spec_alone_and_every_seed_has_its_own() -> None
     np.testing.assert_array_equal(
         one[0].capture.rig.cameras[0].centre, again[0].capture.rig.cameras[0].centre
     )
+
+
+def test_free_poses_are_in_all_rom_folders_and_gestures_stay_as_they_are() -> None:
+    plain, free = (sequences_of(spec(free_poses=k)) for k in (0.0, 1.5))
+
+    def gestures(sequences: list[SequencePlan]) -> list[tuple[int, str, int]]:
+        return [(s.capture.number, s.seq_name, s.images) for s in sequences if s.gesture]
+
+    assert gestures(plain) == gestures(free)
+    train = [s for s in free if s.capture.split == "train"]
+    of_gestures = sum(s.images for s in train if s.gesture)
+    rom = [s for s in train if s.gesture is None and s.hand_type != "interacting"]
+    assert sum(s.images for s in rom) == pytest.approx(1.5 * of_gestures, rel=0.01)
+    assert len({s.seq_name.upper() for s in rom}) == len(ROM_FOLDERS)
+    sides = Counter[str]()
+    for sequence in rom:
+        sides[sequence.hand_type] += sequence.images
+    assert sides["left"] == pytest.approx(sides["right"], rel=0.1)
+
+
+def test_a_share_of_captures_has_no_forearm_and_all_else_stays() -> None:
+    captures = {
+        share: [capture for capture, _ in plan(spec(no_forearm=share), POSES)]
+        for share in (0.0, 0.5, 1.0)
+    }
+    assert all(capture.has_forearm for capture in captures[0.0])
+    assert not any(capture.has_forearm for capture in captures[1.0])
+    assert 5 < sum(capture.has_forearm for capture in captures[0.5]) < len(captures[0.5]) - 5
+    for whole, short in zip(captures[0.0], captures[1.0], strict=True):
+        assert short.sleeve.start > 1, "no cloth on a hand without an arm"
+        np.testing.assert_array_equal(short.betas, whole.betas)
+        np.testing.assert_array_equal(short.skin.grain_offset, whole.skin.grain_offset)
+        np.testing.assert_array_equal(short.lighting.key, whole.lighting.key)
+        np.testing.assert_array_equal(short.rig.cameras[0].K, whole.rig.cameras[0].K)

@@ -17,7 +17,7 @@ from handpose.hand.joint_definition import JointDefinition
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import FROM_INTERHAND, JOINTS, TIPS
 from handpose.synthetic.articulation import read_gesture_poses
-from handpose.synthetic.motion import Motion, gesture_motion
+from handpose.synthetic.movement.motion import Motion, gesture_motion
 from handpose.synthetic.pose_hand import MIRROR, HandPoser, PosedHand
 from tests.hand.made_up_regressor import made_up_regressor
 

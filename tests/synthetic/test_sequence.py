@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from handpose.hand.camera import project, world_to_camera
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import FROM_INTERHAND, TIPS
 from handpose.synthetic.articulation import read_gesture_poses
-from handpose.synthetic.dataset_plan import DatasetSpec, SequencePlan, plan
+from handpose.synthetic.dataset_plan import SequencePlan, plan
+from handpose.synthetic.scene.degradation import WORST_QUALITY
 from handpose.synthetic.sequence import SequenceRenderer
 from handpose.synthetic.writer import FrameRecord
+from tests.synthetic.specs import make_spec
 
 POSES = read_gesture_poses()
-SPEC = DatasetSpec(
+SPEC = make_spec(
     seed=3,
     frames=540,
     main_subjects=1,
@@ -27,10 +30,6 @@ SPEC = DatasetSpec(
     short_share=0.5,
     cameras_per_instant=2,
     image_px=(120, 96),
-    supersampling=1,
-    jpeg_quality=90,
-    pose_jitter_deg=4.5,
-    style_deg=15.0,
     back_cameras=1 / 3,
 )
 SEQUENCES = [sequence for _, sequences in plan(SPEC, POSES) for sequence in sequences]
@@ -39,6 +38,24 @@ SEQUENCES = [sequence for _, sequences in plan(SPEC, POSES) for sequence in sequ
 @pytest.fixture(scope="module")
 def renderer(mano: Mano) -> SequenceRenderer:
     return SequenceRenderer(SPEC, mano, POSES)
+
+
+@pytest.fixture(scope="module")
+def textured(mano: Mano) -> SequenceRenderer:
+    return SequenceRenderer(dataclasses.replace(SPEC, creases=1.0, skin_detail=1.0), mano, POSES)
+
+
+WIDE = make_spec(
+    **{
+        **vars(SPEC),
+        "dark_studios": 0.5,
+        "photo_backdrops": 0.4,
+        "occluders": 0.5,
+        "degradation": 1.0,
+    }
+)
+"""The same data set with everything around the hand and in the camera."""
+WIDE_SEQUENCES = [sequence for _, sequences in plan(WIDE, POSES) for sequence in sequences]
 
 
 def some(wanted: Callable[[SequencePlan], bool], count: int = 1) -> list[SequencePlan]:
@@ -181,3 +198,154 @@ def test_a_sequence_does_not_depend_on_what_was_rendered_before(
     for path in (tmp_path / "late").rglob("*.jpg"):
         twin = tmp_path / "early" / path.relative_to(tmp_path / "late")
         assert path.read_bytes() == twin.read_bytes()
+
+
+@pytest.mark.parametrize("hand_type", ["right", "left", "interacting"])
+def test_skin_texture_changes_the_skin_alone(
+    renderer: SequenceRenderer, textured: SequenceRenderer, hand_type: str
+) -> None:
+    for sequence in some(lambda t: t.hand_type == hand_type, 2):
+        camera = sequence.frames[0].cameras[0]
+        plain, lined = (one.render_hands(sequence, 0, camera) for one in (renderer, textured))
+        np.testing.assert_array_equal(lined.coverage, plain.coverage)
+        np.testing.assert_array_equal(lined.depth, plain.depth)
+        covered = plain.coverage > 0
+        changed = np.abs(lined.radiance - plain.radiance).max(2) > 1e-4
+        assert not changed[~covered].any()
+        assert changed[covered].mean() > 0.5
+        mean = lined.radiance[covered].mean() / plain.radiance[covered].mean()
+        assert mean == pytest.approx(1, abs=0.08)
+
+
+def test_a_person_keeps_the_lines_whoever_was_rendered_in_between(
+    textured: SequenceRenderer,
+) -> None:
+    one = some(lambda t: t.capture.split == "train" and t.capture.subject == 0)[0]
+    other = some(lambda t: t.capture.split == "train" and t.capture.subject == 1)[0]
+
+    def radiance(sequence: SequencePlan) -> NDArray[np.floating]:
+        return textured.render_hands(sequence, 0, sequence.frames[0].cameras[0]).radiance
+
+    first = radiance(one)
+    radiance(other)
+    np.testing.assert_array_equal(radiance(one), first)
+
+
+def test_a_hand_without_a_forearm_is_annotated_alike(
+    renderer: SequenceRenderer, tmp_path: Path
+) -> None:
+    sequence = some(lambda t: t.hand_type == "right")[0]
+    short = dataclasses.replace(
+        sequence, capture=dataclasses.replace(sequence.capture, has_forearm=False)
+    )
+    with_arm, without = (
+        renderer.render_sequence(one, tmp_path / str(k))[0]
+        for k, one in enumerate((sequence, short))
+    )
+    np.testing.assert_array_equal(without.joints, with_arm.joints)
+    camera = sequence.frames[0].cameras[0]
+    arm, hand = (renderer.render_hands(one, 0, camera).coverage for one in (sequence, short))
+    assert 0 < hand.sum() < arm.sum()
+    view = sequence.capture.rig.cameras[camera]
+    joints = world_to_camera(without.joints[:21], view.R, view.centre)
+    u, v = np.rint(project(joints, view.K)).astype(int).T
+    inside = (u >= 1) & (v >= 1) & (u < hand.shape[1] - 1) & (v < hand.shape[0] - 1)
+    near = cv2.dilate((hand > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    assert near[v[inside], u[inside]].all()  # the wrist lies within the hand
+
+
+# --- what is around the hand, and the camera ------------------------------------------------------
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    """The photos below a folder, by name."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.jpg")}
+
+
+@pytest.fixture(scope="module")
+def plain_and_wide(
+    renderer: SequenceRenderer, mano: Mano, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The photos of the same sequences, by default and with everything wider."""
+    plain, wide = (tmp_path_factory.mktemp(name) for name in ("plain", "wide"))
+    other = SequenceRenderer(WIDE, mano, POSES)
+    for sequence, twin in list(zip(SEQUENCES, WIDE_SEQUENCES, strict=True))[::3]:
+        for one, another in zip(
+            renderer.render_sequence(sequence, plain),
+            other.render_sequence(twin, wide),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(one.joints, another.joints)
+            np.testing.assert_array_equal(one.joint_valid, another.joint_valid)
+            for image, same in zip(one.images, another.images, strict=True):
+                np.testing.assert_array_equal(image.bbox, same.bbox)
+                np.testing.assert_array_equal(image.joint_valid, same.joint_valid)
+    return pictures(plain), pictures(wide)
+
+
+def test_a_wider_set_shows_the_same_hands_and_leaves_some_images_as_they_were(
+    plain_and_wide: tuple[dict[str, bytes], dict[str, bytes]],
+) -> None:
+    plain, wide = plain_and_wide
+    assert plain.keys() == wide.keys()
+    same = np.mean([plain[name] == wide[name] for name in plain])
+    # neither photo nor clutter, no dark studio, no object, and clean
+    assert same == pytest.approx(0.6 * 0.5 * 0.5 * 0.4, abs=0.06)
+
+
+def test_grey_cameras_stay_grey_and_files_keep_their_size(
+    plain_and_wide: tuple[dict[str, bytes], dict[str, bytes]],
+) -> None:
+    for name, content in plain_and_wide[1].items():
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        assert picture is not None
+        assert (picture.ndim == 2) == ("/cam410" in name)
+        assert sorted(picture.shape[:2]) == [96, 120]
+
+
+def test_jpeg_quality_lies_between_the_worst_and_the_best(
+    plain_and_wide: tuple[dict[str, bytes], dict[str, bytes]], tmp_path: Path
+) -> None:
+    """Read back from the quantisation tables."""
+    grey = np.zeros((8, 8), np.uint8)
+    tables = {}
+    for quality in range(1, 101):
+        content = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        tables[quantisation(content)] = quality
+    qualities = [tables[quantisation(content)] for content in plain_and_wide[1].values()]
+    assert {tables[quantisation(content)] for content in plain_and_wide[0].values()} == {90}
+    assert max(qualities) == 90
+    assert WORST_QUALITY <= min(qualities) < 60
+    assert np.mean(np.array(qualities) == 90) == pytest.approx(0.4, abs=0.1)
+
+
+def quantisation(content: bytes) -> bytes:
+    """The luminance table of a JPEG."""
+    start = content.index(b"\xff\xdb") + 5
+    return content[start : start + 64]
+
+
+def test_a_share_of_captures_has_a_dark_studio_and_it_changes_nothing_else() -> None:
+    dark = make_spec(**{**vars(SPEC), "dark_studios": 1.0})
+    for (one, sequences), (other, same) in zip(plan(SPEC, POSES), plan(dark, POSES), strict=True):
+        assert one.studio is None
+        assert other.studio is not None
+        np.testing.assert_array_equal(one.betas, other.betas)
+        assert one.rig.cameras[0].name == other.rig.cameras[0].name
+        assert [s.frames for s in sequences] == [s.frames for s in same]
+
+
+def test_a_hand_behind_an_object_remains_annotated_and_mostly_in_view(
+    renderer: SequenceRenderer, mano: Mano, tmp_path: Path
+) -> None:
+    spec = make_spec(**{**vars(SPEC), "occluders": 1.0})
+    other = SequenceRenderer(spec, mano, POSES)
+    sequence = some(lambda t: t.hand_type == "right")[0]
+    for record, plain in zip(
+        other.render_sequence(sequence, tmp_path / "hidden"),
+        renderer.render_sequence(sequence, tmp_path / "open"),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(record.joint_valid, plain.joint_valid)
+    hidden, open_ = pictures(tmp_path / "hidden"), pictures(tmp_path / "open")
+    assert all(hidden[name] != open_[name] for name in open_)

@@ -15,6 +15,7 @@ from handpose.synthetic.writer import (
     InterHandWriter,
     WorldCamera,
     WorldManoFit,
+    frame_text,
     write_skeleton,
 )
 
@@ -38,7 +39,7 @@ def written(folder: Path, records: list[FrameRecord]) -> dict[str, Any]:
             writer.add_capture(capture, [CAMERA])
             for item in records:
                 if item.capture == capture:
-                    writer.add(item)
+                    writer.add(frame_text(item))
     return {
         kind: json.loads((folder / f"InterHand2.6M_train_{kind}.json").read_text("utf-8"))
         for kind in ("data", "camera", "joint_3d", "MANO_NeuralAnnot")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from handpose.training.ema import averaged
+from handpose.training.ema import MovingAverage
 
 
 def test_the_average_follows_its_law() -> None:
@@ -16,7 +16,7 @@ def test_the_average_follows_its_law() -> None:
     """
     decay = 0.25
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-    average = averaged(model, decay)
+    average = MovingAverage(model, decay)
     expected: dict[str, torch.Tensor] = {}
     for update in range(6):
         d = min(decay, (1 + update) / (10 + update))
@@ -26,7 +26,8 @@ def test_the_average_follows_its_law() -> None:
                 value.copy_(torch.randn_like(value))
                 before = expected.get(name, value)
                 expected[name] = d * before + (1 - d) * value
-        average.update_parameters(model)
+        average.set_step(update)
+        average.update()
     found = average.module.state_dict()
     for name in expected:
         torch.testing.assert_close(found[name], expected[name])
@@ -38,10 +39,11 @@ def test_whole_numbers_have_no_average(decay: float) -> None:
     """A hand's tree of joints, of which a mean that is rounded down would make another."""
     model, tree = nn.Linear(1, 1), torch.arange(104)
     model.register_buffer("tree", tree.clone())
-    average = averaged(model, decay)
-    for _ in range(20):
-        average.update_parameters(model)
+    average = MovingAverage(model, decay)
+    for update in range(20):
+        average.set_step(update)
+        average.update()
     assert torch.equal(average.module.get_buffer("tree"), tree)
     model.get_buffer("tree").add_(1)  # a count, say: the average has the newest
-    average.update_parameters(model)
+    average.update()
     assert torch.equal(average.module.get_buffer("tree"), tree + 1)

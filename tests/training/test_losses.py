@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handpose.hand.camera import project
+from handpose.hand.facing import facing
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
 from handpose.hand.skeleton import MANO_PARENTS
-from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
+from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput, ViewOutput
 from handpose.training.losses import NEAR, GestureLoss, PoseLoss, bone_discontinuity
 from stages.params import LossWeights
 from tests.turned_batch import turned_batch
@@ -23,6 +24,7 @@ Choice = Literal["annotated", "fit", "both"]
 DEPTH_RANGE_M = 0.2
 SIDE = 64
 TERMS = tuple(LossWeights.model_fields)
+OF_VIEW_HEADS = {"side", "facing"}
 
 
 @pytest.fixture
@@ -51,6 +53,10 @@ def perfect(batch: HandBatch, mano: Mano) -> PoseOutput:
         coarse_logits=1e4 * F.one_hot(batch.coarse, 6).float(),
         fine_logits=1e4 * F.one_hot(batch.fine, 9).float(),
         gates=torch.zeros(2),
+        view=ViewOutput(
+            torch.where(batch.is_left, 1e4, -1e4),
+            1e4 * F.one_hot(facing(batch.joints_cam, batch.joint_valid, batch.is_left), 3).float(),
+        ),
     )
 
 
@@ -82,7 +88,7 @@ def constant(fine_weight: float) -> GestureLoss:
     return GestureLoss(fine_weight, 0, 1, fine_weight)
 
 
-def changed(output: PoseOutput, **fields: Tensor) -> PoseOutput:
+def changed(output: PoseOutput, **fields: Any) -> PoseOutput:
     return dataclasses.replace(output, **fields)
 
 
@@ -139,6 +145,20 @@ def test_each_field_answers_to_its_own_terms(
     assert {name for name in TERMS if abs(after[name] - before[name]) > 1e-4} == expected
 
 
+def test_view_heads_answer_to_side_and_facing_and_have_no_terms_where_there_are_none(
+    truth: PoseOutput, batch: HandBatch, terms: Terms
+) -> None:
+    assert truth.view is not None
+    before = terms(truth, batch)
+    for field, name in (("side_logit", "side"), ("facing_logits", "facing")):
+        wrong = dataclasses.replace(truth.view, **{field: -getattr(truth.view, field)})
+        after = terms(changed(truth, view=wrong), batch)
+        assert {key for key in TERMS if abs(after[key] - before[key]) > 1e-4} == {name}
+    assert set(terms(changed(truth, view=None), batch)) == set(TERMS) - OF_VIEW_HEADS
+    unknown = dataclasses.replace(batch, joint_valid=torch.zeros_like(batch.joint_valid))
+    assert terms(changed(truth, view=wrong), unknown)["facing"] == 0
+
+
 def test_sizes_are_metres_pixels_and_depth_ranges(
     truth: PoseOutput, batch: HandBatch, terms: Terms
 ) -> None:
@@ -179,7 +199,8 @@ def random_output(n: int) -> PoseOutput:
         "fine_logits": (n, 9),
         "gates": (2,),
     }
-    return PoseOutput(**{k: torch.randn(*s, requires_grad=True) for k, s in shapes.items()})
+    tensors: dict[str, Any] = {k: torch.randn(*s, requires_grad=True) for k, s in shapes.items()}
+    return PoseOutput(**tensors)
 
 
 def without_annotation(batch: HandBatch, which: slice) -> HandBatch:
@@ -207,6 +228,8 @@ def test_nothing_annotated_is_no_loss_and_no_gradient(batch: HandBatch, terms: T
     assert all(loss == 0 for loss in losses.values()), losses
     torch.stack([*losses.values(), bone]).sum().backward()  # type: ignore[no-untyped-call]
     for field in dataclasses.fields(PoseOutput):
+        if field.name == "view":
+            continue
         grad = getattr(output, field.name).grad
         if field.name == "rotmat":
             assert grad.isfinite().all()
@@ -218,10 +241,11 @@ def test_sample_without_annotation_does_not_count(batch: HandBatch, terms: Terms
     """Two known and two unknown samples are worth as much as the two known alone."""
     output = random_output(4)
     half = {f.name: getattr(batch, f.name)[:2] for f in dataclasses.fields(HandBatch)}
-    known = {f.name: getattr(output, f.name)[:2] for f in dataclasses.fields(PoseOutput)}
+    tensors = {f.name for f in dataclasses.fields(PoseOutput)} - {"view"}
+    known: dict[str, Any] = {name: getattr(output, name)[:2] for name in tensors}
     mixed = terms(output, without_annotation(batch, slice(2, 4)))
     alone = terms(PoseOutput(**known), HandBatch(**half))
-    for name in set(TERMS) - {"bone"}:  # bone needs no annotation
+    for name in set(TERMS) - OF_VIEW_HEADS - {"bone"}:  # bone needs no annotation
         torch.testing.assert_close(mixed[name], alone[name])
 
 
@@ -298,7 +322,7 @@ def test_both_is_the_sum_and_no_other_term_depends_on_the_choice(
     output = random_output(4)
     one, other, both = (terms(output, apart, choice) for choice in CHOICES)
     torch.testing.assert_close(one["joints_mano"] + other["joints_mano"], both["joints_mano"])
-    for name in set(TERMS) - {"joints_mano"}:
+    for name in set(TERMS) - OF_VIEW_HEADS - {"joints_mano"}:
         assert one[name] == other[name] == both[name]
 
 

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from handpose.stop_signal import MEANINGS
 from handpose.training.signals import DeferredSignals
 
 
@@ -22,7 +23,8 @@ def test_a_signal_waits_until_the_loop_exits(
         assert not caplog.messages
         signals.exit_if_received()
     assert caught.value.code == 128 + number
-    assert caplog.messages == [f"stopped by {number.name}; run again to resume"]
+    (message,) = caplog.messages
+    assert message == f"stopped by {number.name}; run again to resume ({MEANINGS[number]})"
     assert signal.getsignal(number) == before
 
 

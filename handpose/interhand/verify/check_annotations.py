@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from handpose.interhand.annotations import HANDS, annotation_file, read_cameras
-from handpose.interhand.data_columns import DataColumns, read_data
+from handpose.counted import counted
 from handpose.interhand.folders import folder_kind
-from handpose.interhand.frame_columns import frame_key, read_fits, read_frame_joints
-from handpose.interhand.verify.releases import CAPTURES, GREY, PHOTO_SIZES, Counts, Release, version
-
-CALIBRATION = ("campos", "camrot", "focal", "princpt")
+from handpose.interhand.layout import EARLY
+from handpose.interhand.verify.releases import CAPTURES, GREY, PHOTO_SIZES, Release, version
+from handpose.interhand.verify.split_contents import SplitContents
 
 MOST_LACKING = 0.5
 """Share of frames: if more than this lack joints or a fit, the file is of another split."""
@@ -36,48 +31,14 @@ class Expected(NamedTuple):
     known_folders: Collection[str]  # gesture folders in the gesture map, dropped ones included
 
 
-@dataclass(frozen=True)
-class SplitContents:
-    """One split, as described by its `data` file."""
-
-    root: Path
-    name: str
-    data: DataColumns
-
-    @classmethod
-    def read(cls, root: Path, name: str) -> SplitContents:
-        """The split of this name.
-
-        Raises:
-            DatasetError: the file is not JSON, or has another structure.
-        """
-        return cls(root, name, read_data(annotation_file(root, name, "data")))
-
-    @property
-    def images(self) -> pa.Table:
-        """The images with a valid record; columns as in `data_columns.IMAGE`."""
-        table = self.data.images.table
-        return table.filter(pc.is_valid(table["id"]))
-
-    @property
-    def counts(self) -> Counts:
-        """The number of annotations of one hand, and of both."""
-        kinds = self.data.hands.table["hand_type"].value_counts().to_pylist()
-        count = {kind["values"]: kind["counts"] for kind in kinds}
-        return Counts(sum(count.get(hand, 0) for hand in HANDS), count.get("interacting", 0))
-
-
 def check_annotations(split: SplitContents) -> Findings:
-    """Counts, records, captures, photo sizes, cameras, joints and fits.
-
-    Raises:
-        DatasetError: a file is not JSON, or has another structure.
-    """
+    """Counts, captures, photo sizes, cameras, joints and fits."""
     found = version(split.name, split.counts)
     yield from _release(found)
-    yield from _records(split.data)
+    if split.unused_images:
+        yield "note", f"{counted(split.unused_images, 'image record')} that no annotation uses"
     yield from _captures(split, found)
-    yield from _sizes(split.images)
+    yield from _sizes(split.usable.table)
     yield from _cameras(split)
     yield from _frames(split)
 
@@ -89,42 +50,35 @@ def _release(found: Release) -> Findings:
         yield "ok" if found.kind in ("5 fps", "30 fps") else "note", found.text
 
 
-def _records(data: DataColumns) -> Findings:
-    if len(data.images.table) != len(data.hands.table):
-        text = f"{len(data.images.table):,} images, {len(data.hands.table):,} annotations"
-        yield "note", f"{text}: InterHand2.6M has one annotation per image"
-    for what, odd in (("images", data.images.odd), ("annotations", data.hands.odd)):
-        if odd:
-            text = f"{len(odd):,} {what} lack a value or have one of a wrong type"
-            first = f"the first is number {min(odd)} of the list, counted from 0"
-            yield "note", f"{text}; {first}. ingest rejects them with reasons"
-
-
 def _captures(split: SplitContents, found: Release) -> Findings:
-    images = split.images
-    captures = set(pc.unique(images["capture"]).to_pylist())
+    everyone = split.everyone.filter(pc.is_valid(split.everyone["session"]))
+    captures = set(pc.unique(everyone["session"]).to_pylist())
     gone = sorted(set(range(CAPTURES[split.name])) - captures)
     if gone and found.kind in ("5 fps", "30 fps", "incomplete"):
         yield "FAIL", f"no image of {some([f'Capture{n}' for n in gone])}; {ANNOTATIONS}"
-    visits = images.group_by(["subject", "capture"]).aggregate([])
+    visits = everyone.group_by(["subject", "session"]).aggregate([])
     times = visits["subject"].value_counts().to_pylist()
     again = sum(entry["counts"] > 1 for entry in times)
-    kinds = [folder_kind(name) for name in pc.unique(images["seq_name"]).to_pylist()]
-    yield (
-        "ok",
+    names = pc.unique(everyone["sequence"]).drop_null().to_pylist()
+    kinds = [folder_kind(name) for name in names]
+    text = (
         f"captures: {len(captures)}, people: {len(times)} ({again} came more than once), folders: "
         f"{kinds.count('gesture')} gesture, {kinds.count('rom')} ROM, "
-        f"{kinds.count('two_hands')} two-hand",
+        f"{kinds.count('two_hands')} two-hand"
     )
+    if captures and times and kinds:
+        yield "ok", text
+    else:
+        yield "FAIL", f"{text}: no annotation has an image; {ANNOTATIONS}"
 
 
-def _sizes(images: pa.Table) -> Findings:
-    sizes = images.group_by(["width", "height"]).aggregate([([], "count_all")])
+def _sizes(usable: pa.Table) -> Findings:
+    sizes = usable.group_by(["width", "height"]).aggregate([([], "count_all")])
     rows = list(zip(*(sizes[name].to_pylist() for name in sizes.column_names), strict=True))
     landscape = sum(n for width, height, n in rows if width > height)
     portrait = sum(n for width, height, n in rows if width < height)
-    square = len(images) - landscape - portrait
-    text = f"{landscape:,} landscape and {portrait:,} portrait photos"
+    square = len(usable) - landscape - portrait
+    text = f"{landscape:,} landscape and {counted(portrait, 'portrait photo')} of one hand"
     text += f", {square:,} square" if square else ""
     others = sorted(f"{w}x{h}" for w, h, _ in rows if (w, h) not in PHOTO_SIZES)
     if others:
@@ -133,63 +87,64 @@ def _sizes(images: pa.Table) -> Findings:
 
 
 def _cameras(split: SplitContents) -> Findings:
-    calibrated = read_cameras(split.root, split.name)
-    table = split.images.group_by(["capture", "camera"]).aggregate([([], "count_all")])
-    columns = (table[name].to_pylist() for name in ("capture", "camera", "count_all"))
-    cameras = sorted(zip(*columns, strict=True))
+    cameras = _count(split.everyone.filter(pc.is_valid(split.everyone["camera"])), "camera")
     missing = [
-        f"camera {name} of Capture{capture} ({photos:,} photos)"
-        for capture, name, photos in cameras
-        if not _is_calibrated(calibrated.get(capture), name)
+        f"camera {name} of Capture{capture} ({counted(photos, 'photo')})"
+        for capture, name, photos in _count(split.rejects_of("no_camera"), "camera")
     ]
     if missing:
         yield "FAIL", f"not in the camera file: {some(missing)}; {ANNOTATIONS}"
     grey = [photos for _, name, photos in cameras if name.startswith(GREY)]
     yield (
-        "ok",
-        f"{len(cameras)} cameras over all captures; {len(grey)} are grey ({GREY}0xxx), with "
-        f"{sum(grey):,} photos",
+        "ok" if cameras else "FAIL",
+        f"{counted(len(cameras), 'camera')} over all captures; "
+        f"{len(grey)} {'is' if len(grey) == 1 else 'are'} grey ({GREY}0xxx), with "
+        f"{counted(sum(grey), 'photo')}",
     )
 
 
-def _is_calibrated(capture: Any, camera: str) -> bool:
-    return isinstance(capture, dict) and all(camera in capture.get(k, ()) for k in CALIBRATION)
+def _count(table: pa.Table, column: str) -> list[tuple[int, Any, int]]:
+    """Each capture and value of this column, and how many annotations have it."""
+    counts = table.group_by(["session", column]).aggregate([([], "count_all")])
+    columns = (counts[name].to_pylist() for name in ("session", column, "count_all"))
+    return sorted(zip(*columns, strict=True), key=str)
 
 
 def _frames(split: SplitContents) -> Findings:
     """Whether each annotated frame has joints and fits."""
-    frames = split.images.group_by(["capture", "frame_idx"]).aggregate([])
-    capture, frame = (frames[name].to_numpy() for name in ("capture", "frame_idx"))
-    joints = read_frame_joints(annotation_file(split.root, split.name, "joint_3d"))
-    without = int((joints.find(frame_key(capture, frame, 0)) < 0).sum())
-    if without:
+    frames, fitted = split.frames()
+    if early := len(split.rejects_of("early_release")):
+        what = counted(early, "annotation has its", "annotations have their")
+        yield "FAIL", f"{what} frame in the joint_3d file as {EARLY}"
+    elif without := len(_count(split.rejects_of("no_joint_3d"), "frame")):
+        total = frames + without
         yield (
-            "FAIL" if without > MOST_LACKING * len(frames) else "note",
-            f"{without:,} of {len(frames):,} frames have no joints in the joint_3d file, and "
-            f"ingest rejects their photos; if they are many, {ANNOTATIONS}",
+            "FAIL" if without > MOST_LACKING * total else "note",
+            f"{without:,} of {counted(total, 'frame')} {'has' if without == 1 else 'have'} "
+            "no joints in the joint_3d file, and ingest rejects their photos; if they are many, "
+            f"{ANNOTATIONS}",
         )
-    fits = read_fits(annotation_file(split.root, split.name, "MANO_NeuralAnnot"))
-    has_fit = np.zeros(len(frames), np.bool_)
-    for hand in range(len(HANDS)):
-        has_fit |= fits.find(frame_key(capture, frame, hand)) >= 0
-    share = 1 - has_fit.mean() if len(frames) else 0.0
-    text = f"{len(frames):,} frames, {share:.1%} of them without a MANO fit"
+    share = 1 - fitted / frames if frames else 0.0
+    text = f"{counted(frames, 'frame')} of a hand, {share:.1%} of them without a MANO fit of it"
     if share > MOST_LACKING:
-        remedy = f"without fits the second stage learns no shape; {ANNOTATIONS}"
+        remedy = (
+            "gestures can be learnt without (stage pretrain), but the pose of InterHand2.6M (stage "
+            f"pose) needs them; {ANNOTATIONS}"
+        )
         yield "FAIL", f"{text} in the MANO_NeuralAnnot file; {remedy}"
-    else:
+    elif frames:
         yield "ok", text
 
 
 def check_expected(split: SplitContents, expected: Expected) -> Findings:
     """Whether official train has the held-out people, and only gesture folders of the map."""
-    subjects = set(pc.unique(split.images["subject"]).to_pylist())
+    subjects = set(pc.unique(split.everyone["subject"]).drop_null().to_pylist())
     for parameter, held_out in expected.held_out.items():
         unknown = sorted(set(held_out) - subjects)
         if unknown:
             text = f"{parameter} names {unknown}, who are not in official train"
             yield "FAIL", f"{text}; its people are {sorted(subjects)}"
-    folders = pc.unique(split.images["seq_name"]).to_pylist()
+    folders = pc.unique(split.usable.plain("sequence")).to_pylist()
     strange = sorted(
         name
         for name in folders

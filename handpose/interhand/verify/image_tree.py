@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from handpose.cores import usable_cores
+
 FOLDERS_AT_A_TIME = 500
 
 
@@ -26,6 +28,7 @@ class DiskComparison(NamedTuple):
 
     missing: list[Missing]
     surplus: int  # photos in annotated folders that are not annotated
+    absent: frozenset[str]  # every annotated photo that is not there
 
 
 def compare_with_disk(
@@ -47,8 +50,9 @@ def compare_with_disk(
     lost: Counter[str] = Counter()
     some_left: list[Missing] = []
     surplus = 0
+    absent: set[str] = set()
     folders = sorted(wanted)
-    with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:  # waits for the disk
+    with ThreadPoolExecutor(min(16, 4 * usable_cores())) as pool:  # waits for the disk
         for start in range(0, len(folders), FOLDERS_AT_A_TIME):
             part = folders[start : start + FOLDERS_AT_A_TIME]
             for folder, there in zip(
@@ -56,13 +60,15 @@ def compare_with_disk(
             ):
                 if there is None:
                     lost[folder] += len(wanted[folder])
+                    gone = wanted[folder]
                 else:
                     gone = wanted[folder] - there
                     if gone:
                         some_left.append(Missing(f"{folder}/{min(gone)}", len(gone), False, ""))
                     surplus += len(there) - len(wanted[folder]) + len(gone)
+                absent.update(f"{folder}/{photo}" if folder else photo for photo in gone)
                 step(len(wanted[folder]))
-    return DiskComparison(_largest(images, lost) + some_left, surplus)
+    return DiskComparison(_largest(images, lost) + some_left, surplus, frozenset(absent))
 
 
 def _largest(images: Path, lost: Counter[str]) -> list[Missing]:

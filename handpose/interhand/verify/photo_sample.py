@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from handpose.data.photo import Photo, PhotoError, read_photo
+from handpose.cores import usable_cores
+from handpose.data.photo import START_OF_IMAGE, Photo, PhotoError, format_name, read_photo
 from handpose.interhand.verify.jpeg_header import JpegHeader, read_header
 
 HEAD = 1 << 16
@@ -31,6 +31,7 @@ class PhotoCheck(NamedTuple):
     detail: str
     header: JpegHeader | None  # of a usable photo
     is_grey: bool
+    other_format: str = ""  # of a usable photo that is no JPEG, such as PNG
 
 
 @dataclass
@@ -42,6 +43,7 @@ class PhotoTally:
     examples: dict[str, str] = field(default_factory=dict)  # the first detail, by reason
     progressive: int = 0
     grey: int = 0
+    other_formats: Counter[str] = field(default_factory=Counter)  # of sound photos
 
     def add(self, check: PhotoCheck) -> None:
         """Count one photo."""
@@ -53,6 +55,8 @@ class PhotoTally:
             self.examples.setdefault(check.reason, check.detail)
         self.progressive += check.header is not None and check.header.progressive
         self.grey += check.is_grey
+        if check.other_format:
+            self.other_formats[check.other_format] += 1
 
 
 def sample_rows(file_names: pa.ChunkedArray, each: int, seed: int) -> NDArray[np.int64]:
@@ -68,15 +72,22 @@ def sample_rows(file_names: pa.ChunkedArray, each: int, seed: int) -> NDArray[np
 
 
 def open_photos(
-    photos: Sequence[Photo], step: Callable[[int], None] = lambda _: None
+    photos: Sequence[Photo],
+    step: Callable[[int], None] = lambda _: None,
+    fault: Callable[[Photo, PhotoCheck], None] = lambda _, __: None,
 ) -> PhotoTally:
-    """Open all of these photos; `step` is called with the number just opened."""
+    """Open all of these photos; `step` is called with the number just opened.
+
+    `fault` is called with each photo that cannot be used.
+    """
     tally = PhotoTally()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without holding the GIL
+    with ThreadPoolExecutor(usable_cores()) as pool:  # OpenCV decodes without holding the GIL
         for begin in range(0, len(photos), PHOTOS_AT_A_TIME):
             some = photos[begin : begin + PHOTOS_AT_A_TIME]
-            for check in pool.map(check_photo, some):
+            for photo, check in zip(some, pool.map(check_photo, some), strict=True):
                 tally.add(check)
+                if check.reason:
+                    fault(photo, check)
             step(len(some))
     return tally
 
@@ -88,7 +99,9 @@ def check_photo(photo: Photo) -> PhotoCheck:
     except PhotoError as error:
         return PhotoCheck(error.reason, error.detail, None, False)
     with photo.path.open("rb") as stream:
-        header = read_header(stream.read(HEAD))
+        head = stream.read(HEAD)
     few = image[::8, ::8].astype(np.int16)
     is_grey = bool((few.max(2) - few.min(2)).max() <= GREYEST)
-    return PhotoCheck("", "", header, is_grey)
+    if head.startswith(START_OF_IMAGE):
+        return PhotoCheck("", "", read_header(head), is_grey)
+    return PhotoCheck("", "", None, is_grey, format_name(photo.path))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from handpose.counted import counted
+
 
 class Counts(NamedTuple):
     """Numbers of annotations of one split: one per photo."""
@@ -90,7 +92,9 @@ def version(split: str, found: Counts) -> Release:
 
 
 def _describe(counts: Counts) -> str:
-    return f"{counts.total:,} images ({counts.single:,} of one hand, {counts.both:,} of two)"
+    return (
+        f"{counted(counts.total, 'image')} ({counts.single:,} of one hand, {counts.both:,} of two)"
+    )
 
 
 def _difference(missing: int, what: str) -> str:

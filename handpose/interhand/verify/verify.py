@@ -5,20 +5,24 @@ Every annotation file is read, every annotated photo is looked for, and some or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from handpose.interhand.annotations import FILES, OFFICIAL_SPLITS, DatasetError, annotation_file
+from handpose.interhand.layout import layout_faults
 from handpose.interhand.verify.check_annotations import (
     ANNOTATIONS,
     Expected,
-    SplitContents,
+    Findings,
     State,
     check_annotations,
     check_expected,
 )
-from handpose.interhand.verify.check_photos import Start, Step, check_photos
+from handpose.interhand.verify.check_photos import Faults, Start, Step, check_photos
+from handpose.interhand.verify.split_contents import SplitContents
+
+Taken = Callable[[SplitContents, Faults], Findings]
 
 
 class VerifyResult(NamedTuple):
@@ -35,7 +39,12 @@ def quiet(_what: str, _total: int, _unit: str) -> Step:
 
 
 def verify(
-    root: Path, *, each: int | None = 1, expected: Expected | None = None, start: Start = quiet
+    root: Path,
+    *,
+    each: int | None = 1,
+    expected: Expected | None = None,
+    start: Start = quiet,
+    taken: Taken = lambda _, __: iter(()),
 ) -> Iterator[VerifyResult]:
     """Every finding on the data set in this folder, split by split.
 
@@ -44,20 +53,19 @@ def verify(
         each: number of photos to open in every camera folder; None: all of them.
         expected: what the parameters expect in it, if they refer to this data set.
         start: called before each task that takes long.
+        taken: what is taken of a split, given the photos that cannot be used.
     """
     try:
-        yield from _findings(root, each, expected, start)
+        yield from _findings(root, each, expected, start, taken)
     except OSError as error:
         yield VerifyResult("FAIL", "layout", _unreadable(error))
 
 
 def _findings(
-    root: Path, each: int | None, expected: Expected | None, start: Start
+    root: Path, each: int | None, expected: Expected | None, start: Start, taken: Taken
 ) -> Iterator[VerifyResult]:
-    lacking = [f"{name}/" for name in ("images", "annotations") if not (root / name).is_dir()]
-    if lacking:
-        text = f"{root} has no {' and no '.join(lacking)}; name the folder that holds both"
-        yield VerifyResult("FAIL", "layout", text)
+    if faults := layout_faults(root):
+        yield from (VerifyResult("FAIL", "layout", text) for text in faults)
         return
     for name in OFFICIAL_SPLITS:
         missing = [file for file in FILES if not annotation_file(root, name, file).is_file()]
@@ -68,11 +76,16 @@ def _findings(
             files = ", ".join(annotation_file(root, name, file).name for file in missing)
             yield VerifyResult("FAIL", name, f"annotations/{name}/ lacks {files}; {ANNOTATIONS}")
         else:
-            yield from _split(root, name, each, expected if name == "train" else None, start)
+            yield from _split(root, name, each, expected if name == "train" else None, start, taken)
 
 
 def _split(
-    root: Path, name: str, each: int | None, expected: Expected | None, start: Start
+    root: Path,
+    name: str,
+    each: int | None,
+    expected: Expected | None,
+    start: Start,
+    taken: Taken,
 ) -> Iterator[VerifyResult]:
     try:
         split = SplitContents.read(root, name)
@@ -80,7 +93,10 @@ def _split(
             yield VerifyResult(state, name, text)
         for state, text in check_expected(split, expected) if expected else ():
             yield VerifyResult(state, name, text)
-        for state, text in check_photos(split, each, start):
+        faults: Faults = {}
+        for state, text in check_photos(split, each, faults, start):
+            yield VerifyResult(state, name, text)
+        for state, text in taken(split, faults):
             yield VerifyResult(state, name, text)
     except DatasetError as error:
         yield VerifyResult("FAIL", name, str(error))

@@ -258,6 +258,20 @@ def test_an_experiment_is_found_by_its_name(clone: Clone) -> None:
     assert text.startswith("From seed-1 to the workspace, on 60 test images")
 
 
+def test_a_project_below_another_repository_is_compared(clone: Clone, tmp_path: Path) -> None:
+    """Its tree was copied into a folder of a larger repository."""
+    shutil.rmtree(clone.root / ".git")
+    place = tmp_path / "big" / "projects" / "hands"
+    shutil.copytree(clone.root, place)
+    clone.root = place
+    subprocess.run(["git", "init", "-q", str(tmp_path / "big")], check=True)
+    clone.run("git", "add", ".dvc")
+    clone.commit()
+    assert "Both are the same results" in clone.text()
+    clone.make(evaluation(pretrained_pa_mpjpe_mm=np.full(60, 9.0)), labels())
+    assert "on 60 test images that both have" in clone.text()
+
+
 def test_revisions_without_results_are_told_with_the_remedy(clone: Clone) -> None:
     with pytest.raises(SnapshotError, match=r"git knows no revision 'nope'"):
         compare(clone.root, "nope")

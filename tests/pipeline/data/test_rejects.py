@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from handpose.data import camera_frame, photo
+from handpose.data.annotation_table import FIT_FAULTS
+from handpose.evaluation.draw import MODEL, TRUTH
 from handpose.interhand import hand_annotation
+from handpose.render.tiles import Tile
 from pipeline.__main__ import main
 from pipeline.data.rejects import (
     COLUMNS,
@@ -20,9 +26,9 @@ from pipeline.data.rejects import (
     rejects,
 )
 from stages import ingest, shard
-from stages.ingestion import photo_check
+from stages.ingestion import camera_boxes, chunks
 from stages.params import Params, load_params
-from stages.paths import REJECTS, SHARD_REJECTS
+from stages.paths import CONTRADICTIONS, REJECTS, SHARD_REJECTS
 
 
 def test_every_reason_is_counted_and_drawn(params: Params, tmp_path: Path) -> None:
@@ -60,14 +66,62 @@ def test_what_could_not_be_cut_is_told_too(own: Path, tmp_path: Path) -> None:
     assert str(SHARD_REJECTS) in lines[-1]
 
 
+def edit(name: str, change: Callable[[dict[str, Any]], None]) -> None:
+    file = Path(f"data/synthetic/annotations/train/InterHand2.6M_train_{name}.json")
+    content = json.loads(file.read_text("utf-8"))
+    change(content)
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_contradictions_are_drawn_and_fits_that_cannot_be_read_are_counted(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A moved camera: box and joints; a far fit: joints and fit; a NaN fit: a line alone."""
+
+    def move_a_camera(content: dict[str, Any]) -> None:
+        for camera in list(content["0"]["princpt"])[:1]:
+            content["0"]["princpt"][camera][0] += 40
+
+    def spoil_two_fits(content: dict[str, Any]) -> None:
+        far, unreadable = (
+            frames[hand]
+            for frames in list(content["0"].values())[10:12]
+            for hand in ("right", "left")
+            if frames[hand] is not None
+        )
+        far["trans"][0] += 0.05
+        unreadable["shape"][3] = float("nan")
+
+    edit("camera", move_a_camera)
+    edit("MANO_NeuralAnnot", spoil_two_fits)
+    pages: list[list[Tile]] = []
+    monkeypatch.setattr(
+        "pipeline.data.rejects.draw_page", lambda tiles, *_, **__: pages.append(tiles)
+    )
+    ingest.main()
+    lines = rejects(load_params(), tmp_path / "r.png")
+    tiles = {tile.heading.partition(":")[0]: tile for tile in pages.pop()}
+    counts = json.loads(Path("data/ingest/manifest.json").read_text("utf-8"))["counts"]
+    for reason in ("fit_off_joints", "nan_in_mano"):
+        assert any(line.split()[:2] == [str(counts[reason]), reason] for line in lines)
+    assert str(CONTRADICTIONS) in lines[-1]
+    assert "mm from its joints" in tiles["fit_off_joints"].lines[1]
+    assert "nan_in_mano" not in tiles, "there is nothing to draw"
+    for reason in ("fit_off_joints", "joints_outside_boxes"):
+        drawn = tiles[reason].picture
+        assert drawn is not None
+        for colour in (TRUTH, MODEL):
+            assert (drawn == colour).all(-1).sum() > 50
+
+
 def test_every_reason_that_is_given_has_a_meaning() -> None:
     (told,) = re.findall(r"Reasons for a reject: ([^.]*)\.", hand_annotation.__doc__ or "")
     reasons = set(re.split(r",\s+", told))
-    for module in (camera_frame, photo, photo_check):
+    for module in (camera_frame, photo, chunks):
         text = Path(str(module.__file__)).read_text("utf-8")
         reasons |= set(re.findall(r'(?m)(?:Error|Fault|^ +)\("([a-z]+(?:_[a-z]+)+)", ', text))
     assert {"malformed", "no_joint_3d", "too_few_joints", "image_black", "image_size"} <= reasons
-    assert reasons <= set(MEANING)
+    assert reasons | set(FIT_FAULTS) | {camera_boxes.REASON} <= set(MEANING)
 
 
 def test_no_rejects_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: Params) -> None:

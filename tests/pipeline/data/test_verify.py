@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.data.verify import check
+from stages import ingest, label
+from stages.artifacts import run_stage
 from stages.params import Params, load_params
 
 TRAIN = Path("data/synthetic/images/train")
@@ -58,6 +61,17 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-400])
 
 
+def splice(path: Path) -> None:
+    """The tail of a noisier photo."""
+    image = cv2.imread(str(path))
+    assert image is not None
+    noise = np.random.default_rng(0).integers(0, 60, image.shape)
+    noisy = (image + noise).clip(0, 255).astype(np.uint8)
+    other = cv2.imencode(".jpg", noisy)[1].tobytes()
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + other[len(other) // 2 :])
+
+
 def blacken(path: Path) -> None:
     image = cv2.imread(str(path))
     assert image is not None
@@ -75,19 +89,30 @@ def crop(path: Path) -> None:
     [
         (Path.unlink, ": not found"),
         (cut, "image_truncated: 1 of"),
+        (splice, "image_damaged: 1 of"),
+        (lambda path: path.write_bytes(b""), "image_empty: 1 of"),
         (lambda path: path.write_bytes(b"text \xff\xd9"), "image_undecodable: 1 of"),
         (crop, "image_size: 1 of"),
         (lambda path: shutil.rmtree(path.parents[2]), "images/train/Capture0/ not found"),
-        (lambda path: shutil.rmtree(path.parent), "/ not found, of which 1 photos"),
+        (lambda path: shutil.rmtree(path.parent), "/ not found, with 1 annotated photo;"),
     ],
 )
 def test_a_damaged_photo_is_found(own: Path, damage: Callable[[Path], None], word: str) -> None:
     damage(photo())
     code, lines = said()
     assert code == 2
-    (fault,) = faults(lines)
+    fault, *further = faults(lines)
+    assert all("split train will have no sample" in text for text in further)
     assert word in fault
     assert "again" in fault or "version" in fault, "the remedy"
+
+
+def test_photos_of_another_format_are_counted_and_sound(own: Path) -> None:
+    image = cv2.imread(str(photo()))
+    assert image is not None
+    photo().write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    code, lines = said()
+    assert (code, sum("1 is a PNG file" in line for line in lines)) == (0, 1)
 
 
 def test_a_black_photo_is_noted_and_many_are_a_fault(own: Path) -> None:
@@ -109,7 +134,8 @@ def test_a_folder_in_other_capitals_is_told_by_its_name(own: Path) -> None:
 @pytest.mark.parametrize("file", ["joint_3d", "MANO_NeuralAnnot"])
 def test_a_file_without_the_moments_is_a_fault(own: Path, file: str) -> None:
     DATA.with_name(f"InterHand2.6M_train_{file}.json").write_text("{}", "utf-8")
-    (fault,) = faults(said(each=0)[1])
+    fault, *further = faults(said(each=0)[1])
+    assert all("Nothing is left to use" in text for text in further)
     assert ("MANO fit" if file == "MANO_NeuralAnnot" else "no joints") in fault
     assert "unpack the annotations" in fault
 
@@ -148,7 +174,7 @@ def test_annotation_files_that_are_missing_or_cut_are_told(own: Path) -> None:
     DATA.write_bytes(DATA.read_bytes()[:-5000])
     told = faults(said()[1])
     assert len(told) == 2
-    assert "is not JSON" in told[0]
+    assert "ends in the middle" in told[0]
     assert files[0].name in told[1]
     shutil.rmtree("data/synthetic/annotations/val")
     assert len(faults(said()[1])) == 1, "val may be missing as a whole"
@@ -167,7 +193,7 @@ def test_contradictions_between_annotation_files_are_told(own: Path) -> None:
     assert "not in the camera file: camera 400999" in text
     assert "1 of" in text
     assert "no joints" in text
-    assert "the first is number 2 of the list" in text
+    assert "1 malformed" in text
 
 
 def test_what_the_parameters_ask_of_this_data_set_is_looked_for(own: Path) -> None:
@@ -193,3 +219,62 @@ def test_the_command_line_says_it_too(params: Params, capsys: pytest.CaptureFixt
     assert main(["data", "verify", "--all"]) == 0
     assert capsys.readouterr().out.endswith("nothing to fix\n")
     assert main(["data", "verify", "nowhere", "--sample", "3"]) == 2
+
+
+def test_photos_one_folder_down_are_told_and_the_command_brings_them_back(own: Path) -> None:
+    root = Path("data/synthetic")
+    (root / "InterHand2.6M_5fps_batch1").mkdir()
+    shutil.move(root / "images", root / "InterHand2.6M_5fps_batch1" / "images")
+    code, lines = said(each=0)
+    (fault,) = faults(lines)
+    assert code == 2
+    assert "data/synthetic/InterHand2.6M_5fps_batch1/images is it: link it" in fault
+    subprocess.run(fault.rpartition("move it): ")[2], shell=True, check=True)
+    assert said(each=0)[0] == 0
+
+
+@pytest.mark.parametrize("frames", ["of a capture", "of a frame"])
+def test_joints_of_an_early_release_are_called_so(own: Path, frames: str) -> None:
+    file = DATA.with_name("InterHand2.6M_train_joint_3d.json")
+    whole = file.read_text("utf-8")
+    content = json.loads(whole)
+    lists = {
+        capture: list(of.values())
+        if frames == "of a capture"
+        else {frame: one["world_coord"] for frame, one in of.items()}
+        for capture, of in content.items()
+    }
+    file.write_text(json.dumps(lists), encoding="utf-8")
+    code, lines = said(each=0)
+    assert code == 2
+    assert any("early release" in line and "v1.0" in line for line in faults(lines))
+    file.write_text(whole, encoding="utf-8")
+    assert said(each=0)[0] == 0
+
+
+def test_a_folder_of_a_name_of_its_own_is_dropped_by_the_line_that_label_prints(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole walk: verify and label name the folder, label the line; then both are content."""
+
+    def rename(content: dict[str, Any]) -> None:
+        for image in content["images"]:
+            image["file_name"] = image["file_name"].replace(OLD, NEW)
+            image["seq_name"] = image["seq_name"].replace(OLD, NEW)
+
+    OLD, NEW = "0003_fake_gun", "0999_newgesture"
+    edit(rename)
+    for folder in list(TRAIN.glob(f"*/{OLD}")):
+        folder.rename(folder.with_name(NEW))
+    assert run_stage(ingest.main, "ingest") == 0
+    (fault,) = faults(said(each=0)[1])
+    assert f"gesture folders that the gesture map does not list: {NEW}" in fault
+    capsys.readouterr()
+    assert run_stage(label.main, "label") == 2
+    message = capsys.readouterr().err
+    assert f"No class can be given to {NEW}: these are called 00xx_NAME (right)" in message
+    line = message.partition("add these lines:\n")[2]
+    with Path("labels/gesture_map.csv").open("a", encoding="utf-8") as stream:
+        stream.write(line)
+    assert run_stage(label.main, "label") == 0
+    assert said(each=0)[0] == 0

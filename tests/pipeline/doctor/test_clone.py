@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.doctor import clone as doctor_clone
+from pipeline.doctor import doctor
 
 ROOT = Path(__file__).parents[3]
 
@@ -118,6 +120,40 @@ def test_mano_in_an_output_fails_and_our_own_hand_does_not(clone: Path, stand_in
     (found,) = doctor_clone.licence(clone)
     assert found.state == "FAIL"
     assert "dvc push would upload it" in found.text
+
+
+def test_mano_under_a_name_that_git_quotes_is_found(clone: Path) -> None:
+    (clone / "hände").mkdir()
+    (clone / "hände" / "MANO_RIGHT.pkl").touch()
+    subprocess.run(["git", "add", "-f", "hände"], cwd=clone, check=True)
+    (found,) = doctor_clone.licence(clone)
+    assert (found.state, "hände/MANO_RIGHT.pkl" in found.text) == ("FAIL", True)
+
+
+def test_mano_that_was_added_to_dvc_fails(clone: Path) -> None:
+    """`dvc add` tells git to ignore it, and `dvc push` uploads it all the same."""
+    (clone / "own").mkdir()
+    (clone / "own" / "MANO_LEFT.pkl").touch()
+    (clone / "own.dvc").write_text("outs:\n- md5: ab.dir\n  path: own\n")
+    (found,) = doctor_clone.licence(clone)
+    assert (found.state, "own/MANO_LEFT.pkl" in found.text) == ("FAIL", True)
+    (clone / "own.dvc").write_text("<<<<<<< HEAD\n")
+    (found,) = doctor.findings(doctor_clone.licence, clone)
+    assert (found.state, "is not known" in found.text) == ("FAIL", True)
+
+
+def test_an_output_that_cannot_be_read_is_no_empty_one(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clone / "data" / "stand_in").mkdir(parents=True)
+
+    def scandir(path: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    (found,) = doctor.findings(doctor_clone.licence, clone)
+    assert found.state == "FAIL"
+    assert "data/stand_in: Permission denied" in found.text
 
 
 def test_no_output_holds_a_hand_from_elsewhere(clone: Path) -> None:

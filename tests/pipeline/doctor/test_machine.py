@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.doctor import machine as doctor_machine
-from pipeline.live.server import Server
+from pipeline.live import server
+from pipeline.live.server import Server, basic
 from tests.pipeline.conftest import FakePrefect
 
 ROOT = Path(__file__).parents[3]
@@ -58,20 +59,37 @@ def mute() -> Iterator[str]:
 
 def test_the_prefect_server_is_named(prefect: FakePrefect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", prefect.api)
-    monkeypatch.setattr(FakePrefect, "answer", lambda *_: metadata.version("prefect"))
+    prefect.version = metadata.version("prefect")
     (found,) = doctor_machine.prefect(ROOT)
     assert (found.state, prefect.api in found.text) == ("ok", True)
-    monkeypatch.setattr(FakePrefect, "answer", lambda *_: "2.0.0")
+    prefect.version = "2.0.0"
     (found,) = doctor_machine.prefect(ROOT)
     assert (found.state, "2.0.0" in found.text) == ("note", True)
+    assert "another version" in found.text
+
+
+def test_a_server_that_refuses_is_no_free_port(
+    prefect: FakePrefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect.api)
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
+    prefect.auth = basic("a:b")["Authorization"]
+    (found,) = doctor_machine.prefect(ROOT)
+    assert found.state == "note"
+    assert "refuses reports (401" in found.text
+    assert "PREFECT_API_AUTH_STRING is not set: export it" in found.text
+    assert "Free the port" not in found.text
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "a:b")
+    (found,) = doctor_machine.prefect(ROOT)
+    assert found.state == "ok"
 
 
 def test_something_else_on_the_port_is_a_note(mute: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", mute)
-    monkeypatch.setattr(doctor_machine, "ANSWER_S", 0.2)
+    monkeypatch.setattr(server, "HEALTH_S", 0.2)
     (found,) = doctor_machine.prefect(ROOT)
     assert found.state == "note"
-    assert "is not a Prefect server" in found.text
+    assert "does not answer as a Prefect server does" in found.text
 
 
 def test_no_server_is_fine_and_a_named_one_that_is_away_is_reported(
@@ -89,7 +107,34 @@ def test_no_server_is_fine_and_a_named_one_that_is_away_is_reported(
     monkeypatch.delenv("PREFECT_API_URL")
     monkeypatch.setattr(Server, "find", lambda _: None)
     (found,) = doctor_machine.prefect(ROOT)
-    assert (found.state, "port 4200 is free" in found.text) == ("ok", True)
+    assert (found.state, "no server answers at http://127.0.0.1:4200" in found.text) == ("ok", True)
+
+
+def test_the_python_of_dvc_yaml_is_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (found,) = doctor_machine.path(ROOT)
+    assert (found.state, "there is no python on PATH" in found.text) == ("FAIL", True)
+    other = tmp_path / "python"
+    other.write_text("#!/bin/sh\necho /elsewhere\n")
+    other.chmod(0o755)
+    (found,) = doctor_machine.path(ROOT)
+    assert (found.state, "(of /elsewhere), not of" in found.text) == ("FAIL", True)
+    remedy = found.text.partition("export PATH=")[2].partition(":$PATH")[0]
+    monkeypatch.setenv("PATH", f"{remedy}:{tmp_path}")
+    (found,) = doctor_machine.path(ROOT)
+    assert found.state == "ok"
+
+
+def test_cores_that_others_use_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_machine, "usable_cores", lambda: 4)
+    monkeypatch.setattr(doctor_machine, "machine_cores", lambda: 192)
+    (found,) = doctor_machine.cores(ROOT)
+    assert found.text.startswith("4 of 192")
+    monkeypatch.setattr(doctor_machine, "machine_cores", lambda: 4)
+    (found,) = doctor_machine.cores(ROOT)
+    assert found.text == "4"
 
 
 def test_a_driver_that_torch_cannot_use_fails(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline.live import reporter as module
-from pipeline.live import watcher
+from pipeline.live import server, watcher
+from pipeline.live.flow_run import FlowRun
 from pipeline.live.reporter import ATTACH, Reporter, ended
 from pipeline.runner.dvc_command import DvcCommand
 
@@ -27,6 +29,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect: Any) -> Path:
     monkeypatch.delenv(ATTACH, raising=False)
     monkeypatch.setattr(module, "BEAT_S", 0.05)
     monkeypatch.setattr(module, "RETRY_S", 0.05)
+    monkeypatch.setattr(module, "PATIENCE_S", 60.0)  # a loaded machine answers late
+    monkeypatch.setattr(server, "CONNECT_S", 10.0)
+    monkeypatch.setattr(server, "HEALTH_S", 10.0)
     monkeypatch.setattr(watcher, "start", lambda *_: None)
     return tmp_path
 
@@ -41,7 +46,7 @@ def report(root: Path, stage: str, lines: Lines) -> Reporter:
 
 
 def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert condition()
@@ -72,6 +77,47 @@ def test_a_stage_is_seen_from_its_begin_to_its_end(root: Path, prefect: Any) -> 
     assert lines == [f"prefect: {prefect.api.removesuffix('/api')}/runs/flow-run/{run['id']}"]
 
 
+def test_a_stage_that_ends_while_its_progress_is_on_its_way_still_shows_100_percent(
+    root: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has it, and its answer has not arrived."""
+    create, arrived = FlowRun.artifact, threading.Event()
+
+    def slowly(run: FlowRun, *values: Any, **more: Any) -> str:
+        number = create(run, *values, **more)
+        arrived.set()
+        time.sleep(0.2)
+        return number
+
+    monkeypatch.setattr(FlowRun, "artifact", slowly)
+    one = report(root, "first", Lines())
+    one.line(20, "first: 50/200 images, 10/s, 15 s left")
+    assert arrived.wait(60)
+    one.end(0, "")
+    (progress,) = prefect.artifacts.values()
+    assert progress["data"] == 100.0
+
+
+def test_progress_that_a_server_did_not_take_is_sent_again(
+    root: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, refused = FlowRun.artifact, threading.Event()
+
+    def at_second_try(run: FlowRun, *values: Any, **more: Any) -> str:
+        if not refused.is_set():
+            refused.set()
+            raise server.ServerError("503 Service Unavailable", refused=False)
+        return create(run, *values, **more)
+
+    monkeypatch.setattr(FlowRun, "artifact", at_second_try)
+    one = report(root, "first", Lines())
+    one.line(20, "first: 50/200 images, 10/s, 15 s left")
+    wait_for(lambda: prefect.artifacts)
+    one.end(1, "")
+    (progress,) = prefect.artifacts.values()
+    assert progress["data"] == 25.0
+
+
 def test_results_are_shown_when_their_stage_ended_well(root: Path, prefect: Any) -> None:
     (root / "results" / "plots").mkdir(parents=True)
     (root / "results" / "summary.txt").write_text("full model 32.3")
@@ -96,10 +142,65 @@ def test_a_stage_of_handpose_run_joins_its_flow_run(
 
 
 def test_without_a_server_nothing_is_logged(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.setenv("PREFECT_HOME", str(root))
+    monkeypatch.setattr(server, "DEFAULT", "http://127.0.0.1:9/api")
     lines = Lines()
     report(root, "first", lines).end(0, "")
     assert not lines
+
+
+def away(prefect: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    return "nothing answers at http://127.0.0.1:9/api, which PREFECT_API_URL names"
+
+
+def another_auth(prefect: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    prefect.auth = "Basic x"
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "a:b")
+    return "refuses reports (401 Unauthorized); PREFECT_API_AUTH_STRING is not that server's"
+
+
+def without_api(prefect: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("PREFECT_API_URL", prefect.api.removesuffix("/api"))
+    return f"is not the address of its API; did you mean {prefect.api}?"
+
+
+def broken(prefect: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    prefect.status = 503
+    return "does not answer as a Prefect server does (503"
+
+
+@pytest.mark.parametrize("trouble", [away, another_auth, without_api, broken])
+def test_reports_that_a_named_server_does_not_take_are_mentioned_once(
+    root: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch, trouble: Any
+) -> None:
+    (root / ".dvc" / "tmp").mkdir(parents=True)
+    expected = trouble(prefect, monkeypatch)
+    lines = Lines()
+    for stage in ("first", "last"):
+        report(root, stage, lines).end(0, "")
+    assert len(lines) == 1
+    assert expected in lines[0]
+    assert "is not reported" in lines[0]
+    Reporter(root, "first", DvcCommand(1, 3, ("dvc", "repro")), lines).end(0, "")
+    assert len(lines) == 2, "the next command says it again"
+
+
+def test_what_listens_at_the_default_port_is_nobodys_business_unless_it_asks_for_a_key(
+    root: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.setenv("PREFECT_HOME", str(root))
+    monkeypatch.setattr(server, "DEFAULT", prefect.api)
+    lines = Lines()
+    prefect.status = 404
+    report(root, "first", lines).end(0, "")
+    assert not lines
+    prefect.status, prefect.auth = 200, "Basic x"
+    report(root, "first", lines).end(0, "")
+    (line,) = lines
+    assert f"export PREFECT_API_URL={prefect.api} and PREFECT_API_AUTH_STRING" in line
 
 
 def test_a_server_that_goes_and_comes_back_gets_all_lines(root: Path, prefect: Any) -> None:

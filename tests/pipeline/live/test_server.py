@@ -1,25 +1,32 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.live.server import OWN, Server, ServerError
+from pipeline.live.server import OWN, NoServerError, Server, ServerError, basic
+from pipeline.runner.environment import KEPT
 
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"):
+    for name in (
+        *("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"),
+        "PREFECT_SERVER_API_AUTH_STRING",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
 
 
-def own(root: Path, api: str) -> None:
+def own(root: Path, api: str, pid: int = 0) -> None:
     (root / OWN).parent.mkdir()
-    (root / OWN).write_text(json.dumps({"api": api, "results": "http://127.0.0.1:1"}))
+    content = {"api": api, "results": "http://127.0.0.1:1", "pid": pid}
+    (root / OWN).write_text(json.dumps(content))
 
 
 def profile(home: Path, **settings: str) -> None:
@@ -93,3 +100,110 @@ def test_no_answer_and_a_refusal_are_told_apart(prefect: Any) -> None:
     with pytest.raises(ServerError, match="timed out") as error:
         Server(prefect.api).call("GET", "/health", timeout_s=0.1)
     assert not error.value.refused
+
+
+# --- servers that are not as expected ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"])
+def test_the_own_server_gets_the_auth_string_of_either_side(
+    tmp_path: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    own(tmp_path, prefect.api, os.getpid())
+    prefect.auth = basic("a:b")["Authorization"]
+    server = Server.find(tmp_path)
+    assert server is not None
+    assert server.healthy(), "health needs no key, so it proves nothing"
+    trouble = Server.trouble_of(tmp_path, server)
+    assert trouble is not None
+    assert "401" in trouble.text
+    monkeypatch.setenv(name, "a:b")
+    assert Server.trouble_of(tmp_path, Server.find(tmp_path)) is None
+
+
+def test_no_auth_string_goes_to_the_port_of_a_server_that_is_gone(
+    tmp_path: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    own(tmp_path, prefect.api, gone.pid)
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "a:b")
+    server = Server.find(tmp_path)
+    assert server is not None
+    assert server.healthy()
+    assert "Authorization" not in prefect.headers
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("{site}", "did you mean {site}/api?"),
+        ("{site}/", "did you mean {site}/api?"),
+        ("{site}/v2/dashboard", "did you mean {site}/api?"),
+        ("{host}/api", "expected an address like http://127.0.0.1:4200/api"),
+        ("localhost", "expected an address like http://127.0.0.1:4200/api"),
+        ("http://127.0.0.1:9/api", "nothing answers at http://127.0.0.1:9/api, which PREFECT"),
+    ],
+)
+def test_an_address_that_is_nearly_right_is_explained(
+    tmp_path: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch, address: str, words: str
+) -> None:
+    site = prefect.api.removesuffix("/api")
+    names = {"site": site, "host": site.removeprefix("http://")}
+    monkeypatch.setenv("PREFECT_API_URL", address.format(**names))
+    with pytest.raises(NoServerError) as error:
+        Server.need(tmp_path)
+    assert words.format(**names) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "https_proxy", "HTTPS_PROXY"]
+)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("others", ["", "example.org,.intra"])
+def test_this_machine_is_never_reached_through_a_proxy(
+    tmp_path: Path,
+    prefect: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    host: str,
+    others: str,
+) -> None:
+    proxy = "socks5://127.0.0.1:9" if "all" in name.lower() else "http://127.0.0.1:9"
+    monkeypatch.setenv(name, proxy)
+    monkeypatch.setenv("no_proxy", others)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("NO_PROXY", os.environ.get("NO_PROXY", ""))  # restored afterwards
+    monkeypatch.setenv(KEPT, "")
+    monkeypatch.delenv(KEPT)
+    for setting in ("PREFECT_SERVER_ANALYTICS_ENABLED", "DO_NOT_TRACK", "PREFECT_LOGGING_LEVEL"):
+        monkeypatch.setenv(setting, "")
+    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "1")
+    monkeypatch.setenv("PREFECT_API_URL", prefect.api.replace("127.0.0.1", host))
+    server = Server.need(tmp_path)
+    assert server.trouble() is None
+    import httpx  # as Prefect's client does
+
+    with httpx.Client() as client:
+        assert client.get(f"{server.api}/health").json() is True
+    assert os.environ[KEPT] == others, "the stages get theirs back"
+
+
+def test_a_server_elsewhere_is_reached_through_the_proxy(
+    tmp_path: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The small server stands for the proxy, which gets the whole address."""
+    monkeypatch.setenv("http_proxy", prefect.api.removesuffix("/api"))
+    monkeypatch.setenv("no_proxy", "")
+    asked: list[str] = []
+
+    def answer(self: Any, method: str, path: str, body: Any) -> bool:
+        asked.append(path)
+        return True
+
+    monkeypatch.setattr(type(prefect), "answer", answer)
+    prefect.proxied = True
+    server = Server("http://prefect.intra:4200/api")
+    assert server.listens()
+    assert server.healthy()
+    assert asked == ["http://prefect.intra:4200/api/health"]

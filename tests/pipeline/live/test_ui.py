@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import socket
+import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -140,6 +141,46 @@ def test_a_port_that_cannot_be_is_refused(
     assert main(["ui", "--port", port]) == 2
     message = f"Invalid value for '--port': Input should be {bound} than or equal to"
     assert message in capsys.readouterr().err
+
+
+def test_a_database_of_a_newer_version_is_named_and_the_remedy_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the file, a server comes up; here another error shows that it tried."""
+    (tmp_path / "prefect.py").write_text(
+        "import os, pathlib, sys\n"
+        "if (pathlib.Path(os.environ['PREFECT_HOME']) / 'prefect.db').exists():\n"
+        "    print(\"alembic.util.exc.CommandError: Can't locate revision identified by 'ab12'\")\n"
+        "    print('Application startup failed. Exiting.')\n"
+        "    sys.exit(3)\n"
+        "sys.exit('no database')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / ".prefect").mkdir()
+    (tmp_path / ".prefect" / "prefect.db").touch()
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    with pytest.raises(
+        ui.UiError, match="was written by a newer Prefect than this one, 3"
+    ) as error:
+        ui.serve(tmp_path, port, print)
+    remedy = str(error.value).partition("of this one: ")[2]
+    subprocess.run(remedy, shell=True, check=True)
+    with pytest.raises(ui.UiError, match=r"did not come up.*no database"):
+        ui.serve(tmp_path, port, print)
+
+
+def test_an_auth_string_is_asked_for_in_every_terminal(
+    tmp_path: Path, prefect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect.api)
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
+    prefect.auth = "Basic x"
+    lines: list[str] = []
+    ui.serve(tmp_path, port_of(prefect), lines.append)
+    assert "but runs here are not reported to it" in lines[0]
+    assert "PREFECT_API_AUTH_STRING is not set" in lines[0]
 
 
 def test_a_server_that_does_not_come_up_is_reported_with_its_last_line(

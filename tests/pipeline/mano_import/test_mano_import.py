@@ -76,6 +76,32 @@ def test_a_file_of_another_name_is_not_taken_for_the_one_beside_it(download: Pat
         import_mano(models / "MANO_LEFT.pkl")
 
 
+def test_the_unopened_archive_is_told_and_the_command_makes_it_usable(
+    download: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = shutil.make_archive(str(tmp_path / "mano_v1_2"), "zip", tmp_path, "mano_v1_2")
+    shutil.rmtree(tmp_path / "mano_v1_2")
+    said = set()
+    for named in (archive, str(tmp_path)):
+        assert main(["mano", "import", named]) == 2
+        message = capsys.readouterr().err
+        command = re.search(r"unpack it first: (.*?); then name that", message)
+        assert command is not None, message
+        said.add(command[1])
+    (unpack,) = said
+    subprocess.run(unpack, shell=True, check=True)
+    assert main(["mano", "import", str(tmp_path / "unpacked")]) == 0
+
+
+def test_a_download_further_down_is_named(download: Path) -> None:
+    deeper = download / "a" / "b"
+    deeper.mkdir(parents=True)
+    shutil.move(download / "mano_v1_2", deeper)
+    with pytest.raises(ManoError, match=r"MANO_RIGHT.pkl is further down: name") as error:
+        import_mano(download)
+    import_mano(Path(str(error.value).rpartition("name ")[2]), download / "out")
+
+
 def test_a_hand_under_the_name_of_the_other_is_refused_and_nothing_written(
     download: Path, tmp_path: Path
 ) -> None:

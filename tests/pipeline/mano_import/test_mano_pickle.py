@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from handpose.hand.mano import SHAPES, ManoError
 from pipeline.mano_import.mano_pickle import read_pickle, repaired_left
 from tests.pipeline.mano_import.conftest import Write
+from tests.wrong_files import WRONG, apply_remedy, spoil
 
 
 @pytest.mark.parametrize("protocol", [1, 2])
@@ -79,11 +81,53 @@ def test_what_is_not_a_mano_hand_is_refused(
         read_pickle(write(**change))
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a pickle", None])
-def test_a_damaged_file_is_told(write: Write, tmp_path: Path, damage: bytes | None) -> None:
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_file_of_another_kind_is_called_by_its_name_and_the_remedy_works(
+    write: Write, kind: str
+) -> None:
     path = write()
-    path.write_bytes(path.read_bytes()[:5000] if damage is None else damage)
-    with pytest.raises(ManoError, match="cannot be read"):
+    whole = path.read_bytes()
+    spoil(path, kind)
+    with pytest.raises(ManoError) as error:
+        read_pickle(path)
+    assert f"{path}: {WRONG[kind]}" in str(error.value)
+    apply_remedy(str(error.value), path, whole)
+    read_pickle(path)
+
+
+def test_an_npz_under_the_name_of_a_pickle_is_told(write: Write, stand_in: Path) -> None:
+    path = write()
+    shutil.copy(stand_in / "MANO_RIGHT.npz", path)
+    with pytest.raises(ManoError, match=r"is an npz archive .* name the original \.pkl"):
+        read_pickle(path)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.9999])
+@pytest.mark.parametrize("protocol", [1, 2])
+def test_a_pickle_that_broke_off_is_told_so(write: Write, share: float, protocol: int) -> None:
+    path = write(protocol=protocol)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ManoError, match=r"ends in the middle, after .* bytes|cannot be read"):
+        read_pickle(path)
+
+
+def test_a_transfer_as_text_is_told(stand_in: Path, tmp_path: Path) -> None:
+    path = tmp_path / "MANO_RIGHT.pkl"
+    with np.load(stand_in / "MANO_RIGHT.npz") as file:
+        content = {key: np.asarray(file[key]) for key in SHAPES}
+    path.write_bytes(pickle.dumps(content, 2).replace(b"\n", b"\r\n"))
+    with pytest.raises(ManoError, match="was made CRLF by a transfer as text"):
+        read_pickle(path)
+
+
+def test_text_and_a_missing_file_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "MANO_RIGHT.pkl"
+    path.write_bytes(b"404: Not Found")
+    with pytest.raises(ManoError, match=r"is text \(14 bytes\) that begins with '404: Not Found'"):
+        read_pickle(path)
+    path.write_bytes(b'{"error": "no such key"}')
+    with pytest.raises(ManoError, match="is JSON, perhaps a server's error: "):
         read_pickle(path)
     with pytest.raises(ManoError, match="not found"):
         read_pickle(tmp_path / "none.pkl")

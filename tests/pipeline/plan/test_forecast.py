@@ -238,3 +238,11 @@ def test_unknown_targets_and_broken_files_are_told(done: Toy) -> None:
     done.write("dvc.yaml", textwrap.dedent("stages:\n  a: [1"))
     with pytest.raises(ForecastError, match=r"dvc\.yaml"):
         forecast(done.root, [])
+
+
+def test_a_downloaded_zip_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").touch()
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    with pytest.raises(ForecastError, match=r"a downloaded ZIP\?.*git init && git add -A"):
+        forecast(tmp_path, [])

@@ -59,7 +59,7 @@ def test_many_lines_and_code_are_counted(root: Path) -> None:
     assert changed_lines(root, "map.csv", md5) == [f"{MOST_LINES + 1} lines removed, 0 added"]
     md5 = commit(root, "a.py", "x = 1\n")
     (root / "a.py").write_text("x = 2\n")
-    assert changed_lines(root, "a.py", md5) == ["1 lines removed, 1 added"]
+    assert changed_lines(root, "a.py", md5) == ["1 line removed, 1 added"]
 
 
 def test_what_git_does_not_have_is_not_made_up(root: Path) -> None:
@@ -76,10 +76,10 @@ def test_lines_of_code_are_counted_and_comments_are_not(root: Path) -> None:
     commit(root, "a.py", old)
     commit(root, "a.py", "broken(\n")
     (root / "a.py").write_text('"""Other."""\n\n# all\nA = 1\nB = 2\nC = 3\n')
-    assert changed_code(root, "a.py", digest_of(code_only(old))) == ["1 lines removed, 2 added"]
+    assert changed_code(root, "a.py", digest_of(code_only(old))) == ["1 line removed, 2 added"]
     assert changed_code(root, "a.py", "0" * 64) == []
     commit(root, "a.csv", "1,2\n")
     (root / "a.csv").write_text("1,3\n")
-    assert changed_code(root, "a.csv", digest_of("1,2\n")) == ["1 lines removed, 1 added"]
+    assert changed_code(root, "a.csv", digest_of("1,2\n")) == ["1 line removed, 1 added"]
     (root / "a.csv").unlink()
     assert changed_code(root, "a.csv", digest_of("1,2\n")) == []

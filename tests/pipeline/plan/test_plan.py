@@ -65,14 +65,52 @@ def test_the_plan_tells_what_why_and_how_long(repo: Path) -> None:
     assert "- b,fist\n        + b,claw" in text
     assert re.search(r"^> train +runs +for an unknown time, 27 B$", text, re.MULTILINE), text
     assert "train.lr: 0.1 -> 0.2\n      after label" in text
-    assert "2 of 2 stages would run: about 75 s as last time" in text
-    assert "never ran here" not in text
+    assert found.lines[-4:-2] == [
+        "2 of 2 stages would run.",
+        "Time: at least 75 s, unknown for train, and a few seconds for each to start.",
+    ]
+    assert "Disk: about 69 B, by the last recorded runs, once here" in text
+    assert "no run is recorded" not in text
 
     (repo / "dvc.yaml").write_text(DVC_YAML.replace("model", "net"))
     text = "\n".join(plan(repo, ["train"]).lines)
-    assert re.search(r"^> train +runs +unknown: never run here$", text, re.MULTILINE), text
-    assert "2 of 2 stages would run: about 75 s" in text
-    assert "1 of them never ran here" in text
+    assert re.search(r"^> train +runs +time and size unknown: no run", text, re.MULTILINE), text
+    assert "Time: at least 75 s, unknown for train" in text
+    assert "Disk: at least 42 B, unknown for train" in text
+
+
+@pytest.mark.parametrize(
+    ("took", "time"),
+    [
+        ([75, 5], "about 80 s, by the last recorded runs"),
+        ([75], "about 75 s, by the last recorded run"),
+        ([75, None], "at least 75 s, unknown for b"),
+        ([0.0, None], "at least 0.1 s, unknown for b"),
+        ([None, None], "unknown"),
+        ([75, float("nan")], "at least 75 s, unknown for b"),
+        ([75, -1], "at least 75 s, unknown for b"),
+        ([75, "long"], "at least 75 s, unknown for b"),
+    ],
+)
+def test_a_time_that_is_not_known_is_not_counted_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took: list[object], time: str
+) -> None:
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    found = []
+    for name, seconds in zip("ab", took, strict=False):
+        manifest = tmp_path / f"{name}.json"
+        manifest.write_text(json.dumps({} if seconds is None else {"seconds": seconds}))
+        found.append(Forecast(name, Fate.RUNS, manifest=manifest, recorded=True, size=None))
+    monkeypatch.setattr("pipeline.plan.plan.forecast", lambda root, targets: found)
+    lines = plan(tmp_path).lines
+    assert lines[-2:] == [
+        f"Time: {time}, and a few seconds for each to start.",
+        "Disk: unknown, once here and once in DVC's cache.",
+    ]
+
+
+def test_one_stage_is_not_called_stages(repo: Path) -> None:
+    assert plan(repo, ["label"]).lines[-1] == "Nothing to do: label is as dvc.lock has it."
 
 
 def test_targets_are_dvcs(repo: Path) -> None:
@@ -130,7 +168,7 @@ def test_changed_code_is_named_with_its_lines_and_the_rest_counted(
     one = Forecast("train", Fate.RUNS, changes=changes)
     monkeypatch.setattr("pipeline.plan.plan.forecast", lambda root, targets: [one])
     lines = plan(repo).lines
-    assert lines[1:3] == ["      leaf.py", "        1 lines removed, 2 added"]
+    assert lines[1:3] == ["      leaf.py", "        1 line removed, 2 added"]
     assert "      ... and 2 more" in lines
 
 
@@ -156,7 +194,14 @@ def test_seconds_are_told_as_people_do(seconds: float, told: str) -> None:
 
 @pytest.mark.parametrize(
     ("size", "told"),
-    [(None, "0 B"), (512, "512 B"), (8_900, "8.9 kB"), (999_900, "1 MB"), (4_513_613, "4.51 MB")],
+    [
+        (None, "unknown size"),
+        (0, "0 B"),
+        (512, "512 B"),
+        (8_900, "8.9 kB"),
+        (999_900, "1 MB"),
+        (4_513_613, "4.51 MB"),
+    ],
 )
 def test_bytes_are_told_in_thousands(size: int | None, told: str) -> None:
     assert format_bytes(size) == told

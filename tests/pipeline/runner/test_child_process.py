@@ -116,3 +116,48 @@ def test_kill_9_of_dvc_stops_the_stage(tmp_path: Path) -> None:
     while Path(f"/proc/{runner_pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{runner_pid}").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGBUS])
+def test_the_signal_that_ended_a_stage_is_told_and_partial_output_removed(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """In its first second nothing else can say so; its runner does."""
+    code = f"import os; open('data/.x.partial', 'w'); os.kill(os.getpid(), {int(number)})"
+    command = runner(code, tmp_path)
+    stage = "{cmd: python -m pipeline.stage toy, outs: [data/x]}"
+    (tmp_path / "dvc.yaml").write_text(f"stages: {{toy: {stage}}}\n")
+    (tmp_path / "params.yaml").write_text("data: {}\n")
+    (tmp_path / "data").mkdir()
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 128 + number
+    assert f"toy: exit code {128 + number}, ended by {number.name}: " in done.stderr
+    assert ("memory was out" in done.stderr) == (number == signal.SIGKILL)
+    assert "`dvc repro` runs it again" in done.stderr
+    assert not list((tmp_path / "data").iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_runner_reaches_the_stage_as_it_is(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    code = (
+        "import sys, time, pathlib\n"
+        "from stages_of_ours import run_stage\n"
+        "def main():\n"
+        "    pathlib.Path('ready').write_text('1')\n"
+        "    time.sleep(600)\n"
+        "sys.exit(run_stage(main, 'toy'))"
+    )
+    command = runner(code, tmp_path)
+    ours = (ROOT / "stages" / "artifacts.py").read_text("utf-8")
+    (tmp_path / "stages_of_ours.py").write_text(ours, encoding="utf-8")
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "ready")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 128 + number
+    assert errors.count(number.name) == 1, "said once, by the stage"
+    assert f"toy: stopped by {number.name}: " in errors

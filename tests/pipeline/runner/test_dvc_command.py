@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.runner import dvc_command
 from pipeline.runner.dvc_command import DvcCommand
 
 WAIT = "import sys; print(flush=True); sys.stdin.read()"
@@ -60,6 +61,59 @@ def test_the_descriptor_reports_the_end() -> None:
     process.communicate()
     assert select.select([descriptor], [], [], 10)[0]
     os.close(descriptor)
+
+
+def test_a_system_without_such_descriptors_is_not_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux before 5.3, and containers that refuse the call."""
+
+    def refuse(pid: int) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    mine = DvcCommand.of(os.getpid())
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    with pytest.raises(OSError, match="not permitted"):
+        mine.open()
+    monkeypatch.delattr(os, "pidfd_open")
+    with pytest.raises(OSError, match="pidfd_open"):
+        mine.open()
+    assert mine.runs()
+
+
+@pytest.mark.parametrize(
+    ("words", "is_dvc"),
+    [
+        (b"/opt/venv/bin/python\0/opt/venv/bin/dvc\0repro\0", True),
+        (b"python\0-m\0dvc\0repro\0", True),
+        (b"/sbin/init\0", False),
+        (b"sh\0-c\0cd a && dvc repro\0", False),
+    ],
+)
+def test_dvc_may_be_the_first_process_of_a_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: bytes, is_dvc: bool
+) -> None:
+    """`docker run IMAGE dvc repro`; another first process has taken in what a dead DVC left."""
+    monkeypatch.setattr(dvc_command, "PROC", tmp_path)
+    for pid, parent in ((7, 1), (1, 0)):
+        (tmp_path / str(pid)).mkdir()
+        fields = f"{pid} (a b) S {parent} " + " ".join("0" * 17) + " 55 0"
+        (tmp_path / str(pid) / "stat").write_text(fields)
+    (tmp_path / "1" / "cmdline").write_bytes(words)
+    (tmp_path / "7" / "environ").write_bytes(b"DVC_STAGE=toy\0")
+    found = DvcCommand.above(7)
+    assert (found is not None) is is_dvc
+    if found:
+        assert (found.pid, found.started, found.text) == (1, 55, "dvc repro")
+
+
+def test_a_process_that_may_not_be_looked_at_is_not_an_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(pid: int) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(dvc_command, "_environment", refuse)
+    with pytest.raises(PermissionError):
+        DvcCommand.above(os.getpid())
 
 
 def test_another_process_under_the_same_number_is_not_taken_for_it() -> None:

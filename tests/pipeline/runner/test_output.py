@@ -43,6 +43,7 @@ def stop(*_):
     print("toy: stopped", flush=True)
     sys.exit(7)
 signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGHUP, stop)
 signal.signal(signal.SIGINT, stop)
 print("toy: 50/200 images, 10/s, 90 s left", flush=True)
 time.sleep(60)
@@ -80,6 +81,12 @@ class Terminal:
         return bool(data)
 
 
+def environ() -> dict[str, str]:
+    """This process's, without the size of another terminal."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return {name: value for name, value in env.items() if name not in ("COLUMNS", "LINES")}
+
+
 @contextlib.contextmanager
 def terminal(
     code: str, folder: Path, columns: int = 100, term: str = "xterm"
@@ -89,7 +96,7 @@ def terminal(
     process = subprocess.Popen(
         runner(code, folder),
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": term, "NO_COLOR": "1"},
+        env={**environ(), "TERM": term, "NO_COLOR": "1"},
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -110,7 +117,7 @@ def screen(shown: str) -> list[str]:
 
 
 def test_without_a_terminal_the_bytes_are_those_of_the_stage(tmp_path: Path) -> None:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    env = {**environ(), "TERM": "xterm"}
     done = subprocess.run(runner(LINES, tmp_path), cwd=tmp_path, env=env, capture_output=True)
     assert done.stdout == PLAIN.encode()
     assert done.stderr == b"toy: a warning\n"
@@ -165,11 +172,13 @@ def test_kill_9_of_the_stage_leaves_a_line_of_how_far_it_was(tmp_path: Path) -> 
         os.kill(int(stage), signal.SIGKILL)
         lines = screen(watched.rest())
         assert watched.process.wait(30) == 128 + signal.SIGKILL
-    assert lines == ["toy: 50/200 images, 10/s, 90 s left", ""]
+    assert lines[0] == "toy: 50/200 images, 10/s, 90 s left"
+    assert lines[1].startswith("toy: exit code 137, ended by SIGKILL: if nobody sent it")
+    assert lines[2:] == [""]
 
 
 def test_a_closed_terminal_stops_the_stage(tmp_path: Path) -> None:
-    """The kernel sends SIGHUP; the stage saves its state as for SIGTERM."""
+    """The kernel sends SIGHUP, which is passed on; the stage saves its state as for SIGTERM."""
     code = ENDLESS.replace("def stop(*_):", "def stop(*_):\n    open('stopped', 'w').close()")
     with terminal(code, tmp_path) as watched:
         watched.read_until("0:01:")

@@ -60,6 +60,9 @@ def test_readme_and_the_page_say_what_the_file_does() -> None:
     assert stale(ROOT) == []
 
 
+@pytest.mark.may_skip(
+    because="make table runs before a release, and a shallow clone has no history"
+)
 def test_the_commit_is_one_that_head_comes_from() -> None:
     measured = read_facts(ROOT)
     if measured is None:
@@ -187,4 +190,5 @@ def test_a_tree_that_was_not_committed_and_a_limit_on_threads_are_named() -> Non
     assert f"{COMMIT[:10]} with 2 changed files, not committed" in readme_block(some)
     assert "Not committed: a.py, b.py." in results_page(some)
     assert "OMP_NUM_THREADS=1" in results_page(some)
+    assert "with OMP_NUM_THREADS=1" in " ".join(readme_block(some).split())
     assert "a GPU" in readme_block(facts(machine={**MACHINE, "gpu": "a GPU"}))

@@ -150,7 +150,14 @@ def test_a_folder_that_is_no_clone_is_refused(tmp_path: Path, clone: Path) -> No
 
 
 def test_the_stages_before_the_training_are_the_same_for_every_seed(clone: Path) -> None:
-    assert data_stages(read_dag(clone)) == {"code", "synthesize", "ingest", "label", "shard"}
+    assert data_stages(read_dag(clone)) == {
+        "code",
+        "synthesize",
+        "inputs",
+        "ingest",
+        "label",
+        "shard",
+    }
 
 
 def test_training_takes_nothing_trained_from_the_cache(
@@ -166,7 +173,7 @@ def test_training_takes_nothing_trained_from_the_cache(
     made = SeedClone(Source.of(clone, ()), 1)
     made.prepare(HERE)
     made.train(print)
-    data = ["code", "ingest", "label", "shard", "synthesize"]
+    data = ["code", "ingest", "inputs", "label", "shard", "synthesize"]
     assert calls == [(made.folder, data), (made.folder, ["--no-run-cache"])]
     with pytest.raises(SeedError, match=r"seed 1: .*exit code 255.*again resumes it"):
         made.train(print)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ def evaluation(**changes: Any) -> Evaluation:
             "scratch": ModelRun({"pose": 90.0}, 810, [], 0.0),
         },
         interventions={"pretrained": costs(0.2, 0.6)},
+        view={"pretrained": {"mirrored_fingers": number(0.04, 0.01)}},
         encoders={"stage_1": Encoder(number(0.4), 0.05), "untrained": Encoder(number(0.1), -0.2)},
         purity_by_chance=0.03,
         subgroups=subgroups,
@@ -298,3 +300,14 @@ def test_every_protocol_has_a_row_and_an_explanation() -> None:
     for column in (*COLUMNS, PUBLISHED):
         assert any(row.startswith(column.name) for row in rows)
         assert f"<dt>{column.name}" in html
+
+
+def test_side_and_facing_are_told_where_the_model_predicts_them() -> None:
+    (sentence,) = findings.view(evaluation())
+    assert "4.0 % with palm and back exchanged (3.0 to 5.0 %)" in sentence
+    heads = {"side_accuracy": number(0.97, 0.01), "facing_accuracy": number(0.9, 0.01)}
+    known = {"mirrored_fingers": number(0.04, 0.01), **heads}
+    _, sentence = findings.view(evaluation(view={"pretrained": known}))
+    assert "left from right in 97.0 % (96.0 to 98.0 %)" in sentence
+    unknown = {"mirrored_fingers": number(math.nan)}
+    assert findings.view(evaluation(view={"pretrained": unknown})) == []

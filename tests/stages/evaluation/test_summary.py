@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -61,6 +62,9 @@ def scores() -> Scores:
         pose={model: pose(size) for model, size in zip(MODELS, (20, 30, 25, 15, 60), strict=True)},
         interventions={FULL: {GATES_CLOSED: {"wrist_mpjpe_mm": pose(20)["wrist_mpjpe_mm"]}}},
         joints={},
+        facing=np.arange(N) % 4 - 1,
+        rotation=np.linspace(-np.pi, np.pi, N, endpoint=False) + 0.01,
+        view={FULL: {"mirrored_fingers": (np.arange(N) % 4 == 0).astype(float)}},
         features={},
         logits={},
         feature_rows=np.arange(0),
@@ -177,3 +181,19 @@ def test_plain_values_are_strict_json(scores: Scores, subjects: np.ndarray) -> N
     found = summary.to_json({"a": nothing, "b": {1: 2.0}, "c": "text"})
     assert json.loads(json.dumps(found, allow_nan=False))["a"]["value"] is None
     assert found["b"] == {"1": 2.0}
+
+
+def test_sectors_of_rotation_and_faces_name_every_sample(scores: Scores) -> None:
+    sectors = summary.rotation_names(scores)
+    counts = np.unique(sectors, return_counts=True)[1]
+    assert len(counts) == 12 and set(counts) <= {N // 12, N // 12 + 1}
+    assert sectors[N // 2] == "000 to 030" and sectors[0] == "180 to 210"
+    assert summary.facing_names(scores)[:4].tolist() == ["unknown", "palm", "back", "edge"]
+    unknown = dataclasses.replace(scores, rotation=np.full(N, np.nan))
+    assert set(summary.rotation_names(unknown)) == {"unknown"}
+
+
+def test_view_estimates_are_shares_of_samples(scores: Scores, subjects: np.ndarray) -> None:
+    estimate = summary.view_estimates(scores, subjects, HOW)[FULL]["mirrored_fingers"]
+    assert estimate.value == pytest.approx(0.25)
+    assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1

@@ -39,7 +39,7 @@ def start(*stage: str) -> subprocess.Popen[str]:
 
 def rank_zero_of(work: Path) -> int:
     """PID of the process that saves the checkpoint, once there is one."""
-    patience = time.monotonic() + 60
+    patience = time.monotonic() + 300
     while not list(work.glob("*/checkpoint.pt")):
         assert time.monotonic() < patience, f"no checkpoint in {work}"
         time.sleep(0.05)
@@ -92,7 +92,7 @@ def test_stopped_it_goes_on_and_killed_it_ends_with_a_plain_message(
     process = start("stages.pose", "scratch")
     first = rank_zero_of(work)
     process.terminate()
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGTERM, output
     assert output.count("stopped by SIGTERM; run again to resume") == 1
     assert not is_there(first)
@@ -107,9 +107,61 @@ def test_stopped_it_goes_on_and_killed_it_ends_with_a_plain_message(
     os.kill(rank_zero_of(work), signal.SIGKILL)
     output, _ = process.communicate(timeout=SHUTDOWN_S + 30)
     assert process.returncode == 2, output
-    assert "process 0 of 2 was ended by SIGKILL" in output
+    assert "process 0 of 2 was ended by SIGKILL: if nobody sent it" in output
+    assert "lower pose.batch in params.yaml" in output
+    assert not list(Path("work").glob(".*")), "torchrun's folder is gone"
     assert "Run again to resume from the last checkpoint" in output
     assert "Traceback" not in output
+
+
+def first_child_of(launcher: int) -> int:
+    """A training process, as soon as it is there: before it has imported torch."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+                if (
+                    int(parent) == launcher
+                    and b"stages.pretrain" in (entry / "cmdline").read_bytes()
+                ):
+                    return int(entry.name)
+        time.sleep(0.01)
+    pytest.fail("no process was started")
+
+
+def test_killed_in_its_first_second_it_says_by_which_signal(
+    trainable: Path, set_params: Callable[..., None]
+) -> None:
+    set_params(pretrain={"processes": 2})
+    process = start("stages.pretrain")
+    os.kill(first_child_of(process.pid), signal.SIGHUP)
+    output, _ = process.communicate(timeout=SHUTDOWN_S + 300)
+    assert process.returncode == 2, output
+    assert "of 2 was ended by SIGHUP: its terminal or SSH session was closed" in output
+    assert "Traceback" not in output
+
+
+def test_no_process_outlives_a_launcher_that_is_killed_in_their_first_second(
+    trainable: Path, set_params: Callable[..., None]
+) -> None:
+    set_params(pretrain={"processes": 2, "epochs": 500})
+    process = start("stages.pretrain")
+    child = first_child_of(process.pid)
+    process.kill()
+    process.communicate(timeout=300)  # until nobody holds its output
+    deadline = time.monotonic() + 30  # its files are closed a moment before it is gone
+    while is_alive(child):
+        assert time.monotonic() < deadline, Path(f"/proc/{child}/status").read_text()
+        time.sleep(0.05)
+
+
+def is_alive(process: int) -> bool:
+    """False once it has ended, also where nobody has reaped it."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_batch_that_is_too_small_to_share_is_refused_before_anything_starts(

@@ -95,13 +95,15 @@ def frames_to(loss: type, main: Callable[[], None], monkeypatch: pytest.MonkeyPa
     [(GestureLoss, pretrain.main), (PoseLoss, lambda: pose.main(["scratch"]))],
     ids=["pretrain", "pose"],
 )
-def test_at_most_seven_frames_from_the_stage_to_its_loss(
+def test_at_most_eight_frames_from_the_stage_to_its_loss(
     trainable: Path, monkeypatch: pytest.MonkeyPatch, loss: type, main: Callable[[], None]
 ) -> None:
     names = frames_to(loss, main, monkeypatch)
     assert names[0] == "artifacts.run_stage"
-    assert names[-3:] == ["fit.gradient_step", "fit.forward", f"{loss.__name__}.__call__"]
-    assert len(names) <= 7, names
+    # the step's device part is a function of its own, because a CUDA graph captures it
+    step = ["fit.gradient_step", "fit.update_weights", "fit.forward"]
+    assert names[-4:] == [*step, f"{loss.__name__}.__call__"]
+    assert len(names) <= 8, names
 
 
 def test_log_lines_carry_the_name_of_the_stage_and_come_from_rank_zero(

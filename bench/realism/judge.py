@@ -1,0 +1,99 @@
+"""The judge: MediaPipe Hands, a pair of small networks trained on photos and renderings of hands.
+
+It is asked three things: is there a hand in this crop, and where are its joints; which hand is it;
+where in the whole photo are palms.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.realism import crop, palm
+from bench.realism.network import Network, open_network
+from handpose.data.crop import warp
+
+Array = NDArray[np.floating[Any]]
+
+LANDMARKS = "hand_landmark_full.tflite"
+PALM = "hands_solution_packed_assets.data"
+"""Files of the npm package; the second begins with the palm detector."""
+
+JOINTS = 21
+"""In the order of `handpose/hand/skeleton.py`."""
+
+ANCHORS = len(palm.anchors())
+
+LEAST = 1e-6
+"""Presence is clipped to this and 1 less this: beyond, float32 has no digits left."""
+
+
+class Reading(NamedTuple):
+    """What the judge says of one crop."""
+
+    logit: float  # of the presence of a hand
+    is_left: bool
+    uv: Array  # (21, 2) px of the photo
+    joints: Array  # (21, 3) m about the hand's middle; x right, y down, z away, in the turned crop
+
+
+class Judge(NamedTuple):
+    """The two networks."""
+
+    landmarks: Network
+    detector: Network
+
+    @classmethod
+    def load(cls, landmarks: Path, detector: Path) -> Judge:
+        """The networks in these files.
+
+        Raises:
+            JudgeError: see `open_network`.
+        """
+        joints, one = (1, 3 * JOINTS), (1, 1)
+        proposals = ((1, ANCHORS, 18), (1, ANCHORS, 1))
+        return cls(
+            open_network(
+                landmarks,
+                "--landmarks",
+                LANDMARKS,
+                (1, crop.SIDE_PX, crop.SIDE_PX, 3),
+                (joints, one, one, joints),
+            ),
+            open_network(detector, "--palm", PALM, (1, palm.SIDE_PX, palm.SIDE_PX, 3), proposals),
+        )
+
+    def read(self, photo: NDArray[np.uint8], uv: Array) -> Reading:
+        """The hand at these joints (21, 2) px of a photo (H, W, 3) RGB."""
+        A = crop.tracking_crop(uv)
+        points, presence, right, joints = self.landmarks(_input(photo, A, crop.SIDE_PX))
+        return Reading(
+            logit=logit(presence.item()),
+            is_left=right.item() <= 0.5,
+            uv=crop.to_photo(points.reshape(JOINTS, 3)[:, :2].astype(np.float64), A),
+            joints=joints.reshape(JOINTS, 3).astype(np.float64),
+        )
+
+    def palms(self, photo: NDArray[np.uint8]) -> list[palm.Palm]:
+        """Every palm in a photo (H, W, 3) RGB, boxes in its pixels, the surest first."""
+        height, width = photo.shape[:2]
+        A = palm.letterbox(width, height)
+        proposals, logits = self.detector(_input(photo, A, palm.SIDE_PX))
+        return [
+            found._replace(box=crop.to_photo(found.box.reshape(2, 2), A).ravel())
+            for found in palm.palms(proposals[0].astype(np.float64), logits[0, :, 0])
+        ]
+
+
+def logit(probability: float) -> float:
+    """The network's own number before its sigmoid, clipped where float32 has lost it."""
+    p = min(max(probability, LEAST), 1 - LEAST)
+    return float(np.log(p) - np.log1p(-p))
+
+
+def _input(photo: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray[np.float32]:
+    picture = warp(photo, A, side).astype(np.float32) / 255
+    return np.asarray(picture[None], np.float32)

@@ -1,0 +1,342 @@
+"""A hand in a photo, in two lines.
+
+    from handpose import HandEstimator
+    hand = HandEstimator.released()(photo, box)
+
+`photo` is a file or an (H, W, 3) uint8 RGB array, `box` (x, y, w, h) px is around the hand. Neither
+a camera nor a hand model is needed: the released weights come with this package and pose its own
+stand-in hand. `HandEstimator.load(folder)` takes weights of your own; `estimate.batch` takes many
+photos at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from handpose.data.crop import Square, affine, square, warp
+from handpose.errors import HandPoseError
+from handpose.hand.facing import FACINGS
+from handpose.hand.mirror import mirror_points
+from handpose.hand.skeleton import WRIST
+from handpose.predict import Predictor
+from handpose.sample import PoseOutput
+from handpose.training.model_io import ModelRecord
+
+Array = NDArray[np.floating[Any]]
+Side = Literal["left", "right"]
+Picture = Path | str | NDArray[np.uint8]
+"""A photo's file, or (H, W, 3) uint8 RGB."""
+
+Frame = Literal["camera", "camera turned onto the box"]
+"""Whose axes a hand has; the latter looks at the middle of the box."""
+
+BOX_SCALE = 1.4
+"""Side of the network's view relative to the longer side of the box: `shard.box_scale`."""
+
+CERTAIN = 0.9
+"""Probability from which a side that the network tells is called certain."""
+
+RELEASED = "released"
+
+
+class EstimatorError(HandPoseError):
+    """A photo, a box or a camera that cannot be taken, or no released weights."""
+
+
+@dataclass(frozen=True)
+class HandEstimate:
+    """One hand. Metres about the wrist, axes x right, y down, z away; relative, not metric scale.
+
+    The axes are the camera's if its intrinsics were given. Else they are those of a camera that
+    looks at the middle of the box.
+    """
+
+    side: Side
+    side_probability: float  # of that side; 1 if it was given
+    facing: str  # palm, back or edge, whichever the camera sees; '' by a model without that head
+    facing_probability: float
+    frame: Frame  # of what is in metres, and of the root's rotation
+    joints: Array  # (21, 3) m, order of hand/skeleton.py
+    joints_px: Array  # (21, 2) px of the photo, from the heatmaps
+    vertices: Array  # (778, 3) m
+    faces: NDArray[np.int64]  # (F, 3) outward for this side
+    global_orient: Array  # (3, 3) right-hand frame
+    hand_pose: Array  # (15, 3, 3) rotations of the joints, right-hand frame
+    betas: Array  # (10,)
+    gestures: tuple[tuple[str, float], ...]  # coarse classes and probabilities, likeliest first
+
+    @property
+    def side_is_certain(self) -> bool:
+        """Whether the side was given, or its probability is at least `CERTAIN`."""
+        return self.side_probability >= CERTAIN
+
+    def __str__(self) -> str:
+        """One line for people."""
+        sure = "" if self.side_is_certain else " (uncertain)"
+        parts = [f"{self.side} hand, {100 * self.side_probability:.0f} %{sure}"]
+        if self.facing:
+            parts.append(f"{self.facing} seen, {100 * self.facing_probability:.0f} %")
+        name, probability = self.gestures[0]
+        return ", ".join([*parts, f"{name}, {100 * probability:.0f} %"])
+
+
+class HandEstimator:
+    """A trained model for hands in photos."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        """Around a model for crops."""
+        self._predictor = predictor
+
+    @classmethod
+    def released(cls, device: str = "cpu") -> HandEstimator:
+        """The weights that come with this package, trained on synthetic hands alone.
+
+        Raises:
+            EstimatorError: this version comes without them.
+        """
+        folder = released_folder()
+        if not (folder / "model.json").is_file():
+            raise EstimatorError(
+                f"{folder}: this version comes without released weights. Train them with `handpose "
+                "configure --profile wide` and `handpose release`, or name a model of your own: "
+                "HandEstimator.load(FOLDER)"
+            )
+        return cls.load(folder, device=device)
+
+    @classmethod
+    def load(
+        cls, model: Path | str, *, mano: Path | str | None = None, device: str = "cpu"
+    ) -> HandEstimator:
+        """The model in folder `model`, with the hand model in folder `mano`.
+
+        Without `mano` it is the stand-in hand, which takes three seconds to make.
+
+        Raises:
+            CheckpointError: there is no Stage 2 model, or it is damaged.
+            ManoError: there is no MANO model.
+            JointError: the joint regressor that it was trained with is not in `mano`.
+        """
+        return cls(Predictor.load(model, mano=mano, device=device))
+
+    @property
+    def record(self) -> ModelRecord:
+        """How the model was trained."""
+        return self._predictor.record
+
+    @property
+    def tells_side(self) -> bool:
+        """Whether the model knows left from right; one of canonical classes must be told."""
+        return self.record.handedness != "canonical"
+
+    def __call__(
+        self,
+        photo: Picture,
+        box: Sequence[float] | None = None,
+        *,
+        side: Side | None = None,
+        K: Array | None = None,
+    ) -> HandEstimate:
+        """The hand in a box of a photo.
+
+        Args:
+            photo: a file, or (H, W, 3) uint8 RGB.
+            box: (x, y, w, h) px, close around the hand; by default the whole photo.
+            side: of the hand, if it is known; else the network tells it.
+            K: (3, 3) px, the photo's intrinsics, if they are known.
+
+        Raises:
+            EstimatorError: the file is no photo, or the box has no extent or lies outside.
+            PredictError: K is of no camera, or the model cannot tell the side.
+        """
+        return self.batch([photo], [box], side=side, K=K)[0]
+
+    def batch(
+        self,
+        photos: Sequence[Picture],
+        boxes: Sequence[Sequence[float] | None] | None = None,
+        *,
+        side: Side | None = None,
+        K: Array | None = None,
+    ) -> list[HandEstimate]:
+        """The hand in each photo, by one pass of the network; it holds all crops in memory.
+
+        Args:
+            photos: of any sizes, one or more.
+            boxes: one for each photo, as of `__call__`; None is the whole photo.
+            side: of all hands, if it is known.
+            K: (3, 3) px, of all photos.
+
+        Raises:
+            EstimatorError: a file is no photo, a box has no extent or lies outside, or there are
+                more or fewer boxes than photos.
+            PredictError: K is of no camera, or the model cannot tell the side.
+        """
+        if boxes is None:
+            boxes = [None] * len(photos)
+        if not photos or len(boxes) != len(photos):
+            raise EstimatorError(
+                f"{len(photos)} photos and {len(boxes)} boxes, expected one box for each of one or "
+                "more photos"
+            )
+        px = self._predictor.net.gesture_net.image_px
+        crops, maps = [], []
+        for photo, box in zip(photos, boxes, strict=True):
+            image = read_photo(photo) if isinstance(photo, str | Path) else _rgb(photo)
+            A = affine(_region(image, box), px)
+            # a copy: what is cut by whole pixels is a part of the photo, which could not be freed
+            crops.append(warp(image, A, px).copy())
+            maps.append(A)
+        A = np.stack(maps)  # (B, 3, 3)
+        hands = self._predictor(
+            np.stack(crops),
+            None if side is None else np.full(len(crops), side == "left"),
+            None if K is None else A @ np.asarray(K, np.float64),
+        )
+        frame: Frame = "camera turned onto the box"
+        if K is not None or not self._predictor.net.turn_camera:
+            frame = "camera"
+        return self._estimates(hands, np.linalg.inv(A), side, frame)
+
+    @torch.no_grad()
+    def posed(
+        self, global_orient: Array, hand_pose: Array, betas: Array, is_left: NDArray[np.bool_]
+    ) -> tuple[Array, Array]:
+        """Joints (B, 21, 3) and vertices (B, 778, 3), m about the wrist, of MANO's parameters.
+
+        With those of `HandEstimate` they are its own.
+
+        Args:
+            global_orient: (B, 3, 3) right-hand frame.
+            hand_pose: (B, 15, 3, 3).
+            betas: (B, 10).
+            is_left: (B,) which are mirrored to left hands.
+        """
+        mano = self._predictor.net.mano
+        tensors = (torch.from_numpy(np.asarray(p)) for p in (global_orient, hand_pose, betas))
+        hand = mano(*(tensor.to(mano.hands_mean) for tensor in tensors))
+        left = torch.from_numpy(is_left).to(mano.hands_mean.device)
+        wrist = hand.joints[:, WRIST, None]
+        joints, vertices = (mirror_points(p - wrist, left) for p in (hand.joints, hand.vertices))
+        return _array(joints), _array(vertices)
+
+    def _estimates(
+        self, hands: PoseOutput, to_photo: Array, side: Side | None, frame: Frame
+    ) -> list[HandEstimate]:
+        left = _array(self._predictor.probability_left(hands.coarse_logits, hands.view))
+        if side is not None:
+            left = np.full(len(left), float(side == "left"))
+        facings = None
+        if hands.view is not None:
+            facings = _array(hands.view.facing_logits.softmax(-1))
+        uv = _array(hands.uv.double())
+        uv = uv @ to_photo[:, :2, :2].swapaxes(1, 2) + to_photo[:, None, :2, 2]
+        joints, vertices = _array(hands.joints), _array(hands.vertices)
+        rotmat, betas = _array(hands.rotmat), _array(hands.betas)
+        gestures = _array(hands.coarse_logits.softmax(-1))
+        faces = self._predictor.net.mano.faces.cpu().numpy()
+        found = []
+        for k in range(len(uv)):
+            is_left = bool(left[k] > 0.5)
+            facing, facing_probability = "", 1.0
+            if facings is not None:
+                facing = FACINGS[int(facings[k].argmax())]
+                facing_probability = float(facings[k].max())
+            found.append(
+                HandEstimate(
+                    side="left" if is_left else "right",
+                    side_probability=float(left[k] if is_left else 1 - left[k]),
+                    facing=facing,
+                    facing_probability=facing_probability,
+                    frame=frame,
+                    joints=joints[k],
+                    joints_px=uv[k],
+                    vertices=vertices[k],
+                    faces=faces[:, ::-1] if is_left else faces,
+                    global_orient=rotmat[k, 0],
+                    hand_pose=rotmat[k, 1:],
+                    betas=betas[k],
+                    gestures=tuple(
+                        (self.record.coarse[c], float(gestures[k, c]))
+                        for c in np.argsort(-gestures[k], kind="stable")
+                    ),
+                )
+            )
+        return found
+
+
+def _array(tensor: Tensor) -> Array:
+    """On the CPU."""
+    array: Array = tensor.cpu().numpy()
+    return array
+
+
+def released_folder() -> Path:
+    """Where the weights that come with this package lie."""
+    return Path(str(resources.files("handpose") / RELEASED))
+
+
+def read_photo(path: Path | str) -> NDArray[np.uint8]:
+    """A photo as (H, W, 3) RGB, turned upright by its EXIF orientation.
+
+    Raises:
+        EstimatorError: there is no such file, or it is no photo.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise EstimatorError(f"{path}: cannot be read ({error.strerror})") from None
+    image = (
+        cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
+    )
+    if image is None:
+        raise EstimatorError(
+            f"{path}: {len(content)} bytes that are no photo; expected a JPEG or PNG file"
+        )
+    return np.asarray(image, np.uint8)
+
+
+def _rgb(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+        raise EstimatorError(
+            f"the photo is {photo.dtype} {photo.shape}, expected uint8 (H, W, 3) in RGB"
+        )
+    return photo
+
+
+def _region(image: NDArray[np.uint8], box: Sequence[float] | None) -> Square:
+    """What the network sees of a photo, in its pixels."""
+    height, width = image.shape[:2]
+    if box is None:
+        return square((-0.5, -0.5, width, height), 1.0)
+    x, y, w, h = checked_box(box, width, height)
+    return square((x - 0.5, y - 0.5, w, h), BOX_SCALE)
+
+
+def checked_box(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:
+    """The box (x, y, w, h) px, if it has an extent and touches the photo.
+
+    Raises:
+        EstimatorError: it does not.
+    """
+    found = np.asarray(box, np.float64)
+    if found.shape != (4,) or not np.isfinite(found).all() or not (found[2:] > 0).all():
+        raise EstimatorError(
+            f"the box is {np.asarray(box).tolist()}, expected x, y, width and height in pixels, "
+            "the last two above 0"
+        )
+    x, y, w, h = (float(value) for value in found)
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        raise EstimatorError(
+            f"the box ({x:g}, {y:g}, {w:g}, {h:g}) lies outside the photo of {width} x {height} px"
+        )
+    return x, y, w, h

@@ -1,0 +1,1 @@
+"""How a synthetic hand moves: gestures, a person's style, free poses; may import articulation."""

@@ -1,0 +1,1 @@
+"""`handpose predict`: hands in a user's photos, videos and camera, as pictures and as JSON."""

@@ -1,0 +1,160 @@
+"""Boxes around hands: given, of a table, or found by the model's own joints.
+
+The model finds no hands; it tells where the joints of one are. So a photo without a box is looked
+at as a whole, then in a box around the joints that this gave, and so on until the box stays. That
+works where one hand is large in the photo. A box that stays is no proof that a hand is in it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handpose.errors import HandPoseError
+from handpose.estimator import HandEstimate
+
+Image = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+"""x, y, w, h in pixels of the photo, of its upper left corner."""
+
+Origin = Literal["given", "file", "refined", "previous frame"]
+
+ROUNDS = 4
+"""Most looks at boxes, after that at the whole photo."""
+
+SETTLED = 0.05
+"""A box that moves and grows by less than this share of its side stays."""
+
+SMALLEST = 0.05
+"""Of the photo's longer side: a smaller box has collapsed."""
+
+COLUMNS = ["file", "x", "y", "w", "h"]
+
+
+class BoxError(HandPoseError):
+    """Numbers or a table that are no boxes."""
+
+
+class Batch(Protocol):
+    """`HandEstimator.batch` with side and intrinsics given."""
+
+    def __call__(
+        self, photos: Sequence[Any], boxes: Sequence[Sequence[float] | None]
+    ) -> list[HandEstimate]:
+        """The hand in the box of each photo."""
+
+
+class BoxedHand(NamedTuple):
+    """A hand, the box that the model saw it in, and where that came from."""
+
+    hand: HandEstimate | None  # None: none was found
+    box: Box
+    origin: Origin
+    why: str = ""  # none was found
+
+
+def parse_numbers(text: str, option: str, meaning: str) -> Box:
+    """Four numbers of an option, such as `--bbox 10,20,200,220`.
+
+    Raises:
+        BoxError: they are not four numbers.
+    """
+    try:
+        a, b, c, d = (float(part) for part in text.split(","))
+    except ValueError:
+        raise BoxError(f"{option} {text}: expected four numbers, {meaning}") from None
+    return a, b, c, d
+
+
+def read_boxes(path: Path) -> dict[str, Box]:
+    """Boxes by the name of their file, from a table with the columns of `COLUMNS`.
+
+    Raises:
+        BoxError: it cannot be read, lacks a column, or a line has no four numbers, or a file two.
+    """
+    boxes: dict[str, Box] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            table = csv.DictReader(stream)
+            if table.fieldnames is None or not set(COLUMNS) <= set(table.fieldnames):
+                raise BoxError(
+                    f"{path}: has the columns {','.join(table.fieldnames or [])}, expected "
+                    f"{','.join(COLUMNS)}"
+                )
+            for row in table:
+                where, name = f"{path}:{table.line_num}", row["file"]
+                try:
+                    x, y, w, h = (float(row[column]) for column in COLUMNS[1:])
+                except (TypeError, ValueError):
+                    raise BoxError(f"{where}: expected four numbers after the file") from None
+                if name in boxes:
+                    raise BoxError(f"{where}: {name} has a box above; expected one for each file")
+                boxes[name] = x, y, w, h
+    except OSError as error:
+        raise BoxError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise BoxError(f"{path}: is no text in UTF-8; expected {','.join(COLUMNS)}") from None
+    return boxes
+
+
+def box_of(boxes: dict[str, Box], file: Path) -> Box | None:
+    """That of a file, which the table may name by its whole path or by its last part."""
+    return boxes.get(str(file), boxes.get(file.name))
+
+
+def joints_box(uv: NDArray[np.floating[Any]]) -> Box:
+    """The tight box of joints (21, 2) px; pixel centres lie at whole numbers."""
+    low, high = uv.min(0), uv.max(0)
+    x, y = (low + 0.5).tolist()
+    w, h = (high - low).tolist()
+    return x, y, w, h
+
+
+def change(old: Box, new: Box) -> float:
+    """By how much a box moves or grows, relative to the old one's longer side."""
+    x, y, w, h = old
+    new_x, new_y, new_w, new_h = new
+    moved = abs(new_x + new_w / 2 - x - w / 2), abs(new_y + new_h / 2 - y - h / 2)
+    grown = abs(max(new_w, new_h) - max(w, h))
+    return max(*moved, grown) / max(w, h)
+
+
+def lost(box: Box, image: Image) -> str:
+    """Why no hand can be in this box; empty if one can."""
+    height, width = image.shape[:2]
+    x, y, w, h = box
+    if not np.isfinite(box).all() or max(w, h) < SMALLEST * max(width, height):
+        return "no hand was found: the box around the joints collapsed"
+    if not (0 <= x + w / 2 <= width and 0 <= y + h / 2 <= height):
+        return "no hand was found: the box around the joints left the photo"
+    return ""
+
+
+def refine(batch: Batch, images: Sequence[Image]) -> list[BoxedHand]:
+    """The hand in each photo, in the box that its own joints give."""
+    found: dict[int, BoxedHand] = {}
+    open_ = list(range(len(images)))
+    boxes: list[Box | None] = [None] * len(images)
+    for _ in range(1 + ROUNDS):
+        if not open_:
+            break
+        hands = batch([images[k] for k in open_], [boxes[k] for k in open_])
+        for k, hand in zip(open_, hands, strict=True):
+            old, new = boxes[k], joints_box(hand.joints_px)
+            if why := lost(new, images[k]):
+                found[k] = BoxedHand(None, new, "refined", why)
+            elif old is not None and change(old, new) < SETTLED:
+                found[k] = BoxedHand(hand, old, "refined")
+            boxes[k] = new
+        open_ = [k for k in open_ if k not in found]
+    for k in open_:
+        box = boxes[k]
+        assert box is not None
+        why = f"no hand was found: the box around the joints still moves after {ROUNDS} rounds"
+        found[k] = BoxedHand(None, box, "refined", why)
+    return [found[k] for k in range(len(images))]

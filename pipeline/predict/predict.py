@@ -1,0 +1,242 @@
+"""`handpose predict`: look at every source, write what was found, list what failed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from handpose.counted import counted
+from handpose.errors import HandPoseError
+from handpose.estimator import HandEstimator, checked_box, read_photo
+from handpose.predict import PredictError
+from pipeline.predict.clip import Clip, write_clip
+from pipeline.predict.hand_box import Batch, BoxedHand, Image, refine
+from pipeline.predict.overlay import overlay
+from pipeline.predict.predictions import (
+    hand_record,
+    write_mesh,
+    write_picture,
+    write_predictions,
+)
+from pipeline.predict.request import PredictRequest, Write, check_output
+from pipeline.predict.sources import CAMERA, Failed, SourceList
+from pipeline.predict.track import follow, one_shape
+from stages.artifacts import Progress
+
+MOST_PIXELS = 100_000_000
+"""Of the photos in memory at once; a larger one is alone."""
+
+
+class Run:
+    """One run of the command."""
+
+    def __init__(self, estimator: HandEstimator, request: PredictRequest, write: Write) -> None:
+        """Look at nothing yet."""
+        self._estimator = estimator
+        self._request = request
+        self._write = write
+        self._look: Batch = partial(estimator.batch, side=request.side, K=request.K)
+        self._names: set[str] = set()
+        self.images: list[dict[str, Any]] = []
+        self.videos: list[dict[str, Any]] = []
+        self.failed: list[Failed] = []
+        self.looked_at = 0  # photos and frames
+
+    def photos(self, files: list[Path]) -> None:
+        """Look at photos, as many at once as are asked for and fit."""
+        progress = Progress("predict", len(files), "photos")
+        for group in self._groups(files, progress):
+            for (file, image), found in zip(group, self._found(group), strict=True):
+                self._photo(file, image, found)
+            progress.step(len(group))
+
+    def _groups(self, files: list[Path], progress: Progress) -> Iterator[list[tuple[Path, Image]]]:
+        group: list[tuple[Path, Image]] = []
+        for file in files:
+            try:
+                image = read_photo(file)
+                box, _ = self._request.box_for(file)
+                if box is not None:
+                    checked_box(box, image.shape[1], image.shape[0])
+            except HandPoseError as error:
+                self._fail(str(file), str(error))
+                progress.step()
+                continue
+            pixels = sum(other.size // 3 for _, other in group) + image.size // 3
+            if group and (len(group) == self._request.batch or pixels > MOST_PIXELS):
+                yield group
+                group = []
+            group.append((file, image))
+        if group:
+            yield group
+
+    def _found(self, group: list[tuple[Path, Image]]) -> list[BoxedHand]:
+        """The hand in each photo of a group: first those with a box, then the others."""
+        given = [self._request.box_for(file) for file, _ in group]
+        found: dict[int, BoxedHand] = {}
+        known = [k for k, (box, _) in enumerate(given) if box is not None]
+        others = [k for k, (box, _) in enumerate(given) if box is None]
+        if known:
+            hands = self._look([group[k][1] for k in known], [given[k][0] for k in known])
+            for k, hand in zip(known, hands, strict=True):
+                box, origin = given[k]
+                assert box is not None
+                found[k] = BoxedHand(hand, box, origin)
+        if others:
+            refined = refine(self._look, [group[k][1] for k in others])
+            found |= dict(zip(others, refined, strict=True))
+        return [found[k] for k in range(len(group))]
+
+    def _photo(self, file: Path, image: Image, found: BoxedHand) -> None:
+        name = self._free(file.stem)
+        picture = f"{name}_hand.png"
+        write_picture(self._request.out / picture, overlay(image, found))
+        size = image.shape[1], image.shape[0]
+        record = {"file": str(file), **hand_record(found, size), "overlay": picture}
+        if self._request.meshes and found.hand is not None:
+            record["mesh"] = f"{name}_hand.obj"
+            write_mesh(self._request.out / record["mesh"], found.hand)
+        self.images.append(record)
+        self.looked_at += 1
+
+    def video(self, file: Path) -> None:
+        """Look at a video, whose failure does not stop the others."""
+        try:
+            self._clip(Clip.of_file(file))
+        except HandPoseError as error:
+            self._fail(str(file), str(error))
+
+    def camera(self, number: int) -> None:
+        """Record a camera and look at that; as `video`."""
+        try:
+            self._clip(Clip.of_camera(number, self._request.seconds))
+        except HandPoseError as error:
+            self._fail(f"{CAMERA}{number}", str(error))
+
+    def _clip(self, clip: Clip) -> None:
+        request = self._request
+        box, origin = request.box_for(Path(clip.name))
+        progress = Progress(clip.name, clip.announced, "frames")
+        sizes: list[tuple[int, int]] = []
+
+        def frames() -> Iterator[Image]:
+            for image in clip.frames():
+                if not sizes and box is not None:
+                    checked_box(box, image.shape[1], image.shape[0])
+                sizes.append((image.shape[1], image.shape[0]))
+                yield image
+                if progress.done < progress.total:  # what a file announces may be too few
+                    progress.step()
+
+        track = [
+            found._replace(origin=origin) if found.origin == "given" else found
+            for found in follow(self._look, frames(), box)
+        ]
+        self.looked_at += len(track)
+        if complaint := clip.complaint(len(track)):
+            if clip.announced - len(track) > 1 or not track:
+                self._fail(clip.name, complaint)
+            else:  # some formats only estimate how many there are
+                self._write(f"{clip.name}: {complaint}")
+        if not track:
+            return
+        track = one_shape(self._estimator, track, smooth=request.smooth)
+        name = self._free(Path(clip.name).stem)
+        record: dict[str, Any] = {
+            "file": clip.name,
+            "size_px": list(sizes[0]),
+            "frames_per_s": clip.rate,
+            "frames_announced": clip.announced,
+            "frames_read": len(track),
+            "betas": "mean of the track",
+            "smooth": request.smooth,
+            "overlay": f"{name}_hand.mp4",
+            "frames": [
+                {"frame": k, **hand_record(found, sizes[0])} for k, found in enumerate(track)
+            ],
+        }
+        if request.meshes:
+            for k, found in enumerate(track):
+                if found.hand is not None:
+                    mesh = f"{name}_hand_{k:06d}.obj"
+                    write_mesh(request.out / mesh, found.hand)
+                    record["frames"][k]["mesh"] = mesh
+        drawn = (overlay(image, found) for image, found in zip(clip.frames(), track, strict=False))
+        try:
+            write_clip(request.out / record["overlay"], drawn, clip.rate)
+        except HandPoseError as error:
+            record["overlay"] = None
+            self._fail(clip.name, str(error))
+        self.videos.append(record)
+
+    def _fail(self, file: str, why: str) -> None:
+        self.failed.append(Failed(file, why))
+
+    def _free(self, stem: str) -> str:
+        """A name for results that no other source has."""
+        name, number = stem, 1
+        while name in self._names:
+            number += 1
+            name = f"{stem}-{number}"
+        self._names.add(name)
+        return name
+
+
+def predict(
+    estimator: HandEstimator,
+    sources: SourceList,
+    request: PredictRequest,
+    *,
+    model: Path,
+    mano: Path | None,
+    write: Write,
+) -> int:
+    """Look at all sources and write the results; the exit code is 2 if anything failed, else 0.
+
+    Raises:
+        OutputError: see `check_output`.
+        PredictError: the model cannot tell the side, and it is not given.
+    """
+    if request.side is None and not estimator.tells_side:
+        raise PredictError(
+            f"{model}: this model does not tell left from right: give --side left or --side right"
+        )
+    check_output(request, sources, mano)
+    request.out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    run = Run(estimator, request, write)
+    run.failed += sources.failed
+    run.photos(sources.photos)
+    for file in sources.videos:
+        run.video(file)
+    for number in sources.cameras:
+        run.camera(number)
+    seconds = time.monotonic() - started
+    written = write_predictions(
+        request.out,
+        {
+            "model": {
+                "folder": str(model),
+                "sha256": json.loads((model / "model.json").read_text("utf-8"))["weights_sha256"],
+                "hand_model": "stand-in" if mano is None else str(mano),
+            },
+            "intrinsics_px": request.intrinsics,
+            "images": run.images,
+            "videos": run.videos,
+            "failed": [failure._asdict() for failure in run.failed],
+            "seconds": round(seconds, 3),
+        },
+    )
+    hands = [*run.images, *(frame for video in run.videos for frame in video["frames"])]
+    found = sum(hand["found"] for hand in hands)
+    write(
+        f"{counted(found, 'hand')} in {counted(run.looked_at, 'image')}, "
+        f"{run.looked_at / max(seconds, 1e-9):.3g} images/s; wrote {written}"
+    )
+    for failure in run.failed:
+        write(f"failed: {failure.file}: {failure.why.removeprefix(f'{failure.file}: ')}")
+    return 2 if run.failed else 0

@@ -1,0 +1,1 @@
+"""`handpose release`: the weights that come with the package, measured and described."""

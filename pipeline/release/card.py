@@ -1,0 +1,110 @@
+"""The card of a released model: what it is, what it was made of, how good it is, what it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COLUMNS = {
+    "pck_2d": "2D PCK at 20 %",
+    "error_2d": "2D error, %",
+    "wrist_mpjpe_mm": "wrist-relative, mm",
+    "pa_mpjpe_mm": "PA, mm",
+    "side": "side",
+    "facing": "facing",
+    "mirrored": "fingers mirrored",
+}
+
+
+def card(facts: Mapping[str, Any]) -> str:
+    """Markdown from the facts that `release.py` collects."""
+    trained, data, machine = facts["training"], facts["data"], facts["machine"]
+    sets, reference = facts["sets"], next(iter(facts["sets"].values()))
+    seconds = sum(trained["seconds"].values())
+    return "\n".join(
+        [
+            "# The released model",
+            "",
+            "Hands in photos, by a network that has seen no photo: it was trained on synthetic "
+            "hands alone, which nobody owns. Written by `handpose release`.",
+            "",
+            f"- **Weights**: {facts['bytes'] / 1e6:.1f} MB, half precision, "
+            f"{facts['parameters'] / 1e6:.2f} million parameters; SHA-256 {facts['sha256'][:16]}.",
+            f"- **Data**: {data['images']:,} synthetic images of {data['people']} people, "
+            f"{_profile(data['unlike_wide'])}, seed {data['seed']}; commit {facts['commit'][:10]}"
+            + (" with uncommitted changes." if facts["uncommitted"] else "."),
+            f"- **Training**: {trained['steps']:,} steps of Stage 2 at batch {trained['batch']}, "
+            f"{seconds / 3600:.1f} hours with Stage 1; {machine['cpu']}, {machine['cores']} cores"
+            + (f", {machine['gpu']}." if machine["gpu"] else "."),
+            "- **Licence**: that of this repository, Apache-2.0. Nothing of MANO, of InterHand2.6M "
+            "or of any photo of a hand is in it; crops of three photos by others were backdrops of "
+            "its training images. Running it needs smplx, whose licence is non-commercial. NOTICE "
+            "has the credits and the terms.",
+            "",
+            "## On synthetic sets that it never saw",
+            "",
+            f"{facts['images_a_set']:,} images of {facts['people_a_set']} people each. The model "
+            "gets the photo and a box that is off by up to 8 %; it tells the side itself. Mean "
+            "[95 % interval over people].",
+            "",
+            *_table("set", {f"{k}: {v['what']}": v["estimates"] for k, v in sets.items()}),
+            "",
+            "2D errors are shares of the longer side of the joints' box. With all joints at the "
+            f"middle of the given box, the first set's 2D error is "
+            f"{_cell(reference['estimates'], 'centre_2d')}.",
+            "",
+            "## By rotation in the image and by face, first set",
+            "",
+            *_table("degrees clockwise from fingers up", facts["by_rotation"]),
+            "",
+            *_table("face", facts["by_facing"]),
+            "",
+            "## What it does not do",
+            "",
+            "- It finds no hands: a box is needed. Without intrinsics its hand is in the frame of "
+            "a camera that looks at the box's middle.",
+            "- Its size is relative: from one photo, a small hand that is near looks like a large "
+            "one that is far.",
+            "- Two hands that touch, hands in gloves and hands that hold large objects were not in "
+            "its data. Children's hands were not either.",
+            "- These numbers are of synthetic images. Errors on photos are larger; measure them on "
+            "photos of your own before you rely on it.",
+            "",
+        ]
+    )
+
+
+def _profile(unlike: Sequence[str]) -> str:
+    """The profile, and the keys that differ from it."""
+    if not unlike:
+        return "profile `wide`"
+    return f"profile `wide` but for {', '.join(f'`{key}`' for key in unlike)}"
+
+
+def _table(name: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    header = [name, *COLUMNS.values(), "images"]
+    return [
+        f"| {' | '.join(header)} |",
+        f"|{' --- |' * len(header)}",
+        *(
+            f"| {' | '.join([row, *(_cell(found, key) for key in COLUMNS), _count(found)])} |"
+            for row, found in rows.items()
+        ),
+    ]
+
+
+def _count(found: Mapping[str, Any]) -> str:
+    return f"{max(one['samples'] for one in found.values()):,}"
+
+
+def _cell(found: Mapping[str, Any], key: str) -> str:
+    """`12.3 [11.0, 13.6]`; lengths in mm, shares in percent."""
+    one = found[key]
+    if one["value"] is None:
+        return ""
+    factor = 1 if key.endswith("_mm") else 100
+    unit = "" if key.endswith("_mm") else " %"
+    value = f"{factor * one['value']:.1f}"
+    if one["low"] is None:
+        return value + unit
+    return f"{value} [{factor * one['low']:.1f}, {factor * one['high']:.1f}]{unit}"

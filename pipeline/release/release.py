@@ -1,0 +1,249 @@
+"""`handpose release`: pack the trained model of profile `wide`, measure it, describe it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import safetensors.torch
+
+from handpose.errors import HandPoseError
+from handpose.estimator import RELEASED
+from handpose.evaluation.statistics import Estimate
+from handpose.files import atomic_folder
+from handpose.hand.mano import Mano
+from handpose.predict import Predictor
+from handpose.synthetic.dataset_plan import DatasetSpec
+from handpose.synthetic.sequence import Photograph, SequenceRenderer
+from handpose.training.model_io import ModelRecord, read_record
+from pipeline import git
+from pipeline.licence_guard import is_stand_in, is_synthetic
+from pipeline.profiles.configure import values_of
+from pipeline.release.card import card
+from pipeline.release.examples import write_examples
+from pipeline.release.scoring import Scored, score
+from pipeline.release.shifted_sets import IMAGES, PEOPLE, SETS, ShiftedSet
+from pipeline.runner.dvc_repro import run_repro
+from pipeline.runner.output import Output
+from pipeline.table.seed_clone import Machine
+from stages.evaluation.summary import to_json
+from stages.params import Params
+from stages.paths import SAMPLES, STAGE_2_MODELS, STAND_IN, SYNTHETIC, is_same_path
+
+MODEL = STAGE_2_MODELS["pretrained"]
+WIDE = "wide"
+MOST_BYTES = 10_000_000
+EXAMPLES = 48
+
+
+class ReleaseError(HandPoseError):
+    """What is here may not be released, or is not trained yet."""
+
+
+def release(
+    root: Path,
+    params: Params,
+    show: Callable[[str], None] = print,
+    *,
+    people: int = PEOPLE,
+    images: int = IMAGES,
+) -> Path:
+    """Write `handpose/released/`: weights in half precision, record, card, numbers, examples.
+
+    Args:
+        root: the clone.
+        params: its parameters; the model was trained with them.
+        show: gets a line for each test set.
+        people: of each test set.
+        images: of each test set.
+
+    Raises:
+        ReleaseError: the data or the hand are not the project's own, the network has no view heads,
+            or its weights began as somebody else's.
+        CheckpointError: the model is not trained, or with other parameters.
+    """
+    require_own(root, params)
+    record = read_record(root / MODEL)
+    record.require(
+        root / MODEL, encoder=params.encoder.keywords(), pose_net=params.pose_net.keywords()
+    )
+    spec = DatasetSpec(**params.synthesize.keywords(without={"workers"}))
+    out = root / "handpose" / RELEASED
+    with atomic_folder(out) as folder:
+        facts = pack(root / MODEL, folder, record)
+        predictor = Predictor.load(folder, mano=root / STAND_IN)
+        facts |= measure(predictor, spec, show, people=people, images=images)
+        facts |= origin(root, params, record)
+        facts |= {"people_a_set": people, "images_a_set": images}
+        photographs = example_photographs(spec, predictor.net.mano)
+        facts["examples"] = write_examples(folder, predictor, photographs)
+        (folder / "numbers.json").write_text(json.dumps(to_json(facts), indent=1) + "\n", "utf-8")
+        numbers = json.loads((folder / "numbers.json").read_text("utf-8"))
+        (folder / "card.md").write_text(card(numbers), "utf-8")
+    return out
+
+
+def train(root: Path) -> None:
+    """Bring the model up to date: `dvc repro pose`, its lines on standard output.
+
+    Raises:
+        ReleaseError: it failed.
+    """
+    output = Output()
+    try:
+        code = run_repro(root, ["pose"], output.line)
+    finally:
+        output.close()
+    if code:
+        raise ReleaseError(
+            f"`dvc repro pose` ended with exit code {code}, for the reason above; the same command "
+            "again resumes it"
+        )
+
+
+def require_own(root: Path, params: Params) -> None:
+    """Refuse to release what others have a say in; data that are not made yet will be our own.
+
+    Raises:
+        ReleaseError: it names what is not the project's own.
+    """
+    wrong = []
+    data, hand = root / SYNTHETIC, root / STAND_IN / "MANO_RIGHT.npz"
+    if not is_same_path(params.data.root, SYNTHETIC) or (data.is_dir() and not is_synthetic(data)):
+        wrong.append(f"data.root is {params.data.root}, expected this project's {SYNTHETIC}")
+    if not is_same_path(params.hand.mano, STAND_IN) or (hand.is_file() and not is_stand_in(hand)):
+        wrong.append(f"hand.mano is {params.hand.mano}, expected the stand-in in {STAND_IN}")
+    if params.encoder.weights:
+        wrong.append(f"encoder.weights is {params.encoder.weights}, expected '': a random start")
+    if not params.pose_net.view_heads:
+        wrong.append("pose_net.view_heads is false: the model could not tell left from right")
+    if wrong:
+        raise ReleaseError(
+            f"{'; '.join(wrong)}. `handpose configure --profile wide` sets these, and `dvc repro "
+            "pose` trains it"
+        )
+
+
+def pack(model: Path, folder: Path, record: ModelRecord) -> dict[str, Any]:
+    """Write the weights in half precision and their record; returns what the card says of them.
+
+    Raises:
+        ReleaseError: they are too large for git.
+    """
+    tensors = safetensors.torch.load_file(model / "model.safetensors")
+    half = {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()}
+    content = safetensors.torch.save(half)
+    if len(content) > MOST_BYTES:
+        raise ReleaseError(
+            f"{model}: {len(content) / 1e6:.1f} MB in half precision, expected at most "
+            f"{MOST_BYTES / 1e6:.0f} MB in git; take a smaller encoder.backbone"
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    (folder / "model.safetensors").write_bytes(content)
+    fields = asdict(record) | {"weights_sha256": digest}
+    (folder / "model.json").write_text(json.dumps(fields, indent=2) + "\n", "utf-8")
+    parameters = sum(tensor.numel() for tensor in tensors.values() if tensor.is_floating_point())
+    return {"bytes": len(content), "sha256": digest, "parameters": parameters}
+
+
+def measure(
+    predictor: Predictor,
+    spec: DatasetSpec,
+    show: Callable[[str], None],
+    *,
+    people: int,
+    images: int,
+) -> dict[str, Any]:
+    """The model's estimates on every shifted set, and on the first by rotation and by face."""
+    sets: dict[str, Any] = {}
+    facts: dict[str, Any] = {"sets": sets}
+    for k, one in enumerate(SETS):
+        begun = time.monotonic()
+        scored = score_set(predictor, one, spec, people=people, images=images)
+        estimates = scored.estimates()
+        sets[one.name] = {"what": one.what, "estimates": estimates}
+        show(
+            f"release: {k + 1}/{len(SETS)} {one.name}: {_brief(estimates)}; "
+            f"{len(scored.person) / (time.monotonic() - begun):.0f} images/s"
+        )
+        if k == 0:
+            facts |= {"by_rotation": scored.by_sector(), "by_facing": scored.by_facing()}
+    return facts
+
+
+def score_set(
+    predictor: Predictor, one: ShiftedSet, trained: DatasetSpec, *, people: int, images: int
+) -> Scored:
+    """Scores of the model on one set."""
+    spec = one.spec(trained, people, images)
+    photographs = one.photographs(spec, predictor.net.mano)
+    return score(predictor, photographs, spec.rng("boxes", one.name))
+
+
+def origin(root: Path, params: Params, record: ModelRecord) -> dict[str, Any]:
+    """What the model was made of: data, steps, hours, machine, commit."""
+    samples = pq.read_table(root / SAMPLES, columns=["subject", "split"])
+    train = samples.filter(pc.equal(samples["split"], "train"))
+    with (root / MODEL / "curves.csv").open(encoding="utf-8") as stream:
+        steps = max(int(float(row["step"])) for row in csv.DictReader(stream))
+    changed = git.text(root, "status", "--porcelain", "--untracked-files=no").splitlines()
+    return {
+        "data": {
+            "images": len(train),
+            "people": len(pc.unique(train["subject"])),
+            "seed": params.synthesize.seed,
+            "unlike_wide": unlike_wide(params),
+        },
+        "training": {
+            "seconds": record.seconds,
+            "steps": steps,
+            "batch": params.pose.batch,
+        },
+        "machine": asdict(Machine.here()),
+        "commit": git.text(root, "rev-parse", "HEAD").strip(),
+        "uncommitted": len(changed),
+    }
+
+
+def unlike_wide(params: Params) -> list[str]:
+    """Keys of the data and the networks that have other values than profile `wide` has."""
+    own, wide = params.model_dump(mode="json"), values_of(WIDE)
+    return [
+        f"{section}.{key}"
+        for section in ("synthesize", "encoder", "pose_net", "pretrain", "pose")
+        for key, value in wide[section].items()
+        if not _agrees(own[section][key], value)
+    ]
+
+
+def _agrees(own: Any, wide: Any) -> bool:
+    """Whether a value is that of the profile; of a mapping, in the keys that the profile has."""
+    if isinstance(wide, Mapping):
+        return all(_agrees(own[key], value) for key, value in wide.items())
+    is_list = isinstance(wide, Sequence) and not isinstance(wide, str)
+    return bool(own == (list(wide) if is_list else wide))
+
+
+def example_photographs(trained: DatasetSpec, mano: Mano) -> list[Photograph]:
+    """Photographs of the first set that go into git, spread over its people and gestures."""
+    spec = SETS[0].spec(trained)
+    sequences = SETS[0].sequences(spec)
+    renderer = SequenceRenderer(spec, mano, SETS[0].poses())
+    chosen = sequences[:: max(1, len(sequences) // EXAMPLES)][:EXAMPLES]
+    return [next(renderer.photographs(sequence)) for sequence in chosen]
+
+
+def _brief(found: Mapping[str, Estimate]) -> str:
+    """`32.1 mm, PA 11.0, 2D 7.2 %, side 0.97`."""
+    wrist, pa, flat, side = (
+        found[key].value for key in ("wrist_mpjpe_mm", "pa_mpjpe_mm", "error_2d", "side")
+    )
+    return f"{wrist:.1f} mm, PA {pa:.1f}, 2D {100 * flat:.1f} %, side {100 * side:.0f} %"

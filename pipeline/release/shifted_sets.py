@@ -1,0 +1,89 @@
+"""Synthetic test sets that differ from the training data, each in one thing: held out for good.
+
+Their seed is no data set's that was trained on, so people, rigs, light and noise are new in all of
+them. They say how a model bears change; they are no photos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from handpose.hand.mano import Mano
+from handpose.synthetic.articulation import GesturePose, read_gesture_poses
+from handpose.synthetic.dataset_plan import DatasetSpec, SequencePlan, plan
+from handpose.synthetic.sequence import Photograph, SequenceRenderer
+
+SEED = 904_201_7
+PEOPLE = 12
+IMAGES = 600
+
+UNSEEN = "unseen_gestures.csv"
+"""Gestures that no training set has, in `handpose/synthetic/`."""
+
+
+@dataclass(frozen=True)
+class ShiftedSet:
+    """A test set, by what it changes of the spec that the model was trained on."""
+
+    name: str
+    what: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    gestures: str = ""
+    """Another table of gestures in `handpose/synthetic/`."""
+
+    def spec(self, trained: DatasetSpec, people: int = PEOPLE, images: int = IMAGES) -> DatasetSpec:
+        """The spec of this set."""
+        own = {
+            "seed": SEED,
+            "frames": images,
+            "main_subjects": people,
+            "short_subjects": 0,
+            "cameras_per_instant": 1,
+            "free_poses": 0.0,
+        }
+        return DatasetSpec(**{**vars(trained), **own, **self.changes})
+
+    def sequences(self, spec: DatasetSpec) -> list[SequencePlan]:
+        """The sequences of one hand that are scored: those of free poses, or those of gestures."""
+        found = [s for _, own in plan(spec, self.poses()) for s in own]
+        free = spec.free_poses > 0
+        return [
+            s
+            for s in found
+            if s.capture.split == "train"
+            and s.hand_type != "interacting"
+            and (s.gesture is None) is free
+        ]
+
+    def poses(self) -> tuple[GesturePose, ...]:
+        """The gestures that its people perform."""
+        table = resources.files("handpose.synthetic") / self.gestures if self.gestures else None
+        return read_gesture_poses(None if table is None else Path(str(table)))
+
+    def photographs(self, spec: DatasetSpec, mano: Mano) -> Iterator[Photograph]:
+        """All images of this set with this spec, with their truth."""
+        # the relaxed hand and free motion are those of the table of all gestures
+        renderer = SequenceRenderer(spec, mano, read_gesture_poses())
+        for sequence in self.sequences(spec):
+            yield from renderer.photographs(sequence)
+
+
+SETS = (
+    ShiftedSet("people", "as in training, with other people, rigs and rooms"),
+    ShiftedSet("unseen gestures", "six that no training set has", gestures=UNSEEN),
+    ShiftedSet("free poses", "grasps, pinches and free fingers", {"free_poses": 1.0}),
+    ShiftedSet("near cameras", "0.2 to 0.3 m away", {"distance_m": (0.2, 0.3)}),
+    ShiftedSet("cut hands", "the border cuts most hands", {"filled": (1.0, 1.5)}),
+    ShiftedSet("low resolution", "a hand is 20 to 35 px long", {"filled": (0.12, 0.22)}),
+    ShiftedSet("photo backdrops", "photos or clutter behind every hand", {"photo_backdrops": 1.0}),
+    ShiftedSet("dark studios", "lamps before black behind every hand", {"dark_studios": 1.0}),
+    ShiftedSet("occluded", "an object or another hand before every hand", {"occluders": 1.0}),
+    ShiftedSet("degraded", "blur, noise and JPEG quality at their worst", {"degradation": 1.0}),
+    ShiftedSet("plain skin", "without lines and texture", {"creases": 0.0, "skin_detail": 0.0}),
+    ShiftedSet("other styles", "people differ twice as much", {"style_deg": 30.0}),
+)
+"""The first is the reference; in each other one thing changes."""

@@ -1,0 +1,131 @@
+"""What is decided of a split before its photos are opened; large splits are read ahead.
+
+Reading is one thread's work for each split, since a JSON file is parsed from its first byte. So
+the splits of a large data set are read by a process each, and while the photos of one are opened
+the next ones are read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from handpose.cores import usable_cores
+from handpose.data.annotation_table import REJECT, AnnotationTable
+from handpose.data.reader import DatasetReader, SourceSplit, SplitAnnotations
+from handpose.errors import HandPoseError
+from handpose.hand.mano import Mano
+from stages.ingestion.camera_boxes import OffCamera, off_cameras
+from stages.ingestion.contradictions import beside_boxes
+from stages.ingestion.fit_distance import far_fits
+from stages.ingestion.selection import select
+from stages.params import IngestParams
+from stages.sharding.workers import in_order
+
+FEWEST_BYTES_FOR_PROCESSES = 100_000_000
+"""Less is read as fast as processes start."""
+
+
+class SubjectError(HandPoseError):
+    """A held-out subject does not exist."""
+
+
+class Candidates(NamedTuple):
+    """The annotations of a split: those to be used if their photo is sound, and all others."""
+
+    rows: AnnotationTable  # in the order of samples
+    total: int  # hands that the reader found usable
+    rejected: pa.Table  # by the reader
+    off_cameras: list[OffCamera]
+    beside_boxes: pa.Table  # the rejects of these cameras
+    contradictions: list[pa.Table]  # the same, to be drawn
+    left_out: Counter[str]  # by the parameters
+    far_fit_of: dict[int, int]
+    """Annotation -> the index of its fit, which is too far from the joints to be used."""
+
+
+class SplitTask(NamedTuple):
+    """A split to read; the hand model is None where fits are not compared with joints."""
+
+    reader: DatasetReader
+    split: SourceSplit
+    ingest: IngestParams
+    mano: Mano | None
+
+
+def read_ahead(
+    reader: DatasetReader, splits: Sequence[SourceSplit], ingest: IngestParams, mano: Mano | None
+) -> Generator[Candidates, None, None]:
+    """The candidates of every split in turn; close it to end the processes that read.
+
+    Raises:
+        SubjectError: as `check_subjects`.
+        HandPoseError: those of the reader.
+    """
+    tasks = [SplitTask(reader, split, ingest, mano) for split in splits]
+    size = sum(file.stat().st_size for file in reader.files())
+    readers = min(usable_cores(), len(splits)) if size >= FEWEST_BYTES_FOR_PROCESSES else 1
+    yield from in_order(read_candidates, tasks, readers)
+
+
+def read_candidates(task: SplitTask) -> Candidates:
+    """Read a split, whose held-out people must exist."""
+    found = task.reader.read(task.split)
+    check_subjects(found, task.split, task.ingest)
+    return candidates(found, task.split, task.ingest, task.mano)
+
+
+def candidates(
+    found: SplitAnnotations, split: SourceSplit, ingest: IngestParams, mano: Mano | None
+) -> Candidates:
+    """Sort the annotations of a split and leave out what the annotations alone tell to.
+
+    Args:
+        found: as read.
+        split: whose annotations they are.
+        ingest: the limits.
+        mano: None: fits are not compared with joints.
+    """
+    rows = found.usable.in_order()
+    off, unusable = off_cameras(rows, ingest.min_joints_in_boxes)
+    lost, contradictions = REJECT.empty_table(), []
+    if unusable:
+        lost, contradictions = rows.rejects(unusable), [beside_boxes(rows, unusable)]
+        rows = rows.take(np.setdiff1d(np.arange(len(rows)), [one.row for one in unusable]))
+    rows, left_out = select(rows, split, ingest)
+    far_fit_of: dict[int, int] = {}
+    if mano is not None:
+        far = far_fits(rows, mano, ingest.max_fit_error_mm)
+        if far.any():
+            columns = (rows.table[name].to_numpy() for name in ("annotation_id", "fit_at"))
+            number, fit_at = (column[far].tolist() for column in columns)
+            far_fit_of = dict(zip(number, fit_at, strict=True))
+            rows = rows.without_fits(far, "fit_off_joints")
+    total, rejected = len(found.usable), found.rejected
+    return Candidates(rows, total, rejected, off, lost, contradictions, left_out, far_fit_of)
+
+
+def check_subjects(found: SplitAnnotations, split: SourceSplit, ingest: IngestParams) -> None:
+    """SubjectError when a held-out subject does not exist; a typo would put one in training."""
+    if split.evaluated_as:
+        return
+    tables = (found.usable.table, found.rejected)
+    subjects = pa.concat_arrays([table["subject"].unique() for table in tables])
+    there = set(subjects.drop_null().to_pylist())
+    unknown = [
+        f"ingest.{key} names {sorted(set(held_out) - there)}"
+        for key, held_out in (
+            ("validation_subjects", ingest.validation_subjects),
+            ("test_subjects", ingest.test_subjects),
+        )
+        if set(held_out) - there
+    ]
+    if unknown:
+        raise SubjectError(
+            f"params.yaml: {' and '.join(unknown)}, who are not in {split.title}. Subjects "
+            f"there: {sorted(there)}"
+        )

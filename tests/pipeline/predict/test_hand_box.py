@@ -1,0 +1,123 @@
+"""Boxes: tables, and the refinement by a model's own joints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.predict.hand_box import (
+    SETTLED,
+    BoxError,
+    box_of,
+    change,
+    joints_box,
+    parse_numbers,
+    read_boxes,
+    refine,
+)
+
+IMAGE = np.zeros((200, 300, 3), np.uint8)
+UV = np.random.default_rng(0).uniform((60, 40), (160, 150), (21, 2))
+
+
+def test_refinement_converges_to_the_joints(made_up: Callable[..., Any]) -> None:
+    """By an estimator that errs by a share of its box's distance from the hand."""
+    (found,) = refine(made_up(UV, error=0.3), [IMAGE])
+    assert found.hand is not None and found.origin == "refined"
+    assert change(found.box, joints_box(UV)) < SETTLED
+    np.testing.assert_allclose(found.hand.joints_px, UV, atol=2)
+    exact, _ = refine(made_up(UV, error=0.0), [IMAGE, IMAGE])
+    assert change(exact.box, joints_box(UV)) == pytest.approx(0)
+
+
+def test_the_hand_is_that_of_the_box_which_is_reported(made_up: Callable[..., Any]) -> None:
+    batch = made_up(UV)
+    (found,) = refine(batch, [IMAGE])
+    (again,) = batch([IMAGE], [found.box])
+    assert found.hand is not None
+    np.testing.assert_array_equal(found.hand.joints_px, again.joints_px)
+
+
+def test_photos_at_once_are_photos_one_by_one(made_up: Callable[..., Any]) -> None:
+    images = [IMAGE, IMAGE[:180], IMAGE[:, :250]]
+    together = refine(made_up(UV), images)
+    assert [found.box for found in together] == [
+        refine(made_up(UV), [image])[0].box for image in images
+    ]
+
+
+@pytest.mark.parametrize(
+    ("uv", "words"),
+    [
+        (np.full((21, 2), 90.0), "collapsed"),
+        (UV + np.array([400, 0]), "left the photo"),
+        (np.full((21, 2), np.nan), "collapsed"),
+    ],
+)
+def test_a_box_without_a_hand_is_said(uv: Any, words: str, made_up: Callable[..., Any]) -> None:
+    (found,) = refine(made_up(uv, error=0.0), [IMAGE])
+    assert found.hand is None and words in found.why
+
+
+def test_a_box_that_never_stays_is_said(made_up: Callable[..., Any]) -> None:
+    first, second = made_up(UV), made_up(UV + np.array([90, 0]))
+
+    def batch(photos: Any, boxes: Any) -> Any:
+        return [
+            (first if box is None or box[0] > 80 else second)([photo], [box])[0]
+            for photo, box in zip(photos, boxes, strict=True)
+        ]
+
+    (found,) = refine(batch, [IMAGE])
+    assert found.hand is None and "still moves" in found.why
+
+
+def test_the_box_of_joints_covers_them() -> None:
+    """Pixel centres at whole numbers, boxes from the photo's corner."""
+    assert joints_box(np.array([[0.0, 1], [9, 4]])) == (0.5, 1.5, 9, 3)
+
+
+def test_a_table_of_boxes(tmp_path: Path) -> None:
+    table = tmp_path / "boxes.csv"
+    table.write_text("file,x,y,w,h\na.jpg,1,2,3,4\nsub/b.jpg,5,6,7.5,8\n", "utf-8")
+    boxes = read_boxes(table)
+    assert box_of(boxes, Path("anywhere/a.jpg")) == (1, 2, 3, 4)
+    assert box_of(boxes, Path("sub/b.jpg")) == (5, 6, 7.5, 8)
+    assert box_of(boxes, Path("other/b.jpg")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name,x\na,1\n", "has the columns name,x, expected file,x,y,w,h"),
+        ("", "has the columns , expected"),
+        ("file,x,y,w,h\na,1,2,three,4\n", "boxes.csv:2: expected four numbers"),
+        ("file,x,y,w,h\na,1,2\n", "boxes.csv:2: expected four numbers"),
+        ("file,x,y,w,h\na,1,2,3,4\na,1,2,3,4\n", "boxes.csv:3: a has a box above"),
+    ],
+)
+def test_a_table_that_holds_no_boxes_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    table = tmp_path / "boxes.csv"
+    table.write_text(text, "utf-8")
+    with pytest.raises(BoxError) as caught:
+        read_boxes(table)
+    assert words in str(caught.value)
+
+
+def test_other_files_are_no_tables(tmp_path: Path) -> None:
+    with pytest.raises(BoxError, match="cannot be read"):
+        read_boxes(tmp_path / "missing.csv")
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(BoxError, match="no text in UTF-8"):
+        read_boxes(tmp_path / "bytes.csv")
+
+
+def test_numbers_of_an_option() -> None:
+    assert parse_numbers("1,2.5,3,4", "--bbox", "x,y,w,h") == (1, 2.5, 3, 4)
+    for text in ("1,2,3", "1,2,3,4,5", "a,b,c,d"):
+        with pytest.raises(BoxError, match=f"--bbox {text}: expected four numbers, x,y,w,h"):
+            parse_numbers(text, "--bbox", "x,y,w,h")

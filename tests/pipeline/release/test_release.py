@@ -1,0 +1,136 @@
+"""`handpose release`: what may be released, what is written, and that it loads and scores alike."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import handpose.estimator
+from handpose.hand.mano import Mano
+from handpose.nets.gesture_net import GestureNet
+from handpose.nets.pose_net import PoseNet
+from handpose.predict import Predictor
+from handpose.training.model_io import save_model
+from pipeline.profiles.configure import configure
+from pipeline.release.examples import PICTURE, ExamplesError, check_examples
+from pipeline.release.release import MODEL, ReleaseError, release, require_own, unlike_wide
+from stages.params import Params, load_params
+from tests.test_predict import a_record
+
+ROOT = Path(__file__).parents[3]
+PX = 64
+VALUES: dict[str, Any] = {
+    "encoder": {"image_px": PX},
+    "pose_net": {"grid": 4, "dim": 16, "heads": 2, "view_heads": True},
+    "shard": {"view_px": PX, "crop_px": 86},
+    "synthesize": {"image_px": [120, 96]},
+}
+
+
+def make_params(**changes: Any) -> Params:
+    return Params.model_validate(
+        {k: VALUES.get(k, {}) | changes.get(k, {}) for k in {**VALUES, **changes}}
+    )
+
+
+@pytest.fixture
+def clone(tmp_path: Path, mano: Mano, stand_in: Path) -> Path:
+    """A clone with an untrained model where the trained one would be."""
+    params = make_params()
+    torch.manual_seed(0)
+    encoder, pose_net = params.encoder.keywords(), params.pose_net.keywords()
+    net = PoseNet(GestureNet(**encoder, coarse_classes=3, fine_classes=3), mano, **pose_net)
+    (tmp_path / MODEL).mkdir(parents=True)
+    save_model(tmp_path / MODEL, net, a_record(encoder, pose_net, "handed"))
+    (tmp_path / MODEL / "curves.csv").write_text("step,loss\n100,1.0\n200,0.5\n", "utf-8")
+    (tmp_path / "data" / "ingest").mkdir(parents=True)
+    (tmp_path / "data" / "stand_in").symlink_to(stand_in)
+    samples = pa.table({"subject": [0, 1, 1, 2], "split": ["train", "train", "train", "test"]})
+    pq.write_table(samples, tmp_path / "data" / "ingest" / "samples.parquet")
+    (tmp_path / "handpose").mkdir()
+    for command in (
+        "git init -q",
+        "git config user.name t",
+        "git config user.email t@example.org",
+        "git add handpose models/pose/pretrained/model.json",
+        "git commit -qm model",
+    ):
+        subprocess.run(command.split(), cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def test_the_release_loads_scores_and_says_what_it_is(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    out = release(clone, make_params(), lines.append, people=2, images=4)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "card.md", "examples.jpg", "examples.json", "model.json", "model.safetensors",
+        "numbers.json",
+    ]  # fmt: skip
+    assert len(lines) == 12 and "1/12 people:" in lines[0]
+    numbers = json.loads((out / "numbers.json").read_text("utf-8"))
+    unlike = numbers["data"].pop("unlike_wide")
+    assert numbers["data"] == {"images": 3, "people": 2, "seed": 0}
+    assert "synthesize.frames" in unlike and "pose_net.view_heads" not in unlike
+    assert numbers["training"]["steps"] == 200 and numbers["images_a_set"] == 4
+    text = (out / "card.md").read_text("utf-8")
+    for word in (
+        "3 synthetic images of 2 people",
+        "unseen gestures: six",
+        "half precision",
+        "Apache",
+    ):
+        assert word in text
+
+    monkeypatch.setattr(handpose.estimator, "released_folder", lambda: out)
+    released = handpose.estimator.HandEstimator.released()
+    half = released._predictor.net.state_dict()
+    full = Predictor.load(clone / MODEL, mano=clone / "data" / "stand_in").net.state_dict()
+    for name, tensor in full.items():
+        torch.testing.assert_close(half[name], tensor, atol=1e-2, rtol=1e-3)
+    scores = check_examples(out, released._predictor)
+    assert scores == pytest.approx(json.loads((out / "examples.json").read_text())["scores"])
+
+    (out / PICTURE).write_bytes(b"")
+    with pytest.raises(ExamplesError, match="is no picture, expected 512 x"):
+        check_examples(out, released._predictor)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        ("data", "root", "elsewhere", "data.root is elsewhere"),
+        ("hand", "mano", "mine", "hand.mano is mine"),
+        ("encoder", "weights", "imagenet", "expected '': a random start"),
+        ("pose_net", "view_heads", False, "could not tell left from right"),
+    ],
+)
+def test_what_others_have_a_say_in_is_not_released(
+    tmp_path: Path, section: str, key: str, value: Any, words: str
+) -> None:
+    with pytest.raises(ReleaseError, match=words) as caught:
+        require_own(tmp_path, make_params(**{section: {key: value}}))
+    assert "--profile wide" in str(caught.value)
+    require_own(tmp_path, make_params())
+
+
+def test_foreign_files_in_our_folders_are_not_released(tmp_path: Path) -> None:
+    (tmp_path / "data" / "synthetic").mkdir(parents=True)
+    with pytest.raises(ReleaseError, match="expected this project's data/synthetic"):
+        require_own(tmp_path, make_params())
+
+
+def test_profile_wide_is_unlike_itself_in_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes((ROOT / "params.yaml").read_bytes())
+    configure("wide", path)
+    assert unlike_wide(load_params(path)) == []
+    assert "synthesize.creases" in unlike_wide(Params())

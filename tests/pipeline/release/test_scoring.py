@@ -1,0 +1,119 @@
+"""Scores of photographs: zero for a model that knows the truth, and boxes as a user draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from handpose.data.crop import affine
+from handpose.hand.camera import project, turn, view_rotation
+from handpose.hand.facing import facing
+from handpose.hand.mano import Mano
+from handpose.sample import PoseOutput, ViewOutput
+from handpose.synthetic.sequence import Photograph
+from pipeline.release import scoring
+from pipeline.release.scoring import UNITS, joints_box, score, users_box
+from pipeline.release.shifted_sets import SETS
+from tests.synthetic.specs import make_spec
+
+PX = 32
+
+
+class Oracle:
+    """A predictor that looks the truth up: the photographs come in the order of the crops."""
+
+    def __init__(self, photographs: list[Photograph], mirrored: bool = False) -> None:
+        self.photographs = iter(photographs)
+        self.mirrored = mirrored
+        self.net = type("Net", (), {"gesture_net": type("G", (), {"image_px": PX})})
+        self.K: Iterator[NDArray[np.float64]] = iter(())
+
+    def __call__(self, crops: NDArray[np.uint8]) -> PoseOutput:
+        own = [next(self.photographs) for _ in crops]
+        K = torch.stack([torch.from_numpy(next(self.K)) for _ in crops]).float()
+        joints = torch.from_numpy(np.stack([p.joints_cam for p in own])).float()
+        is_left = torch.tensor([p.is_left for p in own])
+        uv = project(joints, K)
+        turned = turn(joints, torch.from_numpy(view_rotation(K.numpy(), PX)).float())
+        faces = facing(joints, torch.ones(joints.shape[:2], dtype=torch.bool), is_left)
+        if self.mirrored:
+            turned = turned * torch.tensor([-1.0, 1, 1])
+            is_left, faces = ~is_left, (faces + 1) % 3
+        view = ViewOutput(torch.where(is_left, 1.0, -1.0), torch.eye(3)[faces])
+        empty: dict[str, Any] = dict.fromkeys(
+            ("depth_rel", "rot6d", "rotmat", "betas", "vertices", "coarse_logits", "fine_logits",
+             "gates"), torch.zeros(0),
+        )  # fmt: skip
+        return PoseOutput(uv=uv, joints=turned - turned[:, :1], view=view, **empty)
+
+
+@pytest.fixture(scope="module")
+def photographs(mano: Mano) -> list[Photograph]:
+    spec = SETS[0].spec(make_spec(image_px=(120, 96), back_cameras=0.5), people=2, images=24)
+    return list(SETS[0].photographs(spec, mano))
+
+
+def scored(
+    photographs: list[Photograph], mirrored: bool, monkeypatch: pytest.MonkeyPatch
+) -> scoring.Scored:
+    oracle = Oracle(photographs, mirrored)
+    seen: list[NDArray[np.float64]] = []
+
+    def spy(*args: Any) -> NDArray[np.float64]:
+        seen.append(affine(*args))
+        return seen[-1]
+
+    monkeypatch.setattr(scoring, "affine", spy)
+    oracle.K = (A @ p.K for A, p in zip(seen, photographs, strict=False))
+    predictor: Any = oracle
+    return score(predictor, photographs, np.random.default_rng(0))
+
+
+def test_the_truth_scores_zero(
+    photographs: list[Photograph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = scored(photographs, False, monkeypatch)
+    estimates = found.estimates()
+    assert set(estimates) == set(UNITS)
+    for key in ("wrist_mpjpe_mm", "pa_mpjpe_mm", "error_2d"):
+        assert estimates[key].value == pytest.approx(0, abs=1e-2)
+    for key in ("side", "facing", "pck_2d"):
+        assert estimates[key].value == 1
+    assert estimates["mirrored"].value == 0
+    assert 0.1 < estimates["centre_2d"].value < 0.6
+    assert (estimates["side"].samples, estimates["side"].subjects) == (24, 2)
+
+
+def test_the_mirrored_hand_has_its_fingers_in_mirrored_order(
+    photographs: list[Photograph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimates = scored(photographs, True, monkeypatch).estimates()
+    assert estimates["side"].value == 0 and estimates["facing"].value == 0
+    assert estimates["mirrored"].value > 0.8
+    assert estimates["wrist_mpjpe_mm"].value > 20
+
+
+def test_sectors_and_faces_share_the_images_out(
+    photographs: list[Photograph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = scored(photographs, False, monkeypatch)
+    for groups in (found.by_sector(), found.by_facing()):
+        assert sum(one["side"].samples for one in groups.values()) == len(photographs)
+    assert len(found.by_sector()) == 12
+
+
+def test_a_users_box_is_near_the_joints_box(photographs: list[Photograph]) -> None:
+    rng = np.random.default_rng(1)
+    for photograph in photographs:
+        true, given = joints_box(photograph), users_box(photograph, rng)
+        assert not np.allclose(true, given)
+        extent = true[2:].max()
+        assert (
+            np.abs((given[:2] + given[2:] / 2) - (true[:2] + true[2:] / 2)).max() <= 0.08 * extent
+        )
+        assert (np.abs(given[2:] / true[2:] - 1) <= 0.08 + 1e-9).all()

@@ -1,0 +1,204 @@
+"""A hand in a photo: places, frames and sides come back as they went in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import handpose
+from handpose.estimator import BOX_SCALE, EstimatorError, HandEstimator, read_photo
+from handpose.hand.mano import Mano
+from handpose.nets.gesture_net import GestureNet
+from handpose.nets.pose_net import PoseNet
+from handpose.predict import Predictor
+from handpose.training.model_io import ModelRecord, save_model
+from stages.params import EncoderParams, PoseNetParams
+from tests.test_predict import a_record
+
+PX = 64
+BOX = (30, 20, 40, 50)
+Photo = NDArray[np.uint8]
+
+
+@pytest.fixture
+def predictor(mano: Mano) -> Callable[..., Predictor]:
+    def make(view_heads: bool = True) -> Predictor:
+        torch.manual_seed(0)
+        encoder = EncoderParams(image_px=PX).keywords()
+        pose_net = PoseNetParams(grid=4, dim=16, heads=2, view_heads=view_heads).keywords()
+        gesture_net = GestureNet(**encoder, coarse_classes=3, fine_classes=3)
+        record: ModelRecord = a_record(encoder, pose_net, "handed")
+        return Predictor(PoseNet(gesture_net, mano, **pose_net), record)
+
+    return make
+
+
+@pytest.fixture
+def photo() -> Photo:
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(small, (160, 120), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def test_pixels_are_the_photos(predictor: Callable[..., Predictor], photo: Photo) -> None:
+    estimate = HandEstimator(predictor())
+    found = estimate(photo, BOX)
+    x, y, w, h = BOX
+    side = BOX_SCALE * max(w, h)
+    middle = np.array([x + w / 2, y + h / 2]) - 0.5
+    assert (np.abs(found.joints_px - middle) <= side / 2 + 1).all()
+    moved = np.zeros((200, 260, 3), np.uint8)
+    moved[50:170, 70:230] = photo
+    again = estimate(moved, (x + 70, y + 50, w, h))
+    inside = side / 2 < min(middle) + 1
+    assert inside, "the box's surroundings lie in the photo, so that both see the same"
+    np.testing.assert_allclose(again.joints_px, found.joints_px + np.array([70, 50]), atol=1e-2)
+    np.testing.assert_allclose(again.joints, found.joints, atol=1e-5)
+
+
+def test_the_side_is_told_or_given(predictor: Callable[..., Predictor], photo: Photo) -> None:
+    model = predictor()
+    assert model.net.view_heads is not None
+    for bias, told in ((9.0, "left"), (-9.0, "right")):
+        model.net.view_heads.side.bias.data.fill_(bias)
+        found = HandEstimator(model)(photo, BOX)
+        assert (found.side, found.side_is_certain) == (told, True)
+        other = HandEstimator(model)(photo, BOX, side="left" if told == "right" else "right")
+        assert other.side != told and other.side_probability == 1
+        assert not np.allclose(other.joints, found.joints)
+        assert np.array_equal(other.faces, found.faces[:, ::-1])
+    model.net.view_heads.side.weight.data.zero_()
+    model.net.view_heads.side.bias.data.fill_(0.1)
+    unsure = HandEstimator(model)(photo, BOX)
+    assert not unsure.side_is_certain and "(uncertain)" in str(unsure)
+
+
+def test_without_view_heads_the_gestures_tell_the_side(
+    predictor: Callable[..., Predictor], photo: Photo
+) -> None:
+    found = HandEstimator(predictor(view_heads=False))(photo, BOX)
+    assert found.facing == "" and found.side in ("left", "right")
+    names, probabilities = zip(*found.gestures, strict=True)
+    assert sorted(names) == ["fist", "gun", "left fist"]
+    assert list(probabilities) == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1)
+
+
+def test_intrinsics_put_the_hand_into_the_cameras_frame(
+    predictor: Callable[..., Predictor], photo: Photo
+) -> None:
+    estimate = HandEstimator(predictor())
+    K = np.array([[200.0, 0, 79.5], [0, 200.0, 59.5], [0, 0, 1]])
+    own, turned = estimate(photo, BOX, side="right"), estimate(photo, BOX, side="right", K=K)
+    np.testing.assert_allclose(own.joints_px, turned.joints_px, atol=1e-4)
+    one, other = (np.linalg.norm(hand.joints, axis=1) for hand in (own, turned))
+    np.testing.assert_allclose(one, other, atol=1e-5)
+    assert np.abs(own.joints - turned.joints).max() > 1e-3
+
+
+def test_a_batch_is_one_by_one(predictor: Callable[..., Predictor], photo: Photo) -> None:
+    """Photos of two sizes, one without a box; with the side and the intrinsics given, and not."""
+    estimate = HandEstimator(predictor())
+    photos, boxes = [photo, photo[:90, 10:130], photo], [BOX, (20, 10, 50, 30), None]
+    K = np.array([[200.0, 0, 79.5], [0, 200.0, 59.5], [0, 0, 1]])
+    options: list[Any] = [{}, {"side": "left"}, {"side": "right", "K": K}]
+    for given in options:
+        for hand, image, box in zip(
+            estimate.batch(photos, boxes, **given), photos, boxes, strict=True
+        ):
+            alone = estimate(image, box, **given)
+            np.testing.assert_allclose(hand.joints_px, alone.joints_px, atol=1e-3)
+            np.testing.assert_allclose(hand.vertices, alone.vertices, atol=1e-5)
+            np.testing.assert_allclose(hand.hand_pose, alone.hand_pose, atol=1e-4)
+            assert (hand.side, hand.facing, hand.frame) == (alone.side, alone.facing, alone.frame)
+            assert [name for name, _ in hand.gestures] == [name for name, _ in alone.gestures]
+    with pytest.raises(EstimatorError, match="3 photos and 2 boxes"):
+        estimate.batch(photos, boxes[:2])
+    with pytest.raises(EstimatorError, match="0 photos"):
+        estimate.batch([])
+
+
+def test_the_parameters_pose_the_hand(predictor: Callable[..., Predictor], photo: Photo) -> None:
+    estimate = HandEstimator(predictor())
+    K = np.array([[200.0, 0, 79.5], [0, 200.0, 59.5], [0, 0, 1]])
+    options: list[Any] = [{"side": "left"}, {"side": "right"}, {"side": "left", "K": K}]
+    for given in options:
+        hand = estimate(photo, BOX, **given)
+        assert hand.frame == ("camera" if "K" in given else "camera turned onto the box")
+        joints, vertices = estimate.posed(
+            hand.global_orient[None],
+            hand.hand_pose[None],
+            hand.betas[None],
+            np.array([hand.side == "left"]),
+        )
+        np.testing.assert_allclose(joints[0], hand.joints, atol=1e-5)
+        np.testing.assert_allclose(vertices[0], hand.vertices, atol=1e-5)
+
+
+def test_a_photo_is_read_upright_and_as_rgb(tmp_path: Path) -> None:
+    image = np.zeros((8, 12, 3), np.uint8)
+    image[:, :, 0] = 250
+    cv2.imwrite(str(tmp_path / "red.png"), image[..., ::-1])
+    assert np.array_equal(read_photo(tmp_path / "red.png"), image)
+
+
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        ((0, 0, 0, 10), "the last two above 0"),
+        ((0, 0, float("nan"), 10), "the last two above 0"),
+        ((1, 2, 3), "expected x, y, width and height"),
+        ((200, 0, 10, 10), "outside the photo of 160 x 120 px"),
+        ((-30, 0, 20, 10), "outside the photo of 160 x 120 px"),
+    ],
+)
+def test_a_box_that_holds_nothing_is_refused(
+    box: Any, words: str, predictor: Callable[..., Predictor], photo: Photo
+) -> None:
+    with pytest.raises(EstimatorError, match=words):
+        HandEstimator(predictor())(photo, box)
+
+
+def test_what_is_no_photo_is_refused(
+    tmp_path: Path, predictor: Callable[..., Predictor], photo: Photo
+) -> None:
+    estimate = HandEstimator(predictor())
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("a login page")
+    for name, words in (
+        ("empty.jpg", "0 bytes that are no photo"),
+        ("text.jpg", "12 bytes that are no photo"),
+        ("missing.jpg", "cannot be read"),
+    ):
+        with pytest.raises(EstimatorError, match=words):
+            estimate(tmp_path / name, BOX)
+    bads: list[Any] = [photo[..., 0], photo.astype(np.float32), photo[:0]]
+    for bad in bads:
+        with pytest.raises(EstimatorError, match=r"expected uint8 \(H, W, 3\)"):
+            estimate(bad, BOX)
+
+
+def test_a_model_of_ones_own_is_loaded_with_the_stand_in_hand(
+    tmp_path: Path, predictor: Callable[..., Predictor], photo: Photo
+) -> None:
+    model = predictor()
+    save_model(tmp_path, model.net, model.record)
+    loaded = handpose.HandEstimator.load(tmp_path)
+    np.testing.assert_allclose(
+        loaded(photo, BOX).vertices, HandEstimator(model)(photo, BOX).vertices, atol=1e-6
+    )
+
+
+def test_no_released_weights_is_said_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handpose.estimator.released_folder", lambda: tmp_path)
+    with pytest.raises(EstimatorError, match="handpose release"):
+        HandEstimator.released()
