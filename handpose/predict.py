@@ -22,10 +22,11 @@ from torch import Tensor
 
 from handpose.data.crop import Square, affine, warp
 from handpose.errors import HandPoseError
-from handpose.hand.camera import turn_back, view_rotation
+from handpose.hand.camera import view_rotation
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
 from handpose.nets.pose_net import PoseNet
+from handpose.nets.second_look import rotate_camera_back
 from handpose.sample import PoseOutput, ViewOutput
 from handpose.synthetic.stand_in import build
 from handpose.training.model_io import ModelRecord, read_record
@@ -100,7 +101,7 @@ class Predictor:
         if R is not None and self.net.turn_camera:
             if left is None:
                 left = self.probability_left(hand.coarse_logits, hand.view) > 0.5
-            hand = _in_camera(hand, torch.from_numpy(R).to(hand.joints), left)
+            hand = rotate_camera_back(hand, torch.from_numpy(R), left)
         zoom = px / side  # crop pixel u is net pixel (u + 0.5) zoom - 0.5
         return dataclasses.replace(hand, uv=(hand.uv + 0.5) / zoom - 0.5)
 
@@ -164,22 +165,3 @@ def _view_rotation(K: NDArray[np.floating[Any]], crops: int, side: int) -> NDArr
             " [0, 0, 1]] in pixels of each crop"
         )
     return view_rotation(np.asarray(K), side)
-
-
-def _in_camera(hand: PoseOutput, R: Tensor, is_left: Tensor) -> PoseOutput:
-    """The hands turned back by R (B, 3, 3); their root in the right-hand frame, as it was."""
-
-    def root(columns: Tensor) -> Tensor:
-        """Columns (B, n, 3) of the root: M R^T M of a left hand's, for its mirror image M."""
-        return mirror_points(turn_back(mirror_points(columns, is_left), R), is_left)
-
-    rot6d, rotmat = hand.rot6d.clone(), hand.rotmat.clone()
-    rot6d[:, 0] = root(rot6d[:, 0].view(-1, 2, 3)).flatten(1)
-    rotmat[:, 0] = root(rotmat[:, 0].mT).mT
-    return dataclasses.replace(
-        hand,
-        rot6d=rot6d,
-        rotmat=rotmat,
-        joints=turn_back(hand.joints, R),
-        vertices=turn_back(hand.vertices, R),
-    )

@@ -145,7 +145,7 @@ def gradients(distributed: Distributed, folder: Path) -> dict[str, Any]:
         copy.deepcopy(gesture), mano, pose_levels=(8, 32), grid=2, dim=8, heads=2,
         encoder_layers=1, fusion_layers=1, fusion="self", volume_depth=2, volume_sharpness=5.0,
         depth_range_m=0.2, gate_init=0.1, gesture_tokens=True, global_feature=False,
-        turn_camera=False, side_input=True, view_heads=True,
+        turn_camera=False, side_input=True, view_heads=True, second_look=False,
     )  # fmt: skip
     found: dict[str, Any] = {}
     parts = {

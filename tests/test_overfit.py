@@ -80,9 +80,9 @@ def test_the_gesture_tokens_act(net: PoseNet, batch: HandBatch) -> None:
     self-attention and the global feature in the MANO head, nothing changed (-2 to -1 %, gates at
     0.001 to 0.011).
     """
-    levels, gesture = net.encode(batch.image)
-    learnt = mpjpe_mm(net.decode(levels, gesture, batch.is_left).joints, batch)
-    interventions = TokenInterventions(net).outputs(levels, gesture, batch)
+    encoded = net.encode(batch.image)
+    learnt = mpjpe_mm(net.decode(encoded, batch.is_left).joints, batch)
+    interventions = TokenInterventions(net).outputs(encoded, batch)
     errors = {key: mpjpe_mm(output.joints, batch) for key, output, _ in interventions}
     assert errors[GATES_CLOSED] > 5 * learnt, (errors, learnt)
     assert errors[OTHER_LOGITS] > 5 * learnt, (errors, learnt)

@@ -24,8 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.data.crop import Square, warp_planes
-from handpose.hand.camera import view_rotation
+from handpose.hand.camera import project, view_rotation
+from handpose.hand.facing import MIDDLE
+from handpose.hand.skeleton import WRIST
 from handpose.sample import HandSample
+
+UPRIGHT_DEG = 30.0
+"""How far from upright an `upright` hand may be, uniform +-: more than a first look errs."""
 
 
 class DrawnAugmentation(NamedTuple):
@@ -36,6 +41,7 @@ class DrawnAugmentation(NamedTuple):
     shift: tuple[float, float] = (0.0, 0.0)  # of the view's side, to the right and down
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of red, green and blue
     mirrored: bool = False
+    upright: bool = False  # the angle is from the hand turned upright
 
 
 @dataclass(frozen=True)
@@ -43,21 +49,25 @@ class Augmentation:
     """The ranges that augmentations are drawn from; all zeros change nothing."""
 
     rotation_deg: float = 0.0  # uniform +-
+    upright: float = 0.0  # share of hands that are turned fingers up, +- UPRIGHT_DEG instead
     scale: float = 0.0  # zoom uniform in 1 +-
     shift: float = 0.0  # of the view's side, uniform +-
     colour: float = 0.0  # gain per channel, uniform in 1 +-
     flip: float = 0.0  # probability of mirroring
 
     def draw(self, rng: np.random.Generator) -> DrawnAugmentation:
-        """A random augmentation; takes eight numbers from `rng`, whatever the ranges are."""
+        """A random augmentation; takes nine numbers from `rng`, whatever the ranges are."""
         angle, zoom, right, down, *gain = rng.uniform(-1, 1, 7).tolist()
         red, green, blue = (1 + self.colour * g for g in gain)
+        mirrored = bool(rng.random() < self.flip)
+        upright = bool(rng.random() < self.upright)
         return DrawnAugmentation(
-            angle=float(np.deg2rad(self.rotation_deg * angle)),
+            angle=float(np.deg2rad((UPRIGHT_DEG if upright else self.rotation_deg) * angle)),
             zoom=1 + self.scale * zoom,
             shift=(self.shift * right, self.shift * down),
             gain=(red, green, blue),
-            mirrored=bool(rng.random() < self.flip),
+            mirrored=mirrored,
+            upright=upright,
         )
 
 
@@ -100,6 +110,8 @@ def transform_labels(
     turn_camera: bool = False,
 ) -> tuple[HandSample, NDArray[np.float64]]:
     """The augmented labels, the image unchanged, and A: its pixels -> pixels of the view."""
+    if drawn.upright:
+        drawn = drawn._replace(angle=drawn.angle - in_plane_rotation(sample))
     A = _pixels(drawn, view, out_px)
     Q = _camera(drawn)
     R = view_rotation(A @ sample.K @ Q.T, out_px) if turn_camera else np.eye(3)
@@ -117,6 +129,19 @@ def transform_labels(
         fine=fine,
     )
     return moved, A
+
+
+def in_plane_rotation(sample: HandSample) -> float:
+    """Of the hand in its crop, rad in [-pi, pi), see `facing.image_rotation`.
+
+    0 where the wrist or the middle finger's knuckle is not annotated.
+    """
+    ends = [WRIST, MIDDLE]
+    if not sample.joint_valid[ends].all():
+        return 0.0
+    wrist, knuckle = project(sample.joints_cam[ends], sample.K)  # (2,) px each
+    along = knuckle - wrist
+    return float(np.arctan2(along[0], -along[1]))
 
 
 def _pixels(drawn: DrawnAugmentation, view: Square, out_px: int) -> NDArray[np.float64]:

@@ -7,13 +7,13 @@ own, free of the noise between two trainings.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from handpose.nets.pose_net import PoseNet
-from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
+from handpose.nets.pose_net import Encoded, PoseNet
+from handpose.sample import UNLABELLED, HandBatch, PoseOutput
 
 GATES_CLOSED = "gates_closed"
 OTHER_LOGITS = "other_logits"
@@ -40,16 +40,16 @@ class TokenInterventions:
         self._last: tuple[Tensor, ...] | None = None  # logits of the image before the batch
 
     def outputs(
-        self, levels: Mapping[int, Tensor], gesture: GestureOutput, batch: HandBatch
+        self, encoded: Encoded, batch: HandBatch
     ) -> Iterator[tuple[str, PoseOutput, Tensor]]:
         """Key, output, and (B,) bool: the images on which the intervention is possible.
 
         Args:
-            levels: what the encoder made of the batch.
-            gesture: likewise.
+            encoded: what the encoder made of the batch.
             batch: the images, and their true classes.
         """
         everywhere = torch.ones_like(batch.is_left)
+        gesture = encoded.gesture
         logits = gesture.coarse_logits, gesture.fine_logits
         last = self._last or tuple(x[:1] for x in logits)
         other = [torch.cat([one, x[:-1]]) for one, x in zip(last, logits, strict=True)]
@@ -67,7 +67,8 @@ class TokenInterventions:
         tokens = {GATES_CLOSED: logits, OTHER_LOGITS: other, TRUE_CLASS: true}
         for key, (coarse, fine) in tokens.items():
             replaced = dataclasses.replace(gesture, coarse_logits=coarse, fine_logits=fine)
-            output = self._net.decode(levels, replaced, batch.is_left, gates.get(key))
+            changed = encoded._replace(gesture=replaced)
+            output = self._net.decode(changed, batch.is_left, gates.get(key))
             yield key, output, possible[key]
 
 

@@ -203,8 +203,8 @@ def _poses(
     """Scores of every run and baseline, and the gestures predicted by Stage 2's heads."""
     truth = Truth.of(batch, models.mano)
     for run, net in models.pose.items():
-        levels, gesture = net.encode(batch.image)
-        output = net.decode(levels, gesture, batch.is_left)
+        encoded = net.encode(batch.image)
+        output = net.decode(encoded, batch.is_left)
         yield ("predicted", run, "coarse"), output.coarse_logits.argmax(-1)
         yield ("predicted", run, "fine"), output.fine_logits.argmax(-1)
         joints = output.joints - output.joints[:, [WRIST]]
@@ -218,7 +218,7 @@ def _poses(
             yield ("view", run, "facing_accuracy"), facing_hits(output.view, batch)
         yield from _scored(run, Prediction.of(output), truth, models.mano)
         if run in interventions:
-            for name, changed, possible in interventions[run].outputs(levels, gesture, batch):
+            for name, changed, possible in interventions[run].outputs(encoded, batch):
                 for key, values in joint_scores(changed.joints, truth).items():
                     values = torch.where(possible, values, torch.nan)
                     yield ("interventions", run, name, key), values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,32 @@ from handpose.hand.skeleton import JOINTS, WRIST
 from handpose.nets.backbone import Stride
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.mano_head import ManoHead
+from handpose.nets.second_look import turn_hands_back, turn_image, upright_rotation
 from handpose.nets.token_fusion import GestureTokens, TokenFusion
 from handpose.nets.view_heads import ViewHeads
 from handpose.nets.volumetric import CellGrid, GridEncoder, VolumeHead, sample_tokens, soft_argmax
 from handpose.sample import GestureOutput, PoseOutput
+
+
+class Encoded(NamedTuple):
+    """Images after the encoder: what `PoseNet.decode` starts from."""
+
+    levels: dict[int, Tensor]  # by stride s: (B, C_s, S / s, S / s)
+    gesture: GestureOutput  # the logits that the tokens are made from, and the pooled feature
+    R: Tensor | None = None  # (B, 3, 3) by which the images were turned upright
+
+
+class Located(NamedTuple):
+    """Joints found by the heatmap volume, and what it was made from."""
+
+    grid: Tensor  # (B, C, G, G) tokens
+    cells: CellGrid
+    uvd: Tensor  # (B, 21, 3) in [-1, 1]
+
+    @property
+    def uv(self) -> Tensor:
+        """Pixels of the images, (B, 21, 2)."""
+        return (self.uvd[..., :2] + 1) / 2 * (self.cells.side - 1)
 
 
 class PoseNet(nn.Module):
@@ -45,6 +67,7 @@ class PoseNet(nn.Module):
         turn_camera: bool,
         side_input: bool,
         view_heads: bool,
+        second_look: bool,
         mean_rotations: Tensor | None = None,
     ) -> None:
         """The network of these sizes.
@@ -73,6 +96,8 @@ class PoseNet(nn.Module):
             side_input: give the network the hand's side, as an embedding on the joint tokens and
                 by mirroring the joints' positions that the MANO head reads to a right hand's.
             view_heads: predict the hand's side, and whether its palm, back or edge is seen.
+            second_look: in evaluation mode, `forward` looks again at the image turned upright by
+                its first prediction (`second_look.py`).
             mean_rotations: (16, 3, 3) the pose that training starts from, root first; MANO's mean
                 pose with its root at rest by default.
         """
@@ -83,6 +108,7 @@ class PoseNet(nn.Module):
         self.depth_range_m = depth_range_m
         self.side_input = side_input
         self.turn_camera = turn_camera
+        self.second_look = second_look
 
         channels = gesture_net.backbone.channels
         self.grid_encoder = GridEncoder(
@@ -132,36 +158,45 @@ class PoseNet(nn.Module):
 
         `is_left` (B,) bool is their side; with None the view heads tell it.
         """
-        levels, gesture = self.encode(image)
-        return self.decode(levels, gesture, is_left)
+        return self.decode(self.encode(image), is_left)
 
-    def encode(self, image: Tensor) -> tuple[dict[int, Tensor], GestureOutput]:
-        """Feature maps by stride, and the gesture logits: what `decode` starts from."""
+    def encode(self, image: Tensor) -> Encoded:
+        """The encoder's output for images (B, 3, S, S) uint8 RGB.
+
+        With `second_look` and in evaluation mode, for the images turned upright.
+        """
+        encoded = self._encode(image)
+        if self.training or not self.second_look:
+            return encoded
+        R = upright_rotation(self._locate(encoded.levels).uv)
+        return self._encode(turn_image(image, R))._replace(R=R)
+
+    def _encode(self, image: Tensor) -> Encoded:
         levels = self.gesture_net.backbone(image)
-        return levels, self.gesture_net.gestures(levels)
+        return Encoded(levels, self.gesture_net.gestures(levels))
+
+    def _locate(self, levels: Mapping[int, Tensor]) -> Located:
+        """Where the joints are in the images, by the heatmap volume."""
+        stride, level = next(iter(levels.items()))
+        cells = CellGrid(stride * level.shape[-1], self.grid_encoder.grid)
+        grid = self.grid_encoder([levels[stride] for stride in self.pose_levels])
+        return Located(grid, cells, soft_argmax(self.volume_head(grid), cells))
 
     def decode(
-        self,
-        levels: Mapping[int, Tensor],
-        gesture: GestureOutput,
-        is_left: Tensor | None,
-        gates: Tensor | None = None,
+        self, encoded: Encoded, is_left: Tensor | None, gates: Tensor | None = None
     ) -> PoseOutput:
         """The hands from the encoder's output.
 
-        Evaluation replaces the logits in `gesture`, or the gates, to see what the tokens do.
+        Evaluation replaces the gesture's logits, or the gates, to see what the tokens do.
 
         Args:
-            levels: by stride, (B, C_s, S / s, S / s).
-            gesture: the gesture logits that the tokens are made from, and the pooled feature.
+            encoded: the images; hands of turned ones are turned back.
             is_left: (B,) bool; None takes what the view heads tell.
             gates: (2,) used instead of the learnt ones.
         """
-        stride, level = next(iter(levels.items()))
-        side = stride * level.shape[-1]  # S
-        cells = CellGrid(side, self.grid_encoder.grid)
-        grid = self.grid_encoder([levels[stride] for stride in self.pose_levels])  # (B, C, G, G)
-        uvd = soft_argmax(self.volume_head(grid), cells)  # (B, 21, 3) in [-1, 1]
+        levels, gesture, R = encoded
+        located = self._locate(levels)
+        grid, cells, uvd = located.grid, located.cells, located.uvd
         # Positions are learnt by their own losses: MANO's would drag them to where they help MANO.
         positions = uvd.detach()
         joint_tokens = sample_tokens(grid, positions[..., :2], cells)  # (B, 21, C)
@@ -188,8 +223,8 @@ class PoseNet(nn.Module):
         hand = self.mano(rotmat[:, 0], rotmat[:, 1:], betas)
         wrist = hand.joints[:, WRIST, None]  # (B, 1, 3)
 
-        return PoseOutput(
-            uv=(uvd[..., :2] + 1) / 2 * (side - 1),
+        hands = PoseOutput(
+            uv=located.uv,
             depth_rel=uvd[..., 2] * self.depth_range_m,
             rot6d=rot6d,
             rotmat=rotmat,
@@ -201,6 +236,7 @@ class PoseNet(nn.Module):
             gates=uvd.new_zeros(2) if self.gesture_tokens is None else self.gesture_tokens.gates,
             view=view,
         )
+        return hands if R is None else turn_hands_back(hands, R, is_left, cells.side)
 
     def train(self, mode: bool = True) -> PoseNet:
         """Training mode for all but Stage 1's heads: dropout would make the tokens noisy."""

@@ -73,12 +73,20 @@ class PoseNetParams(Section):
     view_heads: bool = False
     """ours; predict the side, and whether palm, back or edge is seen: for data all round the hand,
     whose side nobody tells"""
+    second_look: bool = False
+    """ours; when not training, predict again from the crop turned upright by the first
+    prediction"""
 
     @pydantic.model_validator(mode="after")
-    def _divisible(self) -> PoseNetParams:
+    def _consistent(self) -> PoseNetParams:
         if self.dim % (2 * self.heads):
             raise ValueError(
                 f"pose_net.dim {self.dim} must be a multiple of 2 x pose_net.heads "
                 f"(2 x {self.heads})"
+            )
+        if self.second_look and not self.turn_camera:
+            raise ValueError(
+                "pose_net.second_look needs pose_net.turn_camera: only then does turning the crop "
+                "turn the hand about the line of sight"
             )
         return self

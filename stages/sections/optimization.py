@@ -24,6 +24,8 @@ class AugmentParams(Section):
 
     rotation_deg: NonNegativeFloat = 0.0
     """uniform +-"""
+    upright: Probability = 0.0
+    """share of hands turned fingers up, by the annotation, then +-30 degrees"""
     scale: Share = 0.0
     """uniform 1 +-"""
     shift: Share = 0.0

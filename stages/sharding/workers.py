@@ -68,9 +68,15 @@ def in_order(
     spawn = multiprocessing.get_context("spawn")
     _start_tracker()
     pool = ProcessPoolExecutor(workers, spawn, initializer=_initialise)
+    # All workers start with the first task. By default one starts with each, and when another has
+    # died meanwhile, Python's pool waits for ever for the new one (3.11 to 3.14).
+    pool._safe_to_dynamically_spawn_children = False  # type: ignore[attr-defined]
 
     def submit(task: Task) -> Future[Result]:
-        return pool.submit(function, task)
+        future = pool.submit(function, task)
+        if pool._broken:  # it broke meanwhile, and may not know of this task
+            raise BrokenProcessPool
+        return future
 
     try:
         if size is None:
@@ -79,6 +85,8 @@ def in_order(
             yield from _largest_first(submit, list(tasks), size, finished)
     except BrokenProcessPool:
         processes = list((pool._processes or {}).values())  # the pool does not say which one died
+        for one in processes:
+            one.terminate()
         pool.shutdown(cancel_futures=True)  # waits for them all
         raise WorkerError(_death({one.pid: one.exitcode for one in processes}, key)) from None
     except BaseException:

@@ -6,10 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from handpose.data.augment import Augmentation, DrawnAugmentation, apply, render
+from handpose.data.augment import UPRIGHT_DEG, Augmentation, DrawnAugmentation, apply, render
 from handpose.data.crop import Square, central
+from handpose.hand.facing import image_rotation
 from handpose.hand.mano import Mano
 from handpose.sample import UNLABELLED, HandSample, collate
 
@@ -229,6 +231,36 @@ def test_draws_are_a_function_of_the_generator_and_stay_in_their_ranges() -> Non
         reach = (high - low) / 20  # within the range, and close to both ends of it
         assert low <= values.min() < low + reach and high - reach < values.max() <= high
     assert 100 < sum(d.mirrored for d in draws) < 200
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_upright_hands_point_up_however_they_were_turned(mirrored: bool) -> None:
+    upright = Augmentation(rotation_deg=180, upright=1.0, flip=float(mirrored))
+    found = []
+    for seed in range(60):
+        sample = view(DrawnAugmentation(angle=0.1 * seed), painted(False), out_px=STORED)
+        moved = view(upright.draw(np.random.default_rng(seed)), sample)
+        found.append(image_rotation(torch.from_numpy(project(moved))[None]).item())
+    assert 0.8 * UPRIGHT_DEG < np.abs(np.rad2deg(found)).max() <= UPRIGHT_DEG + 0.1
+    assert min(found) < 0 < max(found)
+
+
+def test_the_share_of_upright_hands_is_the_one_asked_for() -> None:
+    some = Augmentation(rotation_deg=180, upright=0.7)
+    draws = [some.draw(np.random.default_rng(seed)) for seed in range(400)]
+    assert 240 < sum(d.upright for d in draws) < 320
+    assert max(abs(d.angle) for d in draws if d.upright) <= np.deg2rad(UPRIGHT_DEG)
+    assert max(abs(d.angle) for d in draws if not d.upright) > np.deg2rad(150)
+
+
+@pytest.mark.parametrize("joint", [0, 9])
+def test_a_hand_of_unknown_direction_is_turned_from_where_it_is(joint: int) -> None:
+    sample = painted(False)
+    sample.joint_valid[joint] = False
+    plain = view(DrawnAugmentation(angle=0.3), sample)
+    moved = view(DrawnAugmentation(angle=0.3, upright=True), sample)
+    np.testing.assert_array_equal(moved.image, plain.image)
+    np.testing.assert_array_equal(moved.joints_cam, plain.joints_cam)
 
 
 def test_a_range_of_zero_does_not_disturb_the_other_draws() -> None:

@@ -50,16 +50,16 @@ def test_each_intervention_is_the_network_with_just_that_changed(
     batch = make_batch(4)
     batch.coarse[2] = UNLABELLED
     with torch.no_grad():
-        levels, gesture = net.encode(batch.image)
-        plain = net.decode(levels, gesture, batch.is_left).rot6d
+        encoded = net.encode(batch.image)
+        plain = net.decode(encoded, batch.is_left).rot6d
         found = {
             key: (output.rot6d, possible)
-            for key, output, possible in TokenInterventions(net).outputs(levels, gesture, batch)
+            for key, output, possible in TokenInterventions(net).outputs(encoded, batch)
         }
         assert list(found) == list(INTERVENTIONS)
-        closed = net.decode(levels, gesture, batch.is_left, torch.zeros(2)).rot6d
+        closed = net.decode(encoded, batch.is_left, torch.zeros(2)).rot6d
         net.get_parameter("gesture_tokens.gates").zero_()
-        assert torch.equal(net.decode(levels, gesture, batch.is_left).rot6d, closed)
+        assert torch.equal(net.decode(encoded, batch.is_left).rot6d, closed)
     assert torch.equal(found[GATES_CLOSED][0], closed)
     assert not torch.allclose(plain, closed)
     assert found[GATES_CLOSED][1].all()
@@ -73,12 +73,14 @@ def test_the_other_image_is_the_one_before_across_batches(
 ) -> None:
     batch = make_batch(4)
     with torch.no_grad():
-        levels, gesture = net.encode(batch.image)
+        encoded = net.encode(batch.image)
+        gesture = encoded.gesture
         interventions = TokenInterventions(net)
-        list(interventions.outputs(levels, gesture, batch))
-        outputs = interventions.outputs(levels, gesture, batch)
+        list(interventions.outputs(encoded, batch))
+        outputs = interventions.outputs(encoded, batch)
         found = {key: (output.rot6d, possible) for key, output, possible in outputs}
         rolled = type(gesture)(*(getattr(gesture, n).roll(1, 0) for n in gesture.__annotations__))
-        expected = net.decode(levels, rolled, batch.is_left).rot6d  # no global feature is read
+        # no global feature is read
+        expected = net.decode(encoded._replace(gesture=rolled), batch.is_left).rot6d
     torch.testing.assert_close(found[OTHER_LOGITS][0], expected)
     assert found[OTHER_LOGITS][1].all()

@@ -143,8 +143,8 @@ def test_other_gates_replace_the_learnt_ones(
     make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor
 ) -> None:
     net, closed = make_pose_net(gate_init=0.5).eval(), torch.zeros(2)
-    levels, gesture = net.encode(image)
-    deaf = net.decode(levels, gesture, is_left, closed)
+    encoded = net.encode(image)
+    deaf = net.decode(encoded, is_left, closed)
     assert not torch.allclose(deaf.rot6d, net(image, is_left).rot6d)
     with torch.no_grad():
         net.get_parameter("gesture_tokens.gates").zero_()
@@ -157,10 +157,11 @@ def test_logits_reach_the_pose_past_the_tokens_only_by_the_global_feature(
 ) -> None:
     """Without it, what another image's classifier sees can enter by the tokens alone."""
     net = make_pose_net(global_feature=global_feature).eval()
-    levels, gesture = net.encode(image)
-    other = dataclasses.replace(gesture, features=gesture.features.flip(0))
+    encoded = net.encode(image)
+    other = dataclasses.replace(encoded.gesture, features=encoded.gesture.features.flip(0))
     same = torch.equal(
-        net.decode(levels, gesture, is_left).rot6d, net.decode(levels, other, is_left).rot6d
+        net.decode(encoded, is_left).rot6d,
+        net.decode(encoded._replace(gesture=other), is_left).rot6d,
     )
     assert same is not global_feature
 

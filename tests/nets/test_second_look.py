@@ -1,0 +1,120 @@
+"""A second look: images and hands turn together, and come back to where they were."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from handpose.hand.camera import turn
+from handpose.hand.facing import image_rotation
+from handpose.hand.mano import Mano
+from handpose.hand.mirror import mirror_points
+from handpose.hand.rotation import rot6d_to_matrix
+from handpose.nets.pose_net import PoseNet
+from handpose.nets.second_look import turn_hands_back, turn_image, upright_rotation
+from handpose.sample import HandBatch, PoseOutput
+
+MakePoseNet = Callable[..., PoseNet]
+SIDE = 64
+CENTRE = (SIDE - 1) / 2
+
+
+def about_axis(*degrees: float) -> Tensor:
+    """(B, 3, 3): x towards y, so clockwise in the image."""
+    a = torch.tensor([math.radians(one) for one in degrees])
+    zero, one = torch.zeros_like(a), torch.ones_like(a)
+    return torch.stack([a.cos(), -a.sin(), zero, a.sin(), a.cos(), zero, zero, zero, one], -1).view(
+        -1, 3, 3
+    )
+
+
+def moved(uv: Tensor, R: Tensor) -> Tensor:
+    return turn(uv - CENTRE, R[:, :2, :2]) + CENTRE
+
+
+def test_the_rotation_turns_the_middle_finger_up() -> None:
+    uv = torch.randn(50, 21, 2, generator=torch.Generator().manual_seed(0)) * 10 + 30
+    R = upright_rotation(uv)
+    torch.testing.assert_close(R @ R.mT, torch.eye(3).expand(50, 3, 3), atol=1e-6, rtol=0)
+    assert torch.linalg.det(R).min() > 0.99
+    assert image_rotation(moved(uv, R)).abs().max() < 1e-5
+
+
+def test_a_quarter_turn_of_an_image_is_exact() -> None:
+    image = torch.randint(0, 256, (2, 3, SIDE, SIDE), dtype=torch.uint8)
+    turned = turn_image(image, about_axis(90, 180))
+    assert torch.equal(turned[0], image[0].rot90(-1, (1, 2)))  # clockwise
+    assert torch.equal(turned[1], image[1].flip(1, 2))
+    assert turned.dtype == torch.uint8
+
+
+def test_a_dot_goes_where_the_rotation_takes_its_pixel() -> None:
+    u, v = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="xy")
+    at = torch.tensor([[[20.0, 40.0]]])
+    dot = 250 * torch.exp(-((u - 20) ** 2 + (v - 40) ** 2) / (2 * 2.0**2))
+    for degrees in (17, 118, -60):
+        R = about_axis(degrees)
+        found = turn_image(dot.round().to(torch.uint8).expand(1, 3, SIDE, SIDE), R)[0, 0].float()
+        centre = torch.stack([(u * found).sum(), (v * found).sum()]) / found.sum()
+        torch.testing.assert_close(centre, moved(at, R)[0, 0], atol=0.1, rtol=0)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_is_seen_in_a_turned_image_comes_back_as_one_hand(
+    told: bool, make_pose_net: MakePoseNet, make_batch: Callable[..., HandBatch], mano: Mano
+) -> None:
+    """Joints, vertices, root and pixels agree, and shape, fingers and depth stay."""
+    batch = make_batch(4)
+    net = make_pose_net(second_look=True, view_heads=True).eval()
+    is_left = batch.is_left if told else None
+    with torch.no_grad():
+        hands = net(batch.image, is_left)
+        encoded = net.encode(batch.image)
+        R = encoded.R
+        assert R is not None
+        one_look = make_single(net)
+        turned = one_look(turn_image(batch.image, R), is_left)
+    assert hands.view is not None and turned.view is not None
+    torch.testing.assert_close(hands.view.side_logit, turned.view.side_logit)
+    torch.testing.assert_close(turn(hands.joints, R), turned.joints, atol=1e-6, rtol=0)
+    torch.testing.assert_close(turn(hands.vertices, R), turned.vertices, atol=1e-6, rtol=0)
+    torch.testing.assert_close(moved(hands.uv, R), turned.uv, atol=1e-4, rtol=0)
+    for name in ("betas", "depth_rel", "coarse_logits"):
+        torch.testing.assert_close(getattr(hands, name), getattr(turned, name))
+    torch.testing.assert_close(hands.rotmat[:, 1:], turned.rotmat[:, 1:])
+    torch.testing.assert_close(rot6d_to_matrix(hands.rot6d), hands.rotmat)
+    left = batch.is_left if told else hands.view.side_logit > 0
+    posed = mano(hands.rotmat[:, 0], hands.rotmat[:, 1:], hands.betas).joints
+    posed = mirror_points(posed - posed[:, :1], left)
+    torch.testing.assert_close(posed, hands.joints, atol=1e-6, rtol=0)
+
+
+def make_single(net: PoseNet) -> PoseNet:
+    """The same network, which looks once."""
+    net.second_look = False
+    return net
+
+
+def test_training_and_networks_without_it_look_once(
+    make_pose_net: MakePoseNet, image: Tensor
+) -> None:
+    twice, once = make_pose_net(second_look=True), make_pose_net(second_look=False)
+    assert twice.train().encode(image).R is None
+    assert once.eval().encode(image).R is None
+    assert twice.eval().encode(image).R is not None
+
+
+def test_turning_back_by_nothing_changes_nothing(
+    make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor
+) -> None:
+    with torch.no_grad():
+        hands = make_pose_net().eval()(image, is_left)
+    same = turn_hands_back(hands, torch.eye(3).expand(4, 3, 3), is_left, SIDE)
+    for field in dataclasses.fields(PoseOutput):
+        if field.name != "view":
+            torch.testing.assert_close(getattr(same, field.name), getattr(hands, field.name))
