@@ -17,13 +17,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from handpose.data.crop import Square, affine, square, warp
+from handpose.data.photo import PhotoError, read_upright
 from handpose.errors import HandPoseError
 from handpose.hand.facing import FACINGS
 from handpose.hand.mirror import mirror_points
@@ -289,20 +289,12 @@ def read_photo(path: Path | str) -> NDArray[np.uint8]:
     """A photo as (H, W, 3) RGB, turned upright by its EXIF orientation.
 
     Raises:
-        EstimatorError: there is no such file, or it is no photo.
+        EstimatorError: there is no such file, or it is no photo, or half of one.
     """
     try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise EstimatorError(f"{path}: cannot be read ({error.strerror})") from None
-    image = (
-        cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
-    )
-    if image is None:
-        raise EstimatorError(
-            f"{path}: {len(content)} bytes that are no photo; expected a JPEG or PNG file"
-        )
-    return np.asarray(image, np.uint8)
+        return read_upright(Path(path))
+    except PhotoError as error:
+        raise EstimatorError(error.detail) from None
 
 
 def _rgb(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:

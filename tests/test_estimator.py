@@ -172,10 +172,13 @@ def test_what_is_no_photo_is_refused(
     estimate = HandEstimator(predictor())
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "text.jpg").write_text("a login page")
+    jpeg = cv2.imencode(".jpg", photo)[1].tobytes()
+    (tmp_path / "half.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     for name, words in (
-        ("empty.jpg", "0 bytes that are no photo"),
-        ("text.jpg", "12 bytes that are no photo"),
-        ("missing.jpg", "cannot be read"),
+        ("empty.jpg", r"empty\.jpg has 0 bytes"),
+        ("text.jpg", r"text\.jpg is not a picture"),
+        ("half.jpg", r"half\.jpg ends in the middle"),
+        ("missing.jpg", r"missing\.jpg not found"),
     ):
         with pytest.raises(EstimatorError, match=words):
             estimate(tmp_path / name, BOX)

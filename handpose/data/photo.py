@@ -8,6 +8,8 @@ warning. What a warning cannot tell is a splice at which both files were equally
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +18,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from handpose.errors import HandPoseError
 
@@ -29,6 +31,18 @@ ENDS_EARLY = "Premature end"
 
 BLACKEST = 8
 """A picture with no value above this is black: JPEG noise around zero."""
+
+
+UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    2: np.fliplr,
+    3: lambda image: np.rot90(image, 2),
+    4: np.flipud,
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+"""What turns a stored picture upright, by its EXIF orientation (Exif 2.32, tag 0x0112)."""
 
 
 class PhotoError(HandPoseError):
@@ -86,8 +100,7 @@ def decoded(content: bytes, photo: Photo) -> NDArray[np.uint8]:
         PhotoError: it is truncated, damaged, not a picture, black, or of another size than
             annotated.
     """
-    is_jpeg = content.startswith(START_OF_IMAGE)
-    image = (_decode_jpeg if is_jpeg else _decode_other)(content, photo.path)
+    image = _decode(content, photo.path)
     if image.max() <= BLACKEST:
         raise PhotoError("image_black", f"{photo.path} has no value above {BLACKEST}")
     height, width = image.shape[:2]
@@ -96,6 +109,35 @@ def decoded(content: bytes, photo: Photo) -> NDArray[np.uint8]:
         detail = f"{photo.path} is {width}x{height} px, its annotation says {annotated}"
         raise PhotoError("image_size", detail)
     return image
+
+
+def read_upright(path: Path) -> NDArray[np.uint8]:
+    """Anybody's picture (H, W, 3) RGB of any size, turned as its EXIF orientation says.
+
+    Raises:
+        PhotoError: as `read_photo`, but for image_black and image_size.
+    """
+    content = read_content(path)
+    image = _decode(content, path)
+    turn = UPRIGHT.get(_orientation(content))
+    return image if turn is None else np.ascontiguousarray(turn(image))
+
+
+def _orientation(content: bytes) -> int:
+    """The value of the EXIF tag, 1 where there is none, or none that can be read."""
+    try:
+        with warnings.catch_warnings(), Image.open(BytesIO(content)) as picture:
+            warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF data, which is no damage
+            return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except (
+        Exception
+    ):  # Pillow's readers raise whatever they come across; the picture itself is whole
+        return 1
+
+
+def _decode(content: bytes, path: Path) -> NDArray[np.uint8]:
+    is_jpeg = content.startswith(START_OF_IMAGE)
+    return (_decode_jpeg if is_jpeg else _decode_other)(content, path)
 
 
 def _decode_jpeg(content: bytes, path: Path) -> NDArray[np.uint8]:

@@ -11,9 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from handpose.data.photo import Photo, PhotoError, read_photo
+from handpose.data.photo import Photo, PhotoError, read_photo, read_upright
 
 
 @pytest.fixture
@@ -159,3 +159,33 @@ def test_another_size_than_annotated_is_told(photo: Path) -> None:
 def test_the_error_survives_the_way_back_from_a_worker_process() -> None:
     error = pickle.loads(pickle.dumps(PhotoError("image_black", "a.jpg has no value above 8")))
     assert (error.reason, error.detail) == ("image_black", "a.jpg has no value above 8")
+
+
+@pytest.mark.parametrize("orientation", range(9))
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_picture_is_turned_upright_as_pillow_turns_it(
+    photo: Path, orientation: int, suffix: str
+) -> None:
+    exif, turned = Image.Exif(), photo.with_name(f"turned{suffix}")
+    exif[274] = orientation
+    with Image.open(photo) as picture:
+        picture.save(turned, exif=exif)
+    with Image.open(turned) as picture:
+        expected = np.asarray(ImageOps.exif_transpose(picture))
+    np.testing.assert_array_equal(read_upright(turned), expected)
+    assert read_photo(Photo(turned, 80, 60)).shape == (60, 80, 3), "the data set's stay as stored"
+
+
+def test_half_a_picture_is_not_turned_upright(photo: Path) -> None:
+    photo.write_bytes(photo.read_bytes()[:-900])
+    with pytest.raises(PhotoError, match="image_truncated"):
+        read_upright(photo)
+
+
+def test_damaged_exif_data_leave_a_whole_picture_as_it_is(photo: Path) -> None:
+    content = photo.read_bytes()
+    assert content[2:4] == b"\xff\xe0"  # JFIF's segment; one of nonsense comes before it
+    nonsense = b"Exif\0\0II*\0nonsense"
+    segment = b"\xff\xe1" + (len(nonsense) + 2).to_bytes(2, "big") + nonsense
+    photo.write_bytes(content[:2] + segment + content[2:])
+    assert read_upright(photo).shape == (60, 80, 3)

@@ -181,8 +181,8 @@ def test_bad_files_are_listed_and_do_not_stop_the_rest(
     record = predict.written()
     assert [Path(image["file"]).name for image in record["images"]] == ["good.png"]
     why = {Path(failure["file"]).name: failure["why"] for failure in record["failed"]}
-    assert "12 bytes that are no photo" in why["text.jpg"]
-    assert "0 bytes that are no photo" in why["empty.jpg"]
+    assert "is not a picture" in why["text.jpg"]
+    assert "has 0 bytes" in why["empty.jpg"]
     assert "outside the photo of 40 x 30 px" in why["small.png"]
     assert "no such file" in why["gone.jpg"]
     said = capsys.readouterr().out
