@@ -11,6 +11,8 @@ COLUMNS = {
     "wrist_mpjpe_mm": "wrist-relative, mm",
     "pa_mpjpe_mm": "PA, mm",
     "side": "side",
+    "certain": "certain of it",
+    "side_if_certain": "side if certain",
     "facing": "facing",
     "mirrored": "fingers mirrored",
 }
@@ -19,7 +21,9 @@ COLUMNS = {
 def card(facts: Mapping[str, Any]) -> str:
     """Markdown from the facts that `release.py` collects."""
     trained, data, machine = facts["training"], facts["data"], facts["machine"]
+    speed = facts["images_per_s"]
     sets, reference = facts["sets"], next(iter(facts["sets"].values()))
+    once = {f"{next(iter(sets))}, looked at once": facts["one_look"]} if "one_look" in facts else {}
     seconds = sum(trained["seconds"].values())
     return "\n".join(
         [
@@ -36,6 +40,8 @@ def card(facts: Mapping[str, Any]) -> str:
             f"- **Training**: {trained['steps']:,} steps of Stage 2 at batch {trained['batch']}, "
             f"{seconds / 3600:.1f} hours with Stage 1; {machine['cpu']}, {machine['cores']} cores"
             + (f", {machine['gpu']}." if machine["gpu"] else "."),
+            f"- **Speed** there, photos in memory to hands, all cores: {speed['1']:.0f} photos/s "
+            f"one by one, {speed['16']:.0f} sixteen at a time.",
             "- **Licence**: that of this repository, Apache-2.0. Nothing of MANO, of InterHand2.6M "
             "or of any photo of a hand is in it; crops of three photos by others were backdrops of "
             "its training images. Running it needs smplx, whose licence is non-commercial. NOTICE "
@@ -47,8 +53,17 @@ def card(facts: Mapping[str, Any]) -> str:
             "gets the photo and a box that is off by up to 8 %; it tells the side itself. Mean "
             "[95 % interval over people].",
             "",
-            *_table("set", {f"{k}: {v['what']}": v["estimates"] for k, v in sets.items()}),
+            *_table("set", {f"{k}: {v['what']}": v["estimates"] for k, v in sets.items()} | once),
             "",
+            *(
+                [
+                    "The model looks twice: the first look tells where the fingers point, the "
+                    "second sees the hand turned upright.",
+                    "",
+                ]
+                if once
+                else []
+            ),
             "2D errors are shares of the longer side of the joints' box. With all joints at the "
             f"middle of the given box, the first set's 2D error is "
             f"{_cell(reference['estimates'], 'centre_2d')}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 import safetensors.torch
 
 from handpose.errors import HandPoseError
-from handpose.estimator import RELEASED
+from handpose.estimator import RELEASED, HandEstimator
 from handpose.evaluation.statistics import Estimate
 from handpose.files import atomic_folder
 from handpose.hand.mano import Mano
@@ -28,8 +29,9 @@ from pipeline import git
 from pipeline.licence_guard import is_stand_in, is_synthetic
 from pipeline.profiles.configure import values_of
 from pipeline.release.card import card
+from pipeline.release.drawing import write_drawing
 from pipeline.release.examples import write_examples
-from pipeline.release.scoring import Scored, score
+from pipeline.release.scoring import Scored, joints_box, score
 from pipeline.release.shifted_sets import IMAGES, PEOPLE, SETS, ShiftedSet
 from pipeline.runner.dvc_repro import run_repro
 from pipeline.runner.output import Output
@@ -42,6 +44,9 @@ MODEL = STAGE_2_MODELS["pretrained"]
 WIDE = "wide"
 MOST_BYTES = 10_000_000
 EXAMPLES = 48
+DRAWN = 12
+CALLS = 15
+"""Timed calls of the estimator, by number of photos."""
 
 
 class ReleaseError(HandPoseError):
@@ -56,7 +61,7 @@ def release(
     people: int = PEOPLE,
     images: int = IMAGES,
 ) -> Path:
-    """Write `handpose/released/`: weights in half precision, record, card, numbers, examples.
+    """Write `handpose/released/`: weights in half precision, record, card, numbers and examples.
 
     Args:
         root: the clone.
@@ -85,6 +90,9 @@ def release(
         facts |= {"people_a_set": people, "images_a_set": images}
         photographs = example_photographs(spec, predictor.net.mano)
         facts["examples"] = write_examples(folder, predictor, photographs)
+        estimator = HandEstimator(predictor)
+        facts["images_per_s"] = speed(estimator, photographs)
+        write_drawing(folder, estimator, photographs[:: max(1, len(photographs) // DRAWN)])
         (folder / "numbers.json").write_text(json.dumps(to_json(facts), indent=1) + "\n", "utf-8")
         numbers = json.loads((folder / "numbers.json").read_text("utf-8"))
         (folder / "card.md").write_text(card(numbers), "utf-8")
@@ -176,7 +184,30 @@ def measure(
         )
         if k == 0:
             facts |= {"by_rotation": scored.by_sector(), "by_facing": scored.by_facing()}
+    if predictor.net.second_look:
+        predictor.net.second_look = False
+        facts["one_look"] = score_set(
+            predictor, SETS[0], spec, people=people, images=images
+        ).estimates()
+        predictor.net.second_look = True
+        show(f"release: {SETS[0].name}, looked at once: {_brief(facts['one_look'])}")
     return facts
+
+
+def speed(estimator: HandEstimator, photographs: Sequence[Photograph]) -> dict[str, float]:
+    """Photos a second from arrays in memory, by photos a call: the median of `CALLS` calls."""
+    found = {}
+    for batch in (1, 16):
+        photos = [photographs[k % len(photographs)] for k in range(batch)]
+        images = [photo.image for photo in photos]
+        boxes = [joints_box(photo).tolist() for photo in photos]
+        seconds = []
+        for _ in range(CALLS):
+            begun = time.perf_counter()
+            estimator.batch(images, boxes)
+            seconds.append(time.perf_counter() - begun)
+        found[str(batch)] = batch / statistics.median(seconds)
+    return found
 
 
 def score_set(

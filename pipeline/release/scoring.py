@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handpose.data.crop import affine, square, warp
-from handpose.estimator import BOX_SCALE
+from handpose.estimator import BOX_SCALE, CERTAIN
 from handpose.evaluation import statistics
 from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
 from handpose.evaluation.statistics import LENGTH, SHARE, Estimate
@@ -40,13 +40,16 @@ UNITS = {
     "centre_2d": LENGTH,
     "pck_2d": SHARE,
     "side": SHARE,
+    "certain": SHARE,
+    "side_if_certain": SHARE,
     "facing": SHARE,
     "mirrored": SHARE,
 }
 """The columns and their bounds.
 
 error_2d: mean distance of the joints in the photo, as a share of the longer side of their box;
-centre_2d: the same for all joints at the middle of the box that the model was given; mirrored:
+centre_2d: the same for all joints at the middle of the box that the model was given; certain: the
+side's probability is at least `estimator.CERTAIN`; mirrored:
 palm shown as back or back as palm, of hands not seen from their edge.
 """
 
@@ -123,6 +126,9 @@ def _score_batch(
     faces = facing(joints, valid, is_left)
     extent = (uv.amax(1) - uv.amin(1)).amax(-1)  # (B,) px, longer side of the joints' box
     predicted = hands.joints.cpu()
+    side_hits = ((hands.view.side_logit.cpu() > 0) == is_left).float()
+    left = hands.view.side_logit.cpu().sigmoid()
+    certain = torch.maximum(left, 1 - left) >= CERTAIN
     distance = (hands.uv.cpu() - uv).norm(dim=-1) / extent[:, None]  # (B, 21)
     centre = (uv - (px - 1) / 2).norm(dim=-1) / extent[:, None]
     return {
@@ -134,7 +140,9 @@ def _score_batch(
         "error_2d": distance.mean(1),
         "centre_2d": centre.mean(1),
         "pck_2d": (distance < PCK).float().mean(1),
-        "side": ((hands.view.side_logit.cpu() > 0) == is_left).float(),
+        "side": side_hits,
+        "certain": certain.float(),
+        "side_if_certain": torch.where(certain, side_hits, torch.nan),
         "facing": (hands.view.facing_logits.cpu().argmax(-1) == faces).float(),
         "mirrored": mirrored_fingers(predicted, turned, valid, is_left),
     }

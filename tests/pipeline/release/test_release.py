@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 PX = 64
 VALUES: dict[str, Any] = {
     "encoder": {"image_px": PX},
-    "pose_net": {"grid": 4, "dim": 16, "heads": 2, "view_heads": True},
+    "pose_net": {"grid": 4, "dim": 16, "heads": 2, "view_heads": True, "second_look": True},
     "shard": {"view_px": PX, "crop_px": 86},
     "synthesize": {"image_px": [120, 96]},
 }
@@ -73,9 +74,12 @@ def test_the_release_loads_scores_and_says_what_it_is(
     out = release(clone, make_params(), lines.append, people=2, images=4)
     assert sorted(path.name for path in out.iterdir()) == [
         "card.md", "examples.jpg", "examples.json", "model.json", "model.safetensors",
-        "numbers.json",
+        "numbers.json", "predictions.jpg",
     ]  # fmt: skip
-    assert len(lines) == 12 and "1/12 people:" in lines[0]
+    drawing = cv2.imread(str(out / "predictions.jpg"))
+    assert drawing is not None and drawing.shape == (446, 1350, 3)
+    assert len(lines) == 13 and "looked at once" in lines[-1]
+    assert "1/12 people:" in lines[0]
     numbers = json.loads((out / "numbers.json").read_text("utf-8"))
     unlike = numbers["data"].pop("unlike_wide")
     assert numbers["data"] == {"images": 3, "people": 2, "seed": 0}
@@ -86,6 +90,8 @@ def test_the_release_loads_scores_and_says_what_it_is(
         "3 synthetic images of 2 people",
         "unseen gestures: six",
         "half precision",
+        "people, looked at once",
+        "sixteen at a time",
         "Apache",
     ):
         assert word in text
