@@ -168,7 +168,7 @@ class HandEstimator:
         side: Side | None = None,
         K: Array | None = None,
     ) -> list[HandEstimate]:
-        """The hand in each photo, by one pass of the network; it holds all crops in memory.
+        """The hand in each photo, all at once; it holds all crops in memory.
 
         Args:
             photos: of any sizes, one or more.
