@@ -30,17 +30,24 @@ from stages.artifacts import Progress
 MOST_PIXELS = 100_000_000
 """Of the photos in memory at once; a larger one is alone."""
 
+SAVE_EVERY_S = 10
+"""Between two savings of what was found so far, which a `kill -9` leaves."""
+
 
 class Run:
     """One run of the command."""
 
-    def __init__(self, estimator: HandEstimator, request: PredictRequest, write: Write) -> None:
-        """Look at nothing yet."""
+    def __init__(
+        self, estimator: HandEstimator, request: PredictRequest, write: Write, model: dict[str, str]
+    ) -> None:
+        """Look at nothing yet; `model` says what looks."""
         self._estimator = estimator
         self._request = request
         self._write = write
         self._look: Batch = partial(estimator.batch, side=request.side, K=request.K)
+        self._model = model
         self._names: set[str] = set()
+        self._begun = self._saved = time.monotonic()
         self.images: list[dict[str, Any]] = []
         self.videos: list[dict[str, Any]] = []
         self.failed: list[Failed] = []
@@ -53,6 +60,7 @@ class Run:
             for (file, image), found in zip(group, self._found(group), strict=True):
                 self._photo(file, image, found)
             progress.step(len(group))
+            self._save_now_and_then()
 
     def _groups(self, files: list[Path], progress: Progress) -> Iterator[list[tuple[Path, Image]]]:
         group: list[tuple[Path, Image]] = []
@@ -172,6 +180,32 @@ class Run:
             record["overlay"] = None
             self._fail(clip.name, str(error))
         self.videos.append(record)
+        self._save_now_and_then()
+
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self._begun
+
+    def save(self, *, complete: bool) -> Path:
+        """Write what was found so far; returns the file."""
+        self._saved = time.monotonic()
+        return write_predictions(
+            self._request.out,
+            {
+                "complete": complete,
+                "model": self._model,
+                "intrinsics_px": self._request.intrinsics,
+                "images": self.images,
+                "videos": self.videos,
+                "failed": [failure._asdict() for failure in self.failed],
+                "seconds": round(self.seconds, 3),
+            },
+        )
+
+    def _save_now_and_then(self) -> None:
+        if time.monotonic() - self._saved > SAVE_EVERY_S:
+            self.save(complete=False)
 
     def _fail(self, file: str, why: str) -> None:
         self.failed.append(Failed(file, why))
@@ -207,35 +241,28 @@ def predict(
         )
     check_output(request, sources, mano)
     request.out.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    run = Run(estimator, request, write)
+    facts = {
+        "folder": str(model),
+        "sha256": json.loads((model / "model.json").read_text("utf-8"))["weights_sha256"],
+        "hand_model": "stand-in" if mano is None else str(mano),
+    }
+    run = Run(estimator, request, write, facts)
     run.failed += sources.failed
-    run.photos(sources.photos)
-    for file in sources.videos:
-        run.video(file)
-    for number in sources.cameras:
-        run.camera(number)
-    seconds = time.monotonic() - started
-    written = write_predictions(
-        request.out,
-        {
-            "model": {
-                "folder": str(model),
-                "sha256": json.loads((model / "model.json").read_text("utf-8"))["weights_sha256"],
-                "hand_model": "stand-in" if mano is None else str(mano),
-            },
-            "intrinsics_px": request.intrinsics,
-            "images": run.images,
-            "videos": run.videos,
-            "failed": [failure._asdict() for failure in run.failed],
-            "seconds": round(seconds, 3),
-        },
-    )
+    complete = False
+    try:
+        run.photos(sources.photos)
+        for file in sources.videos:
+            run.video(file)
+        for number in sources.cameras:
+            run.camera(number)
+        complete = True
+    finally:  # stopped by Ctrl-C or a fault, it leaves what it has found
+        written = run.save(complete=complete)
     hands = [*run.images, *(frame for video in run.videos for frame in video["frames"])]
     found = sum(hand["found"] for hand in hands)
     write(
         f"{counted(found, 'hand')} in {counted(run.looked_at, 'image')}, "
-        f"{run.looked_at / max(seconds, 1e-9):.3g} images/s; wrote {written}"
+        f"{run.looked_at / max(run.seconds, 1e-9):.3g} images/s; wrote {written}"
     )
     for failure in run.failed:
         write(f"failed: {failure.file}: {failure.why.removeprefix(f'{failure.file}: ')}")

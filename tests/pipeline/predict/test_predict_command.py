@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import shlex
@@ -23,6 +24,7 @@ from pipeline.predict import clip as clips
 from pipeline.predict import predict as command
 from pipeline.predict.clip import Clip, write_clip
 from pipeline.predict.overlay import overlay
+from pipeline.predict.predict import Run
 from pipeline.predict.predictions import SCHEMA
 from tests.pipeline.predict.conftest import Image, a_hand
 
@@ -86,6 +88,35 @@ def test_the_json_holds_what_the_estimator_says(
     faces = [[int(k) - 1 for k in line.split()[1:]] for line in lines if line.startswith("f ")]
     np.testing.assert_array_equal(faces, hand.faces)
     assert not list(predict.out.glob(".*"))
+
+
+@pytest.mark.parametrize("often", [False, True], ids=["Ctrl-C", "kill -9"])
+def test_a_run_that_is_stopped_leaves_what_it_has_found(
+    often: bool, predict: Command, photo: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For `kill -9`, what is there before the last save; that of Ctrl-C is then not made."""
+    for name in "abc":
+        save(predict.folder / f"{name}.png", photo)
+    batch, save_all, calls = HandEstimator.batch, Run.save, iter(range(3))
+
+    def stopped(self: HandEstimator, *words: Any, **more: Any) -> Any:
+        if next(calls) == 2:
+            if often:
+                monkeypatch.setattr(Run, "save", lambda *_, **__: predict.out)
+            raise KeyboardInterrupt
+        return batch(self, *words, **more)
+
+    monkeypatch.setattr(HandEstimator, "batch", stopped)
+    monkeypatch.setattr(command, "SAVE_EVERY_S", 0 if often else 1000)
+    words = [str(predict.folder), "--batch", "1", "--bbox", "30,20,40,50"]
+    with contextlib.suppress(KeyboardInterrupt):
+        assert predict(*words) == 130
+    record = predict.written()
+    assert not record["complete"]
+    assert [Path(image["file"]).name for image in record["images"]] == ["a.png", "b.png"]
+    monkeypatch.undo()
+    assert Run.save is save_all and predict(*words) == 0
+    assert predict.written()["complete"] and len(predict.written()["images"]) == 3
 
 
 def test_side_and_intrinsics_are_taken(predict: Command, photo: Image) -> None:
