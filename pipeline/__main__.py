@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from handpose.errors import HandPoseError
 from handpose.stop_signal import ctrl_c_raises
+from pipeline.labels.commands import add_to as add_labels_to
 
 if TYPE_CHECKING:
     from stages.params import Params
@@ -70,6 +71,7 @@ def _group(help: str, **options: Any) -> typer.Typer:
 
 app = _group("Gesture-aware 3D hand pose: everything around `dvc repro`.", cls=Commands)
 app.add_typer(labels := _group("The gesture map."), name="labels")
+add_labels_to(labels)
 app.add_typer(mano := _group("The licensed hand model."), name="mano")
 app.add_typer(data := _group("Is the download whole, what does training see."), name="data")
 app.add_typer(remote := _group("Where dvc push keeps results."), name="remote")
@@ -140,16 +142,6 @@ def gestures(ctx: Context, out: Path = Path("results/gestures.png")) -> None:
     params = _params(ctx)
     contact_sheet(load_hand_model(params.hand, params.data), out)
     print(f"wrote {out}")
-
-
-@labels.command("check")
-def labels_check(ctx: Context) -> None:
-    """Check labels/gesture_map.csv."""
-    from handpose.gestures import GestureTable
-    from stages.ingestion.naming import folder_naming
-
-    params = _params(ctx)
-    print(GestureTable.read(Path(params.label.map), folder_naming(params.data)).summary())
 
 
 @app.command("configure")

@@ -60,6 +60,19 @@ def parents(dag: Mapping[str, Stage], name: str) -> set[str]:
     }
 
 
+def readers(dag: Mapping[str, Stage], path: str) -> list[str]:
+    """Stages that read this file, or what such a stage writes, in the order of `dvc.yaml`."""
+    changed, found = {path}, set[str]()
+    while new := {
+        name
+        for name, stage in dag.items()
+        if name not in found and any(_touch(dep, out) for dep in stage.deps for out in changed)
+    }:
+        found |= new
+        changed |= {out for name in new for out in dag[name].outs}
+    return [name for name in dag if name in found]
+
+
 def nearest(dag: Mapping[str, Stage], name: str, among: set[str]) -> set[str]:
     """The closest stages before this one that are `among` those given, through any others."""
     found: set[str] = set()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dag import DagError, nearest, parents, read_dag
+from pipeline.dag import DagError, nearest, parents, read_dag, readers
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +33,15 @@ def test_nearest_steps_over_stages_that_did_not_run() -> None:
     assert nearest(dag, "pretrain", {"ingest", "label"}) == {"ingest", "label"}
     assert nearest(dag, "evaluate", {"pretrain"}) == {"pretrain"}
     assert nearest(dag, "evaluate", set()) == set()
+
+
+def test_readers_of_a_file_are_all_that_follow_from_it() -> None:
+    dag = read_dag(ROOT)
+    trained = ["pretrain", "pose", "pose_scratch", "evaluate"]
+    assert readers(dag, "data/labels/labels.parquet") == trained
+    assert readers(dag, "data/labels/membership.txt") == ["shard", *trained]
+    assert readers(dag, "labels/gesture_map.csv") == ["label", "shard", *trained]
+    assert readers(dag, "results/metrics.json") == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,121 @@
+"""The commands `handpose labels ...`: arguments, and what they print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+from typer import Argument, Context, Option
+
+if TYPE_CHECKING:
+    from handpose.gesture_map import FolderNaming
+    from pipeline.labels.edit import GestureMapFile
+
+Folder = Annotated[str, Argument(metavar="FOLDER", help="Of either hand; its twin follows.")]
+
+
+def add_to(labels: typer.Typer) -> None:
+    """Add the commands to the group `labels`, in the order of its help."""
+    for name, command in (
+        ("check", check),
+        ("set", set_),
+        ("merge", merge),
+        ("split", split),
+        ("diff", diff_),
+        ("audit", audit_),
+        ("suggest", suggest_),
+    ):
+        labels.command(name)(command)
+
+
+def check(ctx: Context) -> None:
+    """Check labels/gesture_map.csv."""
+    from handpose.gestures import GestureTable
+
+    found = _map(ctx)
+    print(GestureTable.read(found.path, found.naming).summary())
+
+
+def set_(
+    ctx: Context,
+    folder: Folder,
+    name: Annotated[str, Argument(metavar="CLASS", help="A class that exists, or drop.")],
+) -> None:
+    """Put a gesture, of both hands, into a class."""
+    _edit(ctx, lambda one: one.set(folder, name))
+
+
+def merge(
+    ctx: Context,
+    kept: Annotated[str, Argument(metavar="A", help="The class whose name remains.")],
+    joins: Annotated[str, Argument(metavar="B", help="The class that joins it.")],
+    coarse: Annotated[bool, Option("--coarse", help="Coarse classes; the fine ones stay.")] = False,
+) -> None:
+    """Make one class of two."""
+    _edit(ctx, lambda one: one.merge(kept, joins, "coarse" if coarse else "fine"))
+
+
+def split(
+    ctx: Context,
+    name: Annotated[str, Argument(metavar="NAME", help="Of the new fine class.")],
+    folders: Annotated[list[str], Argument(metavar="FOLDER...", help="Their twins follow.")],
+    coarse: Annotated[
+        str | None,
+        Option(metavar="CLASS", help="Where it lies, old or new. Default: where they are."),
+    ] = None,
+) -> None:
+    """Make a new class of these gestures."""
+    _edit(ctx, lambda one: one.split(name, folders, coarse))
+
+
+def diff_(ctx: Context, rev: Annotated[str, Argument(help="A git revision.")] = "HEAD") -> None:
+    """Show what changed in the map since a revision."""
+    from pipeline.labels.map_diff import diff
+
+    found = _map(ctx)
+    print("\n".join(diff(Path(), found.path, rev, found.naming)))
+
+
+def audit_(
+    ctx: Context, top: Annotated[int, Option(min=1, metavar="N", help="Pairs of each.")] = 10
+) -> None:
+    """Rank merges and splits by what speaks against them."""
+    from handpose.gestures import GestureTable
+    from pipeline.labels.audit import audit
+
+    found = _map(ctx)
+    table = GestureTable.read(found.path, found.naming)
+    print("\n".join(audit(Path(), table, top=top)))
+
+
+def suggest_(ctx: Context) -> None:
+    """Write another map, which agrees with the data, beside the map."""
+    from pipeline.labels.edit import GestureMapFile
+    from pipeline.labels.suggest import suggest
+
+    found = _map(ctx)
+    print("\n".join(suggest(Path(), GestureMapFile.read(found.path, found.naming))))
+
+
+class _NamedMap(NamedTuple):
+    """The gesture map that the parameters name."""
+
+    path: Path
+    naming: FolderNaming | None
+
+
+def _map(ctx: Context) -> _NamedMap:
+    from stages.ingestion.naming import folder_naming
+    from stages.params import load_params
+
+    params = load_params(ctx.obj)
+    return _NamedMap(Path(params.label.map), folder_naming(params.data))
+
+
+def _edit(ctx: Context, edit: Callable[[GestureMapFile], GestureMapFile]) -> None:
+    from pipeline.labels.map_diff import apply_edit
+
+    found = _map(ctx)
+    print("\n".join(apply_edit(Path(), found.path, edit, found.naming)))
