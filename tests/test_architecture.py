@@ -55,6 +55,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/interhand/folders.py": "what the names of folders say",
     "handpose/interhand/verify/jpeg_header.py": "a file format",
     "handpose/evaluation/view.py": "side and facing, for validation and evaluation",
+    "pipeline/release/drawing.py": "the one picture of a release, for people and not for checks",
     "handpose/nets/gesture_heads.py": "a figure of the paper: a module each",
     "handpose/training/seeding.py": "every random state, saved and restored",
     "handpose/training/inference.py": "how a network runs over batches, in training and evaluation",
