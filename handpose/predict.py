@@ -25,7 +25,7 @@ from handpose.errors import HandPoseError
 from handpose.hand.camera import view_rotation
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
-from handpose.nets.pose_net import PoseNet
+from handpose.nets.pose_network import PoseNetwork
 from handpose.nets.second_look import rotate_camera_back
 from handpose.sample import PoseOutput, ViewOutput
 from handpose.synthetic.stand_in import build
@@ -40,7 +40,7 @@ class PredictError(HandPoseError):
 class Predictor:
     """A trained Stage 2 network for crops of hands."""
 
-    def __init__(self, net: PoseNet, record: ModelRecord) -> None:
+    def __init__(self, net: PoseNetwork, record: ModelRecord) -> None:
         """The network in evaluation mode, and the record of how it was trained."""
         self.net = net.eval()
         self.record = record
@@ -103,7 +103,7 @@ class Predictor:
                 left = self.probability_left(hand.coarse_logits, hand.view) > 0.5
             hand = rotate_camera_back(hand, torch.from_numpy(R), left)
         zoom = px / side  # crop pixel u is net pixel (u + 0.5) zoom - 0.5
-        return dataclasses.replace(hand, uv=(hand.uv + 0.5) / zoom - 0.5)
+        return dataclasses.replace(hand, uv=(hand.uv + 0.5) / zoom - 0.5, uv_mano=None)
 
     @property
     def _is_canonical(self) -> bool:

@@ -126,7 +126,8 @@ class PoseOutput:
 
     uv: Tensor  # (B, 21, 2) px of the crop, soft-argmax of the volume
     depth_rel: Tensor  # (B, 21) m along z, relative to the wrist, soft-argmax of the volume
-    rot6d: Tensor  # (B, 16, 6) raw 6D rotations, root first then MANO's 15, right-hand frame
+    rot6d: Tensor  # (B, 16, 6) raw 6D rotations, root first then MANO's 15, right-hand frame;
+    # of EANet they are relative to hands_mean
     rotmat: Tensor  # (B, 16, 3, 3) as matrices (full local rotations, including hands_mean)
     betas: Tensor  # (B, 10)
     joints: Tensor  # (B, 21, 3) m, regressed from the MANO vertices, wrist at 0
@@ -135,3 +136,6 @@ class PoseOutput:
     fine_logits: Tensor  # (B, fine classes)
     gates: Tensor  # (2,) gates of the coarse and the fine gesture token
     view: ViewOutput | None = None  # None: a network without such heads
+    uv_mano: Tensor | None = (
+        None  # (B, 21, 2) px, MANO's joints by the network's own camera, if any
+    )

@@ -125,6 +125,11 @@ class Params(Section):
                 "without pretraining cannot have tokens that the network lacks; set both to the "
                 "same"
             )
+        if self.pose_net.network == "eanet" and self.encoder.image_px < 64:
+            wrong.append(
+                f"pose_net.network is eanet but encoder.image_px is {self.encoder.image_px}: its "
+                "volume has a cell to 32 px, and needs two; set encoder.image_px to 64 or more"
+            )
         if self.shard.view_px < self.encoder.image_px:
             wrong.append(
                 f"shard.view_px {self.shard.view_px} is smaller than encoder.image_px "

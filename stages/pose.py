@@ -1,4 +1,4 @@
-"""Stage 2, gesture-guided pose: `python -m stages.pose pretrained`, or `scratch`.
+"""Stage 2, gesture-guided pose or its baseline: `python -m stages.pose pretrained`, or `scratch`.
 
 Reads `data/shard`, `data/labels/labels.parquet`, the hand model, and for `pretrained` Stage 1's
 model in `models/pretrain/`, which `scratch` does not look at. Writes `models/pose/<run>/`:
@@ -26,11 +26,13 @@ from handpose.evaluation.view import facing_hits, side_hits
 from handpose.files import digest
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
+from handpose.nets.pose_network import PoseNetwork, make_pose_network
 from handpose.sample import HandBatch, PoseOutput
 from handpose.training.device import prepare_device
+from handpose.training.eanet_loss import EaNetLoss
 from handpose.training.history import Scalars
 from handpose.training.inference import run_inference
-from handpose.training.losses import PoseLoss
+from handpose.training.losses import HandModel, PoseLoss
 from handpose.training.model_io import ModelRecord, read_record
 from handpose.training.seeding import seed
 from handpose.training.trained_nets import load_gesture_net
@@ -85,8 +87,8 @@ def main(argv: list[str] | None = None) -> None:
         mano = load_hand_model(params.hand, params.data)
         seed(settings.seed)
         gesture_net, stage_1 = first_stage(run, data, encoder)
-        net = PoseNet(gesture_net, mano, **pose_net).to(device)
-        loss = PoseLoss(mano, settings.weights.keywords(), net.depth_range_m, settings.mano_joints)
+        net = make_pose_network(gesture_net, mano, **pose_net).to(device)
+        loss = loss_of(net, mano, settings)
         run_training(
             "pose",
             data=data,
@@ -176,6 +178,14 @@ def first_stage(
         labels_digest=digest(LABELS),
     )
     return load_gesture_net(STAGE_1_MODEL), record
+
+
+def loss_of(net: PoseNetwork, mano: HandModel, settings: PoseParams) -> PoseLoss | EaNetLoss:
+    """The loss that the network was published with, weighted as the settings say."""
+    weights = settings.weights.keywords()
+    if isinstance(net, PoseNet):
+        return PoseLoss(mano, weights, net.depth_range_m, settings.mano_joints)
+    return EaNetLoss(mano, weights, net.depth_range_m, net.volume_depth)
 
 
 def forward(net: nn.Module, batch: HandBatch) -> PoseOutput:

@@ -32,6 +32,7 @@ JUDGE = (
 )
 ELSEWHERE = {
     "handpose configure --profile wide": "pipeline/profiles/test_configure.py",
+    "handpose configure --profile eanet": "pipeline/profiles/test_configure.py",
     "handpose release": "pipeline/release/test_release.py, without the hours of training",
     "handpose predict photo.jpg --bbox 120,80,200,240": "pipeline/predict/test_predict_command.py",
     "handpose predict photos --boxes boxes.csv --out work/hands": (

@@ -33,6 +33,7 @@ from handpose.hand.mano import Mano
 from handpose.hand.skeleton import MIDDLE_MCP, WRIST
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
+from handpose.nets.pose_network import PoseNetwork
 from handpose.sample import HandBatch
 
 Key = tuple[str, ...]
@@ -56,7 +57,7 @@ class Models:
 
     gesture: GestureNet  # Stage 1
     untrained: GestureNet  # the same network before Stage 1
-    pose: Mapping[str, PoseNet]  # Stage 2's runs by name
+    pose: Mapping[str, PoseNetwork]  # Stage 2's runs by name
     means: TrainingMeans
     mano: Mano
 
@@ -111,7 +112,7 @@ def score_split(
     interventions = {
         run: TokenInterventions(net)
         for run, net in models.pose.items()
-        if net.gesture_tokens is not None
+        if isinstance(net, PoseNet) and net.gesture_tokens is not None
     }
     kept = np.sort(feature_rows) if feature_rows is not None else np.empty(0, np.int64)
     first = 0

@@ -1,7 +1,8 @@
-"""HRNet by timm: an image in, feature maps at strides 4, 8, 16 and 32 out."""
+"""HRNet or ResNet by timm: an image in, feature maps at strides 4, 8, 16 and 32 out."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,21 +17,42 @@ from handpose.file_content import recognise
 
 Stride = Literal[4, 8, 16, 32]
 STRIDES: tuple[Stride, ...] = (4, 8, 16, 32)
-"""Strides of HRNet's four branches, fine to deep."""
+"""Strides of the four levels (HRNet's branches, ResNet's stages), fine to deep."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-_STAGES = (
-    ("conv1", "bn1", "conv2", "bn2", "layer1"),
-    ("transition1", "stage2"),
-    ("transition2", "stage3"),
-    ("transition3", "stage4", "incre_modules"),
-)
-"""timm's module names of HRNet's stages, in forward order."""
 
-_CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
-"""Parts of a whole HRNet classifier that its raw branches do not have."""
+@dataclass(frozen=True)
+class BackboneFamily:
+    """Networks of timm that share the names of their parts."""
+
+    prefix: str  # of timm's name
+    title: str
+    stages: tuple[tuple[str, ...], ...]  # timm's module names of the four stages, in forward order
+    classifier: tuple[str, ...]  # parts of a whole classifier that the four levels do not have
+
+
+FAMILIES = (
+    BackboneFamily(
+        "hrnet_",
+        "HRNet",
+        (
+            ("conv1", "bn1", "conv2", "bn2", "layer1"),
+            ("transition1", "stage2"),
+            ("transition2", "stage3"),
+            ("transition3", "stage4", "incre_modules"),
+        ),
+        ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier."),
+    ),
+    BackboneFamily(
+        "resnet",
+        "ResNet",
+        (("conv1", "bn1", "layer1"), ("layer2",), ("layer3",), ("layer4",)),
+        ("fc.",),
+    ),
+)
+"""The networks whose cells are known to look where `Backbone` says; tests measure it."""
 
 
 class BackboneError(HandPoseError):
@@ -38,12 +60,18 @@ class BackboneError(HandPoseError):
 
 
 class Backbone(nn.Module):
-    """A timm HRNet that normalises its own input and names its levels by stride.
+    """A timm HRNet or ResNet that normalises its own input and names its levels by stride.
 
-    **Cell i of the level with stride s looks at pixel s i**, whatever the weights: HRNet's strided
-    convolutions do so by themselves, its upsampling of the deeper branches by `AlignedUpsample`.
-    Weights lie channels-last, which convolutions on CPU and GPU like best.
+    **Cell i of the level with stride s looks at pixel s i**, whatever the weights: the strided
+    convolutions do so by themselves, HRNet's upsampling of the deeper branches by
+    `AlignedUpsample`. Weights lie channels-last, which convolutions on CPU and GPU like best.
     """
+
+    hrnet: Any
+    """timm's network, if it is an HRNet; the name is that of its weights."""
+
+    resnet: Any
+    """Likewise, if it is a ResNet."""
 
     def __init__(
         self,
@@ -54,28 +82,33 @@ class Backbone(nn.Module):
         imagenet_normalisation: bool = True,
         frozen_stages: int = 0,
     ) -> None:
-        """An HRNet of this timm name.
+        """The network of this timm name.
 
         Args:
-            name: timm's name, e.g. hrnet_w18_small or hrnet_w32.
+            name: timm's name, e.g. hrnet_w18_small, hrnet_w32 or resnet50.
             feature_location: '' for the raw branches (C, 2C, 4C, 8C channels), 'incre' for the
-                128/256/512/1024 channels of the classification head's first part.
+                128/256/512/1024 channels of the classification head's first part, which a ResNet
+                does not have.
             weights: '' random; 'imagenet' fetched by timm; or a file (.pth, .safetensors) with
                 timm's names.
             imagenet_normalisation: subtract ImageNet's mean and divide by its deviation; without
                 it the input is RGB in [0, 1].
-            frozen_stages: so many of HRNet's four stages, from the image on, keep their weights
-                and their batch statistics.
+            frozen_stages: so many of the four stages, from the image on, keep their weights and
+                their batch statistics.
 
         Raises:
-            BackboneError: unknown name, or weights that cannot be fetched or do not fit.
+            BackboneError: unknown name, a feature location that it does not have, or weights that
+                cannot be fetched or do not fit.
         """
         super().__init__()
-        self.hrnet = _create(name, feature_location, pretrained=weights == "imagenet")
+        family = _family(name)
+        net = _create(name, feature_location, pretrained=weights == "imagenet")
         if weights not in ("", "imagenet"):
-            _load(self.hrnet, Path(weights), name)
-        _align_upsampling(self.hrnet)
-        info = self.hrnet.feature_info
+            _load(net, Path(weights), name, family)
+        _align_upsampling(net)
+        self._part = family.title.lower()
+        self.add_module(self._part, net)
+        info = net.feature_info
         self.channels: dict[int, int] = dict(zip(info.reduction(), info.channels(), strict=True))
 
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if imagenet_normalisation else ((0.0,), (1.0,))
@@ -86,8 +119,8 @@ class Backbone(nn.Module):
         self.scale: Tensor
         self.shift: Tensor
 
-        names = [module for stage in _STAGES[:frozen_stages] for module in stage]
-        self._frozen = [module for n in names if (module := getattr(self.hrnet, n)) is not None]
+        names = [module for stage in family.stages[:frozen_stages] for module in stage]
+        self._frozen = [module for n in names if (module := getattr(net, n)) is not None]
         for module in self._frozen:
             module.requires_grad_(False)
         self.to(memory_format=torch.channels_last)
@@ -101,11 +134,11 @@ class Backbone(nn.Module):
         """
         if image.shape[-1] % STRIDES[-1] or image.shape[-2] % STRIDES[-1]:
             raise BackboneError(
-                f"the image is {tuple(image.shape[-2:])} px; HRNet needs sides that are multiples "
-                f"of {STRIDES[-1]}: set encoder.image_px to one"
+                f"the image is {tuple(image.shape[-2:])} px; the encoder needs sides that are "
+                f"multiples of {STRIDES[-1]}: set encoder.image_px to one"
             )
         x = image.to(self.scale.dtype, memory_format=torch.channels_last)
-        levels = self.hrnet(x * self.scale + self.shift)
+        levels = getattr(self, self._part)(x * self.scale + self.shift)
         return dict(zip(self.channels, levels, strict=True))
 
     def train(self, mode: bool = True) -> Backbone:
@@ -146,20 +179,39 @@ def _align_upsampling(net: nn.Module) -> None:
                 setattr(module, name, AlignedUpsample(int(child.scale_factor)))
 
 
-def _create(name: str, feature_location: str, *, pretrained: bool) -> Any:
-    """The network by timm, its four branches only: its stride-2 stem is not a level of HRNet."""
-    if not name.startswith("hrnet_") or not timm.is_model(name):
+def _family(name: str) -> BackboneFamily:
+    """What is known of the networks of this kind.
+
+    Raises:
+        BackboneError: nothing, or timm has none of this name.
+    """
+    found = [family for family in FAMILIES if name.startswith(family.prefix)]
+    if not found or not timm.is_model(name):
+        known = ", ".join(n for f in FAMILIES for n in timm.list_models(f"{f.prefix}*"))
+        titles = " or ".join(family.title for family in FAMILIES)
         raise BackboneError(
-            f"encoder.backbone {name!r} is not an HRNet of timm {timm.__version__}; it knows "
-            f"{', '.join(timm.list_models('hrnet_*'))}"
+            f"encoder.backbone {name!r} is no {titles} of timm {timm.__version__}; it knows {known}"
         )
+    return found[0]
+
+
+def _create(name: str, feature_location: str, *, pretrained: bool) -> Any:
+    """The network by timm, its four levels only: a stem at stride 2 is not one of them."""
+    options: dict[str, Any] = {"feature_location": feature_location}
+    if _family(name).title != "HRNet":
+        if feature_location:
+            raise BackboneError(
+                f"encoder.feature_location is {feature_location}, which only an HRNet has, but "
+                f"encoder.backbone is {name}; set encoder.feature_location to ''"
+            )
+        options = {}
     try:
         net = timm.create_model(
             name,
             pretrained=pretrained,
             features_only=True,
-            feature_location=feature_location,
             out_indices=(1, 2, 3, 4),
+            **options,
         )
     except Exception as error:  # the hub client raises many kinds, none of them promised
         if not pretrained:
@@ -172,7 +224,7 @@ def _create(name: str, feature_location: str, *, pretrained: bool) -> Any:
     return net
 
 
-def _load(net: nn.Module, path: Path, name: str) -> None:
+def _load(net: nn.Module, path: Path, name: str, family: BackboneFamily) -> None:
     """Fill the network from a file; a whole timm classifier fits too, its head is left out."""
     try:
         if path.suffix == ".safetensors":
@@ -193,7 +245,7 @@ def _load(net: nn.Module, path: Path, name: str) -> None:
 
     wanted = net.state_dict()
     missing = sorted(key for key in wanted if key not in state)
-    extra = sorted(k for k in state if k not in wanted and not k.startswith(_CLASSIFIER))
+    extra = sorted(k for k in state if k not in wanted and not k.startswith(family.classifier))
     shapes = sorted(k for k in wanted if k in state and state[k].shape != wanted[k].shape)
     if missing or extra or shapes:
         raise BackboneError(

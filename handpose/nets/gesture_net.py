@@ -12,7 +12,7 @@ from handpose.sample import GestureOutput
 
 
 class GestureNet(nn.Module):
-    """The gesture-aware encoder: HRNet and the two gesture heads on its pooled levels."""
+    """The gesture-aware encoder: a backbone and the two gesture heads on its pooled levels."""
 
     def __init__(
         self,
@@ -32,10 +32,11 @@ class GestureNet(nn.Module):
         """The network before training.
 
         Args:
-            backbone: timm's name of an HRNet; it and the next keywords are those of `Backbone`.
-            feature_location: '' for the raw branches, 'incre' for wider maps.
+            backbone: timm's name of an HRNet or a ResNet; it and the next keywords are those of
+                `Backbone`.
+            feature_location: '' for the raw levels, 'incre' for an HRNet's wider maps.
             weights: '' random; 'imagenet'; or a file.
-            frozen_stages: how many of HRNet's four stages are not trained.
+            frozen_stages: how many of the backbone's four stages are not trained.
             image_px: side S of the images it is trained on.
             imagenet_normalisation: normalise the input as ImageNet; else RGB in [0, 1].
             gesture_levels: strides of the levels that are pooled and put side by side.

@@ -65,8 +65,8 @@ class GestureLoss:
             count: (mask) -> what a mean over its true entries divides by.
         """
         return {
-            "coarse": _cross_entropy(output.coarse_logits, batch.coarse, count),
-            "fine": self.fine_weight(epoch) * _cross_entropy(output.fine_logits, batch.fine, count),
+            "coarse": cross_entropy(output.coarse_logits, batch.coarse, count),
+            "fine": self.fine_weight(epoch) * cross_entropy(output.fine_logits, batch.fine, count),
         }
 
     def fine_weight(self, epoch: int | None) -> float:
@@ -138,37 +138,37 @@ class PoseLoss:
         side = batch.image.shape[-1]
         uv = _to_unit(project(joints, batch.K), side)  # (B, J, 2) in [-1, 1]
         uv_volume = _to_unit(output.uv, side)
-        uv_mano = _to_unit(project(_in_front(output.joints + wrist, batch.K), batch.K), side)
+        uv_mano = _to_unit(project(in_front(output.joints + wrist, batch.K), batch.K), side)
         depth, depth_volume = (joints - wrist)[..., 2:], output.depth_rel[..., None]  # (B, J, 1)
         uvd = torch.cat([uv, depth / self.depth_range_m], dim=-1)
         uvd_volume = torch.cat([uv_volume, depth_volume / self.depth_range_m], dim=-1)
         joints_volume = back_project(output.uv, output.depth_rel + wrist[..., 2], batch.K)
 
         rot6d = matrix_to_rot6d(rotations)  # (B, 16, 6)
-        coarse = _cross_entropy(output.coarse_logits, batch.coarse, count)
-        fine = _cross_entropy(output.fine_logits, batch.fine, count)
+        coarse = cross_entropy(output.coarse_logits, batch.coarse, count)
+        fine = cross_entropy(output.fine_logits, batch.fine, count)
         fits, roots, joints_known = count(batch.has_mano), count(rooted), count(valid)
         share = len(batch) / count(torch.ones_like(batch.has_mano))  # 1 for one process
-        joints_mano = _l1(output.joints, joints - wrist, rooted, roots)
+        joints_mano = masked_l1(output.joints, joints - wrist, rooted, roots)
         if self.mano_joints != "annotated":
-            to_fit = _l1(output.joints, self._fit_joints(batch), batch.has_mano, fits)
+            to_fit = masked_l1(output.joints, self._fit_joints(batch), batch.has_mano, fits)
             joints_mano = to_fit if self.mano_joints == "fit" else joints_mano + to_fit
         terms = {
-            "rotation": _l1(output.rot6d[:, 1:], rot6d[:, 1:], batch.has_mano, fits),
-            "root": _l1(output.rot6d[:, 0], rot6d[:, 0], batch.has_mano, fits),
-            "betas": _l1(output.betas, batch.betas, batch.has_mano, fits),
-            "joints_volume": _l1(joints_volume, joints, rooted, roots),
+            "rotation": masked_l1(output.rot6d[:, 1:], rot6d[:, 1:], batch.has_mano, fits),
+            "root": masked_l1(output.rot6d[:, 0], rot6d[:, 0], batch.has_mano, fits),
+            "betas": masked_l1(output.betas, batch.betas, batch.has_mano, fits),
+            "joints_volume": masked_l1(joints_volume, joints, rooted, roots),
             "joints_mano": joints_mano,
-            "uvd": _l1(uvd_volume, uvd, rooted, roots),
-            "reprojection_volume": _l1(uv_volume, uv, valid, joints_known),
-            "reprojection_mano": _l1(uv_mano, uv, rooted, roots),
+            "uvd": masked_l1(uvd_volume, uvd, rooted, roots),
+            "reprojection_volume": masked_l1(uv_volume, uv, valid, joints_known),
+            "reprojection_mano": masked_l1(uv_mano, uv, rooted, roots),
             "bone": share * bone_discontinuity(output.rotmat),
             "gesture": coarse + fine,
         }
         if output.view is not None:
             faces = facing(batch.joints_cam, valid, batch.is_left)
             terms["side"] = _binary_cross_entropy(output.view.side_logit, batch.is_left, count)
-            terms["facing"] = _cross_entropy(output.view.facing_logits, faces, count)
+            terms["facing"] = cross_entropy(output.view.facing_logits, faces, count)
         return {name: self.weights[name] * term for name, term in terms.items()}
 
     @torch.no_grad()
@@ -191,13 +191,13 @@ def bone_discontinuity(rotmat: Tensor) -> Tensor:
     return (fingers[:, :, 1:] - fingers[:, :, :-1]).abs().mean()
 
 
-def _l1(predicted: Tensor, truth: Tensor, mask: Tensor, count: Tensor) -> Tensor:
+def masked_l1(predicted: Tensor, truth: Tensor, mask: Tensor, count: Tensor) -> Tensor:
     """Mean absolute difference where the mask (of the leading dimensions) is true, else 0."""
     error = (predicted - truth).abs().flatten(mask.dim()).mean(-1)  # the mask's shape
     return (error * mask).sum() / count
 
 
-def _cross_entropy(logits: Tensor, classes: Tensor, count: Count) -> Tensor:
+def cross_entropy(logits: Tensor, classes: Tensor, count: Count) -> Tensor:
     """Mean cross-entropy over the labelled samples, 0 without any."""
     total = F.cross_entropy(logits.float(), classes, ignore_index=UNLABELLED, reduction="sum")
     return total / count(classes != UNLABELLED)
@@ -214,7 +214,7 @@ def _to_unit(uv: Tensor, side: int) -> Tensor:
     return 2 * uv / (side - 1) - 1
 
 
-def _in_front(points: Tensor, K: Tensor) -> Tensor:
+def in_front(points: Tensor, K: Tensor) -> Tensor:
     """Points (B, J, 3) m moved along the axis of the camera K (B, 3, 3) to a depth >= `NEAR`."""
     axis = K[:, None, 2]  # (B, 1, 3) a unit vector, z if the camera is not turned
     depth = (points * axis).sum(-1, keepdim=True)

@@ -28,7 +28,7 @@ class ModelRecord:
 
     stage: str  # pretrain or pose
     encoder: dict[str, Any]  # keywords of GestureNet: params.yaml's section of that name
-    pose_net: dict[str, Any]  # keywords of PoseNet, likewise; none in a model of Stage 1
+    pose_net: dict[str, Any]  # keywords of Stage 2's network, likewise; none in Stage 1
     joints: dict[str, str]  # JointDefinition.record() of Stage 2's joints; none in Stage 1
     coarse: list[str]  # names of the coarse classes by id
     fine: list[str]

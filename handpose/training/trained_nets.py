@@ -10,7 +10,7 @@ from typing import Any
 from handpose.hand.joint_definition import JointDefinition
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
-from handpose.nets.pose_net import PoseNet
+from handpose.nets.pose_network import PoseNetwork, make_pose_network, network_class
 from handpose.training.checkpoint import CheckpointError
 from handpose.training.model_io import ModelRecord, load_weights, read_record
 
@@ -26,7 +26,7 @@ def load_gesture_net(folder: Path) -> GestureNet:
     return net
 
 
-def load_pose_net(folder: Path, mano: Mano) -> PoseNet:
+def load_pose_net(folder: Path, mano: Mano) -> PoseNetwork:
     """The trained Stage 2 network of this folder, on the CPU.
 
     Raises:
@@ -41,8 +41,14 @@ def load_pose_net(folder: Path, mano: Mano) -> PoseNet:
             "data.format and hand.joint_regressor as they were, or train it again with `dvc repro`"
         )
     gesture_net = _gesture_net(folder, record)
-    _check_keys(folder, "pose_net", record.pose_net, PoseNet, besides={"gesture_net", "mano"})
-    net = PoseNet(gesture_net, mano, **record.pose_net)
+    keys = dict(record.pose_net)
+    name = {"network": keys.pop("network")} if "network" in keys else {}
+    try:
+        kind = network_class(**name)
+    except ValueError as error:
+        raise CheckpointError(f"{folder / 'model.json'}: {error}") from None
+    _check_keys(folder, "pose_net", keys, kind, besides={"gesture_net", "mano"})
+    net = make_pose_network(gesture_net, mano, **record.pose_net)
     load_weights(folder, net)
     return net
 

@@ -9,12 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from handpose.errors import HandPoseError
 from handpose.gesture_map import LEVELS
 from handpose.gestures import GestureTable
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
+from handpose.nets.pose_network import EANET, PoseNetwork, make_pose_network
 from handpose.synthetic.stand_in import build
+from handpose.training.eanet_loss import TERMS
 from handpose.training.schedules import fine_weight, lr_factor
 from pipeline.describe.figure import Box, boxes
 from pipeline.describe.layers import describe
@@ -35,6 +38,10 @@ MANO_JOINTS = {
 """By `pose.mano_joints`."""
 
 
+class DrawingError(HandPoseError):
+    """The drawing shows the steps of another network."""
+
+
 def description(path: Path) -> str:
     """What `params.yaml` resolves to: every layer with shape and size, loss weights, schedules.
 
@@ -49,13 +56,19 @@ def architecture(path: Path) -> dict[str, Box]:
     """The steps of the network that `params.yaml` resolves to, ready to be drawn.
 
     Raises:
-        HandPoseError: as `description`.
+        HandPoseError: as `description`; or the network is not the paper's, whose steps these are.
     """
     params = load_params(path)
-    return boxes(_build(params), *_example(params), backbone=params.encoder.backbone)
+    net = _build(params)
+    if not isinstance(net, PoseNet):
+        raise DrawingError(
+            f"pose_net.network is {params.pose_net.network}; the drawing is of the paper's network "
+            "alone. Leave out the name of the picture, or set pose_net.network to gesture_guided"
+        )
+    return boxes(net, *_example(params), backbone=params.encoder.backbone)
 
 
-def _build(params: Params) -> PoseNet:
+def _build(params: Params) -> PoseNetwork:
     """Both stages' networks with random weights: Stage 1's is the `gesture_net` of Stage 2's."""
     table = GestureTable.read(Path(params.label.map), folder_naming(params.data))
     canonical = params.label.handedness == "canonical"
@@ -64,7 +77,7 @@ def _build(params: Params) -> PoseNet:
     )
     encoder = params.encoder.keywords() | {"weights": ""}  # the shapes need no download
     gesture_net = GestureNet(**encoder, coarse_classes=coarse, fine_classes=fine)
-    return PoseNet(gesture_net, _mano(params), **params.pose_net.keywords())
+    return make_pose_network(gesture_net, _mano(params), **params.pose_net.keywords())
 
 
 def _example(params: Params) -> tuple[Tensor, Tensor]:
@@ -106,7 +119,12 @@ def _mano(params: Params) -> Mano:
 def _losses(params: Params) -> Iterator[str]:
     yield "\nStage 1 loss: coarse cross-entropy + lambda * fine cross-entropy"
     yield "Stage 2 loss, weighted sum of:"
-    yield from (f"  {name:<20} {weight:g}" for name, weight in params.pose.weights)
+    weights = params.pose.weights.keywords()
+    if params.pose_net.network == EANET:
+        yield from (f"  {name:<20} {weights[name]:g}" for name in TERMS)
+        yield "in EANet's units (handpose/training/eanet_loss.py)"
+        return
+    yield from (f"  {name:<20} {weight:g}" for name, weight in weights.items())
     yield f"joints_mano compares with {MANO_JOINTS[params.pose.mano_joints]}"
 
 
@@ -128,7 +146,8 @@ def _schedules(params: Params) -> Iterator[str]:
         yield "  lr     " + "".join(f"{_lr(section, epoch):>9.1e}" for epoch in shown)
         if section is params.pretrain:
             yield "  lambda " + "".join(f"{_lambda(params, epoch):>9.2f}" for epoch in shown)
-    tokens = "with" if scratch.pose_net(params.pose_net.keywords())["gesture_tokens"] else "without"
+    keywords = scratch.pose_net(params.pose_net.keywords())
+    tokens = "with" if keywords.get("gesture_tokens") else "without"
     yield f"  {tokens} gesture tokens, gesture loss x {scratch.gesture:g}"
 
 

@@ -18,7 +18,7 @@ from handpose.evaluation.scores import STAGE_1, UNTRAINED, Scores
 from handpose.hand.camera import project
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import WRIST
-from handpose.nets.pose_net import PoseNet
+from handpose.nets.pose_network import PoseNetwork
 from handpose.render.tiles import Style, Tile, draw_page
 from handpose.sample import UNLABELLED, HandBatch
 from stages.evaluation.findings import Evaluation
@@ -225,7 +225,7 @@ def draw_sheet(
     chosen: Sequence[Ranked],
     fetch: Callable[[int], HandBatch],
     scores: Scores,
-    nets: Mapping[str, PoseNet],
+    nets: Mapping[str, PoseNetwork],
     mano: Mano,
 ) -> None:
     """Write a PNG with photo, ground truth, both runs' meshes and a side view of each sample.
@@ -270,7 +270,7 @@ def draw_predictions(
     ranks: Mapping[str, Ranked],
     fetch: Callable[[int], HandBatch],
     scores: Scores,
-    nets: Mapping[str, PoseNet],
+    nets: Mapping[str, PoseNetwork],
     mano: Mano,
 ) -> None:
     """Write a PNG strip of the full model: photo, predicted mesh and side view per sample.
@@ -312,7 +312,7 @@ class _Overlays(NamedTuple):
 
 
 @torch.no_grad()
-def _overlays(batch: HandBatch, nets: Mapping[str, PoseNet], mano: Mano) -> _Overlays:
+def _overlays(batch: HandBatch, nets: Mapping[str, PoseNetwork], mano: Mano) -> _Overlays:
     """Ground truth and predictions of a batch of one sample, drawn over its photo."""
     faces, is_left = mano.faces.cpu().numpy(), bool(batch.is_left[0])
     photo = batch.image[0].permute(1, 2, 0).cpu().numpy()  # (S, S, 3)

@@ -1,28 +1,35 @@
-"""Sections of the networks: their keys are keyword arguments of `GestureNet` and `PoseNet`."""
+"""Sections of the networks: their keys are keywords of `GestureNet`, and `PoseNet` or `EaNet`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Collection
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from stages.sections.section import Probability, Section
 
-Stride = Literal[4, 8, 16, 32]  # of HRNet's four levels
+Stride = Literal[4, 8, 16, 32]  # of the backbone's four levels
+
+EANET_KEYS = (
+    *("projections", "dim", "heads", "encoder_layers", "fusion_layers"),
+    *("volume_depth", "depth_range_m", "turn_camera", "side_input"),
+)
+"""What `EaNet` takes of the section `pose_net`; keys that only `PoseNet` has do nothing then."""
 
 
 class EncoderParams(Section):
-    """Stage 1's network: HRNet and the gesture heads."""
+    """Stage 1's network: the backbone and the gesture heads."""
 
     backbone: str = "hrnet_w18_small"
-    """a timm HRNet (paper: HRNet); paper's profile: hrnet_w32"""
+    """a timm HRNet (paper: HRNet) or ResNet; paper's profile: hrnet_w32; EANet: resnet50"""
     feature_location: Literal["", "incre"] = ""
-    """'': raw branches; incre: 128/256/512/1024 channels"""
+    """'': raw levels; incre, of an HRNet: 128/256/512/1024 channels"""
     weights: str = ""
     """'': random; imagenet, from the timm hub; or a file"""
     frozen_stages: Annotated[int, Field(ge=0, le=4)] = 0
-    """of HRNet's four, from the image on, that are not trained"""
+    """of the backbone's four, from the image on, that are not trained"""
     image_px: Annotated[int, Field(gt=0, multiple_of=32)] = 96
     """side of the input; paper's profile: 256"""
     imagenet_normalisation: bool = True
@@ -38,6 +45,11 @@ class EncoderParams(Section):
 class PoseNetParams(Section):
     """What Stage 2 adds: tokens, fusion, MANO head."""
 
+    network: Literal["gesture_guided", "eanet"] = "gesture_guided"
+    """gesture_guided: the paper's; eanet: the paper's baseline, with its own losses"""
+    projections: Literal[1, 2] = 1
+    """of eanet: 2: two projections of the deepest level take the places of its two hands; 1: one
+    takes both"""
     pose_levels: tuple[Stride, Stride] = (8, 32)
     """ours; strides of the two projected levels"""
     grid: Annotated[int, Field(ge=2)] = 12
@@ -79,6 +91,14 @@ class PoseNetParams(Section):
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> PoseNetParams:
+        lacking = ("gesture_tokens", "global_feature", "view_heads", "second_look")
+        if self.network == "eanet" and (wrong := [key for key in lacking if getattr(self, key)]):
+            keys = " and ".join(f"pose_net.{key}" for key in wrong)
+            raise ValueError(
+                f"pose_net.network is eanet, which has no such part, but {keys} "
+                f"{'is' if len(wrong) == 1 else 'are'} true; set {keys} to false, or "
+                "pose_net.network to gesture_guided"
+            )
         if self.dim % (2 * self.heads):
             raise ValueError(
                 f"pose_net.dim {self.dim} must be a multiple of 2 x pose_net.heads "
@@ -90,3 +110,13 @@ class PoseNetParams(Section):
                 "turn the hand about the line of sight"
             )
         return self
+
+    def keywords(self, *, without: Collection[str] = ()) -> dict[str, Any]:
+        """Keyword arguments of the chosen network, and which one it is unless it is the paper's.
+
+        The paper's own has no name in a model's record, as before there was a choice.
+        """
+        keys = super().keywords(without=without)
+        if self.network == "eanet":
+            return {key: keys[key] for key in ("network", *EANET_KEYS) if key in keys}
+        return {key: keys[key] for key in keys if key not in ("network", "projections")}

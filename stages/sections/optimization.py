@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -152,6 +151,9 @@ class ScratchParams(Section):
         weights = pose.weights.model_copy(update={"gesture": self.gesture})
         return pose.model_copy(update={"epochs": self.epochs, "weights": weights})
 
-    def pose_net(self, full: Mapping[str, Any]) -> dict[str, Any]:
-        """The keywords of its network, given those of the full model's."""
-        return {**full, "gesture_tokens": self.gesture_tokens}
+    def pose_net(self, full: dict[str, Any]) -> dict[str, Any]:
+        """The keywords of its network, given those of the full model's.
+
+        EANet has no tokens, and no keyword for them.
+        """
+        return {**full, "gesture_tokens": self.gesture_tokens} if "gesture_tokens" in full else full

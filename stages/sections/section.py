@@ -49,7 +49,7 @@ def section_of(schema: type[Section], key: str) -> type[Section] | None:
 
 def plain(section: Section) -> dict[str, Any]:
     """The section as `params.yaml` has it: dictionaries, lists and values."""
-    return {key: _plain(value) for key, value in section.keywords().items()}
+    return {key: _plain(getattr(section, key)) for key in type(section).model_fields}
 
 
 def defaults(schema: type[Section]) -> dict[str, Any]:

@@ -33,14 +33,31 @@ def test_levels_are_named_by_stride(
         assert level.shape == (4, backbone.channels[stride], 64 // stride, 64 // stride)
 
 
-@pytest.mark.parametrize("location", ["", "incre"])
-def test_cell_i_of_stride_s_looks_at_pixel_s_i(location: Literal["", "incre"]) -> None:
+def opened(backbone: Backbone) -> Backbone:
+    """With the residual branches of a ResNet, which timm's first weights close."""
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.ones_(module.weight)
+    return backbone
+
+
+def test_levels_of_a_resnet_are_those_of_eanet() -> None:
+    with torch.device("meta"):
+        backbone = Backbone(name="resnet50.tv_in1k")
+    assert backbone.channels == {4: 256, 8: 512, 16: 1024, 32: 2048}
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == 23_508_032
+
+
+@pytest.mark.parametrize(
+    ("name", "location"), [(NAME, ""), (NAME, "incre"), ("resnet18", ""), ("resnet50", "")]
+)
+def test_cell_i_of_stride_s_looks_at_pixel_s_i(name: str, location: Literal["", "incre"]) -> None:
     """The centre of what changes a cell, by squared gradient over the image, before training.
 
     With HRNet's own upsampling (repetition) it lies 7, 6 and 4 px up and left at /4, /8 and /16.
     """
     torch.manual_seed(0)
-    backbone = Backbone(name=NAME, feature_location=location).eval()
+    backbone = opened(Backbone(name=name, feature_location=location)).eval()
     side, pixels = 256, torch.arange(256.0)
     for stride, tolerance in ((4, 1.0), (8, 1.0), (16, 2.0), (32, 2.0)):
         middle, half = side // stride // 2, max(1, 16 // stride)
@@ -59,9 +76,10 @@ def test_cell_i_of_stride_s_looks_at_pixel_s_i(location: Literal["", "incre"]) -
         assert abs(sum(shifts) / len(shifts)) < tolerance, (stride, shifts)
 
 
-def test_a_dot_at_pixel_p_is_found_in_the_cells_around_p() -> None:
+@pytest.mark.parametrize("name", [NAME, "resnet18"])
+def test_a_dot_at_pixel_p_is_found_in_the_cells_around_p(name: str) -> None:
     torch.manual_seed(0)
-    backbone = Backbone(name=NAME).eval()
+    backbone = opened(Backbone(name=name)).eval()
     grey = torch.full((1, 3, 256, 256), 128.0)
     with torch.no_grad():
         plain = backbone(grey)
@@ -167,6 +185,23 @@ def test_no_network_for_imagenet_weights_says_what_to_do(monkeypatch: pytest.Mon
 def test_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(BackboneError, match=r"hrnet_w19.*hrnet_w18_small, .*hrnet_w32"):
         Backbone(name="hrnet_w19")
+
+
+def test_only_an_hrnet_has_incre_maps() -> None:
+    with pytest.raises(BackboneError, match=r"only an HRNet has.*backbone is resnet18.*to ''"):
+        Backbone(name="resnet18", feature_location="incre")
+
+
+def test_a_resnet_takes_a_whole_classifier_and_freezes_its_stages(
+    tmp_path: Path, image: Tensor
+) -> None:
+    state = timm.create_model("resnet18").state_dict()
+    torch.save(state, tmp_path / "weights.pth")
+    backbone = Backbone(name="resnet18", weights=str(tmp_path / "weights.pth"), frozen_stages=3)
+    loaded = backbone.resnet.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in loaded.items())
+    trained = [name for name, p in backbone.resnet.named_parameters() if p.requires_grad]
+    assert trained and all(name.startswith("layer4") for name in trained)
 
 
 def test_side_that_hrnet_cannot_halve_five_times_is_refused() -> None:

@@ -21,8 +21,8 @@ MakePoseNet = Callable[..., PoseNet]
 
 def test_output_shapes(make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor) -> None:
     output = make_pose_net()(image, is_left)
-    assert output.view is None
-    tensors = [f.name for f in fields(PoseOutput) if f.name != "view"]
+    assert output.view is None and output.uv_mano is None
+    tensors = [f.name for f in fields(PoseOutput) if f.name not in ("view", "uv_mano")]
     shapes = {name: tuple(getattr(output, name).shape) for name in tensors}
     assert shapes == {
         "uv": (4, 21, 2),

@@ -20,7 +20,7 @@ from handpose.evaluation.protocols import ProtocolError
 from handpose.files import digest
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
-from handpose.nets.pose_net import PoseNet
+from handpose.nets.pose_network import make_pose_network
 from handpose.training.checkpoint import CheckpointError
 from handpose.training.model_io import ModelRecord, read_record, save_model
 from handpose.training.seeding import seed
@@ -86,7 +86,7 @@ def write_models(broken: bool = False) -> None:
     mano = load_hand_model(params.hand, params.data)
     seed(0)
     gesture = GestureNet(**encoder, coarse_classes=len(coarse), fine_classes=4)
-    pose: Any = PoseNet(gesture, mano, **pose_net)
+    pose: Any = make_pose_network(gesture, mano, **pose_net)
     if broken:
         torch.nn.init.constant_(pose.mano_head.shape[-1].bias, float("nan"))
     for folder, net, seconds in (
@@ -217,6 +217,21 @@ def test_canonical_mode_mirrors_its_joints_back_into_the_photo(
         joints = np.reshape(table["pretrained_joints"][k], (21, 3))
         error = np.linalg.norm(joints - (truth - truth[0]), axis=1)[1:].mean() * 1000
         assert error == pytest.approx(table["pretrained_wrist_mpjpe_mm"][k], rel=1e-4)
+
+
+def test_eanet_is_evaluated_as_a_model_without_gesture_tokens(
+    evaluable: Path, set_params: Setter
+) -> None:
+    set_params(
+        encoder={"backbone": "resnet18", "gesture_levels": [32]},
+        pose_net={"network": "eanet", "dim": 16, "gesture_tokens": False},
+    )
+    write_models()
+    evaluate.main()
+    found = results()
+    assert found["pose"]["test"]["pretrained"]["wrist_mpjpe_mm"]["samples"] == 9
+    assert "pretrained" not in found["interventions"]
+    assert "The full model has no gesture tokens" in Path("results/summary.txt").read_text()
 
 
 def test_models_of_two_frames_are_refused(evaluable: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from handpose.data.augment import Augmentation
+from handpose.nets.eanet.eanet import EaNet
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.synthetic.dataset_plan import DatasetSpec
@@ -16,22 +17,30 @@ from stages.params import AugmentParams, EncoderParams, PoseNetParams, Synthesiz
 from stages.sections.section import Section
 
 
+def eanet() -> PoseNetParams:
+    return PoseNetParams(network="eanet", gesture_tokens=False)
+
+
 @pytest.mark.parametrize(
     ("section", "constructor", "without", "besides"),
     [
         (EncoderParams, GestureNet, set(), {"coarse_classes", "fine_classes"}),
         (PoseNetParams, PoseNet, set(), {"gesture_net", "mano", "mean_rotations"}),
+        (eanet, EaNet, {"network"}, {"gesture_net", "mano"}),
         (AugmentParams, Augmentation, set(), set()),
         (SynthesizeParams, DatasetSpec, {"workers"}, set()),
     ],
 )
 def test_keys_are_keywords_of_the_same_type(
-    section: type[Section], constructor: Callable[..., Any], without: set[str], besides: set[str]
+    section: Callable[[], Section],
+    constructor: Callable[..., Any],
+    without: set[str],
+    besides: set[str],
 ) -> None:
     taken = {name: kind for name, kind in hints(constructor).items() if name not in besides}
-    assert taken == {
-        key: get_type_hints(section)[key] for key in section().keywords(without=without)
-    }
+    made = section()
+    types = get_type_hints(type(made))
+    assert taken == {key: types[key] for key in made.keywords(without=without)}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +48,7 @@ def test_keys_are_keywords_of_the_same_type(
 )
 def test_a_default_stands_on_the_field_alone(section: type[Section], net: type) -> None:
     parameters = inspect.signature(net).parameters
-    assert all(parameters[key].default is inspect.Parameter.empty for key in section.model_fields)
+    assert all(parameters[key].default is inspect.Parameter.empty for key in section().keywords())
 
 
 def hints(constructor: Any) -> dict[str, Any]:

@@ -139,3 +139,31 @@ def test_a_joint_regressor_is_interhands_and_lies_beside_mano(tmp_path: Path) ->
     assert "which is InterHand2.6M's, but data.format is folder" in message
     message = refusal(tmp_path, hand__joint_regressor=file)
     assert "in data/stand_in, which `dvc repro` replaces" in message
+
+
+def test_eanet_refuses_the_parts_that_only_the_papers_network_has(tmp_path: Path) -> None:
+    found = refusal(tmp_path, pose_net__network="eanet")
+    assert "pose_net.network is eanet, which has no such part, but" in found
+    assert "pose_net.gesture_tokens is true; set pose_net.gesture_tokens to false" in found
+    changes = {"pose_net__gesture_tokens": False, "pose_net__view_heads": True}
+    found = refusal(tmp_path, pose_net__network="eanet", pose_net__second_look=True, **changes)
+    assert "pose_net.view_heads and pose_net.second_look are true" in found
+
+
+def test_eanet_refuses_an_image_of_one_cell_and_an_unknown_network(tmp_path: Path) -> None:
+    found = refusal(
+        tmp_path, pose_net__network="eanet", pose_net__gesture_tokens=False, encoder__image_px=32
+    )
+    assert "encoder.image_px is 32" in found and "set encoder.image_px to 64" in found
+    found = refusal(tmp_path, pose_net__network="hamer")
+    assert "pose_net.network" in found and "'gesture_guided' or 'eanet'" in found
+
+
+def test_eanet_takes_its_own_keys_and_the_papers_network_is_named_by_nothing() -> None:
+    params = Params()
+    assert not params.pose_net.keywords().keys() & {"network", "projections"}
+    eanet = params.pose_net.model_copy(update={"network": "eanet", "gesture_tokens": False})
+    keys = eanet.keywords()
+    assert keys["network"] == "eanet" and "fusion" not in keys and "gesture_tokens" not in keys
+    assert params.pose_scratch.pose_net(keys) == keys
+    assert params.pose_scratch.pose_net(params.pose_net.keywords())["gesture_tokens"] is False

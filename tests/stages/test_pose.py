@@ -16,9 +16,12 @@ from torch import Tensor, nn
 
 from handpose.hand.camera import project
 from handpose.hand.facing import facing
+from handpose.nets.eanet.eanet import EaNet
 from handpose.nets.pose_net import PoseNet
+from handpose.nets.pose_network import PoseNetwork, make_pose_network
 from handpose.sample import HandBatch, PoseOutput, ViewOutput
-from handpose.training.checkpoint import Checkpoint
+from handpose.training.checkpoint import Checkpoint, CheckpointError
+from handpose.training.eanet_loss import TERMS
 from handpose.training.losses import PoseLoss
 from handpose.training.model_io import read_record
 from handpose.training.trained_nets import load_gesture_net, load_pose_net
@@ -114,18 +117,70 @@ def test_pretrained_starts_from_stage_1_and_records_both_times(
 ) -> None:
     begun: list[dict[str, Tensor]] = []
 
-    def watched_build(*args: Any, **keywords: Any) -> PoseNet:
-        net = PoseNet(*args, **keywords)
+    def watched_build(*args: Any, **keywords: Any) -> PoseNetwork:
+        net = make_pose_network(*args, **keywords)
         begun.append({k: v.clone() for k, v in net.gesture_net.state_dict().items()})
         return net
 
-    monkeypatch.setattr("stages.pose.PoseNet", watched_build)
+    monkeypatch.setattr("stages.pose.make_pose_network", watched_build)
     assert run_pose("pretrained") == 0
     expected = load_gesture_net(STAGE_1).state_dict()
     assert all(torch.equal(begun[0][name], expected[name]) for name in expected)
     seconds = read_record(PRETRAINED).seconds
     assert set(seconds) == {"pretrain", "pose"}
     assert seconds["pretrain"] == read_record(STAGE_1).seconds["pretrain"]
+
+
+def test_eanet_is_trained_from_the_same_stage_1_by_its_own_loss(
+    trainable: Path, set_params: Callable[..., None]
+) -> None:
+    """The paper's two rows of EANet: run `pretrained`, and run `scratch`."""
+    lacking = {"gesture_tokens": False, "global_feature": False}
+    set_params(
+        encoder={"backbone": "resnet18", "gesture_levels": [32]},
+        pose_net={"network": "eanet", "dim": 16, "fusion_layers": 1, **lacking},
+        pretrain={"epochs": 1},
+        pose={"epochs": 1},
+    )
+    params = load_params()
+    mano = load_hand_model(params.hand, params.data)
+    assert run_stage(pretrain.main, "pretrain") == 0
+    for run in ("pretrained", "scratch"):
+        assert run_pose(run) == 0
+        folder = PRETRAINED if run == "pretrained" else SCRATCH
+        record = read_record(folder)
+        assert record.encoder["backbone"] == "resnet18"
+        assert record.pose_net == params.pose_net.keywords()
+        assert record.pose_net["network"] == "eanet"
+        curves = (folder / "curves.csv").read_text()
+        assert curves.startswith(f"step,epoch,lr,{','.join(TERMS)},")
+        net = load_pose_net(folder, mano)
+        assert isinstance(net, EaNet)
+        metrics = json.loads((folder / "metrics.json").read_text())["validation"]
+        assert metrics["mpjpe_mm"] > 0
+    begun, trained = load_gesture_net(STAGE_1).backbone, load_pose_net(PRETRAINED, mano)
+    moved = [
+        (after - before).abs().max().item()
+        for before, after in zip(
+            begun.parameters(), trained.gesture_net.backbone.parameters(), strict=True
+        )
+    ]
+    assert 0 < max(moved) < 0.1, "it starts from Stage 1's weights and goes on from there"
+
+
+def test_a_record_without_a_network_is_the_papers_and_an_unknown_one_is_refused(
+    trainable: Path,
+) -> None:
+    params = load_params()
+    mano = load_hand_model(params.hand, params.data)
+    assert run_pose("scratch") == 0
+    record = json.loads((SCRATCH / "model.json").read_text())
+    assert "network" not in record["pose_net"], "as before there was a choice"
+    assert isinstance(load_pose_net(SCRATCH, mano), PoseNet)
+    record["pose_net"]["network"] = "hamer"
+    (SCRATCH / "model.json").write_text(json.dumps(record))
+    with pytest.raises(CheckpointError, match="no network 'hamer'; there are gesture_guided and"):
+        load_pose_net(SCRATCH, mano)
 
 
 def test_the_live_checkpoint_is_another_for_other_stage_1_weights(
