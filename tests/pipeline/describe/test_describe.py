@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.describe.describe import description
+from pipeline.describe.describe import DrawingError, architecture, description
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,3 +32,21 @@ def test_it_says_whose_joints_are_predicted_and_learnt(
     assert f"the 21 joints of the mesh: MANO's regressor, fingertips of {tips}" in text
     (line,) = [line for line in text.splitlines() if line.startswith("joints_mano compares")]
     assert line.endswith(compared)
+
+
+def test_it_describes_eanet_with_its_own_losses_and_does_not_draw_it(
+    tmp_path: Path, stand_in: Path
+) -> None:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    raw["hand"]["mano"] = str(stand_in)
+    raw["label"]["map"] = str(ROOT / "labels" / "gesture_map.csv")
+    raw["encoder"]["backbone"] = "resnet18"
+    raw["pose_net"] |= {"network": "eanet", "dim": 16, "gesture_tokens": False}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    text = description(path)
+    assert "ExtractAdapt" in text and "RotationNet" in text
+    losses = text.partition("Stage 2 loss")[2].partition("in EANet's units")[0]
+    assert "reprojection_mano" in losses and "bone" not in losses
+    with pytest.raises(DrawingError, match="eanet; the drawing is of the paper's network alone"):
+        architecture(path)
