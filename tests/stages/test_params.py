@@ -79,7 +79,7 @@ def test_missing_key_and_wrong_type_name_key_and_value(tmp_path: Path) -> None:
 def test_every_missing_key_is_named_with_its_default(tmp_path: Path) -> None:
     message = refusal(tmp_path, pose={}, evaluate={"device": "auto"}, encoder=None)
     assert "pose.milestones: is missing; its default is []" in message
-    assert "pose.augment: is missing; its default is {rotation_deg: 15.0, scale: 0.1," in message
+    assert "pose.augment: is missing; its default is {rotation_deg: 15.0, upright: 0.0," in message
     assert "evaluate.tsne_samples: is missing; its default is 1080" in message
     assert "encoder: Input should be a valid dictionary" in message
 
