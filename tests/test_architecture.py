@@ -24,6 +24,7 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))
 
 FLOORS: dict[str, set[str]] = {  # package of handpose: the others that it may import
     "hand": set(),
+    "fitting": {"hand"},
     "render": set(),
     "data": {"hand"},
     "nets": {"hand"},

@@ -34,6 +34,14 @@ ELSEWHERE = {
     "handpose configure --profile wide": "pipeline/profiles/test_configure.py",
     "handpose configure --profile eanet": "pipeline/profiles/test_configure.py",
     "handpose release": "pipeline/release/test_release.py, without the hours of training",
+    "handpose fit hands.npz": "pipeline/fit_hands/test_fit_command.py",
+    "handpose fit joints.npy --order interhand --unit mm --side right": (
+        "pipeline/fit_hands/test_fit_command.py"
+    ),
+    "handpose fit meshes.npy --side left --npz": "pipeline/fit_hands/test_fit_command.py",
+    "handpose fit clip.json --intrinsics 900,910,256,167 --track": (
+        "pipeline/fit_hands/test_fit_command.py"
+    ),
     "handpose predict photo.jpg --bbox 120,80,200,240": "pipeline/predict/test_predict_command.py",
     "handpose predict photos --boxes boxes.csv --out work/hands": (
         "pipeline/predict/test_predict_command.py"

@@ -1,0 +1,1 @@
+"""`handpose fit`: hand parameters from a file of joints or meshes."""

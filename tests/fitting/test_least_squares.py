@@ -1,0 +1,28 @@
+import torch
+
+from handpose.fitting.first_guess import HandState
+from handpose.fitting.least_squares import LeastSquares, Targets
+from handpose.fitting.point_model import PointModel
+from handpose.fitting.pose_prior import PosePrior
+from handpose.hand.mano import Mano
+from tests.fitting.hands_at_random import known_hands
+
+
+def test_no_fit_is_worse_than_its_start_and_costs_are_the_states_own(mano: Mano) -> None:
+    """From a start that is wrong by a radian, where steps are refused and damped."""
+    prior, n = PosePrior(mano), 20
+    solver = LeastSquares(PointModel(mano, mano.joint_matrix), prior)
+    hands = known_hands(mano, n)
+    targets = Targets(hands.joints.mT.contiguous(), torch.zeros(n, 10), 1.0, None, 5e-4)
+    start = HandState(
+        torch.eye(3).expand(n, 3, 3),
+        prior.mean + torch.randn(n, 15, 3, generator=torch.Generator().manual_seed(2)),
+        torch.zeros(n, 10),
+        hands.joints.mean(1),
+    )
+    before = solver.look(start, targets).cost
+    for steps in (1, 3, 12):
+        found, cost = solver.fit(start, targets, steps)
+        assert (cost <= before).all()
+        torch.testing.assert_close(solver.look(found, targets).cost, cost, rtol=1e-3, atol=1e-2)
+        before = cost
