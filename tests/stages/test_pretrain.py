@@ -80,7 +80,14 @@ def test_a_model_its_record_and_its_metrics_are_written(trainable: Path) -> None
 def test_a_run_killed_in_the_middle_ends_with_the_same_bytes(
     trainable: Path, monkeypatch: pytest.MonkeyPatch, set_params: Callable[..., None]
 ) -> None:
-    augment = {"rotation_deg": 15, "scale": 0.1, "shift": 0.05, "colour": 0.1, "flip": 0.5}
+    augment = {
+        "rotation_deg": 15,
+        "upright": 0.5,
+        "scale": 0.1,
+        "shift": 0.05,
+        "colour": 0.1,
+        "flip": 0.5,
+    }
     set_params(pretrain={"checkpoint_every_s": 0, "augment": augment})
     assert run_pretrain() == 0
     whole = {name: (OUT / name).read_bytes() for name in ("model.safetensors", "curves.csv")}
