@@ -203,7 +203,7 @@ def test_readme_fits_two_screens_and_opens_with_predictions() -> None:
     text = README.read_text("utf-8")
     assert len(text.splitlines()) <= TWO_SCREENS
     images = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
-    assert images[:2] == ["docs/predictions.png", "docs/architecture.png"]
+    assert images[:2] == ["handpose/released/predictions.jpg", "docs/architecture.png"]
 
 
 @pytest.mark.parametrize("name", ["LICENSE", "NOTICE", "CITATION.cff", "CONTRIBUTING.md"])

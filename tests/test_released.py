@@ -1,0 +1,69 @@
+"""The released weights: small, ours, described by their card, and as good as it says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import cv2
+import pytest
+
+from handpose import HandEstimator
+from handpose.estimator import released_folder
+from pipeline.profiles.configure import values_of
+from pipeline.release.card import card
+from pipeline.release.examples import check_examples
+from pipeline.release.release import MOST_BYTES
+
+FOLDER = released_folder()
+
+
+@pytest.fixture(scope="module")
+def released() -> HandEstimator:
+    return HandEstimator.released()
+
+
+@pytest.fixture(scope="module")
+def numbers() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / "numbers.json").read_text("utf-8"))
+    return found
+
+
+def test_its_scores_on_the_crops_in_git_are_those_of_the_card(
+    released: HandEstimator, numbers: dict[str, Any]
+) -> None:
+    found = check_examples(FOLDER, released._predictor)
+    assert found == pytest.approx(numbers["examples"], rel=1e-3)  # another CPU, other last digits
+
+
+def test_weights_are_small_and_those_that_were_measured(numbers: dict[str, Any]) -> None:
+    content = (FOLDER / "model.safetensors").read_bytes()
+    assert len(content) == numbers["bytes"] < MOST_BYTES
+    assert hashlib.sha256(content).hexdigest() == numbers["sha256"]
+
+
+def test_the_card_is_what_its_numbers_say(numbers: dict[str, Any]) -> None:
+    assert (FOLDER / "card.md").read_text("utf-8") == card(numbers)
+
+
+def test_it_was_trained_as_the_profile_says(
+    released: HandEstimator, numbers: dict[str, Any]
+) -> None:
+    assert numbers["data"]["unlike_wide"] == []
+    assert numbers["data"]["images"] > 90_000
+    pose_net = values_of("wide")["pose_net"]
+    assert {key: released.record.pose_net[key] for key in pose_net} == pose_net
+    assert released.tells_side
+
+
+def test_a_photo_gives_a_hand(released: HandEstimator) -> None:
+    """The first crop in git as a photo: file, no box, no side."""
+    px = released._predictor.net.gesture_net.image_px
+    examples = cv2.imread(str(FOLDER / "examples.jpg"), cv2.IMREAD_COLOR_RGB)
+    assert examples is not None
+    hand = released(examples[:px, :px])
+    assert hand.side in ("left", "right") and hand.facing in ("palm", "back", "edge")
+    assert hand.joints.shape == (21, 3) and hand.vertices.shape == (778, 3)
+    found = (hand.joints_px.min(0) + hand.joints_px.max(0)) / 2
+    assert abs(found - (px - 1) / 2).max() < 0.15 * px, "the crop's box is around the joints"
