@@ -40,6 +40,8 @@ def test_a_failure_costs_no_other_item(
 ) -> None:
     monkeypatch.setitem(command.ITEMS, "unknown", command.Item(lambda *_: None, 60))
     monkeypatch.setitem(command.ITEMS, "slow", command.Item(lambda *_: None, 0.1))
+    machine = command.ITEMS["machine"]._replace(limit_s=200)  # a loaded machine imports slowly
+    monkeypatch.setitem(command.ITEMS, "machine", machine)
     out = tmp_path / "gpu.json"
     command.every(["unknown", "slow", "machine"], setting, 5.0, out)
     found = json.loads(out.read_text())

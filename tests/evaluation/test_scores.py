@@ -22,6 +22,7 @@ from handpose.evaluation.scores import (
 )
 from handpose.hand.camera import turn_back
 from handpose.hand.mano import Mano
+from handpose.nets.pose_net import Encoded
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
 from tests.host_watch import HostWatch
 from tests.turned_batch import turned_batch
@@ -50,18 +51,17 @@ class Pose(nn.Module):
         self.mano = mano
         self.gesture_tokens = gates
 
-    def encode(self, image: Tensor) -> tuple[dict[int, Tensor], GestureOutput]:
+    def encode(self, image: Tensor) -> Encoded:
         logits = image.float().mean((1, 2, 3))[:, None] * torch.linspace(-1, 1, 9)
-        return {4: image}, GestureOutput(logits[:, :6], logits, logits)
+        return Encoded({4: image}, GestureOutput(logits[:, :6], logits, logits))
 
     def decode(
         self,
-        levels: dict[int, Tensor],
-        gesture: GestureOutput,
+        encoded: Encoded,
         is_left: Tensor,
         gates: Tensor | None = None,
     ) -> PoseOutput:
-        image, n = levels[4], len(is_left)
+        gesture, image, n = encoded.gesture, encoded.levels[4], len(is_left)
         hand = self.mano.hand(torch.zeros(n, 3), torch.zeros(n, 45), torch.zeros(n, 10), is_left)
         joints = hand.joints + 0.3
         if self.gesture_tokens is not None:

@@ -115,16 +115,17 @@ def test_stopped_it_goes_on_and_killed_it_ends_with_a_plain_message(
 
 
 def first_child_of(launcher: int) -> int:
-    """A training process, as soon as it is there: before it has imported torch."""
+    """A training process, as soon as it is there: before it has imported torch.
+
+    Between fork and exec it has the launcher's environment, and a signal would be lost.
+    """
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
-                if (
-                    int(parent) == launcher
-                    and b"stages.pretrain" in (entry / "cmdline").read_bytes()
-                ):
+                is_child = int(parent) == launcher
+                if is_child and b"LOCAL_RANK=" in (entry / "environ").read_bytes():
                     return int(entry.name)
         time.sleep(0.01)
     pytest.fail("no process was started")
