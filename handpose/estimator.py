@@ -289,7 +289,7 @@ def read_photo(path: Path | str) -> NDArray[np.uint8]:
     """A photo as (H, W, 3) RGB, turned upright by its EXIF orientation.
 
     Raises:
-        EstimatorError: there is no such file, or it is no photo, or half of one.
+        EstimatorError: there is no such file, or it is no photo, or a part is missing.
     """
     try:
         return read_upright(Path(path))

@@ -96,8 +96,14 @@ class Predictor:
         R = None if K is None else _view_rotation(K, len(crops), side)
         image = torch.from_numpy(np.stack([warp(crop, A, px) for crop in crops]))
         image = image.permute(0, 3, 1, 2).to(next(self.net.parameters()).device)  # (B, 3, px, px)
-        left = self._side(image, is_left)
-        hand = self._canonical(image, left) if self._is_canonical else self.net(image, left)
+        left = self._given_side(image, is_left)
+        if self._is_canonical:
+            hand = self._canonical(image, left)
+        else:
+            encoded = self.net.encode(image)
+            if left is None and self.net.view_heads is None:
+                left = self.probability_left(encoded.gesture.coarse_logits, None) > 0.5
+            hand = self.net.decode(encoded, left)
         if R is not None and self.net.turn_camera:
             if left is None:
                 left = self.probability_left(hand.coarse_logits, hand.view) > 0.5
@@ -109,11 +115,8 @@ class Predictor:
     def _is_canonical(self) -> bool:
         return self.record.handedness == "canonical"
 
-    def _side(self, image: Tensor, is_left: NDArray[np.bool_] | None) -> Tensor | None:
-        """(B,) bool on the image's device: as given, or the likelier one by the coarse classes.
-
-        None if the network itself tells it.
-        """
+    def _given_side(self, image: Tensor, is_left: NDArray[np.bool_] | None) -> Tensor | None:
+        """(B,) bool on the image's device as given, or None: then the network tells it."""
         if is_left is not None:
             if np.shape(is_left) != (len(image),):
                 raise PredictError(
@@ -124,9 +127,7 @@ class Predictor:
             raise PredictError(
                 "this model's classes do not distinguish left from right: give is_left"
             )
-        if self.net.view_heads is not None:
-            return None
-        return self.probability_left(self.net.gesture_net(image).coarse_logits, None) > 0.5
+        return None
 
     def probability_left(self, coarse_logits: Tensor, view: ViewOutput | None) -> Tensor:
         """That each hand is a left one, (B,): by the head for sides, else by the gesture classes.

@@ -168,6 +168,28 @@ def test_the_gesture_classes_tell_the_side_when_it_is_not_given(
     torch.testing.assert_close(told.vertices, given.vertices)
 
 
+def test_the_side_is_that_of_the_image_that_the_hand_is_read_from(
+    predictor: Callable[..., Predictor], crops: Crops
+) -> None:
+    """The upright one of a second look, whose logits the output has."""
+    predict = predictor()
+    predict.net.second_look = True
+    turned = np.concatenate([np.rot90(crops, k, (1, 2)) for k in range(4)])
+    with torch.no_grad():  # half of the upright images are left hands
+        encoded = predict.net.encode(torch.from_numpy(turned).permute(0, 3, 1, 2))
+        features = encoded.gesture.features - encoded.gesture.features.mean(0)
+        last = predict.net.gesture_net.heads.coarse[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        last.weight[1] = 1e4 * features[0]
+        last.bias[1] = -last.weight[1] @ encoded.gesture.features.median(0).values
+    told = predict(turned)
+    left = predict.probability_left(told.coarse_logits, told.view) > 0.5
+    assert 0 < left.sum() < len(left)
+    given = predict(turned, left.numpy())
+    torch.testing.assert_close(told.vertices, given.vertices)
+
+
 def test_what_the_network_cannot_take_is_refused(
     predictor: Callable[..., Predictor], crops: Crops
 ) -> None:

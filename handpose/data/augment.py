@@ -30,7 +30,7 @@ from handpose.hand.skeleton import WRIST
 from handpose.sample import HandSample
 
 UPRIGHT_DEG = 30.0
-"""How far from upright an `upright` hand may be, uniform +-: more than a first look errs."""
+"""How far from upright an `upright` hand may be, uniform +-: a first look is not exact."""
 
 
 class DrawnAugmentation(NamedTuple):

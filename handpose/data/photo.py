@@ -19,6 +19,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from handpose.errors import HandPoseError
 
@@ -28,6 +29,9 @@ END_OF_IMAGE = b"\xff\xd9"
 
 ENDS_EARLY = "Premature end"
 """libjpeg's words for a file without its last marker."""
+
+HEIF, HEIC = b"ftyp", (b"heic", b"heix", b"mif1", b"msf1", b"hevc")
+"""What bytes 4 to 12 of a telephone's picture say (ISO/IEC 23008-12)."""
 
 BLACKEST = 8
 """A picture with no value above this is black: JPEG noise around zero."""
@@ -67,7 +71,7 @@ class Photo(NamedTuple):
 
 
 def read_photo(photo: Photo) -> NDArray[np.uint8]:
-    """The image (H, W, 3) RGB as stored; a rotation in its EXIF data is ignored.
+    """The image (H, W, 3) RGB as stored; a rotation in its EXIF data is ignored, but of a TIFF.
 
     Raises:
         PhotoError: the file is missing (`reason` image_missing), or image_unreadable, _empty,
@@ -114,11 +118,20 @@ def decoded(content: bytes, photo: Photo) -> NDArray[np.uint8]:
 def read_upright(path: Path) -> NDArray[np.uint8]:
     """Anybody's picture (H, W, 3) RGB of any size, turned as its EXIF orientation says.
 
+    A JPEG of which the decoder complains is taken as it decodes it, unless a part is missing: it is
+    seen by whoever asks, which a data set's photos are not.
+
     Raises:
-        PhotoError: as `read_photo`, but for image_black and image_size.
+        PhotoError: image_missing, image_unreadable, image_empty, image_truncated,
+            image_undecodable, or image_damaged, of a picture that is no JPEG.
     """
     content = read_content(path)
-    image = _decode(content, path)
+    try:
+        image = _decode(content, path)
+    except PhotoError as error:
+        if error.reason != "image_damaged" or not content.startswith(START_OF_IMAGE):
+            raise
+        image = _strict(content, strict=False)
     turn = UPRIGHT.get(_orientation(content))
     return image if turn is None else np.ascontiguousarray(turn(image))
 
@@ -126,8 +139,12 @@ def read_upright(path: Path) -> NDArray[np.uint8]:
 def _orientation(content: bytes) -> int:
     """The value of the EXIF tag, 1 where there is none, or none that can be read."""
     try:
-        with warnings.catch_warnings(), Image.open(BytesIO(content)) as picture:
-            warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF data, which is no damage
+        is_jpeg = content.startswith(START_OF_IMAGE)
+        opened = JpegImageFile if is_jpeg else Image.open  # the latter has a limit of pixels
+        with warnings.catch_warnings(), opened(BytesIO(content)) as picture:
+            warnings.simplefilter("ignore")  # of damaged EXIF data, which is no damage
+            if picture.format == "TIFF":  # OpenCV has turned it
+                return 1
             return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except (
         Exception
@@ -178,7 +195,10 @@ def _decode_other(content: bytes, path: Path) -> NDArray[np.uint8]:
         with Image.open(BytesIO(content)) as picture:
             picture.load()
     except UnidentifiedImageError:
-        raise PhotoError("image_undecodable", f"{path} is not a picture") from None
+        what = "is not a picture"
+        if content[4:8] == HEIF and content[8:12] in HEIC:
+            what = "is a HEIC picture, which cannot be read: convert it to JPEG"
+        raise PhotoError("image_undecodable", f"{path} {what}") from None
     except Exception as error:  # Pillow's readers raise whatever they come across
         is_cut = "truncated" in str(error).lower()
         reason = "image_truncated" if is_cut else "image_damaged"

@@ -96,7 +96,7 @@ class PoseNet(nn.Module):
             side_input: give the network the hand's side, as an embedding on the joint tokens and
                 by mirroring the joints' positions that the MANO head reads to a right hand's.
             view_heads: predict the hand's side, and whether its palm, back or edge is seen.
-            second_look: in evaluation mode, `forward` looks again at the image turned upright by
+            second_look: in evaluation mode, `encode` looks again at the image turned upright by
                 its first prediction (`second_look.py`).
             mean_rotations: (16, 3, 3) the pose that training starts from, root first; MANO's mean
                 pose with its root at rest by default.

@@ -2,7 +2,9 @@
 
 A network that has seen hands turned every way knows roughly where the fingers point; upright hands
 are all alike, so a network reads them better. Turning an image about its centre is turning the
-camera about its axis, exactly so where the axis goes through the centre (`turn_camera`).
+camera about its axis, exactly so where the axis goes through the centre (`turn_camera`). The turned
+image is the network's own, sampled a second time and black in the corners; upright images of
+training are cut from the stored crop, which has a border.
 """
 
 from __future__ import annotations

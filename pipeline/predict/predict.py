@@ -32,6 +32,8 @@ MOST_PIXELS = 100_000_000
 
 SAVE_EVERY_S = 10
 """Between two savings of what was found so far, which a `kill -9` leaves."""
+PAUSES = 20
+"""A pause between savings is at least so many times as long as the last one took."""
 
 
 class Run:
@@ -48,6 +50,7 @@ class Run:
         self._model = model
         self._names: set[str] = set()
         self._begun = self._saved = time.monotonic()
+        self._pause = float(SAVE_EVERY_S)
         self.images: list[dict[str, Any]] = []
         self.videos: list[dict[str, Any]] = []
         self.failed: list[Failed] = []
@@ -189,8 +192,8 @@ class Run:
 
     def save(self, *, complete: bool) -> Path:
         """Write what was found so far; returns the file."""
-        self._saved = time.monotonic()
-        return write_predictions(
+        begun = time.monotonic()
+        path = write_predictions(
             self._request.out,
             {
                 "complete": complete,
@@ -202,9 +205,12 @@ class Run:
                 "seconds": round(self.seconds, 3),
             },
         )
+        self._saved = time.monotonic()
+        self._pause = max(SAVE_EVERY_S, PAUSES * (self._saved - begun))  # it grows with the file
+        return path
 
     def _save_now_and_then(self) -> None:
-        if time.monotonic() - self._saved > SAVE_EVERY_S:
+        if time.monotonic() - self._saved > self._pause:
             self.save(complete=False)
 
     def _fail(self, file: str, why: str) -> None:
@@ -248,6 +254,7 @@ def predict(
     }
     run = Run(estimator, request, write, facts)
     run.failed += sources.failed
+    run.save(complete=False)  # what another run left is no longer true
     complete = False
     try:
         run.photos(sources.photos)
@@ -258,6 +265,8 @@ def predict(
         complete = True
     finally:  # stopped by Ctrl-C or a fault, it leaves what it has found
         written = run.save(complete=complete)
+        if not complete:
+            write(f"stopped: {written} holds what was found so far")
     hands = [*run.images, *(frame for video in run.videos for frame in video["frames"])]
     found = sum(hand["found"] for hand in hands)
     write(

@@ -29,13 +29,14 @@ def card(facts: Mapping[str, Any]) -> str:
         [
             "# The released model",
             "",
-            "Hands in photos, by a network that has seen no photo: it was trained on synthetic "
-            "hands alone, which nobody owns. Written by `handpose release`.",
+            "Hands in photos, by a network that has seen no photo of a hand: it was trained on "
+            "hands that this repository renders. Written by `handpose release`.",
             "",
             f"- **Weights**: {facts['bytes'] / 1e6:.1f} MB, half precision, "
             f"{facts['parameters'] / 1e6:.2f} million parameters; SHA-256 {facts['sha256'][:16]}.",
             f"- **Data**: {data['images']:,} synthetic images of {data['people']} people, "
-            f"{_profile(data['unlike_wide'])}, seed {data['seed']}; commit {facts['commit'][:10]}"
+            f"{_profile(data['unlike_wide'])}, seed {data['seed']}.",
+            f"- **Code** at the time of packing: commit {facts['commit'][:10]}"
             + (" with uncommitted changes." if facts["uncommitted"] else "."),
             f"- **Training**: {trained['steps']:,} steps of Stage 2 at batch {trained['batch']}, "
             f"{seconds / 3600:.1f} hours with Stage 1; {machine['cpu']}, {machine['cores']} cores"
@@ -50,8 +51,8 @@ def card(facts: Mapping[str, Any]) -> str:
             "## On synthetic sets that it never saw",
             "",
             f"{facts['images_a_set']:,} images of {facts['people_a_set']} people each. The model "
-            "gets the photo and a box that is off by up to 8 %; it tells the side itself. Mean "
-            "[95 % interval over people].",
+            "gets the photo and a box that is moved and scaled by up to 8 %; it tells the side "
+            "itself. Mean [95 % interval over people].",
             "",
             *_table("set", {f"{k}: {v['what']}": v["estimates"] for k, v in sets.items()} | once),
             "",
@@ -82,8 +83,8 @@ def card(facts: Mapping[str, Any]) -> str:
             "one that is far.",
             "- Two hands that touch, hands in gloves and hands that hold large objects were not in "
             "its data. Children's hands were not either.",
-            "- These numbers are of synthetic images. Errors on photos are larger; measure them on "
-            "photos of your own before you rely on it.",
+            "- These numbers are of synthetic images. Expect larger errors on photos: none were "
+            "tried. Measure them on photos of your own before you rely on it.",
             "",
         ]
     )

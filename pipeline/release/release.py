@@ -61,7 +61,7 @@ def release(
     people: int = PEOPLE,
     images: int = IMAGES,
 ) -> Path:
-    """Write `handpose/released/`: weights in half precision, record, card, numbers and examples.
+    """Write `handpose/released/`: weights in half precision, record, card, numbers, pictures.
 
     Args:
         root: the clone.
@@ -144,10 +144,12 @@ def pack(model: Path, folder: Path, record: ModelRecord) -> dict[str, Any]:
     """Write the weights in half precision and their record; returns what the card says of them.
 
     Raises:
-        ReleaseError: they are too large for git.
+        ReleaseError: they are too large for git, or for half precision.
     """
     tensors = safetensors.torch.load_file(model / "model.safetensors")
     half = {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()}
+    if wrong := [k for k, t in half.items() if not t.isfinite().all()]:
+        raise ReleaseError(f"{model}: not finite in half precision: {', '.join(wrong)}")
     content = safetensors.torch.save(half)
     if len(content) > MOST_BYTES:
         raise ReleaseError(
@@ -273,7 +275,7 @@ def example_photographs(trained: DatasetSpec, mano: Mano) -> list[Photograph]:
 
 
 def _brief(found: Mapping[str, Estimate]) -> str:
-    """`32.1 mm, PA 11.0, 2D 7.2 %, side 0.97`."""
+    """`32.1 mm, PA 11.0, 2D 7.2 %, side 97 %`."""
     wrist, pa, flat, side = (
         found[key].value for key in ("wrist_mpjpe_mm", "pa_mpjpe_mm", "error_2d", "side")
     )

@@ -1,4 +1,4 @@
-"""Synthetic test sets that differ from the training data, each in one thing: held out for good.
+"""Synthetic test sets, held out for good: a reference, and others that differ in one thing each.
 
 Their seed is no data set's that was trained on, so people, rigs, light and noise are new in all of
 them. They say how a model bears change; they are no photos.

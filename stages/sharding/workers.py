@@ -64,6 +64,9 @@ def in_order(
             finished(task)
             yield result
         return
+    known = None if size is None else list(tasks)
+    if known is not None:
+        workers = min(workers, max(1, len(known)))
     os.environ |= ONE_THREAD  # read by the workers' libraries when they are imported
     spawn = multiprocessing.get_context("spawn")
     _start_tracker()
@@ -79,10 +82,10 @@ def in_order(
         return future
 
     try:
-        if size is None:
+        if size is None or known is None:
             yield from _as_they_come(submit, tasks, AHEAD * workers, finished)
         else:
-            yield from _largest_first(submit, list(tasks), size, finished)
+            yield from _largest_first(submit, known, size, finished)
     except BrokenProcessPool:
         processes = list((pool._processes or {}).values())  # the pool does not say which one died
         for one in processes:

@@ -102,6 +102,10 @@ def test_every_missing_key_is_named_with_its_default(tmp_path: Path) -> None:
         ({"encoder__image_px": 128}, ("shard.view_px", "encoder.image_px")),
         ({"pose_net__heads": 5}, ("pose_net.dim", "pose_net.heads")),
         (
+            {"pose_net__second_look": True, "pose_net__turn_camera": False},
+            ("pose_net.second_look", "pose_net.turn_camera"),
+        ),
+        (
             {"ingest__test_subjects": [13, 14]},
             ("ingest.validation_subjects", "ingest.test_subjects"),
         ),

@@ -108,6 +108,7 @@ def test_a_run_that_is_stopped_leaves_what_it_has_found(
 
     monkeypatch.setattr(HandEstimator, "batch", stopped)
     monkeypatch.setattr(command, "SAVE_EVERY_S", 0 if often else 1000)
+    monkeypatch.setattr(command, "PAUSES", 0)
     words = [str(predict.folder), "--batch", "1", "--bbox", "30,20,40,50"]
     with contextlib.suppress(KeyboardInterrupt):
         assert predict(*words) == 130
@@ -117,6 +118,22 @@ def test_a_run_that_is_stopped_leaves_what_it_has_found(
     monkeypatch.undo()
     assert Run.save is save_all and predict(*words) == 0
     assert predict.written()["complete"] and len(predict.written()["images"]) == 3
+
+
+def test_what_an_earlier_run_left_is_not_taken_for_that_of_a_stopped_one(
+    predict: Command, photo: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [str(save(predict.folder / "a.png", photo)), "--bbox", "30,20,40,50"]
+    assert predict(*words) == 0 and predict.written()["complete"]
+
+    def killed(*_: Any, **__: Any) -> Any:
+        monkeypatch.setattr(Run, "save", lambda *_, **__: predict.out)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(HandEstimator, "batch", killed)
+    with contextlib.suppress(KeyboardInterrupt):
+        predict(*words)
+    assert not predict.written()["complete"] and predict.written()["images"] == []
 
 
 def test_side_and_intrinsics_are_taken(predict: Command, photo: Image) -> None:

@@ -76,6 +76,14 @@ def test_finished_tasks_are_counted_where_results_are_taken(workers: int) -> Non
     assert ended == [0, 1, 2]
 
 
+def test_no_more_workers_start_than_there_are_tasks() -> None:
+    before = set(children(os.getpid()))
+    results = in_order(slow_if_even, [1, 2], 8, size=lambda _: 1)
+    next(results)
+    assert len(set(children(os.getpid())) - before) <= 2
+    results.close()
+
+
 def test_an_error_in_a_worker_reaches_the_door() -> None:
     results = in_order(refuse_three, range(6), 2)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
