@@ -229,6 +229,7 @@ def _run(run: str, record: ModelRecord, models: Models) -> ModelRun:
         steps=figures.last_step(STAGE_2_MODELS[run] / "curves.csv"),
         gates=[] if tokens is None else tokens.gates.tolist(),
         gesture_weight=record.loss_weights["gesture"],
+        second_look=record.pose_net.get("second_look", False),
     )
 
 

@@ -51,6 +51,7 @@ class ModelRun:
     steps: int  # of Stage 2
     gates: Sequence[float]  # of the coarse and the fine gesture token; empty without tokens
     gesture_weight: float  # of the gesture loss in Stage 2
+    second_look: bool = False  # gestures and hands are those of the crop turned upright
 
     @property
     def total_s(self) -> float:
@@ -140,9 +141,10 @@ def gestures(e: Evaluation) -> list[str]:
     ]
     change = 100 * (stage_2.value - stage_1.value)
     what = "lost" if change < 0 else "gained"
+    turned = ", on crops turned upright," if e.runs[FULL].second_look else ""
     sentences.append(
-        f"After Stage 2 the same heads recognise {100 * stage_2.value:.1f} %: {abs(change):.1f} "
-        f"points {what}."
+        f"After Stage 2 the same heads{turned} recognise {100 * stage_2.value:.1f} %: "
+        f"{abs(change):.1f} points {what}."
     )
     trained, untrained = e.encoders[STAGE_1].purity, e.encoders["untrained"].purity
     if math.isfinite(trained.value):

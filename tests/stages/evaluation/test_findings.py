@@ -213,6 +213,14 @@ def test_the_accuracy_that_stage_2_keeps_is_reported(accuracy: float, words: str
     assert words in findings.gestures(evaluation(gesture=gesture))[1]
 
 
+def test_gestures_of_another_crop_are_said_to_be_so() -> None:
+    e = evaluation()
+    assert "the same heads recognise" in findings.gestures(e)[1]
+    runs = {**e.runs, "pretrained": dataclasses.replace(e.runs["pretrained"], second_look=True)}
+    said = findings.gestures(dataclasses.replace(e, runs=runs))[1]
+    assert "the same heads, on crops turned upright, recognise" in said
+
+
 def test_limits_know_what_kind_of_images_and_gestures_there_were() -> None:
     drawn, photos = (" ".join(findings.limits(evaluation(synthetic=s))) for s in (True, False))
     assert "rendered by one program" in drawn
