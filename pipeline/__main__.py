@@ -148,7 +148,11 @@ def gestures(ctx: Context, out: Path = Path("results/gestures.png")) -> None:
 def configure_(
     ctx: Context,
     profile: Annotated[
-        str, Option(help="interhand26m, demo (default) or tiny.", autocompletion=_profile_names)
+        str,
+        Option(
+            help="demo (default), interhand26m, eanet, wide (photos) or tiny.",
+            autocompletion=_profile_names,
+        ),
     ],
     data_root: Annotated[File, Option(help="A data set: InterHand2.6M, or own recordings.")] = None,
     mano: Annotated[File, Option(help="Folder with MANO_RIGHT.npz.")] = None,

@@ -11,7 +11,7 @@ import numpy as np
 from handpose.data.crop import affine, square, warp
 from handpose.estimator import HandEstimator
 from handpose.synthetic.sequence import Photograph
-from pipeline.predict.hand_box import BoxedHand
+from pipeline.predict.hand_box import Box, BoxedHand, Image
 from pipeline.predict.overlay import overlay
 from pipeline.release.scoring import joints_box
 
@@ -41,12 +41,10 @@ def write_drawing(
     (folder / DRAWING).write_bytes(written.tobytes())
 
 
-def _region(
-    photograph: Photograph,
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], tuple[float, float, float, float]]:
+def _region(photograph: Photograph) -> tuple[Image, Box]:
     """The part of a photograph around its hand, (SIDE, SIDE, 3), and the hand's box in it."""
     box = joints_box(photograph)
     A = affine(square(box, AROUND), SIDE)
-    x, y = A[:2, :2] @ (box[:2]) + A[:2, 2]
+    x, y = A[:2, :2] @ box[:2] + A[:2, 2]
     w, h = A[0, 0] * box[2], A[1, 1] * box[3]
     return warp(photograph.image, A, SIDE), (float(x), float(y), float(w), float(h))

@@ -72,7 +72,7 @@ def in_order(
     _start_tracker()
     pool = ProcessPoolExecutor(workers, spawn, initializer=_initialise)
     # All workers start with the first task. By default one starts with each, and when another has
-    # died meanwhile, Python's pool waits for ever for the new one (3.11 to 3.14).
+    # died meanwhile, the pool of Python 3.11 waits for ever for the new one.
     pool._safe_to_dynamically_spawn_children = False  # type: ignore[attr-defined]
 
     def submit(task: Task) -> Future[Result]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from handpose.hand.joint_definition import INTERHAND_REGRESSOR
+from pipeline.__main__ import main
 from pipeline.profiles.configure import ProfileError, configure, profiles, values_of
 from stages.params import ParamsError, load_params
 
@@ -225,3 +227,10 @@ def test_parameters_that_only_keeping_comments_cannot_read_are_told(tmp_path: Pa
     path.write_text(re.sub(r"hand:.*\n(?: .*\n)+", "hand: 3\n", committed, count=1), "utf-8")
     with pytest.raises(ProfileError, match=r"hand in params.yaml: expected keys .* found 3"):
         configure("demo", path)
+
+
+def test_the_help_names_every_profile(capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.suppress(SystemExit):
+        main(["configure", "--help"])
+    said = capsys.readouterr().out
+    assert [name for name in profiles() if name not in said] == []
