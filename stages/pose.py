@@ -1,9 +1,9 @@
 """Stage 2, gesture-guided pose or its baseline: `python -m stages.pose pretrained`, or `scratch`.
 
 Reads `data/shard`, `data/labels/labels.parquet`, the hand model, and for `pretrained` Stage 1's
-model in `models/pretrain/`, which `scratch` does not look at. Writes `models/pose/<run>/`:
-model.safetensors, model.json, curves.csv, metrics.json, manifest.json. The live checkpoint is in
-`work/pose-<run>/`.
+model in `models/pretrain/` or that of `pose.start`; `scratch` looks at neither. Writes
+`models/pose/<run>/`: model.safetensors, model.json, curves.csv, metrics.json, manifest.json. The
+live checkpoint is in `work/pose-<run>/`.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ from handpose.errors import HandPoseError
 from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
 from handpose.evaluation.view import facing_hits, side_hits
 from handpose.files import digest
+from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.nets.pose_network import PoseNetwork, make_pose_network
 from handpose.sample import HandBatch, PoseOutput
+from handpose.training.checkpoint import CheckpointError
 from handpose.training.device import prepare_device
 from handpose.training.eanet_loss import EaNetLoss
 from handpose.training.history import Scalars
 from handpose.training.inference import run_inference
 from handpose.training.losses import HandModel, PoseLoss
-from handpose.training.model_io import ModelRecord, read_record
+from handpose.training.model_io import ModelRecord, load_weights, read_record
 from handpose.training.seeding import seed
-from handpose.training.trained_nets import load_gesture_net
+from handpose.training.trained_nets import load_gesture_net, read_pose_record
 from stages.artifacts import run_stage
 from stages.fitting.launch import launch_processes
 from stages.fitting.training import log_to_stdout, run_training
@@ -86,8 +88,11 @@ def main(argv: list[str] | None = None) -> None:
             require_fits(data.shards)
         mano = load_hand_model(params.hand, params.data)
         seed(settings.seed)
-        gesture_net, stage_1 = first_stage(run, data, encoder)
-        net = make_pose_network(gesture_net, mano, **pose_net).to(device)
+        gesture_net, before = gesture_net_of(run, settings, data, encoder)
+        net = make_pose_network(gesture_net, mano, **pose_net)
+        if settings.start:
+            before = start_from(Path(settings.start), net, data, encoder, pose_net, mano)
+        net.to(device)
         loss = loss_of(net, mano, settings)
         run_training(
             "pose",
@@ -110,9 +115,9 @@ def main(argv: list[str] | None = None) -> None:
             started=started,
             inputs={
                 "mano": digest(Path(params.hand.mano) / "MANO_RIGHT.npz"),
-                "stage_1": stage_1.weights_sha256 if stage_1 else "",
+                "before": before.weights_sha256 if before else "",
             },
-            seconds_before=stage_1.seconds if stage_1 else None,
+            before=before,
         )
 
 
@@ -155,18 +160,21 @@ def run_settings(run: str, params: Params) -> tuple[PoseParams, dict[str, Any]]:
     return params.pose, pose_net
 
 
-def first_stage(
-    run: str, data: TrainingData, encoder: Mapping[str, Any]
+def gesture_net_of(
+    run: str, settings: PoseParams, data: TrainingData, encoder: Mapping[str, Any]
 ) -> tuple[GestureNet, ModelRecord | None]:
     """Stage 1's network for this run: trained, with its record; or untrained, and None.
+
+    It is untrained for `scratch`, and where `pose.start` brings the weights.
 
     Raises:
         CheckpointError: the trained network is missing, or was trained on other labels or with
             other parameters of the network.
     """
-    if run == "scratch":
+    if run == "scratch" or settings.start:
         coarse, fine = len(data.coarse), len(data.fine)
-        return GestureNet(**encoder, coarse_classes=coarse, fine_classes=fine), None
+        keywords = {**encoder, "weights": ""} if settings.start else encoder  # fetches none
+        return GestureNet(**keywords, coarse_classes=coarse, fine_classes=fine), None
     record = read_record(STAGE_1_MODEL)
     record.require(
         STAGE_1_MODEL,
@@ -178,6 +186,42 @@ def first_stage(
         labels_digest=digest(LABELS),
     )
     return load_gesture_net(STAGE_1_MODEL), record
+
+
+def start_from(
+    folder: Path,
+    net: PoseNetwork,
+    data: TrainingData,
+    encoder: Mapping[str, Any],
+    pose_net: Mapping[str, Any],
+    mano: Mano,
+) -> ModelRecord:
+    """Fill `net` with the weights of the Stage 2 model in `folder`; returns that model's record.
+
+    Its images may have been others, its classes not.
+
+    Raises:
+        CheckpointError: there is no model, or it has other classes, joints or parameters of the
+            network.
+    """
+    if not (folder / "model.json").is_file():
+        raise CheckpointError(
+            f"pose.start: {folder / 'model.json'} not found; expected the folder of a trained "
+            "Stage 2 model, such as handpose/released, or '' for Stage 1's network"
+        )
+    record = read_pose_record(folder)
+    record.require(
+        folder,
+        remedy="Name another model in pose.start, or '' for Stage 1's network",
+        encoder=encoder,
+        pose_net=pose_net,
+        joints=mano.joint_definition.record(),
+        handedness=data.handedness,
+        coarse=data.coarse,
+        fine=data.fine,
+    )
+    load_weights(folder, net)
+    return record
 
 
 def loss_of(net: PoseNetwork, mano: HandModel, settings: PoseParams) -> PoseLoss | EaNetLoss:

@@ -40,12 +40,14 @@ class ModelRecord:
     best_epoch: int
     loss_weights: dict[str, float]  # of Stage 2's terms; none in a model of Stage 1
     weights_sha256: str = ""  # of model.safetensors; `save_model` fills it in
+    before: str = ""  # of the model whose weights its training started from, likewise
 
-    def require(self, folder: Path, **expected: Any) -> None:
+    def require(self, folder: Path, *, remedy: str = "", **expected: Any) -> None:
         """Refuse the model where its record is not as expected.
 
         Args:
             folder: where it lies, for the message.
+            remedy: what to do instead, a sentence; to train the model again by default.
             **expected: fields of the record; a mapping is compared in the keys it has.
 
         Raises:
@@ -56,9 +58,12 @@ class ModelRecord:
             if isinstance(value, Mapping):
                 found[name] = {key: found[name].get(key) for key in value}
         if wrong := differences(expected, {name: found[name] for name in expected}):
+            remedy = remedy or (
+                f"Train it again with `dvc repro {self.stage}`, or go back to the settings it has"
+            )
             raise CheckpointError(
-                f"{folder}: this model was trained with other settings: {'; '.join(wrong)}. Train "
-                f"it again with `dvc repro {self.stage}`, or go back to the settings it has"
+                f"{folder}: this model was trained with other settings: {'; '.join(wrong)}. "
+                f"{remedy}"
             )
 
 

@@ -34,7 +34,7 @@ def load_pose_net(folder: Path, mano: Mano) -> PoseNetwork:
             another definition of the joints than `mano` has; see also `read_record` and
             `load_weights`.
     """
-    record = _pose_record(folder)
+    record = read_pose_record(folder)
     if record.joints != (found := mano.joint_definition.record()):
         raise CheckpointError(
             f"{folder}: this model was trained on the joints {record.joints}, found {found}; set "
@@ -63,12 +63,16 @@ def load_joint_definition(folder: Path, mano: Path | str) -> JointDefinition:
         CheckpointError: it is of another stage; see also `read_record`.
         JointError: the regressor is missing or is another file.
     """
-    record = _pose_record(folder)
+    record = read_pose_record(folder)
     return JointDefinition.load(record.joints["tips"], mano, record.joints["file"])
 
 
-def _pose_record(folder: Path) -> ModelRecord:
-    """The record of a Stage 2 model."""
+def read_pose_record(folder: Path) -> ModelRecord:
+    """The record of a Stage 2 model.
+
+    Raises:
+        CheckpointError: it is of another stage; see also `read_record`.
+    """
     record = read_record(folder)
     if record.stage != "pose":
         raise CheckpointError(f"{folder}: holds a model of stage {record.stage}, expected pose")

@@ -51,7 +51,7 @@ def run_training(
     out: Path,
     started: float,
     inputs: Mapping[str, str] | None = None,
-    seconds_before: Mapping[str, float] | None = None,
+    before: ModelRecord | None = None,
     metrics: Mapping[str, Any] | None = None,
 ) -> None:
     """Train a network, resuming where an earlier run stopped, and write its results.
@@ -74,7 +74,7 @@ def run_training(
         out: folder of the results; rank 0 writes them.
         started: the stage's `time.monotonic()`.
         inputs: digests of further inputs by name; part of the run's identity.
-        seconds_before: training time of earlier stages, by stage, for the model's record.
+        before: the model that `net` has weights of; its training time counts in the record.
         metrics: written to metrics.json besides those of the run.
 
     Raises:
@@ -104,7 +104,11 @@ def run_training(
         if not distributed.is_rank_zero:
             return
         record = data.record(stage, fitted, checkpoint)
-        record = dataclasses.replace(record, seconds={**(seconds_before or {}), **record.seconds})
+        if before is not None:
+            seconds = {**before.seconds}
+            for one, own in record.seconds.items():
+                seconds[one] = round(seconds.get(one, 0.0) + own, 2)
+            record = dataclasses.replace(record, seconds=seconds, before=before.weights_sha256)
         write_results(out, net=net, record=record, fitted=fitted, started=started, metrics=metrics)
         checkpoint.finish(results_id(out))
 

@@ -124,6 +124,9 @@ class LossWeights(Section):
 class PoseParams(TrainParams):
     """Stage 2: gesture-guided pose; keys without comment: as above."""
 
+    start: str = ""
+    """folder of a Stage 2 model whose weights training starts from, such as handpose/released; '':
+    Stage 1's network"""
     epochs: PositiveInt = 3
     augment: AugmentParams = AugmentParams(rotation_deg=15, scale=0.1, shift=0.05, colour=0.15)
     gate_lr_factor: PositiveFloat = 20.0
@@ -149,7 +152,7 @@ class ScratchParams(Section):
     def settings(self, pose: PoseParams) -> PoseParams:
         """The settings of its training, given those of the full model's."""
         weights = pose.weights.model_copy(update={"gesture": self.gesture})
-        return pose.model_copy(update={"epochs": self.epochs, "weights": weights})
+        return pose.model_copy(update={"epochs": self.epochs, "weights": weights, "start": ""})
 
     def pose_net(self, full: dict[str, Any]) -> dict[str, Any]:
         """The keywords of its network, given those of the full model's.

@@ -22,6 +22,7 @@ from handpose.nets.pose_network import PoseNetwork, make_pose_network
 from handpose.sample import HandBatch, PoseOutput, ViewOutput
 from handpose.training.checkpoint import Checkpoint, CheckpointError
 from handpose.training.eanet_loss import TERMS
+from handpose.training.fit import Fitted, fit
 from handpose.training.losses import PoseLoss
 from handpose.training.model_io import read_record
 from handpose.training.trained_nets import load_gesture_net, load_pose_net
@@ -129,6 +130,60 @@ def test_pretrained_starts_from_stage_1_and_records_both_times(
     seconds = read_record(PRETRAINED).seconds
     assert set(seconds) == {"pretrain", "pose"}
     assert seconds["pretrain"] == read_record(STAGE_1).seconds["pretrain"]
+
+
+def test_it_starts_from_a_model_that_it_names_and_needs_no_stage_1(
+    with_stage_1: Path, set_params: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_pose("pretrained") == 0
+    first = Path("first")
+    PRETRAINED.rename(first)
+    shutil.rmtree(STAGE_1)
+    begun: list[dict[str, Tensor]] = []
+
+    def watched_fit(net: PoseNet, **keywords: Any) -> Fitted:
+        begun.append({k: v.clone() for k, v in net.state_dict().items()})
+        return fit(net, **keywords)
+
+    monkeypatch.setattr("stages.fitting.training.fit", watched_fit)
+    set_params(pose={"start": str(first)})
+    assert run_pose("pretrained") == 0
+    expected = safetensors.torch.load_file(first / "model.safetensors")
+    assert all(torch.equal(begun[0][name], expected[name]) for name in expected)
+    before, record = read_record(first), read_record(PRETRAINED)
+    assert record.before == before.weights_sha256 != record.weights_sha256
+    assert record.seconds["pretrain"] == before.seconds["pretrain"]
+    assert record.seconds["pose"] > before.seconds["pose"], "the time of both trainings"
+    assert record.params_digest != before.params_digest
+
+    assert run_pose("scratch") == 0
+    assert read_record(SCRATCH).before == "", "the comparison has no start"
+
+
+def test_a_start_that_is_missing_or_of_another_network_or_other_classes_is_refused(
+    with_stage_1: Path,
+    set_params: Callable[..., None],
+    labels_of: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    set_params(pose={"start": "nowhere"})
+    assert run_pose("pretrained") == 2
+    assert "pose.start: nowhere/model.json not found" in capsys.readouterr().err
+    set_params(pose={"start": str(STAGE_1)})
+    assert run_pose("pretrained") == 2
+    assert "holds a model of stage pretrain, expected pose" in capsys.readouterr().err
+    set_params(pose={"start": ""})
+    assert run_pose("pretrained") == 0
+    PRETRAINED.rename("first")
+    set_params(pose={"start": "first"}, pose_net={"dim": 64})
+    assert run_pose("pretrained") == 2
+    printed = capsys.readouterr().err
+    assert "pose_net.dim is 32, expected 64" in printed
+    assert printed.endswith("Name another model in pose.start, or '' for Stage 1's network\n")
+    set_params(pose_net={"dim": 32})
+    labels_of(("gun", "fist", "left", "left"))
+    assert run_pose("pretrained") == 2
+    assert "first: this model was trained with other settings" in capsys.readouterr().err
 
 
 def test_eanet_is_trained_from_the_same_stage_1_by_its_own_loss(
