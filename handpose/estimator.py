@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from handpose.data.crop import Square, affine, square, warp
+from handpose.data.crop import Square, affine, square, surroundings
 from handpose.data.photo import PhotoError, read_upright
 from handpose.errors import HandPoseError
 from handpose.hand.facing import FACINGS
@@ -42,6 +42,12 @@ Frame = Literal["camera", "camera turned onto the box"]
 
 BOX_SCALE = 1.4
 """Side of the network's view relative to the longer side of the box: `shard.box_scale`."""
+
+SHARPNESS = 4
+"""Pixels of the part of a photo that is kept for both looks, by those of the network's view.
+
+Its diagonal is 1.4 times the view's, so the part is at least 2.8 times as sharp as the view.
+"""
 
 CERTAIN = 0.9
 """Probability from which a side that the network tells is called certain."""
@@ -189,17 +195,19 @@ class HandEstimator:
                 "more photos"
             )
         px = self._predictor.net.gesture_net.image_px
-        crops, maps = [], []
+        parts, to_part, to_view = [], [], []
         for photo, box in zip(photos, boxes, strict=True):
             image = read_photo(photo) if isinstance(photo, str | Path) else _rgb(photo)
-            A = affine(_region(image, box), px)
-            # a copy: what is cut by whole pixels is a part of the photo, which could not be freed
-            crops.append(warp(image, A, px).copy())
-            maps.append(A)
-        A = np.stack(maps)  # (B, 3, 3)
-        hands = self._predictor(
-            np.stack(crops),
-            None if side is None else np.full(len(crops), side == "left"),
+            region = _region(image, box)
+            part, a = surroundings(image, region, SHARPNESS * px)
+            parts.append(part)  # a copy: the photo itself may be large
+            to_part.append(a)
+            to_view.append(affine(region, px))
+        A = np.stack(to_view)  # (B, 3, 3)
+        hands = self._predictor.in_photos(
+            parts,
+            A @ np.linalg.inv(np.stack(to_part)),
+            None if side is None else np.full(len(parts), side == "left"),
             None if K is None else A @ np.asarray(K, np.float64),
         )
         frame: Frame = "camera turned onto the box"

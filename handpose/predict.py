@@ -12,6 +12,7 @@ result is relative to the wrist. Its axes are those of a camera that looks at th
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from handpose.data.crop import Square, affine, warp
+from handpose.data.crop import Square, about_centre, affine, warp
 from handpose.errors import HandPoseError
 from handpose.hand.camera import view_rotation
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
+from handpose.nets.pose_net import Encoded, PoseNet, TurnedCut
 from handpose.nets.pose_network import PoseNetwork
 from handpose.nets.second_look import rotate_camera_back
 from handpose.sample import PoseOutput, ViewOutput
@@ -93,23 +95,71 @@ class Predictor:
             )
         px = self.net.gesture_net.image_px
         A = affine(Square((side - 1) / 2, (side - 1) / 2, side), px)
-        R = None if K is None else _view_rotation(K, len(crops), side)
-        image = torch.from_numpy(np.stack([warp(crop, A, px) for crop in crops]))
-        image = image.permute(0, 3, 1, 2).to(next(self.net.parameters()).device)  # (B, 3, px, px)
+        if K is not None:
+            _require_intrinsics(K, len(crops))
+            K = A @ K
+        hand = self.in_photos(list(crops), np.stack([A] * len(crops)), is_left, K)
+        zoom = px / side  # crop pixel u is net pixel (u + 0.5) zoom - 0.5
+        return dataclasses.replace(hand, uv=(hand.uv + 0.5) / zoom - 0.5)
+
+    @torch.no_grad()
+    def in_photos(
+        self,
+        photos: Sequence[NDArray[np.uint8]],
+        A: NDArray[np.float64],
+        is_left: NDArray[np.bool_] | None = None,
+        K: NDArray[np.floating[Any]] | None = None,
+    ) -> PoseOutput:
+        """The hand in a view of each photo; `uv` is in pixels of the views.
+
+        As of crops, but a second look is cut from the photo, which goes on where the view ends; a
+        crop that is turned has black corners.
+
+        Args:
+            photos: (H, W, 3) uint8 RGB of any sizes.
+            A: (B, 3, 3) pixels of the photo -> pixels of the view, which the network sees.
+            is_left: (B,) as of `__call__`.
+            K: (B, 3, 3) px, intrinsics of the views, as of `__call__`.
+
+        Raises:
+            PredictError: no side where one is needed, or K is of no camera.
+        """
+        px = self.net.gesture_net.image_px
+        onto_centre = None
+        if K is not None:
+            _require_intrinsics(K, len(photos))
+            onto_centre = view_rotation(np.asarray(K), px)
+        device = next(self.net.parameters()).device
+
+        def cut(R: Tensor) -> Tensor:
+            """The views turned about their centres by R (B, 3, 3): (B, 3, px, px)."""
+            turned = about_centre(R.double().cpu().numpy(), px) @ A
+            views = [warp(photo, a, px) for photo, a in zip(photos, turned, strict=True)]
+            return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).to(device)
+
+        image = cut(torch.eye(3).expand(len(photos), 3, 3))
         left = self._given_side(image, is_left)
         if self._is_canonical:
             hand = self._canonical(image, left)
         else:
-            encoded = self.net.encode(image)
+            encoded = self._encode(image, cut)
             if left is None and self.net.view_heads is None:
                 left = self.probability_left(encoded.gesture.coarse_logits, None) > 0.5
             hand = self.net.decode(encoded, left)
-        if R is not None and self.net.turn_camera:
+        if onto_centre is not None and self.net.turn_camera:
             if left is None:
                 left = self.probability_left(hand.coarse_logits, hand.view) > 0.5
-            hand = rotate_camera_back(hand, torch.from_numpy(R), left)
-        zoom = px / side  # crop pixel u is net pixel (u + 0.5) zoom - 0.5
-        return dataclasses.replace(hand, uv=(hand.uv + 0.5) / zoom - 0.5, uv_mano=None)
+            hand = rotate_camera_back(hand, torch.from_numpy(onto_centre), left)
+        return dataclasses.replace(hand, uv_mano=None)
+
+    def _encode(self, image: Tensor, cut: TurnedCut) -> Encoded:
+        """Views (B, 3, px, px) after the encoder; those of a second look with their mirror images.
+
+        A network that looks once was not trained with mirror images of its own photos.
+        """
+        if isinstance(self.net, PoseNet) and self.net.second_look:
+            return self.net.encode(image, cut=cut, mirrored=True)
+        return self.net.encode(image)
 
     @property
     def _is_canonical(self) -> bool:
@@ -156,13 +206,12 @@ class Predictor:
         )
 
 
-def _view_rotation(K: NDArray[np.floating[Any]], crops: int, side: int) -> NDArray[np.float64]:
-    """(B, 3, 3) that turns the camera of each crop onto its centre; PredictError if it is none."""
-    if np.shape(K) != (crops, 3, 3):
-        raise PredictError(f"K has shape {np.shape(K)}, expected one matrix a crop, {crops, 3, 3}")
+def _require_intrinsics(K: NDArray[np.floating[Any]], views: int) -> None:
+    """Refuse what is no camera of each of these views."""
+    if np.shape(K) != (views, 3, 3):
+        raise PredictError(f"K has shape {np.shape(K)}, expected one matrix a crop, {views, 3, 3}")
     if not (np.isfinite(K).all() and (np.linalg.det(K) > 0).all()):
         raise PredictError(
             "K is not finite or has a determinant of 0 or less: expected [[fx, s, cx], [0, fy, cy],"
             " [0, 0, 1]] in pixels of each crop"
         )
-    return view_rotation(np.asarray(K), side)

@@ -190,6 +190,31 @@ def test_the_side_is_that_of_the_image_that_the_hand_is_read_from(
     torch.testing.assert_close(told.vertices, given.vertices)
 
 
+def test_a_second_look_sees_what_lies_beside_the_view_of_a_photo(
+    predictor: Callable[..., Predictor],
+) -> None:
+    """And nothing else of the photo."""
+    predict = predictor()
+    predict.net.second_look = True
+    photo = np.random.default_rng(0).integers(0, 256, (160, 160, 3), dtype=np.uint8)
+    corner = 48  # of the view
+    A = np.array([[[1.0, 0, -corner], [0, 1, -corner], [0, 0, 1]]])
+    side = np.array([False])
+    view = photo[corner : corner + PX, corner : corner + PX]
+    found = predict.in_photos([photo], A, side)
+    crop = predict(view[None], side)
+    assert not torch.allclose(found.joints, crop.joints), "the crop's corners are black"
+    beside, far = photo.copy(), photo.copy()
+    beside[corner - 12 : corner] = 255
+    far[:20] = 255
+    assert not torch.equal(predict.in_photos([beside], A, side).joints, found.joints)
+    assert torch.equal(predict.in_photos([far], A, side).joints, found.joints)
+    predict.net.second_look = False
+    torch.testing.assert_close(
+        predict.in_photos([beside], A, side).joints, predict(view[None], side).joints
+    )
+
+
 def test_what_the_network_cannot_take_is_refused(
     predictor: Callable[..., Predictor], crops: Crops
 ) -> None:

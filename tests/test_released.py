@@ -10,10 +10,10 @@ import cv2
 import pytest
 
 from handpose import HandEstimator
-from handpose.estimator import released_folder
+from handpose.estimator import BOX_SCALE, released_folder
 from pipeline.profiles.configure import values_of
 from pipeline.release.card import card
-from pipeline.release.examples import check_examples
+from pipeline.release.examples import border, check_examples
 from pipeline.release.release import MOST_BYTES
 from stages.params import PoseNetParams
 
@@ -51,7 +51,11 @@ def test_the_card_is_what_its_numbers_say(numbers: dict[str, Any]) -> None:
 def test_it_was_trained_as_the_profile_says(
     released: HandEstimator, numbers: dict[str, Any]
 ) -> None:
-    assert numbers["data"]["unlike_wide"] == []
+    trainings = [*numbers["earlier"], numbers]
+    assert trainings[0]["data"]["unlike_wide"] == []
+    further = {"pose.start", "pose.epochs", "pose.lr", "pose.weights"}
+    assert all(set(one["data"]["unlike_wide"]) <= further for one in trainings[1:])
+    assert len({one["data"]["seed"] for one in trainings}) == len(trainings), "other people"
     assert numbers["data"]["images"] > 90_000
     expected = PoseNetParams.model_validate(values_of("wide")["pose_net"]).keywords()
     released.record.require(FOLDER, pose_net=expected)
@@ -59,12 +63,15 @@ def test_it_was_trained_as_the_profile_says(
 
 
 def test_a_photo_gives_a_hand(released: HandEstimator) -> None:
-    """The first crop in git as a photo: file, no box, no side."""
+    """The first crop in git as a photo: no side, and the box of its view."""
     px = released._predictor.net.gesture_net.image_px
     examples = cv2.imread(str(FOLDER / "examples.jpg"), cv2.IMREAD_COLOR_RGB)
     assert examples is not None
-    hand = released(examples[:px, :px])
+    side = px + 2 * border(px)
+    view = px / BOX_SCALE
+    corner = (side - view) / 2
+    hand = released(examples[:side, :side], (corner, corner, view, view))
     assert hand.side in ("left", "right") and hand.facing in ("palm", "back", "edge")
     assert hand.joints.shape == (21, 3) and hand.vertices.shape == (778, 3)
     found = (hand.joints_px.min(0) + hand.joints_px.max(0)) / 2
-    assert abs(found - (px - 1) / 2).max() < 0.15 * px, "the crop's box is around the joints"
+    assert abs(found - (side - 1) / 2).max() < 0.15 * px, "the crop's box is around the joints"

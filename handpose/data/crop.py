@@ -54,6 +54,34 @@ def affine(region: Square, side: int) -> NDArray[np.float64]:
     )
 
 
+def about_centre(R: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Rotations R (..., 3, 3) of centred pixels, on pixels of a square image of this side."""
+    middle = (side - 1) / 2
+    centred = np.array([[1, 0, -middle], [0, 1, -middle], [0, 0, 1]])
+    return np.asarray(np.linalg.inv(centred) @ R @ centred)
+
+
+def surroundings(
+    image: NDArray[np.uint8], region: Square, most_px: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """What a view of this region shows of a photo however it is turned about its centre.
+
+    Returns:
+        A copy, at most `most_px` px wide: what is wider is scaled down. And A (3, 3): pixels of
+        the photo -> pixels of the copy.
+    """
+    side = region.side * math.sqrt(2) + 2  # and a pixel all round, for bilinear sampling
+    if side > most_px:
+        A = affine(region._replace(side=side), most_px)
+        return warp(image, A, most_px), A
+    height, width = image.shape[:2]
+    left, top = (max(0, math.floor(at - side / 2)) for at in (region.x, region.y))
+    right = min(width, math.ceil(region.x + side / 2) + 1)
+    bottom = min(height, math.ceil(region.y + side / 2) + 1)
+    A = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]])
+    return image[top:bottom, left:right].copy(), A
+
+
 def warp(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
     """The image (H, W, 3) warped by A: (side, side, 3), bilinear, black outside of the image.
 

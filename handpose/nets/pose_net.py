@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import torch
@@ -19,7 +19,10 @@ from handpose.nets.second_look import turn_hands_back, turn_image, upright_rotat
 from handpose.nets.token_fusion import GestureTokens, TokenFusion
 from handpose.nets.view_heads import ViewHeads
 from handpose.nets.volumetric import CellGrid, GridEncoder, VolumeHead, sample_tokens, soft_argmax
-from handpose.sample import GestureOutput, PoseOutput
+from handpose.sample import GestureOutput, PoseOutput, ViewOutput
+
+TurnedCut = Callable[[Tensor], Tensor]
+"""R (B, 3, 3), about the optical axis -> images (B, 3, S, S) uint8 turned by it."""
 
 
 class Encoded(NamedTuple):
@@ -28,6 +31,7 @@ class Encoded(NamedTuple):
     levels: dict[int, Tensor]  # by stride s: (B, C_s, S / s, S / s)
     gesture: GestureOutput  # the logits that the tokens are made from, and the pooled feature
     R: Tensor | None = None  # (B, 3, 3) by which the images were turned upright
+    mirrored: Encoded | None = None  # of their mirror images, if hands are averaged over both
 
 
 class Located(NamedTuple):
@@ -41,6 +45,19 @@ class Located(NamedTuple):
     def uv(self) -> Tensor:
         """Pixels of the images, (B, 21, 2)."""
         return (self.uvd[..., :2] + 1) / 2 * (self.cells.side - 1)
+
+    def mean_with(self, in_mirror: Located) -> Located:
+        """With joints averaged with those of the mirror images; the grid is of the images."""
+        everywhere = torch.ones(len(self.uvd), dtype=torch.bool, device=self.uvd.device)
+        return self._replace(uvd=(self.uvd + mirror_points(in_mirror.uvd, everywhere)) / 2)
+
+
+class Seen(NamedTuple):
+    """What is read from images before the side is known."""
+
+    located: Located
+    joint_tokens: Tensor  # (B, 21, C)
+    view: ViewOutput | None
 
 
 class PoseNet(nn.Module):
@@ -160,16 +177,26 @@ class PoseNet(nn.Module):
         """
         return self.decode(self.encode(image), is_left)
 
-    def encode(self, image: Tensor) -> Encoded:
+    def encode(
+        self, image: Tensor, *, cut: TurnedCut | None = None, mirrored: bool = False
+    ) -> Encoded:
         """The encoder's output for images (B, 3, S, S) uint8 RGB.
 
         With `second_look` and in evaluation mode, for the images turned upright.
+
+        Args:
+            image: what the first look sees.
+            cut: gives the images turned by R (B, 3, 3), cut from where `image` was cut; by default
+                `image` itself is turned, which leaves black corners.
+            mirrored: encode the mirror images as well; `decode` averages over both. The network
+                must have learnt both sides.
         """
         encoded = self._encode(image)
-        if self.training or not self.second_look:
-            return encoded
-        R = upright_rotation(self._locate(encoded.levels).uv)
-        return self._encode(turn_image(image, R))._replace(R=R)
+        if self.second_look and not self.training:
+            R = upright_rotation(self._locate(encoded.levels).uv)
+            image = turn_image(image, R) if cut is None else cut(R)
+            encoded = self._encode(image)._replace(R=R)
+        return encoded._replace(mirrored=self._encode(image.flip(-1))) if mirrored else encoded
 
     def _encode(self, image: Tensor) -> Encoded:
         levels = self.gesture_net.backbone(image)
@@ -181,6 +208,16 @@ class PoseNet(nn.Module):
         cells = CellGrid(stride * level.shape[-1], self.grid_encoder.grid)
         grid = self.grid_encoder([levels[stride] for stride in self.pose_levels])
         return Located(grid, cells, soft_argmax(self.volume_head(grid), cells))
+
+    def _see(self, encoded: Encoded) -> Seen:
+        located = self._locate(encoded.levels)
+        # Positions are learnt by their own losses: MANO's would drag them to where they help MANO.
+        positions = located.uvd.detach()
+        tokens = sample_tokens(located.grid, positions[..., :2], located.cells)
+        view = None
+        if self.view_heads is not None:
+            view = self.view_heads(encoded.gesture.features, tokens, positions)
+        return Seen(located, tokens, view)
 
     def decode(
         self, encoded: Encoded, is_left: Tensor | None, gates: Tensor | None = None
@@ -194,38 +231,28 @@ class PoseNet(nn.Module):
             is_left: (B,) bool; None takes what the view heads tell.
             gates: (2,) used instead of the learnt ones.
         """
-        levels, gesture, R = encoded
-        located = self._locate(levels)
-        grid, cells, uvd = located.grid, located.cells, located.uvd
-        # Positions are learnt by their own losses: MANO's would drag them to where they help MANO.
-        positions = uvd.detach()
-        joint_tokens = sample_tokens(grid, positions[..., :2], cells)  # (B, 21, C)
-
-        view = None
-        if self.view_heads is not None:
-            view = self.view_heads(gesture.features, joint_tokens, positions)
+        gesture, other = encoded.gesture, encoded.mirrored
+        seen = self._see(encoded)
+        located, view = seen.located, seen.view
+        if other is not None:
+            in_mirror = self._see(other)
+            located, view = located.mean_with(in_mirror.located), _mean_view(view, in_mirror.view)
         if is_left is None:
             if view is None:
                 raise ValueError("a network without view heads must be told the side")
             is_left = view.side_logit > 0
 
-        guidance = None
-        if self.gesture_tokens is not None:
-            logits = gesture.coarse_logits, gesture.fine_logits
-            guidance = self.gesture_tokens(*logits, gates)  # (B, 2, C)
-        tokens = self.fusion(joint_tokens, guidance, is_left)  # (B, 21, C)
-
-        if self.side_input:
-            positions = mirror_points(positions, is_left)  # as a right hand's, like the parameters
-        with torch.autocast(tokens.device.type, enabled=False):  # bf16 costs tenths of millimetres
-            rot6d, betas = self.mano_head(tokens.float(), positions, gesture.features.float())
+        rot6d, betas = self._mano_parameters(seen, gesture, is_left, gates)
+        if other is not None:  # a mirror image has the same right-hand parameters
+            more = self._mano_parameters(in_mirror, other.gesture, ~is_left, gates)
+            rot6d, betas = (rot6d + more[0]) / 2, (betas + more[1]) / 2
         rotmat = rot6d_to_matrix(rot6d)  # (B, 16, 3, 3)
         hand = self.mano(rotmat[:, 0], rotmat[:, 1:], betas)
         wrist = hand.joints[:, WRIST, None]  # (B, 1, 3)
 
         hands = PoseOutput(
             uv=located.uv,
-            depth_rel=uvd[..., 2] * self.depth_range_m,
+            depth_rel=located.uvd[..., 2] * self.depth_range_m,
             rot6d=rot6d,
             rotmat=rotmat,
             betas=betas,
@@ -233,10 +260,30 @@ class PoseNet(nn.Module):
             vertices=mirror_points(hand.vertices - wrist, is_left),
             coarse_logits=gesture.coarse_logits,
             fine_logits=gesture.fine_logits,
-            gates=uvd.new_zeros(2) if self.gesture_tokens is None else self.gesture_tokens.gates,
+            gates=betas.new_zeros(2) if self.gesture_tokens is None else self.gesture_tokens.gates,
             view=view,
         )
-        return hands if R is None else turn_hands_back(hands, R, is_left, cells.side)
+        if encoded.R is None:
+            return hands
+        return turn_hands_back(hands, encoded.R, is_left, located.cells.side)
+
+    def _mano_parameters(
+        self, seen: Seen, gesture: GestureOutput, is_left: Tensor, gates: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """MANO's rotations (B, 16, 6) and shape (B, 10), in the right-hand frame."""
+        guidance = None
+        if self.gesture_tokens is not None:
+            logits = gesture.coarse_logits, gesture.fine_logits
+            guidance = self.gesture_tokens(*logits, gates)  # (B, 2, C)
+        tokens = self.fusion(seen.joint_tokens, guidance, is_left)  # (B, 21, C)
+        positions = seen.located.uvd.detach()
+        if self.side_input:
+            positions = mirror_points(positions, is_left)  # as a right hand's, like the parameters
+        with torch.autocast(tokens.device.type, enabled=False):  # bf16 costs tenths of millimetres
+            parameters: tuple[Tensor, Tensor] = self.mano_head(
+                tokens.float(), positions, gesture.features.float()
+            )
+        return parameters
 
     def train(self, mode: bool = True) -> PoseNet:
         """Training mode for all but Stage 1's heads: dropout would make the tokens noisy."""
@@ -249,3 +296,13 @@ def _rest(mano: Mano) -> Tensor:
     """MANO's mean pose with its root at rest, (16, 3, 3)."""
     mean = mano.rotations(mano.hands_mean.new_zeros(1, 45))[0]  # (15, 3, 3)
     return torch.cat([torch.eye(3, device=mean.device)[None], mean])
+
+
+def _mean_view(view: ViewOutput | None, in_mirror: ViewOutput | None) -> ViewOutput | None:
+    """Logits averaged with those of the mirror images, which show the other side."""
+    if view is None or in_mirror is None:
+        return None
+    return ViewOutput(
+        (view.side_logit - in_mirror.side_logit) / 2,
+        (view.facing_logits + in_mirror.facing_logits) / 2,
+    )

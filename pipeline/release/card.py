@@ -20,11 +20,12 @@ COLUMNS = {
 
 def card(facts: Mapping[str, Any]) -> str:
     """Markdown from the facts that `release.py` collects."""
-    trained, data, machine = facts["training"], facts["data"], facts["machine"]
+    trained, machine = facts["training"], facts["machine"]
     speed = facts["images_per_s"]
     sets, reference = facts["sets"], next(iter(facts["sets"].values()))
     once = {f"{next(iter(sets))}, looked at once": facts["one_look"]} if "one_look" in facts else {}
     seconds = sum(trained["seconds"].values())
+    steps = trained["steps"] + sum(one["training"]["steps"] for one in facts["earlier"])
     return "\n".join(
         [
             "# The released model",
@@ -34,11 +35,10 @@ def card(facts: Mapping[str, Any]) -> str:
             "",
             f"- **Weights**: {facts['bytes'] / 1e6:.1f} MB, half precision, "
             f"{facts['parameters'] / 1e6:.2f} million parameters; SHA-256 {facts['sha256'][:16]}.",
-            f"- **Data**: {data['images']:,} synthetic images of {data['people']} people, "
-            f"{_profile(data['unlike_wide'])}, seed {data['seed']}.",
+            *_data(facts),
             f"- **Code** at the time of packing: commit {facts['commit'][:10]}"
             + (" with uncommitted changes." if facts["uncommitted"] else "."),
-            f"- **Training**: {trained['steps']:,} steps of Stage 2 at batch {trained['batch']}, "
+            f"- **Training**: {steps:,} steps of Stage 2 at batch {trained['batch']}, "
             f"{seconds / 3600:.1f} hours with Stage 1; {machine['cpu']}, {machine['cores']} cores"
             + (f", {machine['gpu']}." if machine["gpu"] else "."),
             f"- **Speed** there, photos in memory to hands, all cores: {speed['1']:.0f} photos/s "
@@ -59,7 +59,7 @@ def card(facts: Mapping[str, Any]) -> str:
             *(
                 [
                     "The model looks twice: the first look tells where the fingers point, the "
-                    "second sees the hand turned upright.",
+                    "second sees the hand turned upright, and its mirror image.",
                     "",
                 ]
                 if once
@@ -88,6 +88,20 @@ def card(facts: Mapping[str, Any]) -> str:
             "",
         ]
     )
+
+
+def _data(facts: Mapping[str, Any]) -> list[str]:
+    """The images of each training, the last first."""
+    lines = []
+    for one in [facts, *reversed(facts["earlier"])]:
+        data = one["data"]
+        started = " before that, on" if lines else ""
+        lines.append(
+            f"- **Data**:{started} {data['images']:,} synthetic images of {data['people']} people, "
+            f"{_profile(data['unlike_wide'])}, seed {data['seed']}; {one['training']['steps']:,} "
+            "steps."
+        )
+    return lines
 
 
 def _profile(unlike: Sequence[str]) -> str:

@@ -1,12 +1,14 @@
 """A few synthetic crops in git beside the released weights, so that anybody can check them.
 
-`examples.jpg` is a picture of all crops in rows, `examples.json` their truth and what the model
-scores on the picture as it is in the file.
+`examples.jpg` is a picture of all crops in rows. Each has a border, which the network's view of it
+sees when it is turned about its centre. `examples.json` is their truth, in pixels of the views, and
+what the model scores on the picture as it is in the file.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,12 +42,15 @@ def write_examples(
     """Write both files; returns what the model scores on them."""
     px = predictor.net.gesture_net.image_px
     A = np.stack([affine(square(joints_box(p), BOX_SCALE), px) for p in photographs])
-    crops = [warp(p.image, a, px) for p, a in zip(photographs, A, strict=True)]
+    side = px + 2 * border(px)
+    crops = [
+        warp(p.image, _shift(border(px)) @ a, side) for p, a in zip(photographs, A, strict=True)
+    ]
     rows = -(-len(crops) // COLUMNS)
-    picture = np.zeros((rows * px, COLUMNS * px, 3), np.uint8)
+    picture = np.zeros((rows * side, COLUMNS * side, 3), np.uint8)
     for k, crop in enumerate(crops):
         row, column = divmod(k, COLUMNS)
-        picture[row * px : (row + 1) * px, column * px : (column + 1) * px] = crop
+        picture[row * side : (row + 1) * side, column * side : (column + 1) * side] = crop
     content = cv2.imencode(".jpg", picture[..., ::-1], JPEG)[1]
     (folder / PICTURE).write_bytes(content.tobytes())
     K = A @ np.stack([p.K for p in photographs])
@@ -76,7 +81,8 @@ def check_examples(folder: Path, predictor: Predictor) -> dict[str, float]:
     except OSError as error:
         raise ExamplesError(f"{error.filename}: cannot be read ({error.strerror})") from None
     crops = _crops(np.frombuffer(picture, np.uint8), truth, folder / PICTURE)
-    hands = predictor(crops)
+    to_view = _shift(-border(truth["px"]))
+    hands = predictor.in_photos(list(crops), np.stack([to_view] * len(crops)))
     assert hands.view is not None, "the model has no view heads"
     joints = torch.tensor(truth["joints_mm"]) / 1000
     uv, is_left = torch.tensor(truth["uv"]), torch.tensor(truth["is_left"])
@@ -89,8 +95,18 @@ def check_examples(folder: Path, predictor: Predictor) -> dict[str, float]:
     }
 
 
+def border(px: int) -> int:
+    """Width of what lies around a view of `px` pixels on each side of its crop, pixels."""
+    return math.ceil((math.sqrt(2) - 1) / 2 * px) + 1
+
+
+def _shift(px: int) -> NDArray[np.float64]:
+    """(3, 3): pixels moved to the right and down."""
+    return np.array([[1.0, 0, px], [0, 1, px], [0, 0, 1]])
+
+
 def _crops(jpeg: NDArray[np.uint8], truth: dict[str, Any], path: Path) -> NDArray[np.uint8]:
-    px, count = truth["px"], len(truth["is_left"])
+    px, count = truth["px"] + 2 * border(truth["px"]), len(truth["is_left"])
     picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR_RGB) if len(jpeg) else None
     rows = -(-count // COLUMNS)
     if picture is None or picture.shape != (rows * px, COLUMNS * px, 3):

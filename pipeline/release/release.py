@@ -82,11 +82,12 @@ def release(
     )
     spec = DatasetSpec(**params.synthesize.keywords(without={"workers"}))
     out = root / "handpose" / RELEASED
+    before = earlier(out, record) if params.pose.start else []
     with atomic_folder(out) as folder:
         facts = pack(root / MODEL, folder, record)
         predictor = Predictor.load(folder, mano=root / STAND_IN)
         facts |= measure(predictor, spec, show, people=people, images=images)
-        facts |= origin(root, params, record)
+        facts |= origin(root, params, record) | {"earlier": before}
         facts |= {"people_a_set": people, "images_a_set": images}
         photographs = example_photographs(spec, predictor.net.mano)
         facts["examples"] = write_examples(folder, predictor, photographs)
@@ -244,6 +245,29 @@ def origin(root: Path, params: Params, record: ModelRecord) -> dict[str, Any]:
         "commit": git.text(root, "rev-parse", "HEAD").strip(),
         "uncommitted": len(changed),
     }
+
+
+def earlier(out: Path, record: ModelRecord) -> list[dict[str, Any]]:
+    """What the weights that this training started from were made of, first training first.
+
+    They must be weights that were released here, of which `numbers.json` tells the origin.
+
+    Raises:
+        ReleaseError: they are not.
+    """
+    path = out / "numbers.json"
+    numbers = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    trainings = numbers.get("earlier", [])
+    if numbers:
+        own = {key: numbers[key] for key in ("sha256", "data", "training", "machine", "commit")}
+        trainings = [*trainings, own]
+    for k, training in enumerate(trainings):
+        if training["sha256"] == record.before:
+            return list(trainings[: k + 1])
+    raise ReleaseError(
+        f"pose.start: the training began with weights of SHA-256 {record.before[:16]}, which "
+        f"{path} does not know; expected pose.start: handpose/released, whose origin is told there"
+    )
 
 
 def unlike_wide(params: Params) -> list[str]:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from handpose.data.crop import affine, square, warp
+from handpose.data.crop import affine, square
 from handpose.estimator import BOX_SCALE, CERTAIN
 from handpose.evaluation import statistics
 from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
@@ -113,8 +113,7 @@ def _score_batch(
 ) -> dict[str, Tensor]:
     px = predictor.net.gesture_net.image_px
     A = np.stack([affine(square(users_box(p, rng), BOX_SCALE), px) for p in photographs])
-    crops = np.stack([warp(p.image, a, px) for p, a in zip(photographs, A, strict=True)])
-    hands = predictor(crops)
+    hands = predictor.in_photos([p.image for p in photographs], A)
     assert hands.view is not None, "the model has no view heads"
     K = A @ np.stack([p.K for p in photographs])  # (B, 3, 3) of the crops
     R = torch.from_numpy(view_rotation(K, px)).float()

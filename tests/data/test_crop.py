@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handpose.data.crop import Square, affine, square, warp
+from handpose.data.crop import Square, about_centre, affine, square, surroundings, warp
 
 
 def dot(size: tuple[int, int], u: float, v: float, sigma: float) -> NDArray[np.uint8]:
@@ -85,3 +85,42 @@ def test_a_shift_is_what_the_warp_makes_of_it(shift: tuple[float, float]) -> Non
     A = np.array([[1.0, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]])
     plain = cv2.warpAffine(photo, A[:2], (64, 64), flags=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(warp(photo, A, 64), plain)
+
+
+def quarter_turns(count: int) -> NDArray[np.float64]:
+    return np.linalg.matrix_power(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), count)
+
+
+def test_a_turn_about_the_centre_is_that_of_numpy() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    for count in range(4):
+        turned = warp(image, about_centre(quarter_turns(count), 20), 20)
+        np.testing.assert_array_equal(turned, np.rot90(image, -count))
+
+
+def turn_by(degrees: float) -> NDArray[np.float64]:
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(("x", "y"), [(60.3, 44.8), (5.0, 79.0)])  # inside, and over the border
+@pytest.mark.parametrize("degrees", [0, 45, 160])
+def test_the_surroundings_show_what_the_photo_shows(x: float, y: float, degrees: float) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    region = Square(x, y, 40)
+    part, to_part = surroundings(photo, region, 200)
+    assert part.size < photo.size and part.base is None
+    A = about_centre(turn_by(degrees), 40) @ affine(region, 40)
+    again = warp(part, A @ np.linalg.inv(to_part), 40)
+    np.testing.assert_allclose(again, warp(photo, A, 40).astype(int), atol=1)
+
+
+def test_large_surroundings_are_scaled_down() -> None:
+    u, v = 1212.4, 1108.7
+    photo = dot((2400, 2200), u, v, sigma=60)
+    region = Square(1200, 1100, 900)
+    part, to_part = surroundings(photo, region, 200)
+    assert part.shape == (200, 200, 3)
+    A = about_centre(turn_by(30), 50) @ affine(region, 50)
+    found = warp(part, A @ np.linalg.inv(to_part), 50)
+    np.testing.assert_allclose(centroid(found), (A @ (u, v, 1))[:2], atol=0.1)

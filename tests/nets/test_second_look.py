@@ -94,6 +94,46 @@ def test_what_is_seen_in_a_turned_image_comes_back_as_one_hand(
     torch.testing.assert_close(posed, hands.joints, atol=1e-6, rtol=0)
 
 
+def test_a_hand_averaged_with_its_mirror_image_is_mirrored_with_the_image(
+    make_pose_net: MakePoseNet, make_batch: Callable[..., HandBatch]
+) -> None:
+    """Whatever the network has learnt: a side cannot be preferred any more."""
+    batch = make_batch(4)
+    net = make_pose_net(view_heads=True).eval()
+    with torch.no_grad():
+        hands = net.decode(net.encode(batch.image, mirrored=True), batch.is_left)
+        flipped = net.decode(net.encode(batch.image.flip(-1), mirrored=True), ~batch.is_left)
+        alone = net(batch.image, batch.is_left)
+    everywhere = torch.ones(4, dtype=torch.bool)
+    assert hands.view is not None and flipped.view is not None
+    torch.testing.assert_close(hands.view.side_logit, -flipped.view.side_logit)
+    torch.testing.assert_close(hands.view.facing_logits, flipped.view.facing_logits)
+    for name in ("betas", "depth_rel", "rotmat", "rot6d"):
+        torch.testing.assert_close(getattr(hands, name), getattr(flipped, name))
+    for name in ("joints", "vertices"):
+        found, other = getattr(hands, name), getattr(flipped, name)
+        torch.testing.assert_close(found, mirror_points(other, everywhere))
+    u = flipped.uv[..., 0]
+    torch.testing.assert_close(hands.uv[..., 0], SIDE - 1 - u, atol=1e-4, rtol=0)
+    assert (hands.joints - alone.joints).abs().max() > 1e-5, "and alone it prefers one"
+
+
+def test_the_second_look_is_cut_by_whoever_has_the_photo(
+    make_pose_net: MakePoseNet, image: Tensor
+) -> None:
+    net = make_pose_net(second_look=True).eval()
+    seen: list[Tensor] = []
+
+    def cut(R: Tensor) -> Tensor:
+        seen.append(R)
+        return turn_image(image, R)
+
+    with torch.no_grad():
+        own, given = net.encode(image), net.encode(image, cut=cut)
+    assert own.R is not None and torch.equal(seen[0], own.R)
+    torch.testing.assert_close(own.gesture.coarse_logits, given.gesture.coarse_logits)
+
+
 def make_single(net: PoseNet) -> PoseNet:
     """The same network, which looks once."""
     net.second_look = False

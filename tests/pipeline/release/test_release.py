@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -18,10 +19,17 @@ from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.predict import Predictor
-from handpose.training.model_io import save_model
+from handpose.training.model_io import read_record, save_model
 from pipeline.profiles.configure import configure
 from pipeline.release.examples import PICTURE, ExamplesError, check_examples
-from pipeline.release.release import MODEL, ReleaseError, release, require_own, unlike_wide
+from pipeline.release.release import (
+    MODEL,
+    ReleaseError,
+    earlier,
+    release,
+    require_own,
+    unlike_wide,
+)
 from stages.params import Params, load_params
 from tests.test_predict import a_record
 
@@ -106,8 +114,40 @@ def test_the_release_loads_scores_and_says_what_it_is(
     assert scores == pytest.approx(json.loads((out / "examples.json").read_text())["scores"])
 
     (out / PICTURE).write_bytes(b"")
-    with pytest.raises(ExamplesError, match="is no picture, expected 512 x"):
+    with pytest.raises(ExamplesError, match="is no picture, expected 752 x 564"):
         check_examples(out, released._predictor)
+
+
+def test_a_training_from_released_weights_tells_what_these_were_made_of(clone: Path) -> None:
+    """Also if it is packed a second time; other weights to start from are refused."""
+    out = clone / "handpose" / "released"
+    out.mkdir()
+    first = {
+        "sha256": "a" * 64,
+        "data": {"images": 7, "people": 4, "seed": 0, "unlike_wide": []},
+        "training": {"seconds": {"pose": 60.0}, "steps": 300, "batch": 16},
+        "machine": {},
+        "commit": "c" * 40,
+    }
+    (out / "numbers.json").write_text(json.dumps(first | {"examples": {}}))
+    model = clone / MODEL / "model.json"
+    record = json.loads(model.read_text())
+    model.write_text(json.dumps(record | {"before": first["sha256"]}))
+    params = make_params(pose={"start": "handpose/released"}, synthesize={"seed": 1})
+    release(clone, params, lambda _: None, people=2, images=24)
+    numbers = json.loads((out / "numbers.json").read_text())
+    assert numbers["earlier"] == [first]
+    assert "pose.start" in numbers["data"]["unlike_wide"]
+    text = (out / "card.md").read_text()
+    assert "500 steps of Stage 2" in text, "of both trainings"
+    assert "before that, on 7 synthetic images of 4 people, profile `wide`, seed 0; 300" in text
+
+    trained = read_record(clone / MODEL)
+    assert earlier(out, trained) == [first], "its own weights are there now"
+    with pytest.raises(ReleaseError, match=r"which .*numbers\.json does not know"):
+        earlier(out, dataclasses.replace(trained, before="f" * 64))
+    with pytest.raises(ReleaseError, match=r"expected pose\.start: handpose/released"):
+        earlier(clone, trained)
 
 
 @pytest.mark.parametrize(
