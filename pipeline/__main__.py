@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from handpose.errors import HandPoseError
 from handpose.stop_signal import ctrl_c_raises
+from pipeline.experiment.commands import add_to as add_experiment_to
 from pipeline.labels.commands import add_to as add_labels_to
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def _group(help: str, **options: Any) -> typer.Typer:
 app = _group("Gesture-aware 3D hand pose: everything around `dvc repro`.", cls=Commands)
 app.add_typer(labels := _group("The gesture map."), name="labels")
 add_labels_to(labels)
+app.add_typer(experiment := _group("Variants with several seeds, compared."), name="experiment")
+add_experiment_to(experiment)
 app.add_typer(mano := _group("The licensed hand model."), name="mano")
 app.add_typer(data := _group("Is the download whole, what does training see."), name="data")
 app.add_typer(remote := _group("Where dvc push keeps results."), name="remote")

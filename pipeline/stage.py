@@ -32,6 +32,7 @@ LESS_MEMORY = {
     "pretrain": "pretrain.batch",
     "pose": "pose.batch",
     "evaluate": "evaluate.batch",
+    "score": "evaluate.batch",
 }
 """The key in `params.yaml` by which a stage needs less memory, by its module."""
 

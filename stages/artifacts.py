@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file, digest
 from handpose.stop_signal import ctrl_c_raises, explain
+from stages.paths import STAGE_2_MODELS
 
 T = TypeVar("T")
 
@@ -42,6 +43,25 @@ REMEDIES = {
     errno.ENAMETOOLONG: "Use a folder with a shorter path",
 }
 """What to do, by the number of the system's error."""
+
+
+class UsageError(HandPoseError):
+    """The command line is not one of those in the docstring of the stage."""
+
+
+def chosen_run(stage: str, argv: Sequence[str]) -> str:
+    """The run of Stage 2 that the command line of a stage names.
+
+    Raises:
+        UsageError: it names none, or one that is not in `STAGE_2_MODELS`.
+    """
+    if len(argv) != 1 or argv[0] not in STAGE_2_MODELS:
+        calls = " or ".join(f"`python -m stages.{stage} {run}`" for run in STAGE_2_MODELS)
+        raise UsageError(
+            f"found {' '.join(argv) or 'no argument'}, expected one of "
+            f"{', '.join(STAGE_2_MODELS)}: {calls}"
+        )
+    return argv[0]
 
 
 class Stopped(BaseException):

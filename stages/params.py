@@ -35,7 +35,7 @@ from stages.sections.optimization import (
     ScratchParams,
     TrainParams,
 )
-from stages.sections.section import Section, explain, missing_keys
+from stages.sections.section import Section, checked, missing_keys
 
 __all__ = [
     "AugmentParams",
@@ -174,11 +174,8 @@ def check_values(values: Any, path: Path | str) -> Params:
         ParamsError: an unknown key, a missing key, a wrong value or contradicting settings; all are
             reported at once, each with its key.
     """
-    faults = list(missing_keys(Params, values))
-    try:
-        params = Params.model_validate(values)
-    except pydantic.ValidationError as error:
-        faults = [*explain(Params, error), *faults]
-    if faults:
+    params, faults = checked(Params, values)
+    faults += missing_keys(Params, values)
+    if faults or params is None:
         raise ParamsError("\n".join([f"{path}: please fix", *faults]))
     return params

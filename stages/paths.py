@@ -38,6 +38,8 @@ STAGE_2_MODELS = {run: Path("models/pose") / run for run in ("pretrained", "scra
 RESULTS = Path("results")
 METRICS = RESULTS / "metrics.json"
 PREDICTIONS = RESULTS / "predictions.parquet"
+SCORES = RESULTS / "scores"
+"""Of one Stage 2 model each, person by person, for experiments."""
 
 WORK = Path("work")
 """Live checkpoints and pictures; outside DVC's outs, which it deletes before a stage runs."""

@@ -38,7 +38,7 @@ from handpose.training.losses import HandModel, PoseLoss
 from handpose.training.model_io import ModelRecord, load_weights, read_record
 from handpose.training.seeding import seed
 from handpose.training.trained_nets import load_gesture_net, read_pose_record
-from stages.artifacts import run_stage
+from stages.artifacts import chosen_run, run_stage
 from stages.fitting.launch import launch_processes
 from stages.fitting.training import log_to_stdout, run_training
 from stages.fitting.training_data import TrainingData, loading_on
@@ -57,14 +57,10 @@ class NoFitsError(HandPoseError):
     """The data should come with MANO fits, and the shards have none."""
 
 
-class UsageError(HandPoseError):
-    """The command line is not one of those in the docstring of this stage."""
-
-
 def main(argv: list[str] | None = None) -> None:
     """Train Stage 2 as `params.yaml` says, and write the model and its metrics."""
     started = time.monotonic()
-    run = chosen_run(sys.argv[1:] if argv is None else argv)
+    run = chosen_run("pose", sys.argv[1:] if argv is None else argv)
     params = load_params()
     settings, pose_net = run_settings(run, params)
     encoder = params.encoder.keywords()
@@ -135,21 +131,6 @@ def require_fits(shards: Shards) -> None:
             "data.root (`handpose data verify` checks it), or train gestures alone: "
             "`dvc repro pretrain`"
         )
-
-
-def chosen_run(argv: list[str]) -> str:
-    """The run that the command line names.
-
-    Raises:
-        UsageError: it names none, or one that is not in `STAGE_2_MODELS`.
-    """
-    if len(argv) != 1 or argv[0] not in STAGE_2_MODELS:
-        raise UsageError(
-            f"found {' '.join(argv) or 'no argument'}, expected one of "
-            f"{', '.join(STAGE_2_MODELS)}: "
-            "`python -m stages.pose pretrained` or `python -m stages.pose scratch`"
-        )
-    return argv[0]
 
 
 def run_settings(run: str, params: Params) -> tuple[PoseParams, dict[str, Any]]:

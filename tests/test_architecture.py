@@ -21,6 +21,7 @@ MODULES = sorted(
 NAMED = [file for file in MODULES if file.name != "__init__.py"]
 ENTRY_POINTS = {Path("stages") / f"{name}.py" for name in entry_points()}
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))
+EXPERIMENTS = yaml.safe_load((ROOT / "experiments" / "dvc.yaml").read_text("utf-8"))
 
 FLOORS: dict[str, set[str]] = {  # package of handpose: the others that it may import
     "hand": set(),
@@ -80,6 +81,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
 
 SAME_BASENAME = {  # modules of one name in two packages, and why nobody mixes them up
     "__init__.py": "every package",
+    "commands.py": "arguments and output of a group of commands, as `handpose labels`",
     "predict.py": "a model for crops; `handpose predict`",
     "reader.py": "what a data set's reader must offer, in data/; the reader of each data set",
     "verify.py": "the checks of a download; `handpose data verify`",
@@ -107,7 +109,7 @@ def imported(file: Path) -> set[Path]:
 
 
 def stage_of(name: str) -> dict[str, object]:
-    stage: dict[str, object] = DVC["stages"][name]
+    stage: dict[str, object] = (DVC["stages"] | EXPERIMENTS["stages"])[name]
     return stage
 
 
@@ -181,7 +183,7 @@ def test_no_cycle_between_packages() -> None:
         ("prefect", "pipeline/"),
         ("dvc", "pipeline/"),
         ("argparse", "pipeline/"),
-        ("typer", ("pipeline/__main__.py", "pipeline/labels/commands.py")),
+        ("typer", ("pipeline/__main__.py", "pipeline/experiment/", "pipeline/labels/")),
         ("rich", "pipeline/runner/output.py"),
     ],
 )
@@ -239,9 +241,10 @@ def test_a_path_of_an_artefact_is_spelled_once() -> None:
 
 def test_the_listing_of_stages_is_the_pipeline() -> None:
     stages = {"synthesize", "inputs", "ingest", "label", "shard", "pretrain", "pose", "evaluate"}
-    assert set(entry_points()) == stages | {"code"}
+    beside = {"code", "score"}  # the record of code, and the stage of experiments/dvc.yaml
+    assert set(entry_points()) == stages | beside
     listed = {file.stem for file in NAMED if file.parent == Path("stages")}
-    assert listed - stages - {"code"} == STAGE_HELPERS, "helpers belong into a sub-package"
+    assert listed - stages - beside == STAGE_HELPERS, "helpers belong into a sub-package"
 
 
 def test_no_folder_is_crowded() -> None:
@@ -291,7 +294,7 @@ OTHER_RUNS = {"pose": {"pose_scratch"}}
 """Sections that a stage's module reads for another run alone."""
 
 
-@pytest.mark.parametrize("name", DVC["stages"])
+@pytest.mark.parametrize("name", [*DVC["stages"], *EXPERIMENTS["stages"]])
 def test_params_that_a_stage_reads_are_declared(name: str) -> None:
     stage = stage_of(name)
     entry_point = str(stage["cmd"]).split()[3]
@@ -311,7 +314,7 @@ def test_params_that_a_stage_reads_are_declared(name: str) -> None:
 
 
 def test_every_command_in_dvc_yaml_runs_a_stage_through_the_runner() -> None:
-    for name in DVC["stages"]:
+    for name in [*DVC["stages"], *EXPERIMENTS["stages"]]:
         words = str(stage_of(name)["cmd"]).split()
         assert words[:3] == ["python", "-m", "pipeline.stage"]
         assert words[3] in entry_points()

@@ -158,7 +158,8 @@ def test_what_runs_elsewhere_is_in_the_docs_and_its_test_exists() -> None:
 def copy_clone(folder: Path, stand_in: Path) -> None:
     """What commands need of a clone in which `synthesize` ran."""
     shutil.copy(ROOT / "params.yaml", folder)
-    shutil.copytree(ROOT / "labels", folder / "labels")
+    for name in ("labels", "experiments"):
+        shutil.copytree(ROOT / name, folder / name)
     shutil.copytree(stand_in, folder / "data" / "stand_in")
 
 

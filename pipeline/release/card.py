@@ -92,7 +92,7 @@ def card(facts: Mapping[str, Any]) -> str:
 
 def _data(facts: Mapping[str, Any]) -> list[str]:
     """The images of each training, the last first."""
-    lines = []
+    lines: list[str] = []
     for one in [facts, *reversed(facts["earlier"])]:
         data = one["data"]
         started = " before that, on" if lines else ""

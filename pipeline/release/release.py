@@ -26,6 +26,7 @@ from handpose.synthetic.dataset_plan import DatasetSpec
 from handpose.synthetic.sequence import Photograph, SequenceRenderer
 from handpose.training.model_io import ModelRecord, read_record
 from pipeline import git
+from pipeline.clones.machine_record import Machine
 from pipeline.licence_guard import is_stand_in, is_synthetic
 from pipeline.profiles.configure import values_of
 from pipeline.release.card import card
@@ -35,7 +36,6 @@ from pipeline.release.scoring import Scored, joints_box, score
 from pipeline.release.shifted_sets import IMAGES, PEOPLE, SETS, ShiftedSet
 from pipeline.runner.dvc_repro import run_repro
 from pipeline.runner.output import Output
-from pipeline.table.seed_clone import Machine
 from stages.evaluation.summary import to_json
 from stages.params import Params
 from stages.paths import SAMPLES, STAGE_2_MODELS, STAND_IN, SYNTHETIC, is_same_path

@@ -14,13 +14,16 @@ from pathlib import Path
 
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
+from pipeline.clones.machine_record import Machine
+from pipeline.clones.training_clone import Source, TrainingClone, data_stages
 from pipeline.dag import read_dag
 from pipeline.plan.plan import format_bytes, format_seconds
 from pipeline.runner.output import Output
 from pipeline.table.results_page import FACTS, PAGE, README, WRITTEN, block_in, write_markdown
-from pipeline.table.seed_clone import CLONES, Machine, SeedClone, Source, data_stages
 from pipeline.table.seed_results import as_text, merged_metrics
+from stages.paths import WORK
 
+CLONES = WORK / "table"
 FEWEST = 3
 SHOWN = 5
 
@@ -63,7 +66,7 @@ def table(root: Path, seeds: Sequence[int], *, allow_dirty: bool = False) -> Non
             "Commit first; or --allow-dirty trains with these changes, and the table says so"
         )
     machine = Machine.here()
-    clones = [SeedClone(source, seed) for seed in seeds]
+    clones = [seed_clone(source, seed) for seed in seeds]
     with _alone(root / CLONES):
         for line in announcement(source, clones):
             print(line, flush=True)
@@ -86,7 +89,12 @@ def table(root: Path, seeds: Sequence[int], *, allow_dirty: bool = False) -> Non
     print(f"wrote {FACTS}, {PAGE} and the table in {README}; `git diff` shows what changed")
 
 
-def announcement(source: Source, clones: Sequence[SeedClone]) -> Iterator[str]:
+def seed_clone(source: Source, seed: int) -> TrainingClone:
+    """The clone of one seed; nothing else in its parameters differs."""
+    return TrainingClone(source, CLONES / f"seed-{seed}", f"seed {seed}", seed)
+
+
+def announcement(source: Source, clones: Sequence[TrainingClone]) -> Iterator[str]:
     """What will be done, and the time and disk it takes as far as a run in this clone tells."""
     root = source.root
     changed = f" with {len(source.changed)} changed files" if source.changed else ""
@@ -123,7 +131,7 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _train(clone: SeedClone) -> None:
+def _train(clone: TrainingClone) -> None:
     """Train one seed and show its lines, each after the seed."""
     output, begun = Output(), time.monotonic()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 import pydantic
 import yaml
@@ -39,9 +39,14 @@ class Section(pydantic.BaseModel):
         return {name: getattr(self, name) for name in fields if name not in without}
 
 
+AnySection = TypeVar("AnySection", bound=Section)
+
+
 def section_of(schema: type[Section], key: str) -> type[Section] | None:
-    """The class of the section under this key; None if the key holds a value."""
+    """The class of the section under this key, or of those by name; None if it holds a value."""
     annotation = schema.model_fields[key].annotation
+    if get_origin(annotation) is dict:
+        annotation = get_args(annotation)[1]
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return None
@@ -61,6 +66,14 @@ def as_yaml(value: Any) -> str:
     """A value as YAML on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=math.inf)
     return text.removesuffix("...\n").strip()
+
+
+def checked(schema: type[AnySection], values: Any) -> tuple[AnySection | None, list[str]]:
+    """The section with these values, or None and a line for each fault."""
+    try:
+        return schema.model_validate(values), []
+    except pydantic.ValidationError as error:
+        return None, list(explain(schema, error))
 
 
 def missing_keys(schema: type[Section], values: Any) -> Iterator[str]:
@@ -97,7 +110,8 @@ def explain(schema: type[Section], error: pydantic.ValidationError) -> Iterator[
 def _known(schema: type[Section], sections: list[str]) -> list[str]:
     """The keys of the section with this path."""
     for name in sections:
-        schema = section_of(schema, name) or schema
+        if name in schema.model_fields:  # else it is the name of one of several sections
+            schema = section_of(schema, name) or schema
     return list(schema.model_fields)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from handpose.errors import HandPoseError
 from pipeline import git
+from pipeline.clones.training_clone import Source
 from pipeline.compare.snapshot import at_revision
 from pipeline.doctor import clone as doctor_clone
 from pipeline.licence_guard import git_takes
@@ -18,7 +19,6 @@ from pipeline.mano_import.mano_import import import_mano
 from pipeline.plan.git_diff import changed_lines, unknown
 from pipeline.profiles.configure import configure
 from pipeline.table.results_page import ancestry
-from pipeline.table.seed_clone import Source
 
 ROOT = Path(__file__).parents[2]
 WHO = ("-c", "user.name=test", "-c", "user.email=test@example.org")

@@ -25,6 +25,7 @@ def test_the_stages_are_the_runnable_modules_of_stages() -> None:
         "pretrain",
         "pose",
         "evaluate",
+        "score",
         "code",
         "inputs",
     }

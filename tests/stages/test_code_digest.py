@@ -235,10 +235,10 @@ def modules(root: Path) -> Iterator[Path]:
 
 LEAVES = {
     "handpose/errors.py": set(STAGES),
-    "handpose/hand/mirror.py": {"synthesize", "inputs", "ingest", "pose", "evaluate"},
+    "handpose/hand/mirror.py": {"synthesize", "inputs", "ingest", "pose", "evaluate", "score"},
     "handpose/training/ema.py": {"pretrain", "pose"},
     "handpose/synthetic/skin.py": {"synthesize"},
-    "handpose/evaluation/statistics.py": {"evaluate"},
+    "handpose/evaluation/statistics.py": {"evaluate", "score"},
     "handpose/synthetic/gallery.py": set(),
     "handpose/synthetic/gesture_poses.csv": {"synthesize"},
     "stages/evaluation/report.html.j2": {"evaluate"},
@@ -288,6 +288,7 @@ def test_the_project_has_code_in_every_file_but_docstrings_in_every_init() -> No
 
 def test_every_stage_of_dvc_depends_on_its_own_record() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
+    stages |= yaml.safe_load((ROOT / "experiments" / "dvc.yaml").read_text("utf-8"))["stages"]
     code = stages.pop("code")
     used = set()
     for name, stage in stages.items():

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.clones.training_clone import CloneError, TrainingClone, data_stages
 from pipeline.dag import read_dag
 from pipeline.plan.plan import format_seconds
 from pipeline.table.results_page import FACTS, PAGE, README, stale
-from pipeline.table.seed_clone import CLONES, SeedClone, SeedError, data_stages
-from pipeline.table.table import TableError, parse_seeds
+from pipeline.table.table import CLONES, TableError, parse_seeds
 from tests.pipeline.table.made_up_metrics import metrics
 
 
@@ -24,14 +24,14 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The seeds whose training ran, which takes no time here; the results are made up."""
     seeds: list[int] = []
 
-    def train(self: SeedClone, on_line: Callable[[str], None]) -> None:
+    def train(self: TrainingClone, on_line: Callable[[str], None]) -> None:
         seeds.append(self.seed)
         on_line("Running stage 'pose':")
         path = self.folder / "results" / "metrics.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(metrics(self.seed)), encoding="utf-8")
 
-    monkeypatch.setattr(SeedClone, "train", train)
+    monkeypatch.setattr(TrainingClone, "train", train)
     return seeds
 
 
@@ -98,10 +98,10 @@ def test_a_folder_that_is_no_clone_is_refused(
 def test_a_seed_that_fails_writes_nothing(
     clone: Path, git: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(self: SeedClone, on_line: object) -> None:
-        raise SeedError(f"seed {self.seed}: no")
+    def fail(self: TrainingClone, on_line: object) -> None:
+        raise CloneError(f"seed {self.seed}: no")
 
-    monkeypatch.setattr(SeedClone, "train", fail)
+    monkeypatch.setattr(TrainingClone, "train", fail)
     assert main(["table"]) == 2
     assert capsys.readouterr().err == "handpose: seed 0: no\n"
     assert not git("status", "--porcelain")

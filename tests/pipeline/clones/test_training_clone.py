@@ -11,16 +11,23 @@ import pytest
 import yaml
 
 from pipeline import dvc_internals
+from pipeline.clones import training_clone
+from pipeline.clones.machine_record import Machine
+from pipeline.clones.training_clone import CloneError, Source, TrainingClone, data_stages
 from pipeline.dag import read_dag
-from pipeline.table import seed_clone
-from pipeline.table.seed_clone import Machine, SeedClone, SeedError, Source, data_stages
 from tests.pipeline.table.made_up_metrics import MACHINE
 
 HERE = Machine(**MACHINE)  # type: ignore[arg-type]
 
 
+def clone_of(source: Source, seed: int, *settings: str) -> TrainingClone:
+    return TrainingClone(
+        source, Path("work/table") / f"seed-{seed}", f"seed {seed}", seed, settings
+    )
+
+
 def prepared(root: Path, seed: int = 1) -> Path:
-    made = SeedClone(Source.of(root, (Path("README.md"),)), seed)
+    made = clone_of(Source.of(root, (Path("README.md"),)), seed)
     made.prepare(HERE)
     return made.folder
 
@@ -39,6 +46,24 @@ def test_only_the_training_seeds_differ(clone: Path, git: Any) -> None:
     assert git("rev-parse", "HEAD", folder=folder) == git("rev-parse", "HEAD")
     assert git("diff", "--name-only", folder=folder) == "params.yaml"
     assert not git("status", "--porcelain"), "nothing is left in the clone above"
+
+
+def test_a_clone_may_have_other_settings_and_its_own_environment(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = clone_of(Source.of(clone, ()), 3, "pose.lr=0.002", "pose.seed=8")
+    assert made.prepare(HERE)
+    found = params(made.folder)["pose"]
+    assert (found["lr"], found["seed"]) == (0.002, 3), "the seed is that of the clone"
+    calls = []
+
+    def run(root: Path, words: list[str], on_line: Any, environ: dict[str, str]) -> int:
+        calls.append((words, environ))
+        return 0
+
+    monkeypatch.setattr(training_clone, "run_repro", run)
+    made.repro(["pose"], print, {"OMP_NUM_THREADS": "1"})
+    assert calls == [(["pose"], {"PREFECT_API_URL": "", "OMP_NUM_THREADS": "1"})]
 
 
 def test_the_cache_is_that_of_the_clone_above(clone: Path) -> None:
@@ -105,7 +130,7 @@ def test_changes_come_along_and_go_again(clone: Path, git: Any) -> None:
 def test_a_commit_made_meanwhile_does_not_count(clone: Path, git: Any) -> None:
     source = Source.of(clone, ())
     git("commit", "-q", "--allow-empty", "-m", "meanwhile")
-    made = SeedClone(source, 0)
+    made = clone_of(source, 0)
     made.prepare(HERE)
     assert git("rev-parse", "HEAD", folder=made.folder) == source.commit
 
@@ -131,8 +156,8 @@ def test_another_machine_is_refused(clone: Path) -> None:
     prepared(clone)
     other = dataclasses.replace(HERE, cpu="Another CPU", torch="2.16.0")
     found = r"cpu A CPU @ 2.60GHz \(here Another CPU\), torch 2.15.0 .*delete that folder"
-    with pytest.raises(SeedError, match=found):
-        SeedClone(Source.of(clone, ()), 1).prepare(other)
+    with pytest.raises(CloneError, match=found):
+        clone_of(Source.of(clone, ()), 1).prepare(other)
 
 
 def test_this_machine_is_described() -> None:
@@ -145,7 +170,7 @@ def test_this_machine_is_described() -> None:
 
 def test_a_folder_that_is_no_clone_is_refused(tmp_path: Path, clone: Path) -> None:
     (clone / "inside").mkdir()
-    with pytest.raises(SeedError, match="run this in the folder of the clone"):
+    with pytest.raises(CloneError, match="run this in the folder of the clone"):
         Source.of(clone / "inside", ())
 
 
@@ -169,19 +194,19 @@ def test_training_takes_nothing_trained_from_the_cache(
         calls.append((root, words))
         return 255 if len(calls) == 4 else 0
 
-    monkeypatch.setattr(seed_clone, "run_repro", run)
-    made = SeedClone(Source.of(clone, ()), 1)
+    monkeypatch.setattr(training_clone, "run_repro", run)
+    made = clone_of(Source.of(clone, ()), 1)
     made.prepare(HERE)
     made.train(print)
     data = ["code", "ingest", "inputs", "label", "shard", "synthesize"]
     assert calls == [(made.folder, data), (made.folder, ["--no-run-cache"])]
-    with pytest.raises(SeedError, match=r"seed 1: .*exit code 255.*again resumes it"):
+    with pytest.raises(CloneError, match=r"seed 1: .*exit code 255.*again resumes it"):
         made.train(print)
 
 
 def test_results_that_cannot_be_read_are_named(clone: Path) -> None:
-    made = SeedClone(Source.of(clone, ()), 1)
-    with pytest.raises(SeedError, match=r"metrics\.json: cannot be read"):
+    made = clone_of(Source.of(clone, ()), 1)
+    with pytest.raises(CloneError, match=r"metrics\.json: cannot be read"):
         made.metrics()
     path = made.folder / "results" / "metrics.json"
     path.parent.mkdir(parents=True)

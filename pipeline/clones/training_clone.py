@@ -1,107 +1,61 @@
-"""A clone of the repository for each training seed, and the machine that trains in it.
+"""A clone of the repository in which a training runs with other parameters.
 
-A seed's clone is `work/table/seed-<k>`: the current commit, with `pretrain.seed` and `pose.seed`
-set. It shares DVC's cache with the clone above it, so the data stages are restored, not run. DVC
-decides there what is left to do; therefore a run that was stopped goes on, and a finished one is
-left as it is.
+It is the current commit in a folder of its own below `work/`, with a few parameters set, such as
+`pretrain.seed` and `pose.seed`. It shares DVC's cache with the clone above it, so the data stages
+are restored, not run. DVC decides there what is left to do; therefore a run that was stopped goes
+on, and a finished one is left as it is.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from handpose.cores import usable_cores
 from handpose.errors import HandPoseError
 from pipeline import dvc_internals, git
+from pipeline.clones.machine_record import Machine
 from pipeline.dag import Stage, parents, read_dag
 from pipeline.profiles.overrides import override
 from pipeline.runner.dvc_repro import run_repro
 from stages.params import load_params
 from stages.paths import METRICS, STAND_IN, SYNTHETIC, WORK, is_same_path
 
-CLONES = WORK / "table"
 LOCK = "dvc.lock"
 MACHINE = WORK / "machine.json"
-"""In a seed's clone: what it was trained on."""
+"""In a clone: what it was trained on."""
 
 SEEDED = ("pretrain", "pose")
 """Sections of `params.yaml` that have the training seed, and entry points that read it."""
 
-CPUINFO = Path("/proc/cpuinfo")
-NVIDIA = Path("/proc/driver/nvidia/version")
 UPLOAD_PACK = "git -c uploadpack.allowAnySHA1InWant=true upload-pack"
+HINTS = (
+    "Updating lock file",
+    "Generating lock file",
+    "To track the changes",
+    "git add",
+    "To enable auto staging",
+    "dvc config core.autostage",
+    "Use `dvc push`",
+)
+"""What DVC says of a clone that nobody works in."""
+
 OFF = {"PREFECT_API_URL": ""}
-"""A seed's run is not reported to Prefect: the server belongs to the clone above."""
+"""A clone's run is not reported to Prefect: the server belongs to the clone above."""
 
 
-class SeedError(HandPoseError):
-    """A seed cannot be trained here, or its training failed."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the digits of a training depend on beside code, data and parameters."""
-
-    cpu: str
-    cores: int
-    omp_num_threads: str | None  # the environment variable, which limits torch's threads
-    gpu: str | None
-    python: str
-    torch: str
-    numpy: str
-
-    @classmethod
-    def here(cls) -> Machine:
-        """This machine."""
-        return cls(
-            cpu=_cpu(CPUINFO.read_text("utf-8") if CPUINFO.exists() else ""),
-            cores=usable_cores(),
-            omp_num_threads=os.environ.get("OMP_NUM_THREADS"),
-            gpu=_gpu(),
-            python=platform.python_version(),
-            torch=metadata.version("torch"),
-            numpy=metadata.version("numpy"),
-        )
-
-    def differences(self, record: Mapping[str, Any]) -> list[str]:
-        """What a record of another training has otherwise, as `torch 2.14.0 (here 2.15.0)`."""
-        return [
-            f"{key} {record.get(key)} (here {value})"
-            for key, value in asdict(self).items()
-            if record.get(key) != value
-        ]
-
-
-def _cpu(cpuinfo: str) -> str:
-    """The model from the text of /proc/cpuinfo; ARM's has none."""
-    names = (
-        line.partition(":")[2].strip() for line in cpuinfo.splitlines() if "model name" in line
-    )
-    return next(names, "") or platform.processor() or platform.machine()
-
-
-def _gpu() -> str | None:
-    """Torch takes seconds to import, so only where there is a driver."""
-    if not NVIDIA.exists():
-        return None
-    import torch
-
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+class CloneError(HandPoseError):
+    """A clone cannot be trained here, or its training failed."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The clone that the seeds' clones are made of."""
+    """The clone that training clones are made of."""
 
     root: Path
     commit: str
@@ -114,14 +68,14 @@ class Source:
 
         Raises:
             GitError: it is no repository with a commit, or git cannot be asked.
-            SeedError: it is not the folder of the clone.
+            CloneError: it is not the folder of the clone.
             DvcError: DVC's settings cannot be read.
         """
         top = git.text(root, "rev-parse", "--show-toplevel").rstrip("\n")
         if Path(top).resolve() != root.resolve():
             own = (root / "dvc.yaml").is_file()
-            raise SeedError(
-                f"{root}: is a folder of the repository {top}, and each seed is trained in a clone "
+            raise CloneError(
+                f"{root}: is a folder of the repository {top}, and each training has a clone "
                 "of its own; run this in a repository that holds this project alone"
                 if own
                 else f"{root}: run this in the folder of the clone, {top}"
@@ -135,13 +89,23 @@ class Source:
         return cls(root, commit, [line[3:] for line in lines if line], cache)
 
 
-class SeedClone:
-    """The clone of one seed; nothing is written before `prepare`."""
+class TrainingClone:
+    """A clone with a seed and other parameters of its own; nothing is written before `prepare`."""
 
-    def __init__(self, source: Source, seed: int) -> None:
-        """It may be there already, from an earlier run."""
-        self.source, self.seed = source, seed
-        self.folder = source.root / CLONES / f"seed-{seed}"
+    def __init__(
+        self, source: Source, folder: Path, name: str, seed: int, settings: Sequence[str] = ()
+    ) -> None:
+        """It may be there already, from an earlier run.
+
+        Args:
+            source: what it is a clone of.
+            folder: where it lies, relative to the source's.
+            name: in messages, such as `seed 0`.
+            seed: of both trainings.
+            settings: `section.key=value` that its `params.yaml` has besides.
+        """
+        self.source, self.folder = source, source.root / folder
+        self.name, self.seed, self.settings = name, seed, settings
 
     def prepare(self, machine: Machine) -> list[str]:
         """Bring the clone to the source's commit and changes; returns the parameters it sets.
@@ -150,7 +114,7 @@ class SeedClone:
 
         Raises:
             GitError: git fails.
-            SeedError: it was trained on another machine.
+            CloneError: it was trained on another machine.
             HandPoseError: `params.yaml` cannot be used.
         """
         self._check_machine(machine)
@@ -174,28 +138,53 @@ class SeedClone:
         """Run `dvc repro`: data from the cache, training here whatever the cache has.
 
         Raises:
-            SeedError: it failed.
+            CloneError: it failed.
         """
-        data = sorted(data_stages(read_dag(self.folder)))
-        for words in (data, ["--no-run-cache"]):
-            code = run_repro(self.folder, words, on_line, OFF)
-            if code:
-                raise SeedError(
-                    f"seed {self.seed}: `dvc repro` in {self.folder} ended with exit code {code}, "
-                    "for the reason above; the same command again resumes it"
-                )
+        self.make_data(on_line)
+        self.repro(["--no-run-cache"], on_line)
+
+    def make_data(self, on_line: Callable[[str], None]) -> None:
+        """Run the data stages, or take what they make from the cache.
+
+        Raises:
+            CloneError: one failed.
+        """
+        self.repro(sorted(data_stages(read_dag(self.folder))), on_line)
+
+    def repro(
+        self,
+        words: Sequence[str],
+        on_line: Callable[[str], None],
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """Run `dvc repro WORDS` here; `environ` is added to the environment.
+
+        Raises:
+            CloneError: it failed.
+        """
+
+        def without_hints(text: str) -> None:
+            if not text.strip().startswith(HINTS):
+                on_line(text)
+
+        code = run_repro(self.folder, words, without_hints, {**OFF, **(environ or {})})
+        if code:
+            raise CloneError(
+                f"{self.name}: `dvc repro` in {self.folder} ended with exit code {code}, for the "
+                "reason above; the same command again resumes it"
+            )
 
     def metrics(self) -> dict[str, Any]:
         """What evaluation measured.
 
         Raises:
-            SeedError: the file is missing or is not JSON.
+            CloneError: the file is missing or is not JSON.
         """
         path = self.folder / METRICS
         try:
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise SeedError(f"{path}: cannot be read ({error}); delete {self.folder}") from None
+            raise CloneError(f"{path}: cannot be read ({error}); delete {self.folder}") from None
         return found
 
     def _check_machine(self, machine: Machine) -> None:
@@ -207,9 +196,9 @@ class SeedClone:
         except ValueError:
             return  # killed while it was written, before anything was trained
         if found := machine.differences(record):
-            raise SeedError(
+            raise CloneError(
                 f"{self.folder} was trained on {', '.join(found)}, which changes digits; delete "
-                f"that folder to train seed {self.seed} here"
+                f"that folder to train {self.name} here"
             )
 
     def _first_lock(self) -> str:
@@ -232,7 +221,7 @@ class SeedClone:
                 cache["type"] = kinds if isinstance(kinds, str) else ",".join(kinds)
 
     def _overrides(self) -> list[str]:
-        """The seed; and absolute paths of data and hand model that no stage makes."""
+        """Seed, settings, and absolute paths of data and hand model that no stage makes."""
         params = load_params(self.folder / "params.yaml")
         given = {
             key: self.source.root / path
@@ -246,6 +235,7 @@ class SeedClone:
         if params.encoder.weights and weights.is_file():
             given["encoder.weights"] = weights
         return [
+            *self.settings,
             *(f"{section}.seed={self.seed}" for section in SEEDED),
             *(f"{key}={json.dumps(str(path))}" for key, path in given.items()),
         ]

@@ -1,0 +1,112 @@
+"""The commands `handpose experiment ...`: arguments, and what they print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Argument, Option
+
+from handpose.errors import HandPoseError
+
+if TYPE_CHECKING:
+    from pipeline.experiment.runs import ExperimentRun
+
+GridName = Annotated[str, Argument(metavar="GRID", help="Of experiments/grid.yaml.")]
+
+
+class ExperimentError(HandPoseError):
+    """A grid cannot be run as it was asked for."""
+
+
+def add_to(experiment: typer.Typer) -> None:
+    """Add the commands to the group `experiment`, in the order of its help."""
+    for name, command in (("list", list_), ("run", run), ("table", table)):
+        experiment.command(name)(command)
+
+
+def list_() -> None:
+    """Show the grids, and which of their runs have a result."""
+    from pipeline.experiment.grid import read_grids
+    from pipeline.experiment.runs import runs_of
+
+    root = Path.cwd()
+    grids = read_grids(root)
+    for name, grid in grids.grids.items():
+        print(f"{name}: {grid.what}")
+        runs = runs_of(root, grids, grid)
+        for variant in grid.variants:
+            own = [one for one in runs if one.resolved.name == variant]
+            there = [str(one.seed) for one in own if one.result(root) is not None]
+            missing = [str(one.seed) for one in own if one.result(root) is None]
+            seeds = [f"seeds {', '.join(there)} done"] if there else []
+            seeds += [f"seeds {', '.join(missing)} missing"] if missing else []
+            print(f"  {variant}: {grids.variants[variant].what}; {'; '.join(seeds)}")
+
+
+def run(
+    name: GridName,
+    jobs: Annotated[
+        int, Option("--jobs", "-j", min=1, help="Trainings at once; each has its share of cores.")
+    ] = 1,
+    only: Annotated[
+        list[str] | None, Option(metavar="VARIANT", help="This variant; can be repeated.")
+    ] = None,
+    most: Annotated[int | None, Option(min=1, help="So many runs, the next ones.")] = None,
+    allow_dirty: Annotated[
+        bool, Option("--allow-dirty", help="With changes that are not committed.")
+    ] = False,
+) -> None:
+    """Train each variant with each seed that has no result yet.
+
+    Stopped, it goes on where it was.
+    """
+    from pipeline.clones.machine_record import Machine
+    from pipeline.experiment.grid import GridError, read_grids
+    from pipeline.experiment.runs import Runner, runs_of
+
+    root = Path.cwd()
+    grids = read_grids(root)
+    if name not in grids.grids:
+        raise GridError(f"no grid is called {name!r}; there are: {', '.join(grids.grids)}")
+    grid = grids.grids[name]
+    if unknown := sorted(set(only or ()) - set(grid.variants)):
+        raise ExperimentError(
+            f"--only {' '.join(unknown)}: expected variants of {name}: {', '.join(grid.variants)}"
+        )
+    runs = [one for one in runs_of(root, grids, grid) if not only or one.resolved.name in only]
+    left = [one for one in runs if one.result(root) is None]
+    runner = Runner(root, Machine.here(), jobs, lambda line: print(line, flush=True))
+    if runner.source.changed and not allow_dirty:
+        raise ExperimentError(
+            f"{len(runner.source.changed)} files are not committed, such as "
+            f"{runner.source.changed[0]}: a result has to name a commit that gives it. Commit "
+            "first; or --allow-dirty runs with these changes, and each result says so"
+        )
+    chosen = left[:most]
+    print(_plan(name, runs, left, chosen))
+    failed = runner.run(chosen) if chosen else []
+    if failed:
+        lines = "\n".join(failed)
+        raise ExperimentError(f"{len(failed)} of {len(chosen)} runs failed:\n{lines}")
+
+
+def _plan(
+    name: str,
+    runs: list[ExperimentRun],
+    left: list[ExperimentRun],
+    chosen: list[ExperimentRun],
+) -> str:
+    if not left:
+        return f"{name}: all {len(runs)} runs have a result; `handpose experiment table {name}`"
+    now = f"now {len(chosen)}: " if len(chosen) < len(left) else ""
+    names = "; ".join(one.name for one in chosen)
+    return f"{name}: {len(left)} of {len(runs)} runs have no result yet; {now}{names}"
+
+
+def table(name: GridName) -> None:
+    """Compare the variants of a grid, over seeds and people."""
+    from pipeline.experiment.comparison import write_page
+
+    print(write_page(Path.cwd(), name))

@@ -1,0 +1,268 @@
+"""The variants of a grid compared with one of them, over seeds and people, as a page of git's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handpose.counted import counted
+from handpose.errors import HandPoseError
+from handpose.evaluation.crossed import CrossedDifference, crossed_difference
+from handpose.evaluation.power import fewest_people, fewest_seeds
+from handpose.evaluation.statistics import holm
+from handpose.files import atomic_file
+from pipeline.experiment.grid import GridError, SeedGrid, read_grids
+from pipeline.experiment.runs import RESULTS, ExperimentRun, runs_of
+
+PRIMARY = "wrist_mpjpe_mm"
+MEASURES = {PRIMARY: "wrist-relative MPJPE, mm", "pa_mpjpe_mm": "PA-MPJPE, mm"}
+INTERVENTIONS = {
+    "gates_closed": "both gates closed",
+    "other_logits": "another image's logits",
+    "true_class": "the true class on top",
+}
+SOUGHT_MM, SOUGHT_SHARE = 0.1, 0.05
+"""Differences whose seeds and people are told: the paper's, and one that matters."""
+
+
+class ComparisonError(HandPoseError):
+    """Results that cannot be compared."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant's results by seed; a missing seed has None."""
+
+    name: str
+    what: str
+    results: dict[int, dict[str, Any] | None]
+
+    @property
+    def known(self) -> list[dict[str, Any]]:
+        """The results that are there, in the order of the seeds."""
+        return [result for result in self.results.values() if result is not None]
+
+    def table(self, measure: str, people: Sequence[str]) -> NDArray[np.float64]:
+        """(seeds, people): means over each person's images."""
+        rows = [[result["people"][one][measure]["mean"] for one in people] for result in self.known]
+        return np.array(rows, np.float64).reshape(len(rows), len(people))
+
+
+def write_page(root: Path, name: str) -> str:
+    """Write `experiments/results/<grid>.md`; returns what it says.
+
+    Raises:
+        GridError: there is no such grid.
+        RunsError: a result is damaged, or has other parameters than its variant.
+        ComparisonError: there are no results, or they are of other images.
+    """
+    grids = read_grids(root)
+    if name not in grids.grids:
+        raise GridError(f"no grid is called {name!r}; there are: {', '.join(grids.grids)}")
+    grid = grids.grids[name]
+    runs = runs_of(root, grids, grid)
+    rows = [_row(root, variant, runs) for variant in grid.variants]
+    text = "\n".join(page(name, grid, rows)) + "\n"
+    path = root / RESULTS / f"{name}.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return text
+
+
+def _row(root: Path, variant: str, runs: Sequence[ExperimentRun]) -> Row:
+    own = [run for run in runs if run.resolved.name == variant]
+    results = {run.seed: run.result(root) for run in own}
+    return Row(variant, own[0].resolved.variant.what, results)
+
+
+def page(name: str, grid: SeedGrid, rows: Sequence[Row]) -> Iterator[str]:
+    """Lines of Markdown.
+
+    Raises:
+        ComparisonError: see `write_page`.
+    """
+    known = [result for row in rows for result in row.known]
+    if not known:
+        raise ComparisonError(f"{name}: no run has a result; `handpose experiment run {name}`")
+    check_same_images(rows)
+    people = sorted({one for result in known for one in result["people"]}, key=int)
+    against = next(row for row in rows if row.name == grid.against)
+    yield from (f"# {name}: {grid.what}", "")
+    yield f"Written by `handpose experiment table {name}` from the results beside it."
+    yield _origin(known)
+    yield ""
+    images = sum(known[0]["people"][one]["images"] for one in people)
+    yield (
+        f"Labelled test split: {images:,} images of {counted(len(people), 'person', 'people')}. "
+        "A difference is the "
+        f"variant minus `{grid.against}`, each person counted once; its interval is 95 %, for "
+        "other seeds and other people (`handpose/evaluation/crossed.py`). p is adjusted for the "
+        "number of variants in the table (Holm)."
+    )
+    for measure, title in MEASURES.items():
+        measured = [
+            one for one in people if all(measure in r["people"].get(one, {}) for r in known)
+        ]
+        yield from ("", f"## {title}", "")
+        if left_out := sorted(set(people) - set(measured), key=int):
+            yield from (f"Without a value, left out: person {', '.join(left_out)}.", "")
+        if not measured:
+            yield "No person has a value in every run."
+            continue
+        found = differences(rows, against, measure, measured)
+        yield from _table(grid, rows, measure, measured, found)
+        if measure == PRIMARY:
+            yield from _needed(found, len(measured))
+    yield from ("", "## Training, and what the gesture tokens do", "")
+    yield from _training(rows)
+
+
+def check_same_images(rows: Sequence[Row]) -> None:
+    """Refuse to compare results of other images.
+
+    Raises:
+        ComparisonError: it names a run whose test split is another.
+    """
+    first: tuple[str, str] | None = None
+    for row in rows:
+        for seed, result in row.results.items():
+            if result is None:
+                continue
+            run = f"{row.name}, seed {seed}"
+            if first is None:
+                first = run, result["test"]
+            elif result["test"] != first[1]:
+                raise ComparisonError(
+                    f"{run} was tested on other images (digest {result['test'][:12]}) than "
+                    f"{first[0]} ({first[1][:12]}): their errors cannot be compared. Put variants "
+                    "with other data into a grid of their own"
+                )
+
+
+def differences(
+    rows: Sequence[Row], against: Row, measure: str, people: Sequence[str]
+) -> dict[str, CrossedDifference]:
+    """Of each other variant with enough seeds: itself minus `against`."""
+    base = against.table(measure, people)
+    found = {}
+    for row in rows:
+        own = row.table(measure, people)
+        if row.name == against.name or not len(own) or not len(base):
+            continue
+        if len(people) > 1 and max(len(own), len(base)) > 1:
+            found[row.name] = crossed_difference(base, own)
+    return found
+
+
+def _origin(known: Sequence[Mapping[str, Any]]) -> str:
+    commits = sorted({one["commit"][:10] for one in known})
+    machines = sorted(
+        {f"{one['machine']['cpu']}, {one['machine']['cores']} cores" for one in known}
+    )
+    dirty = sum(bool(one["uncommitted"]) for one in known)
+    changed = f" ({dirty} of {len(known)} runs with uncommitted changes)" if dirty else ""
+    codes = len({tuple(sorted(one["code"].items())) for one in known})
+    mixed = f" The runs have {codes} states of the code." if codes > 1 else ""
+    return f"Commit {', '.join(commits)}{changed}; {'; '.join(machines)}.{mixed}"
+
+
+def _table(
+    grid: SeedGrid,
+    rows: Sequence[Row],
+    measure: str,
+    people: Sequence[str],
+    found: Mapping[str, CrossedDifference],
+) -> Iterator[str]:
+    adjusted = dict(
+        zip(found, holm(np.array([one.p_value for one in found.values()])), strict=True)
+    )
+    seeds = [f"seed {seed}" for seed in grid.seeds]
+    yield f"| variant | what | {' | '.join(seeds)} | mean | difference | % | p |"
+    yield f"|{' --- |' * (len(seeds) + 6)}"
+    for row in rows:
+        cells = [
+            "missing" if result is None else f"{_mean(result, measure, people):.2f}"
+            for result in row.results.values()
+        ]
+        table = row.table(measure, people)
+        mean = f"{table.mean():.2f}" if len(table) else ""
+        change = percent = p = ""
+        if one := found.get(row.name):
+            change = f"{one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}]"
+            percent, p = f"{one.percent:+.1f}", f"{adjusted[row.name]:.3g}"
+        elif row.name != grid.against and len(table):
+            change = "needs two people" if len(people) < 2 else "needs two seeds"
+        cells = [row.name, row.what, *cells, mean, change, percent, p]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _mean(result: Mapping[str, Any], measure: str, people: Sequence[str]) -> float:
+    return float(np.mean([result["people"][one][measure]["mean"] for one in people]))
+
+
+def _needed(found: Mapping[str, CrossedDifference], people: int) -> Iterator[str]:
+    """Seeds and people that a difference of interest would need, by the largest variances found."""
+    full = [one for one in found.values() if min(one.runs) > 1]
+    if not full:
+        return
+    worst = max(full, key=lambda one: one.components.seeds + one.components.people)
+    yield ""
+    for what, size in (
+        (f"{SOUGHT_MM} mm", SOUGHT_MM),
+        (f"{100 * SOUGHT_SHARE:.0f} %", SOUGHT_SHARE * worst.first),
+    ):
+        seeds = fewest_seeds(worst.components, size, people=people)
+        more = fewest_people(worst.components, size, seeds=10)
+        yield (
+            f"To see a difference of {what} with 80 % power: {_count(seeds, 'seeds')} with these "
+            f"{people} people, or {_count(more, 'people')} with 10 seeds."
+        )
+
+
+def _count(number: int | None, what: str) -> str:
+    return f"no number of {what}" if number is None else f"{number} {what}"
+
+
+def _training(rows: Sequence[Row]) -> Iterator[str]:
+    yield (
+        f"| variant | Stage 1, s | Stage 2, s | steps | coarse, % | gates | "
+        f"{' | '.join(f'{words}, mm' for words in INTERVENTIONS.values())} |"
+    )
+    yield f"|{' --- |' * (6 + len(INTERVENTIONS))}"
+    for row in rows:
+        if not row.known:
+            continue
+        seconds = {
+            stage: np.mean([result["seconds"].get(stage, 0.0) for result in row.known])
+            for stage in ("pretrain", "pose")
+        }
+        steps = np.mean([result["steps"] for result in row.known])
+        gates = [result["gates"] for result in row.known if result["gates"]]
+        cells = [
+            row.name,
+            f"{seconds['pretrain']:.0f}",
+            f"{seconds['pose']:.0f}",
+            f"{steps:,.0f}",
+            _over_people(row.known, "coarse_accuracy", 100, ".1f"),
+            ", ".join(f"{gate:.3f}" for gate in np.mean(gates, 0)) if gates else "none",
+            *(_over_people(row.known, f"{key}_{PRIMARY}", 1, "+.2f") for key in INTERVENTIONS),
+        ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _over_people(
+    results: Sequence[Mapping[str, Any]], measure: str, factor: float, form: str
+) -> str:
+    values = [
+        person[measure]["mean"]
+        for result in results
+        for person in result["people"].values()
+        if measure in person
+    ]
+    return format(factor * float(np.mean(values)), form) if values else ""

@@ -1,0 +1,180 @@
+"""`experiments/grid.yaml`: which variants there are, what each sets, and which are run together."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from handpose.errors import HandPoseError
+from pipeline.profiles.overrides import override
+from stages.params import Params, load_params
+from stages.sections.section import Section, checked
+
+FILE = Path("experiments/grid.yaml")
+NAME = re.compile(r"[a-z0-9_]+")
+Run = Literal["pretrained", "scratch"]
+
+UNUSED = {"pretrained": {"pose_scratch"}, "scratch": {"pretrain"}}
+"""Sections of `params.yaml` that do not change a run."""
+
+DATA = ("synthesize", "ingest", "label", "shard", "hand", "data")
+"""Sections of the data stages; `evaluate` has none that decides a result."""
+
+NO_EFFECT = {"device", "workers", "loader_workers", "threads", "processes", "checkpoint_every_s",
+             "cuda_graph", "compile"}  # fmt: skip
+"""Keys that change how fast a result is there, and its last digits at most."""
+
+
+class GridError(HandPoseError):
+    """`experiments/grid.yaml` cannot be used as it stands."""
+
+
+class Variant(Section):
+    """What is trained: one Stage 2 model."""
+
+    what: str
+    """in the table"""
+    run: Run = "pretrained"
+    """from Stage 1, or scratch"""
+    set: dict[str, Any] | None = None
+    """keys of params.yaml, as section.key"""
+
+
+class SeedGrid(Section):
+    """Variants that are run with the same seeds and compared with one of them."""
+
+    what: str
+    """the question"""
+    against: str
+    """the variant that the others are compared with"""
+    variants: list[str]
+    """names"""
+    seeds: list[int]
+    """of both trainings"""
+
+
+class GridFile(Section):
+    """The whole file."""
+
+    base: dict[str, Any] | None = None
+    """what every variant sets, as section.key"""
+    variants: dict[str, Variant]
+    """by name"""
+    grids: dict[str, SeedGrid]
+    """by name"""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A variant with its parameters."""
+
+    name: str
+    variant: Variant
+    overrides: tuple[str, ...]  # section.key=value
+    params: Params
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What decides its result, seeds aside: sections of `params.yaml`."""
+        unused = {*UNUSED[self.variant.run], "evaluate"}
+        return deciding(self.params.model_dump(mode="json", exclude=unused))
+
+    @property
+    def data_settings(self) -> str:
+        """Of the data alone, as text."""
+        return json.dumps({name: self.settings[name] for name in DATA}, sort_keys=True)
+
+
+def deciding(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A section, or all of them, without the keys of `NO_EFFECT`."""
+    return {
+        key: deciding(value) if isinstance(value, Mapping) else value
+        for key, value in section.items()
+        if key not in NO_EFFECT
+    }
+
+
+def read_grids(root: Path) -> GridFile:
+    """The file, with every name in it known.
+
+    Raises:
+        GridError: it is missing, is no YAML, has an unknown key, or names an unknown variant.
+    """
+    path = root / FILE
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise GridError(f"{path}: not found; run this in the folder of the clone") from None
+    except yaml.YAMLError as error:
+        raise GridError(f"{path}: is not YAML: {error}") from None
+    found, faults = checked(GridFile, values)
+    if found is not None:
+        faults = list(_faults(found))
+    if faults or found is None:
+        raise GridError("\n".join([f"{path}: please fix", *faults]))
+    return found
+
+
+def _faults(found: GridFile) -> Iterator[str]:
+    """Lines, as of `checked`."""
+    for key, names in (("variants", found.variants), ("grids", found.grids)):
+        for name in names:
+            if not NAME.fullmatch(name):
+                yield f"  {key}.{name}: expected a name of small letters, digits and _"
+    for name, grid in found.grids.items():
+        for one in (*grid.variants, grid.against):
+            if one not in found.variants:
+                known = ", ".join(found.variants)
+                yield f"  grids.{name}: names the variant {one!r}, expected: {known}"
+        if grid.against not in grid.variants:
+            yield f"  grids.{name}.against: is {grid.against}, expected one of its variants"
+        for key, items in (("variants", grid.variants), ("seeds", grid.seeds)):
+            if not items or len({*items}) < len(items):
+                yield f"  grids.{name}.{key}: has none, or one twice: {items}"
+        if wrong := [seed for seed in grid.seeds if seed < 0]:
+            yield f"  grids.{name}.seeds: {wrong} are below 0"
+
+
+def resolve(root: Path, grids: GridFile, names: list[str], draft: Path) -> list[Resolved]:
+    """These variants with their parameters.
+
+    Args:
+        root: of the clone, with `params.yaml`.
+        grids: the file.
+        names: of variants.
+        draft: a file that is written on the way.
+
+    Raises:
+        GridError: a variant sets a key that does not exist or a value that is refused, or two
+            variants are the same.
+    """
+    found: list[Resolved] = []
+    for name in names:
+        variant = grids.variants[name]
+        pairs = tuple(
+            f"{key}={json.dumps(value)}"
+            for key, value in {**(grids.base or {}), **(variant.set or {})}.items()
+        )
+        draft.write_bytes((root / "params.yaml").read_bytes())
+        try:
+            override(pairs, draft)
+        except HandPoseError as error:
+            text = str(error).replace(f"{draft}: please fix\n  ", "").replace("-S ", "")
+            text = text.replace("\n ", ";")
+            raise GridError(f"{root / FILE}: variants.{name}: {text}") from None
+        one = Resolved(name, variant, pairs, load_params(draft))
+        for other in found:
+            if (one.variant.run, one.settings) == (other.variant.run, other.settings):
+                raise GridError(
+                    f"{root / FILE}: the variants {other.name} and {name} are the same: run "
+                    f"{variant.run} with the same parameters; each counts once"
+                )
+        found.append(one)
+    return found

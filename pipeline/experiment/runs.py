@@ -1,0 +1,213 @@
+"""The runs of a grid: each variant and seed in a clone, its result in a file under git."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from handpose.errors import HandPoseError
+from handpose.files import atomic_file
+from pipeline.clones.machine_record import Machine
+from pipeline.clones.training_clone import SEEDED, Source, TrainingClone
+from pipeline.experiment.grid import GridFile, Resolved, SeedGrid, deciding, resolve
+from pipeline.profiles.comments import merged
+from stages.code_digest import stage_digest
+from stages.params import Params
+from stages.paths import SCORES, WORK
+from stages.sections.section import defaults
+
+CLONES = WORK / "experiments"
+RESULTS = Path("experiments/results")
+"""Under git: a result took minutes to hours, and is a few kilobytes."""
+
+STAGES = ("synthesize", "ingest", "label", "shard", "pretrain", "pose", "score")
+"""Whose code decides a result."""
+
+
+class RunsError(HandPoseError):
+    """A result cannot be read, or does not belong to its variant."""
+
+
+@dataclass(frozen=True)
+class ExperimentRun:
+    """One variant with one seed."""
+
+    resolved: Resolved
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """In messages."""
+        return f"{self.resolved.name}, seed {self.seed}"
+
+    @property
+    def file(self) -> Path:
+        """Where its result is kept, from the root of the clone."""
+        return RESULTS / self.resolved.name / f"seed-{self.seed}.json"
+
+    def result(self, root: Path) -> dict[str, Any] | None:
+        """Its result if it was run.
+
+        Raises:
+            RunsError: the file is damaged, or has other parameters than the variant now.
+        """
+        path = root / self.file
+        if not path.is_file():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            settings, seed = found["settings"], found["seed"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunsError(f"{path}: is not a result ({error}); delete it and run again") from None
+        if seed != self.seed or found.get("run") != self.resolved.variant.run:
+            raise RunsError(f"{path}: is of run {found.get('run')}, seed {seed}; delete it")
+        known = merged(
+            _without_seeds(deciding(defaults(Params))), settings
+        )  # before a key was there
+        now = _without_seeds(self.resolved.settings)
+        if changed := _differences({name: known[name] for name in now}, now):
+            raise RunsError(
+                f"{path}: was run with other parameters than {self.resolved.name} has now: "
+                f"{'; '.join(changed)}. Delete it to run it again, or give the variant a new name"
+            )
+        return found
+
+
+def runs_of(root: Path, grids: GridFile, grid: SeedGrid) -> list[ExperimentRun]:
+    """Every variant with every seed, seed by seed, so that early results are comparable.
+
+    Raises:
+        GridError: see `resolve`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        variants = resolve(root, grids, grid.variants, Path(folder) / "params.yaml")
+    return [ExperimentRun(one, seed) for seed in grid.seeds for one in variants]
+
+
+class Runner:
+    """Runs what has no result yet, several at once."""
+
+    def __init__(
+        self, root: Path, machine: Machine, jobs: int, show: Callable[[str], None]
+    ) -> None:
+        """`show` gets every line, of any thread, one at a time."""
+        self.root, self.machine, self.jobs = root, machine, jobs
+        self.source = Source.of(root, except_for=(RESULTS,))
+        self.code = {stage: stage_digest(stage, root) for stage in STAGES}
+        self._show, self._lock = show, threading.Lock()
+        self._stopped = threading.Event()
+
+    def run(self, runs: Sequence[ExperimentRun]) -> list[str]:
+        """Run all of them; returns a line for each that failed.
+
+        Data are made first, once for each set of parameters, since jobs would make them twice.
+
+        Raises:
+            KeyboardInterrupt: after the running trainings have saved their state.
+        """
+        failed: list[str] = []
+        with self._stopping():
+            for run in {one.resolved.data_settings: one for one in reversed(runs)}.values():
+                try:
+                    clone = self._clone(run)
+                    clone.prepare(self.machine)
+                    clone.make_data(self._line_of(run))
+                except HandPoseError as error:
+                    return [f"{run.name}: {error}"]
+            with ThreadPoolExecutor(self.jobs) as pool:
+                futures = {pool.submit(self._one, run): run for run in runs}
+                try:
+                    for future in as_completed(futures):
+                        try:
+                            future.result()
+                        except HandPoseError as error:
+                            failed.append(f"{futures[future].name}: {error}")
+                            self.line(f"{futures[future].name}: failed")
+                except BaseException:
+                    self._stopped.set()
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        return failed
+
+    def line(self, text: str) -> None:
+        """Show a line."""
+        with self._lock:
+            self._show(text)
+
+    @contextlib.contextmanager
+    def _stopping(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._stopped.set()
+
+    def _clone(self, run: ExperimentRun) -> TrainingClone:
+        folder = CLONES / run.resolved.name / f"seed-{run.seed}"
+        return TrainingClone(self.source, folder, run.name, run.seed, run.resolved.overrides)
+
+    def _line_of(self, run: ExperimentRun) -> Callable[[str], None]:
+        def on_line(text: str) -> None:
+            if self._stopped.is_set():
+                raise KeyboardInterrupt  # which ends `dvc repro` after it has saved its state
+            if text.strip():
+                self.line(f"{run.name}: {text}")
+
+        return on_line
+
+    def _one(self, run: ExperimentRun) -> None:
+        """Train, score, and keep the result; the clone is deleted, DVC's cache has its models."""
+        clone, name = self._clone(run), run.resolved.variant.run
+        changed = clone.prepare(self.machine)
+        target = f"experiments/dvc.yaml:score@{name}"
+        threads = {"OMP_NUM_THREADS": str(max(1, self.machine.cores // self.jobs))}
+        clone.repro([target], self._line_of(run), threads)
+        scores = json.loads((clone.folder / SCORES / f"{name}.json").read_text("utf-8"))
+        result = {
+            "variant": run.resolved.name,
+            "seed": run.seed,
+            "set": changed,
+            "commit": self.source.commit,
+            "uncommitted": self.source.changed,
+            "machine": asdict(self.machine) | {"omp_num_threads": threads["OMP_NUM_THREADS"]},
+            "code": self.code,
+            "settings": _without_seeds(run.resolved.settings),
+            **scores,
+        }
+        path = self.root / run.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as partial:
+            partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(clone.folder)
+        with contextlib.suppress(OSError):  # other seeds have theirs there
+            clone.folder.parent.rmdir()
+        self.line(f"{run.name}: done, {run.file}")
+
+
+def _without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The training seeds are those of the run."""
+    return {
+        name: {key: value for key, value in section.items() if key != "seed"}
+        if name in SEEDED
+        else dict(section)
+        for name, section in settings.items()
+    }
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Keys with other values, as `pose.lr 0.001 (now 0.002)`."""
+    found: list[str] = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key} {a} (now {b})")
+    return found

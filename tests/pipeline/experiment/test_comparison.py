@@ -1,0 +1,96 @@
+"""The table of a grid: differences with intervals, and nothing averaged away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.experiment.comparison import ComparisonError, Row, differences, page
+from pipeline.experiment.grid import SeedGrid
+from tests.pipeline.experiment.made_up_results import result
+
+SEEDS = [0, 1, 2]
+GRID = SeedGrid(what="who is better", against="base", variants=["base", "low", "same"], seeds=SEEDS)
+
+
+def rows(**missing: int) -> list[Row]:
+    """`low` is 3 mm below the others."""
+    means = {"base": 30.0, "low": 27.0, "same": 30.0}
+    return [
+        Row(
+            name,
+            f"the {name} one",
+            {
+                seed: None if missing.get(name) == seed else result(name, seed, mean)
+                for seed in SEEDS
+            },
+        )
+        for name, mean in means.items()
+    ]
+
+
+def lines(found: list[Row]) -> dict[str, list[str]]:
+    """Cells of the primary table by variant."""
+    text = list(page("g", GRID, found))
+    start = text.index("## wrist-relative MPJPE, mm")
+    table = [line for line in text[start:] if line.startswith("| ")][2 : len(found) + 2]
+    return {cells[1]: cells for cells in ([c.strip() for c in line.split("|")] for line in table)}
+
+
+def test_a_difference_that_is_there_is_found_and_another_is_not() -> None:
+    found = differences(rows(), rows()[0], "wrist_mpjpe_mm", [str(14 + k) for k in range(10)])
+    assert set(found) == {"low", "same"}
+    assert found["low"].high < -2 and found["low"].verdict == "lower"
+    assert found["same"].low < 0 < found["same"].high
+    table = lines(rows())
+    assert float(table["low"][9]) < 0.01 < float(table["same"][9])
+    assert table["base"][7:10] == ["", "", ""]
+    assert float(table["low"][6]) == pytest.approx(27, abs=1.5)
+
+
+def test_a_missing_seed_is_shown_and_the_others_are_averaged() -> None:
+    table = lines(rows(low=1))
+    assert table["low"][4] == "missing" and table["low"][7].startswith("-")
+    whole = lines(rows())["low"]
+    assert table["low"][3] == whole[3] and table["low"][6] != whole[6]
+    alone = rows()
+    alone[1] = Row("low", "?", dict.fromkeys(SEEDS))
+    assert lines(alone)["low"][3:10] == ["missing"] * 3 + [""] * 4
+
+
+def test_gates_times_and_interventions_are_told() -> None:
+    text = "\n".join(page("g", GRID, rows()))
+    assert "| low | 100 | 200 | 1,000 | 50.0 | 0.100, 0.200 | +0.70 |  |  |" in text
+    assert "Commit cccccccccc; A CPU, 2 cores." in text
+    assert "200 images of 10 people" in text
+    assert "seeds with these 10 people" in text
+
+
+def changed(**changes: Any) -> list[Row]:
+    found = rows()
+    found[2].results[1] = result("same", 1, 30.0, **changes)
+    return found
+
+
+def test_what_the_runs_do_not_share_is_said() -> None:
+    text = "\n".join(page("g", GRID, changed(code={"pose": "other"}, uncommitted=["a.py"])))
+    assert "The runs have 2 states of the code." in text
+    assert "1 of 9 runs with uncommitted changes" in text
+
+
+def test_results_of_other_images_and_no_results_are_refused() -> None:
+    with pytest.raises(ComparisonError, match=r"same, seed 1 was tested on other images"):
+        list(page("g", GRID, changed(test="x" * 64)))
+    empty = [Row("base", "?", dict.fromkeys(SEEDS))]
+    with pytest.raises(ComparisonError, match="handpose experiment run g"):
+        list(page("g", GRID, empty))
+
+
+def test_a_person_without_a_value_is_left_out_and_named() -> None:
+    found = rows()
+    people = result("same", 1, 30.0)["people"]
+    del people["15"]["wrist_mpjpe_mm"]
+    found[2].results[1] = result("same", 1, 30.0, people=people)
+    text = "\n".join(page("g", GRID, found))
+    assert "Without a value, left out: person 15." in text

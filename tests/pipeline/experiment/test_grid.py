@@ -1,0 +1,129 @@
+"""experiments/grid.yaml: the project's own, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.experiment.grid import FILE, GridError, GridFile, read_grids, resolve
+
+ROOT = Path(__file__).parents[3]
+
+SMALL: dict[str, Any] = {
+    "base": {"pose.batch": 8},
+    "variants": {
+        "full": {"what": "all", "run": "pretrained"},
+        "slow": {"what": "slower", "set": {"pose.lr": 0.0005}},
+        "none": {"what": "nothing", "run": "scratch", "set": {"pretrain.lr": 0.5}},
+    },
+    "grids": {"a": {"what": "?", "against": "full", "variants": ["full", "slow"], "seeds": [0]}},
+}
+
+
+def written(root: Path, **changes: Any) -> Path:
+    (root / FILE).parent.mkdir(exist_ok=True)
+    (root / FILE).write_text(yaml.safe_dump(SMALL | changes, sort_keys=False), encoding="utf-8")
+    shutil.copy(ROOT / "params.yaml", root)
+    return root
+
+
+def resolved(root: Path, *names: str) -> Any:
+    grids = read_grids(root)
+    return resolve(root, grids, list(names), root / "draft.yaml")
+
+
+def test_every_variant_of_the_project_can_be_run_and_is_another(tmp_path: Path) -> None:
+    grids = read_grids(ROOT)
+    assert set(grids.grids) == {"claim", "controls", "handedness"}
+    assert set(grids.variants) == {v for grid in grids.grids.values() for v in grid.variants}
+    found = resolve(ROOT, grids, list(grids.variants), tmp_path / "params.yaml")
+    assert [one.name for one in found] == list(grids.variants)
+
+
+def test_a_variant_sets_its_keys_on_top_of_those_of_all(tmp_path: Path) -> None:
+    full, slow = resolved(written(tmp_path), "full", "slow")
+    assert (full.params.pose.batch, full.params.pose.lr) == (8, 0.001)
+    assert (slow.params.pose.batch, slow.params.pose.lr) == (8, 0.0005)
+    assert slow.overrides == ("pose.batch=8", "pose.lr=0.0005")
+    assert full.data_settings == slow.data_settings
+    changed = {key for key in full.settings if full.settings[key] != slow.settings[key]}
+    assert changed == {"pose"}
+
+
+def test_only_what_decides_a_result_counts(tmp_path: Path) -> None:
+    names = {"full": {"what": "all"}, "threads": {"what": "?", "set": {"pose.threads": 1}}}
+    with pytest.raises(GridError, match="full and threads are the same: run pretrained"):
+        resolved(written(tmp_path, variants=SMALL["variants"] | names), "full", "threads")
+    same = {"plain": {"what": "?", "run": "scratch"}}
+    with pytest.raises(GridError, match="none and plain are the same: run scratch"):
+        resolved(written(tmp_path, variants=SMALL["variants"] | same), "none", "plain")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bases": {}}, r"bases: unknown key; did you mean base\?"),
+        (
+            {"variants": {"full": {"what": "?", "sets": {}}}},
+            r"full\.sets: unknown key; did you mean variants\.full\.set\?",
+        ),
+        (
+            {"variants": {"full": {"what": "?", "run": "other"}}},
+            r"variants\.full\.run: Input should be",
+        ),
+        (
+            {"grids": {"a": SMALL["grids"]["a"] | {"variants": ["full", "fast"]}}},
+            r"grids\.a: names the variant 'fast', expected: full, slow, none",
+        ),
+        (
+            {"grids": {"a": SMALL["grids"]["a"] | {"against": "none"}}},
+            r"grids\.a\.against: is none, expected one of its variants",
+        ),
+        (
+            {"grids": {"a": SMALL["grids"]["a"] | {"seeds": [1, 1]}}},
+            r"grids\.a\.seeds: has none, or one twice: \[1, 1\]",
+        ),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_place(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(GridError, match=words):
+        read_grids(written(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        ({"pose.lrr": 1}, r"variants\.odd: pose\.lrr: no such key; did you mean pose\.lr\?"),
+        ({"pose.lr": "fast"}, r"variants\.odd: pose\.lr: Input should be a valid"),
+    ],
+)
+def test_a_wrong_key_or_value_is_refused_with_the_variant(
+    tmp_path: Path, sets: dict[str, Any], words: str
+) -> None:
+    variants = SMALL["variants"] | {"odd": {"what": "?", "set": sets}}
+    with pytest.raises(GridError, match=words):
+        resolved(written(tmp_path, variants=variants), "odd")
+
+
+def test_no_file_and_no_yaml_are_said(tmp_path: Path) -> None:
+    with pytest.raises(GridError, match="run this in the folder of the clone"):
+        read_grids(tmp_path)
+    (tmp_path / FILE).parent.mkdir()
+    (tmp_path / FILE).write_text("a: [1", encoding="utf-8")
+    with pytest.raises(GridError, match="is not YAML"):
+        read_grids(tmp_path)
+    assert GridFile.model_validate(SMALL).grids["a"].seeds == [0]
+
+
+def test_names_of_folders_are_plain(tmp_path: Path) -> None:
+    with pytest.raises(GridError, match=r"variants\.a/b: expected a name of small letters"):
+        read_grids(written(tmp_path, variants=SMALL["variants"] | {"a/b": {"what": "?"}}))
+    grids = {"a": SMALL["grids"]["a"] | {"seeds": [-1]}}
+    with pytest.raises(GridError, match=r"grids\.a\.seeds: \[-1\] are below 0"):
+        read_grids(written(tmp_path, grids=grids))
