@@ -179,14 +179,36 @@ def plan_(targets: Targets = None) -> int:
 
 @app.command("compare")
 def compare_(
-    rev: Annotated[str, Argument(help="A git revision or an experiment.")] = "HEAD",
+    first: Annotated[
+        str,
+        Argument(
+            metavar="[A]",
+            help="A git revision, an experiment, or a clone's ./FOLDER; or several,"
+            " with commas: seed-1,seed-2.",
+        ),
+    ] = "HEAD",
+    second: Annotated[Text, Argument(metavar="[B]", help="The same. Default: this folder.")] = None,
     every: Annotated[bool, Option("--all", help="Every gesture, moved or not.")] = False,
     out: Annotated[File, Option(help="A picture too: FILE.png.")] = None,
 ) -> None:
-    """Show what moved since another revision's results."""
-    from pipeline.compare.compare import compare
+    """Show what moved since another revision's results.
 
-    print("\n".join(compare(Path.cwd(), rev, every=every, picture=out)))
+    Of several runs: the difference over seeds and people.
+    """
+    from pipeline.compare.compare import compare
+    from pipeline.compare.seed_report import compare_sets
+    from pipeline.compare.seed_sets import SeedSetError, is_set
+
+    root = Path.cwd()
+    if is_set(root, first) or (second and is_set(root, second)):
+        if every or out:
+            raise SeedSetError(
+                "--all and --out show gestures of two runs; they take no sets of runs"
+            )
+        lines = compare_sets(root, first, second or ".")
+    else:
+        lines = compare(root, first, second, every=every, picture=out)
+    print("\n".join(lines))
 
 
 @app.command("table")

@@ -80,6 +80,7 @@ ELSEWHERE = {
     "handpose labels suggest": "pipeline/labels/test_label_commands.py",
     "handpose compare": "end_to_end/test_relabel.py",
     "handpose compare --out work/compare.png": "end_to_end/test_relabel.py",
+    "handpose compare ../plain/work/table ./work/table": "pipeline/compare/test_seed_sets.py",
     "dvc metrics diff": "end_to_end/test_relabel.py",
     "dvc plots diff HEAD -o work/plots": "end_to_end/test_relabel.py",
     "git add dvc.lock params.yaml labels": "end_to_end/test_relabel.py",

@@ -23,7 +23,7 @@ same value, as when all are at 100 %, the interval has width 0 and must not be r
 A verdict on two models is Student's test of the mean of subject means (each subject counts once).
 The exact sign-flip test stands beside it as information; its smallest p-value with k subjects is
 2 / 2^k: 0.125 for 4. Several verdicts together are Holm-adjusted, and so are many groups
-(`Family`). Neither covers another training seed.
+(`Family`). Neither covers another training seed; `handpose.evaluation.crossed` does.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""`handpose compare`: two sets of results on the same samples."""
+"""`handpose compare`: two runs, or two sets of runs, on the same samples."""

@@ -34,7 +34,7 @@ def arrows(pairs: Pairs, before: str, after: str) -> Figure:
         axis.set_title(f"{TITLES[measure]}\n{note}", fontsize=11)
     people = len(set(pairs.subjects.tolist()))
     figure.suptitle(
-        f"From {before} (hollow) to the {after} (full), {len(pairs):,} test images of {people} "
+        f"From {before} (hollow) to {after} (full), {len(pairs):,} test images of {people} "
         f"{'people' if people != 1 else 'person'}; "
         "blue is better, orange is worse, pale may be chance",
         fontsize=12,

@@ -1,4 +1,8 @@
-"""`handpose compare [REV]`: the change from a revision's results to those in the workspace."""
+"""`handpose compare [A] [B]`: the change from one run's results to those of another.
+
+A is a git revision, an experiment or the folder of a clone; B too, by default the workspace. Sets
+of several runs are compared by `seed_report`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from pathlib import Path
 
 from handpose.data.labels import Labels
 from handpose.evaluation import statistics
+from handpose.evaluation.protocols import COLUMNS as PROTOCOLS
 from handpose.evaluation.statistics import Estimate
 from handpose.render.tiles import require_png
 from pipeline.compare.paired import (
@@ -27,8 +32,8 @@ from pipeline.compare.snapshot import (
     HOW_TO_RECORD,
     Snapshot,
     SnapshotError,
-    at_revision,
     in_workspace,
+    read_results,
 )
 from stages.params import load_params
 from stages.paths import LABELS, METRICS, PREDICTIONS, SAMPLES
@@ -38,12 +43,20 @@ HEADS = ("images", "before", "after", "change")
 BY_PERSON = ("person by person", "p (Holm)")
 
 
-def compare(root: Path, rev: str, *, every: bool = False, picture: Path | None = None) -> list[str]:
+def compare(
+    root: Path,
+    rev: str,
+    other: str | None = None,
+    *,
+    every: bool = False,
+    picture: Path | None = None,
+) -> list[str]:
     """The change, as lines of text.
 
     Args:
         root: the repository.
-        rev: git revision whose results are "before".
+        rev: whose results are "before", as `read_results` takes it.
+        other: whose are "after"; None: the workspace.
         every: list every gesture with its interval.
         picture: PNG file to draw it into, if any.
 
@@ -53,10 +66,10 @@ def compare(root: Path, rev: str, *, every: bool = False, picture: Path | None =
     if picture is not None:
         require_png(picture)
     settings = load_params(root / "params.yaml").evaluate
-    after = in_workspace(root)
-    before = at_revision(root, rev)
+    after = in_workspace(root) if other is None else read_results(root, other)
+    before = read_results(root, rev)
     for one in (before, after):
-        _check_columns(one)
+        check_columns(one)
     pairs = Pairs.of(
         before.predictions,
         after.predictions,
@@ -65,13 +78,13 @@ def compare(root: Path, rev: str, *, every: bool = False, picture: Path | None =
     moved = relabelled(before.labels, after.labels)
     lines = [*_samples(before, after, pairs), "", *_classes(before.labels, after.labels, moved)]
     if len(pairs):
-        lines += [*headline(pairs), "", *_protocols(root)]
+        lines += [*headline(pairs), "", *protocols(root if other is None else None)]
         lines += [*gestures(pairs, set(moved), every), "", *_limits(pairs)]
         if picture is not None:
             from pipeline.compare.arrow_plot import arrows  # matplotlib takes a second to import
 
             picture.parent.mkdir(parents=True, exist_ok=True)
-            arrows(pairs, before.name, after.name).savefig(picture)
+            arrows(pairs, before.title, after.title).savefig(picture)
             lines.append(f"wrote {picture}")
     return lines
 
@@ -79,7 +92,7 @@ def compare(root: Path, rev: str, *, every: bool = False, picture: Path | None =
 # --- what is compared ----------------------------------------------------------------------------
 
 
-def _check_columns(results: Snapshot) -> None:
+def check_columns(results: Snapshot) -> None:
     """Raise SnapshotError for predictions of a version that wrote other columns."""
     missing = sorted(COLUMNS - set(results.predictions.column_names))
     if missing:
@@ -92,11 +105,11 @@ def _check_columns(results: Snapshot) -> None:
 
 def _samples(before: Snapshot, after: Snapshot, pairs: Pairs) -> Iterator[str]:
     """Which images are compared, and how many."""
-    yield f"From {before.name} to the {after.name}, on {len(pairs):,} test images that both have."
+    yield f"From {before.title} to {after.title}, on {len(pairs):,} test images that both have."
     if pairs.only_before or pairs.only_after:
         yield (
-            f"{pairs.only_before:,} images are only in {before.name} and {pairs.only_after:,} only "
-            f"in the {after.name}; these are left out."
+            f"{pairs.only_before:,} images are only in {before.title} and {pairs.only_after:,} "
+            f"only in {after.title}; these are left out."
         )
     if not before.same(after, SAMPLES):
         yield (
@@ -151,14 +164,17 @@ def headline(pairs: Pairs) -> Iterator[str]:
     ]
     yield ""
     heads = ("All test images", *HEADS, "95 % interval", "person by person", "verdict")
-    yield from _table(heads, rows)
+    yield from aligned(heads, rows)
 
 
-def _protocols(root: Path) -> Iterator[str]:
-    """Definitions of the error measures, from the evaluation."""
-    protocols = json.loads((root / METRICS).read_text("utf-8"))["protocols"]
-    yield f"MPJPE in mm: {protocols['wrist_mpjpe_mm']}"
-    yield f"PA-MPJPE in mm: {protocols['pa_mpjpe_mm']}"
+def protocols(root: Path | None) -> Iterator[str]:
+    """Definitions of the error measures, of the evaluation in this folder, or of today's code."""
+    if root is None:
+        found = {column.key: column.protocol for column in PROTOCOLS}
+    else:
+        found = json.loads((root / METRICS).read_text("utf-8"))["protocols"]
+    yield f"MPJPE in mm: {found['wrist_mpjpe_mm']}"
+    yield f"PA-MPJPE in mm: {found['pa_mpjpe_mm']}"
 
 
 def gestures(pairs: Pairs, relabelled: set[str], every: bool) -> Iterator[str]:
@@ -190,7 +206,7 @@ def _claims(measure: Measure, changes: FolderChanges, relabelled: set[str]) -> I
         (_mark(name, relabelled), *_folder(changes.by_name[name], measure, tested=True))
         for name in changes.claimed
     ]
-    yield from _table(("Changed, after Holm's adjustment", *HEADS, *BY_PERSON), rows)
+    yield from aligned(("Changed, after Holm's adjustment", *HEADS, *BY_PERSON), rows)
 
 
 def _others(
@@ -205,7 +221,7 @@ def _others(
     ]
     if rows:
         title = "Not claimed" if every else "Changed most, not claimed"
-        yield from _table((title, *HEADS, *(BY_PERSON if every else ())), rows)
+        yield from aligned((title, *HEADS, *(BY_PERSON if every else ())), rows)
     if len(chosen) < len(others):
         yield f"and {len(others) - len(chosen)} that changed less, or not at all: --all"
 
@@ -266,10 +282,12 @@ def _limits(pairs: Pairs) -> Iterator[str]:
     )
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Aligned columns; all but the first aligned to the right."""
+def aligned(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False
+) -> Iterator[str]:
+    """Aligned columns; all but the first aligned to the right, or all to the left."""
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    sides = "<" * len(heads) if left else "<" + ">" * (len(heads) - 1)
     for row in (heads, *rows):
-        first, *rest = zip(row, widths, strict=True)
-        cells = [f"{first[0]:<{first[1]}}", *(f"{cell:>{width}}" for cell, width in rest)]
+        cells = (f"{c:{side}{width}}" for c, side, width in zip(row, sides, widths, strict=True))
         yield "  ".join(cells).rstrip()

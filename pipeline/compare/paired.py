@@ -117,9 +117,9 @@ class Pairs:
             after: rows of the other.
             seed: of the random sign flips.
         """
-        first, second = _test(before), _test(after)
-        rows = {key: k for k, key in enumerate(_keys(first))}
-        found = [(rows[key], k) for k, key in enumerate(_keys(second)) if key in rows]
+        first, second = columns_of_test(before), columns_of_test(after)
+        rows = {key: k for k, key in enumerate(identities(first))}
+        found = [(rows[key], k) for k, key in enumerate(identities(second)) if key in rows]
         a, b = np.array(found, int).reshape(-1, 2).T
         return cls(
             before={name: values[a] for name, values in first.items()},
@@ -140,7 +140,7 @@ class Pairs:
 
     def change(self, measure: Measure) -> MeasuredChange:
         """The change of a measure on all samples."""
-        first, second = (_values(side, measure) for side in (self.before, self.after))
+        first, second = (values_of(side, measure) for side in (self.before, self.after))
         both = ~np.isnan(first) & ~np.isnan(second)
         comparison = statistics.compare(first, second, self.subjects, seed=self.seed)
         before, after = (
@@ -150,7 +150,7 @@ class Pairs:
 
     def per_folder(self, measure: Measure) -> FolderChanges:
         """Each gesture folder's change, and which can be claimed among so many."""
-        first, second = (_values(side, measure) for side in (self.before, self.after))
+        first, second = (values_of(side, measure) for side in (self.before, self.after))
         scored = (self.before["kind"] == "gesture") & ~np.isnan(first) & ~np.isnan(second)
         names, folder = np.unique(self.before["sequence"][scored], return_inverse=True)
         people, person = np.unique(self.subjects[scored], return_inverse=True)
@@ -188,17 +188,18 @@ class Pairs:
         )
 
 
-def _test(table: pa.Table) -> dict[str, NDArray[Any]]:
+def columns_of_test(table: pa.Table) -> dict[str, NDArray[Any]]:
     """The columns that are compared, of the test split."""
     rows = np.array(table["split"].to_pylist()) == "test"
     return {name: np.array(table[name].to_pylist())[rows] for name in sorted(COLUMNS - {"split"})}
 
 
-def _keys(columns: Mapping[str, NDArray[Any]]) -> list[tuple[Any, ...]]:
+def identities(columns: Mapping[str, NDArray[Any]]) -> list[tuple[Any, ...]]:
+    """What identifies each sample; the person first."""
     return list(zip(*(columns[name].tolist() for name in IDENTITY), strict=True))
 
 
-def _values(columns: Mapping[str, NDArray[Any]], measure: Measure) -> NDArray[np.float64]:
+def values_of(columns: Mapping[str, NDArray[Any]], measure: Measure) -> NDArray[np.float64]:
     """The measure of each sample; NaN where it has none."""
     values = columns[measure.column]
     if not measure.truth:

@@ -1,4 +1,4 @@
-"""Results of a git revision and of the workspace, read into the same form."""
+"""Results of a git revision, of a clone's folder and of the workspace, read into the same form."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ HOW_TO_RECORD = (
 )
 
 
+WORKSPACE = "workspace"
+
+
 class SnapshotError(HandPoseError):
     """A revision, or the workspace, has no results that can be read."""
 
@@ -31,14 +34,36 @@ class SnapshotError(HandPoseError):
 class Snapshot:
     """Results of one evaluation."""
 
-    name: str  # of the revision, or "workspace"
+    name: str  # of the revision or the folder, or "workspace"
     predictions: pa.Table
     labels: Labels
     md5s: Mapping[str, str]  # by path of every output, from dvc.lock
+    params: Mapping[str, Any]  # by key, such as pose.lr, of every stage, from dvc.lock
+
+    @property
+    def title(self) -> str:
+        """The name, as sentences have it."""
+        return f"the {WORKSPACE}" if self.name == WORKSPACE else self.name
 
     def same(self, other: Snapshot, *paths: Path) -> bool:
         """Whether these outputs have the same bytes; tables with NaN never compare equal."""
         return all(self.md5s.get(str(path)) == other.md5s.get(str(path)) for path in paths)
+
+
+def is_folder(name: str) -> bool:
+    """Whether this names a folder; a name in git begins with neither a dot nor a slash."""
+    return name.startswith((".", "/"))
+
+
+def read_results(root: Path, name: str) -> Snapshot:
+    """The results of a revision, an experiment, or of the clone in a folder.
+
+    Raises:
+        HandPoseError: it has none.
+    """
+    if not is_folder(name):
+        return at_revision(root, name)
+    return in_folder(root / name, name)
 
 
 def at_revision(root: Path, rev: str) -> Snapshot:
@@ -52,12 +77,12 @@ def at_revision(root: Path, rev: str) -> Snapshot:
     if commit is None:
         raise SnapshotError(
             f"git knows no revision {rev!r}, nor is it an experiment: `git log --oneline` and "
-            "`dvc exp show` list them"
+            "`dvc exp show` list them" + f"; for the folder write ./{rev}" * (root / rev).is_dir()
         )
     lock = git.file_at(root, commit, "dvc.lock")
     if lock is None:
         raise SnapshotError(f"{rev} has no dvc.lock, so it has no results; {HOW_TO_RECORD}")
-    md5s = _outs(lock.decode("utf-8", "replace"), f"{rev}:dvc.lock")
+    md5s, params = _record(lock.decode("utf-8", "replace"), f"{rev}:dvc.lock")
     missing = [path for path in (PREDICTIONS, LABELS) if str(path) not in md5s]
     if missing:
         raise SnapshotError(
@@ -84,7 +109,7 @@ def at_revision(root: Path, rev: str) -> Snapshot:
                 f"git worktree add ../{commit[:7]} {rev}, and `dvc repro` there"
             ) from None
 
-    return Snapshot(rev, read(PREDICTIONS), Labels.of(read(LABELS)), md5s)
+    return Snapshot(rev, read(PREDICTIONS), Labels.of(read(LABELS)), md5s, params)
 
 
 def _experiment(root: Path, name: str) -> str | None:
@@ -96,40 +121,61 @@ def _experiment(root: Path, name: str) -> str | None:
 
 
 def in_workspace(root: Path) -> Snapshot:
-    """The results in this folder.
+    """The results in this folder; see `in_folder`."""
+    return in_folder(root, WORKSPACE)
+
+
+def in_folder(root: Path, name: str) -> Snapshot:
+    """The results in the clone at `root`.
 
     Raises:
         SnapshotError: there are none, or they do not match `dvc.lock`.
     """
+    of = "" if name == WORKSPACE else f" of {name}"
     lock = root / "dvc.lock"
     if not (root / PREDICTIONS).is_file() or not lock.is_file():
-        raise SnapshotError(f"{PREDICTIONS}: not found; `dvc repro` writes it")
-    md5s = _outs(lock.read_text("utf-8"), "dvc.lock")
+        raise SnapshotError(f"{PREDICTIONS}{of}: not found; `dvc repro` writes it")
+    md5s, params = _record(lock.read_text("utf-8"), f"dvc.lock{of}")
     for path in (PREDICTIONS, LABELS):
         content = (root / path).read_bytes() if (root / path).is_file() else b""
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5s.get(str(path)):
             raise SnapshotError(
-                f"{path} does not match dvc.lock: a run is in progress or was interrupted. "
+                f"{path}{of} does not match dvc.lock: a run is in progress or was interrupted. "
                 "`dvc repro` finishes it; `dvc checkout` restores the last complete results"
             )
     return Snapshot(
-        "workspace",
+        name,
         pq.read_table(root / PREDICTIONS),
         Labels.read(root / LABELS),
         md5s,
+        params,
     )
 
 
-def _outs(text: str, name: str) -> dict[str, str]:
-    """MD5 of every output in this dvc.lock, by path."""
+def _record(text: str, name: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """MD5 of every output in this dvc.lock by path, and every parameter by key."""
     try:
         content: Mapping[str, Any] = yaml.safe_load(text)
         stages = content["stages"].values()
-        return {
+        md5s = {
             out["path"]: out.get("md5", "") for stage in stages for out in stage.get("outs", [])
         }
+        params: dict[str, Any] = {}
+        for stage in stages:
+            for values in stage.get("params", {}).values():
+                params |= _flat(values)
+        return md5s, params
     except (yaml.YAMLError, KeyError, TypeError, AttributeError):
         raise SnapshotError(
             f"{name}: cannot be read; is a git conflict left in it? Take one side: "
             "`git checkout --ours dvc.lock`, or --theirs"
         ) from None
+
+
+def _flat(node: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested sections as dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        inner = isinstance(value, Mapping)
+        found |= _flat(value, f"{before}{key}.") if inner else {f"{before}{key}": value}
+    return found

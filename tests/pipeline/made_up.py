@@ -1,4 +1,4 @@
-"""Made-up evaluations: results/predictions.parquet without a model."""
+"""Made-up evaluations: results/predictions.parquet without a model, and labels.parquet."""
 
 from __future__ import annotations
 
@@ -39,3 +39,21 @@ def evaluation(**changes: Any) -> pa.Table:
     ]
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return pa.table(columns | {name: np.asarray(values) for name, values in changes.items()})
+
+
+def labels(**changed: tuple[str, str]) -> pa.Table:
+    names = {"0001_a": ("open", "open_wide"), "0002_b": ("open", "open_b")} | changed
+    coarse, fine = zip(*names.values(), strict=True)
+    ids = {name: k for k, name in enumerate(sorted({*coarse, *fine}))}
+    return pa.table(
+        {
+            "folder": list(names),
+            "hand": ["right"] * len(names),
+            "coarse": coarse,
+            "fine": fine,
+            "coarse_id": [ids[c] for c in coarse],
+            "fine_id": [ids[f] for f in fine],
+            "twin_coarse_id": [ids[c] for c in coarse],
+            "twin_fine_id": [ids[f] for f in fine],
+        }
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,9 +19,9 @@ from scipy import stats
 from handpose.render.tiles import PageError
 from pipeline.compare.compare import compare, gestures, headline
 from pipeline.compare.paired import ERRORS, SCRATCH, Pairs
-from pipeline.compare.snapshot import SnapshotError
+from pipeline.compare.snapshot import SnapshotError, at_revision, in_workspace
 from stages.paths import LABELS, PREDICTIONS, SAMPLES
-from tests.pipeline.made_up import evaluation
+from tests.pipeline.made_up import evaluation, labels
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,26 +30,9 @@ stages:
   all:
     cmd: cp made/samples {SAMPLES} && cp made/labels {LABELS} && cp made/predictions {PREDICTIONS}
     deps: [made]
+    params: [pretrain, pose, label.handedness]
     outs: [{SAMPLES}, {LABELS}, {PREDICTIONS}]
 """
-
-
-def labels(**changed: tuple[str, str]) -> pa.Table:
-    names = {"0001_a": ("open", "open_wide"), "0002_b": ("open", "open_b")} | changed
-    coarse, fine = zip(*names.values(), strict=True)
-    ids = {name: k for k, name in enumerate(sorted({*coarse, *fine}))}
-    return pa.table(
-        {
-            "folder": list(names),
-            "hand": ["right"] * len(names),
-            "coarse": coarse,
-            "fine": fine,
-            "coarse_id": [ids[c] for c in coarse],
-            "fine_id": [ids[f] for f in fine],
-            "twin_coarse_id": [ids[c] for c in coarse],
-            "twin_fine_id": [ids[f] for f in fine],
-        }
-    )
 
 
 class Clone:
@@ -252,6 +236,29 @@ def test_the_picture_has_an_arrow_per_gesture(clone: Clone) -> None:
         compare(clone.root, "HEAD", picture=out.with_suffix(".xyz"))
 
 
+def test_parameters_are_read_from_the_lock_that_dvc_wrote(clone: Clone) -> None:
+    found = in_workspace(clone.root).params
+    assert found == at_revision(clone.root, "HEAD").params
+    assert (found["pose.seed"], found["label.handedness"]) == (0, "handed")
+    assert "evaluate.seed" not in found, "no stage of this clone reads it"
+
+
+def test_two_folders_are_compared_without_the_workspace(clone: Clone) -> None:
+    """The later one is "after"; the workspace of the folder in which it is run does not count."""
+    other = shutil.copytree(clone.root, clone.root / "work" / "other", symlinks=True)
+    clone.make(evaluation(pretrained_wrist_mpjpe_mm=np.full(60, 20.0)), labels())
+    text = "\n".join(compare(clone.root, "./work/other", "HEAD"))
+    assert text.startswith("From ./work/other to HEAD, on 60 test images")
+    assert "Both are the same results" in text
+    text = "\n".join(compare(clone.root, "./work/other", "."))
+    assert text.startswith("From ./work/other to ., on 60 test images")
+    assert re.search(r"40\.5 +20\.0 +-20\.5", text)
+    assert "MPJPE in mm: (b)" in text
+    (other / PREDICTIONS).unlink()
+    with pytest.raises(SnapshotError, match=r"predictions.parquet of ./work/other: not found"):
+        compare(clone.root, "./work/other")
+
+
 def test_an_experiment_is_found_by_its_name(clone: Clone) -> None:
     clone.run("git", "update-ref", "refs/exps/ab/cdef0123/seed-1", "HEAD")
     text = "\n".join(compare(clone.root, "seed-1"))
@@ -275,6 +282,8 @@ def test_a_project_below_another_repository_is_compared(clone: Clone, tmp_path: 
 def test_revisions_without_results_are_told_with_the_remedy(clone: Clone) -> None:
     with pytest.raises(SnapshotError, match=r"git knows no revision 'nope'"):
         compare(clone.root, "nope")
+    with pytest.raises(SnapshotError, match=r"for the folder write \./results$"):
+        compare(clone.root, "results")
     clone.run("git", "rm", "-q", "--cached", "dvc.lock")
     who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
     clone.run("git", *who, "commit", "-qm", "no lock")
