@@ -14,6 +14,7 @@ COLUMNS = {
     "certain": "certain of it",
     "side_if_certain": "side if certain",
     "facing": "facing",
+    "palm_for_back": "palm for back",
     "mirrored": "fingers mirrored",
 }
 

@@ -32,6 +32,7 @@ BOX_JITTER = 0.08
 PCK = 0.2
 """2D joints count as found within this share of the longer side of the joints' box."""
 SECTORS = 12
+EDGE = FACINGS.index("edge")
 
 UNITS = {
     "wrist_mpjpe_mm": LENGTH,
@@ -43,14 +44,16 @@ UNITS = {
     "certain": SHARE,
     "side_if_certain": SHARE,
     "facing": SHARE,
+    "palm_for_back": SHARE,
     "mirrored": SHARE,
 }
 """The columns and their bounds.
 
 error_2d: mean distance of the joints in the photo, as a share of the longer side of their box;
 centre_2d: the same for all joints at the middle of the box that the model was given; certain: the
-side's probability is at least `estimator.CERTAIN`; mirrored:
-palm shown as back or back as palm, of hands not seen from their edge.
+side's probability is at least `estimator.CERTAIN`; palm_for_back: the head for faces takes a palm
+for a back or a back for a palm, of hands not seen from their edge; mirrored: the predicted hand, as
+one of the true side, shows its back where the palm is seen or the other way round, of the same.
 """
 
 
@@ -128,6 +131,8 @@ def _score_batch(
     side_hits = ((hands.view.side_logit.cpu() > 0) == is_left).float()
     left = hands.view.side_logit.cpu().sigmoid()
     certain = torch.maximum(left, 1 - left) >= CERTAIN
+    told = hands.view.facing_logits.cpu().argmax(-1)
+    is_other = (told != faces) & (told != EDGE)
     distance = (hands.uv.cpu() - uv).norm(dim=-1) / extent[:, None]  # (B, 21)
     centre = (uv - (px - 1) / 2).norm(dim=-1) / extent[:, None]
     return {
@@ -142,7 +147,8 @@ def _score_batch(
         "side": side_hits,
         "certain": certain.float(),
         "side_if_certain": torch.where(certain, side_hits, torch.nan),
-        "facing": (hands.view.facing_logits.cpu().argmax(-1) == faces).float(),
+        "facing": (told == faces).float(),
+        "palm_for_back": torch.where(faces == EDGE, torch.nan, is_other.float()),
         "mirrored": mirrored_fingers(predicted, turned, valid, is_left),
     }
 

@@ -69,7 +69,7 @@ def test_the_truth_scores_zero(photographs: list[Photograph]) -> None:
         assert estimates[key].value == pytest.approx(0, abs=1e-2)
     for key in ("side", "facing", "pck_2d"):
         assert estimates[key].value == 1
-    assert estimates["mirrored"].value == 0
+    assert estimates["mirrored"].value == estimates["palm_for_back"].value == 0
     assert 0.1 < estimates["centre_2d"].value < 0.6
     assert (estimates["side"].samples, estimates["side"].subjects) == (24, 2)
 
