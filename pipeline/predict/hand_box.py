@@ -27,8 +27,15 @@ Origin = Literal["given", "file", "refined", "previous frame"]
 ROUNDS = 4
 """Most looks at boxes, after that at the whole photo."""
 
-SETTLED = 0.05
+SETTLED = 0.1
 """A box that moves and grows by less than this share of its side stays."""
+
+SHRINKS = 0.94
+"""Longer side of the box of the joints that a model finds, by that of the true ones.
+
+A mean over a heatmap is drawn to the crop's middle. Median of the released model at true boxes, 100
+photos of the first set of its card; 0.84 to 1.02 for 80 % of them.
+"""
 
 SMALLEST = 0.05
 """Of the photo's longer side: a smaller box has collapsed."""
@@ -107,11 +114,15 @@ def box_of(boxes: dict[str, Box], file: Path) -> Box | None:
     return boxes.get(str(file), boxes.get(file.name))
 
 
-def joints_box(uv: NDArray[np.floating[Any]]) -> Box:
-    """The tight box of joints (21, 2) px; pixel centres lie at whole numbers."""
+def box_around(uv: NDArray[np.floating[Any]]) -> Box:
+    """The box of a hand by the joints (21, 2) px that the model found; pixel centres are whole.
+
+    It is `SHRINKS` wider than these joints.
+    """
     low, high = uv.min(0), uv.max(0)
-    x, y = (low + 0.5).tolist()
-    w, h = (high - low).tolist()
+    size = (high - low) / SHRINKS
+    x, y = ((low + high - size) / 2 + 0.5).tolist()
+    w, h = size.tolist()
     return x, y, w, h
 
 
@@ -145,7 +156,7 @@ def refine(batch: Batch, images: Sequence[Image]) -> list[BoxedHand]:
             break
         hands = batch([images[k] for k in open_], [boxes[k] for k in open_])
         for k, hand in zip(open_, hands, strict=True):
-            old, new = boxes[k], joints_box(hand.joints_px)
+            old, new = boxes[k], box_around(hand.joints_px)
             if why := lost(new, images[k]):
                 found[k] = BoxedHand(None, new, "refined", why)
             elif old is not None and change(old, new) < SETTLED:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.estimator import HandEstimate, HandEstimator
-from pipeline.predict.hand_box import Batch, Box, BoxedHand, Image, Origin, joints_box, lost, refine
+from pipeline.predict.hand_box import Batch, Box, BoxedHand, Image, Origin, box_around, lost, refine
 
 Array = NDArray[np.floating[Any]]
 
@@ -33,7 +33,7 @@ def follow(batch: Batch, frames: Iterable[Image], box: Box | None) -> Iterator[B
             found = BoxedHand(hand, box, origin)
         box, origin = None, "previous frame"
         if found.hand is not None:
-            ahead = joints_box(found.hand.joints_px)
+            ahead = box_around(found.hand.joints_px)
             box = None if lost(ahead, image) else ahead
         yield found
 

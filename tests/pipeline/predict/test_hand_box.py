@@ -11,10 +11,11 @@ import pytest
 
 from pipeline.predict.hand_box import (
     SETTLED,
+    SHRINKS,
     BoxError,
+    box_around,
     box_of,
     change,
-    joints_box,
     parse_numbers,
     read_boxes,
     refine,
@@ -28,10 +29,12 @@ def test_refinement_converges_to_the_joints(made_up: Callable[..., Any]) -> None
     """By an estimator that errs by a share of its box's distance from the hand."""
     (found,) = refine(made_up(UV, error=0.3), [IMAGE])
     assert found.hand is not None and found.origin == "refined"
-    assert change(found.box, joints_box(UV)) < SETTLED
-    np.testing.assert_allclose(found.hand.joints_px, UV, atol=2)
+    left = SETTLED / (1 - 0.3)  # of the way, after a step that is smaller than SETTLED
+    assert change(found.box, box_around(UV)) < left
+    px = 0.3 * left * max(found.box[2:])
+    np.testing.assert_allclose(found.hand.joints_px, UV, atol=px)
     exact, _ = refine(made_up(UV, error=0.0), [IMAGE, IMAGE])
-    assert change(exact.box, joints_box(UV)) == pytest.approx(0)
+    assert change(exact.box, box_around(UV)) == pytest.approx(0)
 
 
 def test_the_hand_is_that_of_the_box_which_is_reported(made_up: Callable[..., Any]) -> None:
@@ -78,7 +81,9 @@ def test_a_box_that_never_stays_is_said(made_up: Callable[..., Any]) -> None:
 
 def test_the_box_of_joints_covers_them() -> None:
     """Pixel centres at whole numbers, boxes from the photo's corner."""
-    assert joints_box(np.array([[0.0, 1], [9, 4]])) == (0.5, 1.5, 9, 3)
+    x, y, w, h = box_around(np.array([[0.0, 1], [9, 4]]))
+    assert (w * SHRINKS, h * SHRINKS) == pytest.approx((9, 3))
+    assert (x + w / 2, y + h / 2) == pytest.approx((5, 3)), "the middle of the pixels"
 
 
 def test_a_table_of_boxes(tmp_path: Path) -> None:

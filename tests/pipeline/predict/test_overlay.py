@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from handpose.hand.skeleton import FINGERS, TIPS
-from pipeline.predict.hand_box import BoxedHand, joints_box
+from pipeline.predict.hand_box import BoxedHand, box_around
 from pipeline.predict.overlay import FINGER_COLOURS, overlay
 from tests.pipeline.predict.conftest import a_hand
 
@@ -17,14 +17,14 @@ UV = np.random.default_rng(1).uniform((80, 60), (300, 200), (21, 2))
 def test_it_has_the_photos_size_and_leaves_the_photo_alone(size: tuple[int, int]) -> None:
     photo = np.full((*size, 3), 90, np.uint8)
     for hand in (a_hand(UV), None):
-        drawn = overlay(photo, BoxedHand(hand, joints_box(UV), "given"))
+        drawn = overlay(photo, BoxedHand(hand, box_around(UV), "given"))
         assert drawn.shape == photo.shape and drawn.dtype == np.uint8
         assert (drawn != 90).any() and (photo == 90).all()
 
 
 def test_every_fingertip_has_its_colour() -> None:
     drawn = overlay(
-        np.zeros((260, 360, 3), np.uint8), BoxedHand(a_hand(UV), joints_box(UV), "given")
+        np.zeros((260, 360, 3), np.uint8), BoxedHand(a_hand(UV), box_around(UV), "given")
     )
     for finger, tip in zip(FINGERS, TIPS, strict=True):
         u, v = np.rint(UV[tip]).astype(int)

@@ -13,7 +13,7 @@ import torch
 
 from handpose.estimator import HandEstimator
 from handpose.hand.rotation import axis_angle_to_matrix
-from pipeline.predict.hand_box import BoxedHand, joints_box, refine
+from pipeline.predict.hand_box import BoxedHand, box_around, refine
 from pipeline.predict.track import follow, one_shape, smoothed
 from tests.pipeline.predict.conftest import a_hand
 
@@ -27,7 +27,7 @@ def test_the_box_is_that_of_the_joints_before(made_up: Callable[..., Any]) -> No
     assert [found.origin for found in track] == ["given", "previous frame", "previous frame"]
     for before, after in itertools.pairwise(track):
         assert before.hand is not None
-        assert after.box == joints_box(before.hand.joints_px)
+        assert after.box == box_around(before.hand.joints_px)
 
 
 def test_without_a_box_and_after_a_loss_it_is_looked_for(made_up: Callable[..., Any]) -> None:
@@ -58,7 +58,7 @@ def a_track(estimator: HandEstimator, frames: int = 9) -> list[BoxedHand]:
             betas=rng.normal(size=10),
             hand_pose=np.tile(np.eye(3), (15, 1, 1)),
         )
-        track.append(BoxedHand(hand, joints_box(UV), "given"))
+        track.append(BoxedHand(hand, box_around(UV), "given"))
     return track
 
 
