@@ -182,12 +182,12 @@ def compare_(
     first: Annotated[
         str,
         Argument(
-            metavar="[A]",
+            metavar="A",
             help="A git revision, an experiment, or a clone's ./FOLDER; or several,"
             " with commas: seed-1,seed-2.",
         ),
     ] = "HEAD",
-    second: Annotated[Text, Argument(metavar="[B]", help="The same. Default: this folder.")] = None,
+    second: Annotated[Text, Argument(metavar="B", help="The same. Default: this folder.")] = None,
     every: Annotated[bool, Option("--all", help="Every gesture, moved or not.")] = False,
     out: Annotated[File, Option(help="A picture too: FILE.png.")] = None,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from tests.pipeline.made_up import evaluation, labels
 ROOT = Path(__file__).parents[3]
 PEOPLE = 4
 PRIMARY = "pretrained_wrist_mpjpe_mm"
+
+LR = {"pose.lr": 0.005}
+"""What the other recipe has otherwise."""
 
 
 def table(seed: int, runs: int, level: float, people: int = PEOPLE) -> np.ndarray:
@@ -44,9 +48,9 @@ def make_run(
     pretrain: int | None = None,
     md5s: dict[str, str] | None = None,
     relabelled: pa.Table | None = None,
-    **params: Any,
+    params: Mapping[str, Any] | None = None,
 ) -> Path:
-    """A clone with these results; `params` by key with `__` for the dot."""
+    """A clone with these results; `params` by key, such as pose.lr."""
     for path in (PREDICTIONS, LABELS):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(rows, folder / PREDICTIONS)
@@ -67,8 +71,8 @@ def make_run(
         "pose": {"seed": seed, "lr": 0.002},
         "data": {"root": str(folder)},
     }
-    for key, value in params.items():
-        section, name = key.split("__")
+    for key, value in (params or {}).items():
+        section, name = key.split(".")
         values.setdefault(section, {})[name] = value
     outs = [{"path": path, "md5": md5} for path, md5 in found.items()]
     lock = {"stages": {"all": {"params": {"params.yaml": values}, "outs": outs}}}
@@ -80,7 +84,7 @@ def make_run(
     return folder
 
 
-def make_table(folder: Path, errors: np.ndarray, **params: Any) -> None:
+def make_table(folder: Path, errors: np.ndarray, params: Mapping[str, Any] | None = None) -> None:
     """`seed-0`, `seed-1` and so on, a row of errors (runs, people) each."""
     for seed, row in enumerate(errors):
-        make_run(folder / f"seed-{seed}", predictions(row), seed=seed, **params)
+        make_run(folder / f"seed-{seed}", predictions(row), seed=seed, params=params)

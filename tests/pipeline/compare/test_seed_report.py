@@ -22,7 +22,14 @@ from pipeline.compare.seed_report import (
 from pipeline.compare.seed_sets import SeedSet, SeedSetError
 from stages.code_digest import RECORDS
 from stages.paths import PREDICTIONS, SHARDS
-from tests.pipeline.compare.made_up_runs import PRIMARY, make_run, make_table, predictions, table
+from tests.pipeline.compare.made_up_runs import (
+    LR,
+    PRIMARY,
+    make_run,
+    make_table,
+    predictions,
+    table,
+)
 from tests.pipeline.made_up import labels
 
 BEFORE, AFTER = table(1, 3, 40.0), table(2, 3, 39.0)
@@ -32,7 +39,7 @@ BEFORE, AFTER = table(1, 3, 40.0), table(2, 3, 39.0)
 def folder(tmp_path: Path) -> Path:
     """Three runs of one recipe in `plain`, three of another in `other`."""
     make_table(tmp_path / "plain", BEFORE)
-    make_table(tmp_path / "other", AFTER, pose__lr=0.005)
+    make_table(tmp_path / "other", AFTER, params=LR)
     return tmp_path
 
 
@@ -83,8 +90,8 @@ def test_each_person_counts_once_however_many_images(folder: Path) -> None:
     for name in ("plain", "other"):
         for seed in range(3):
             rows = predictions((BEFORE if name == "plain" else AFTER)[seed]).take(kept)
-            lr = {} if name == "plain" else {"pose__lr": 0.005}
-            make_run(folder / name / f"seed-{seed}", rows, seed=seed, **lr)
+            lr = {} if name == "plain" else LR
+            make_run(folder / name / f"seed-{seed}", rows, seed=seed, params=lr)
     sets = [
         SeedSet.read(folder, letter, f"./{name}")
         for letter, name in zip("AB", ("plain", "other"), strict=True)
@@ -147,7 +154,7 @@ def test_one_run_on_each_side_is_not_compared_as_sets(folder: Path) -> None:
 def test_people_of_one_side_alone_are_named_and_left_out(folder: Path) -> None:
     for seed in range(3):
         rows = predictions(AFTER[seed])
-        make_run(folder / "other" / f"seed-{seed}", rows.slice(15), seed=seed, pose__lr=0.005)
+        make_run(folder / "other" / f"seed-{seed}", rows.slice(15), seed=seed, params=LR)
     output = text(folder)
     assert output.startswith(
         "From A (3 runs) to B (3 runs), on 45 test images of 3 people that all"
@@ -161,7 +168,7 @@ def test_people_of_one_side_alone_are_named_and_left_out(folder: Path) -> None:
 def test_one_shared_person_is_refused(folder: Path) -> None:
     for seed in range(3):
         rows = predictions(AFTER[seed])
-        make_run(folder / "other" / f"seed-{seed}", rows.slice(45), seed=seed, pose__lr=0.005)
+        make_run(folder / "other" / f"seed-{seed}", rows.slice(45), seed=seed, params=LR)
     with pytest.raises(
         SeedSetError, match=r"all runs share 15 test images of 1 person; an interval"
     ):
@@ -191,7 +198,7 @@ def test_models_that_share_a_seed_are_left_out(folder: Path) -> None:
     """`dvc exp run -S pose.seed=1,2` trains one Stage 1 for all."""
     for seed, errors in enumerate(AFTER):
         run = folder / "other" / f"seed-{seed}"
-        make_run(run, predictions(errors), seed=seed, pretrain=0, pose__lr=0.005)
+        make_run(run, predictions(errors), seed=seed, pretrain=0, params=LR)
     output = text(folder)
     assert (
         "Careful: runs of B share pretrain.seed; what another one would change is not in" in output
@@ -246,7 +253,7 @@ def test_a_verdict_follows_the_adjusted_p_value(folder: Path) -> None:
     """PA-MPJPE is clearly lower; the other measures do not move at all."""
     for seed, errors in enumerate(AFTER):
         fit = predictions(errors, pretrained_pa_mpjpe_mm=np.full(60, 9.0 + 0.01 * seed))
-        make_run(folder / "other" / f"seed-{seed}", fit, seed=seed, pose__lr=0.005)
+        make_run(folder / "other" / f"seed-{seed}", fit, seed=seed, params=LR)
     output = text(folder)
     cells = row(output, "All test images", "full model, PA-MPJPE")
     assert cells[-1] == "lower"

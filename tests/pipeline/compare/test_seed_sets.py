@@ -13,7 +13,7 @@ from pipeline.compare.seed_sets import Seeds, SeedSet, SeedSetError, is_set, run
 from pipeline.compare.snapshot import SnapshotError
 from stages.code_digest import RECORDS
 from stages.paths import LABELS, PREDICTIONS, SAMPLES, SHARDS
-from tests.pipeline.compare.made_up_runs import make_run, make_table, predictions, table
+from tests.pipeline.compare.made_up_runs import LR, make_run, make_table, predictions, table
 from tests.pipeline.made_up import labels
 
 TWO = "./plain/seed-0,./plain/seed-1"
@@ -23,7 +23,7 @@ TWO = "./plain/seed-0,./plain/seed-1"
 def folder(tmp_path: Path) -> Path:
     """Three runs of one recipe in `plain`, three of another in `other`."""
     make_table(tmp_path / "plain", table(1, 3, 40.0))
-    make_table(tmp_path / "other", table(2, 3, 38.0), pose__lr=0.005)
+    make_table(tmp_path / "other", table(2, 3, 38.0), params=LR)
     return tmp_path
 
 
@@ -75,8 +75,8 @@ def test_a_set_is_one_recipe(folder: Path) -> None:
 
 
 def test_where_it_ran_and_how_it_was_evaluated_is_no_recipe(folder: Path) -> None:
-    moved = {"pretrain__device": "cuda", "evaluate__pictures": 3, "shard__workers": 4}
-    make_run(folder / "moved", predictions(np.ones(4)), seed=5, **moved)
+    moved = {"pretrain.device": "cuda", "evaluate.pictures": 3, "shard.workers": 4}
+    make_run(folder / "moved", predictions(np.ones(4)), seed=5, params=moved)
     assert len(SeedSet.read(folder, "A", f"{TWO},./moved").runs) == 3
 
 
@@ -179,7 +179,7 @@ def test_the_command_of_the_docs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_table(tmp_path / "plain" / "work" / "table", table(1, 3, 40.0))
-    make_table(tmp_path / "mine" / "work" / "table", table(2, 3, 30.0), pose__lr=0.005)
+    make_table(tmp_path / "mine" / "work" / "table", table(2, 3, 30.0), params=LR)
     monkeypatch.chdir(tmp_path / "mine")
     assert main(["compare", "../plain/work/table", "./work/table"]) == 0
     output = capsys.readouterr().out
@@ -192,7 +192,7 @@ def test_the_command_of_the_docs(
 def test_the_second_set_is_this_folder_if_none_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_run(folder / "mine", predictions(np.full(4, 39.0)), seed=7, pose__lr=0.1)
+    make_run(folder / "mine", predictions(np.full(4, 39.0)), seed=7, params={"pose.lr": 0.1})
     monkeypatch.chdir(folder / "mine")
     assert main(["compare", "../plain"]) == 0
     assert capsys.readouterr().out.startswith("From A (3 runs) to B (1 run), on 60 test images")
