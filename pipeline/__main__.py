@@ -343,6 +343,50 @@ def fit_(
     )
 
 
+@app.command("evaluate")
+def evaluate_(
+    ctx: Context,
+    predictions: Annotated[
+        File, Option(metavar="FILE", help="To score: .parquet or .jsonl.")
+    ] = None,
+    export_to: Annotated[
+        File, Option("--export", metavar="FILE", help="To write: this clone's predictions.")
+    ] = None,
+    split: Annotated[str, Option(help="Of the evaluation.")] = "test",
+    partial: Annotated[bool, Option("--partial", help="Images may lack a prediction.")] = False,
+    out: Annotated[Path, Option(metavar="FOLDER")] = Path("results/imported"),
+    model: Annotated[
+        File, Option(metavar="FOLDER", help="To export. Default: the full model.")
+    ] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], Option(help="Of --export.")] = "auto",
+) -> None:
+    """Score anyone's predictions beside this clone's models.
+
+    Every protocol, paired over the same images, intervals over people. docs/imported.md describes
+    the file. Give --predictions or --export, which writes such a file.
+    """
+    if (predictions is None) == (export_to is None):
+        raise HandPoseError(
+            "give either --predictions FILE, to score, or --export FILE, to write; docs/imported.md"
+        )
+
+    def write(line: str) -> None:
+        print(line, flush=True)
+
+    if predictions:
+        from pipeline.imported.evaluate_file import evaluate_file
+
+        evaluate_file(predictions, split, _params(ctx), partial=partial, out=out, write=write)
+    elif export_to:
+        from handpose.training.device import prepare_device
+        from pipeline.imported.export import export
+        from stages.paths import STAGE_2_MODELS
+
+        folder = model or next(iter(STAGE_2_MODELS.values()))
+        count = export(export_to, split, folder, _params(ctx), prepare_device(device, 0))
+        write(f"wrote {count:,} predictions of {folder} into {export_to}")
+
+
 @app.command()
 def ui(port: Annotated[int, Option(min=1, max=65534)] = 4200) -> None:
     """Run a Prefect server here, which shows runs.

@@ -33,6 +33,7 @@ FLOORS: dict[str, set[str]] = {  # package of handpose: the others that it may i
     "folder": {"data", "hand"},
     "training": {"hand", "nets"},
     "evaluation": {"hand", "nets", "render"},
+    "imported": {"hand", "fitting", "evaluation"},
     "synthetic": {"hand", "render", "interhand"},
     "predict.py": {"data", "hand", "nets", "synthetic", "training"},
     "estimator.py": {"data", "hand", "training", "predict.py"},

@@ -42,6 +42,15 @@ ELSEWHERE = {
     "handpose fit clip.json --intrinsics 900,910,256,167 --track": (
         "pipeline/fit_hands/test_fit_command.py"
     ),
+    "handpose evaluate --export work/ours.parquet": "pipeline/imported/test_evaluate_command.py",
+    (
+        "handpose evaluate --export work/scratch.jsonl --split official_val"
+        " --model models/pose/scratch"
+    ): "pipeline/imported/test_evaluate_command.py",
+    "handpose evaluate --predictions theirs.parquet": "pipeline/imported/test_evaluate_command.py",
+    "handpose evaluate --predictions theirs.jsonl --partial": (
+        "pipeline/imported/test_evaluate_command.py"
+    ),
     "handpose predict photo.jpg --bbox 120,80,200,240": "pipeline/predict/test_predict_command.py",
     "handpose predict photos --boxes boxes.csv --out work/hands": (
         "pipeline/predict/test_predict_command.py"

@@ -109,9 +109,9 @@ def summary(e: Evaluation) -> str:
         f"Test: {e.test.samples:,} images of people not in the training set (subjects {people}).",
         f"Classes are {e.handedness}; [low, high]: Student's 95 % interval over people.",
         "",
-        *_aligned(("Gestures, top-1 accuracy", "coarse", "fine"), gesture),
+        *aligned(("Gestures, top-1 accuracy", "coarse", "fine"), gesture),
         "",
-        *_aligned(
+        *aligned(
             ("Pose, mm", "wrist-relative", "PA", "Table 2 as publ.", "training"),
             pose,
         ),
@@ -133,7 +133,7 @@ def _key_findings(e: Evaluation) -> list[str]:
     ]
 
 
-def _aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """A plain-text table: first column left-aligned, the others right-aligned."""
     table = [header, *rows]
     first, *widths = (max(len(row[k]) for row in table) for k in range(len(header)))

@@ -120,19 +120,38 @@ def pose_estimates(
         intervals: over these subjects.
     """
     return {
-        model: {
-            **{
-                c.key: intervals.mean(found[c.key], subjects, LENGTH if c.unit else SHARE)
-                for c in COLUMNS
-                if c.key in found
-            },
-            PUBLISHED.key: _published(
-                found["table2_joint_errors_mm"], scores.joint_valid, is_left, subjects, intervals
-            ),
-            "pck_auc": _auc(found["joint_errors_mm"], subjects, intervals),
-            "pa_pck_auc": _auc(found["pa_joint_errors_mm"], subjects, intervals),
-        }
+        model: model_estimates(found, scores.joint_valid, subjects, is_left, intervals)
         for model, found in scores.pose.items()
+    }
+
+
+def model_estimates(
+    found: Mapping[str, NDArray[Any]],
+    joint_valid: NDArray[np.bool_],
+    subjects: NDArray[Any],
+    is_left: NDArray[np.bool_],
+    intervals: Intervals,
+) -> Estimates:
+    """Estimates of every protocol of one model, by column key.
+
+    Args:
+        found: (N,) or (N, 21) by key of `protocols.score`, NaN where a sample has no value.
+        joint_valid: (N, 21).
+        subjects: (N,).
+        is_left: (N,) side of the hand in the photo.
+        intervals: over these subjects.
+    """
+    return {
+        **{
+            c.key: intervals.mean(found[c.key], subjects, LENGTH if c.unit else SHARE)
+            for c in COLUMNS
+            if c.key in found
+        },
+        PUBLISHED.key: _published(
+            found["table2_joint_errors_mm"], joint_valid, is_left, subjects, intervals
+        ),
+        "pck_auc": _auc(found["joint_errors_mm"], subjects, intervals),
+        "pa_pck_auc": _auc(found["pa_joint_errors_mm"], subjects, intervals),
     }
 
 

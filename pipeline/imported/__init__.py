@@ -1,0 +1,1 @@
+"""`handpose evaluate`: anyone's predictions under every protocol, beside this clone's models."""
