@@ -125,7 +125,7 @@ def describe(
         File, Option(metavar="FILE.png", help="Draw the architecture instead.")
     ] = None,
 ) -> None:
-    """Print networks, losses and schedules, or draw the architecture."""
+    """Print networks, losses and schedules, or draw them."""
     from pipeline.describe.describe import architecture, description
     from pipeline.describe.figure import draw_architecture
 
