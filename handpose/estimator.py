@@ -29,7 +29,7 @@ from handpose.hand.facing import FACINGS
 from handpose.hand.mirror import mirror_points
 from handpose.hand.skeleton import WRIST
 from handpose.predict import Predictor
-from handpose.sample import PoseOutput
+from handpose.sample import HandConfidence, PoseOutput
 from handpose.training.model_io import ModelRecord
 
 Array = NDArray[np.floating[Any]]
@@ -80,6 +80,10 @@ class HandEstimate:
     hand_pose: Array  # (15, 3, 3) rotations of the joints, right-hand frame
     betas: Array  # (10,)
     gestures: tuple[tuple[str, float], ...]  # coarse classes and probabilities, likeliest first
+    # None by a model without a confidence head (`handpose confidence`):
+    joints_px_radius90: Array | None = None  # (21,) px; 9 of 10 joints are within it of joints_px
+    joints_radius90: Array | None = None  # (21,) m, likewise of joints; 0 for the wrist, the origin
+    is_hand_probability: float | None = None  # that the box holds a hand at all
 
     @property
     def side_is_certain(self) -> bool:
@@ -93,7 +97,10 @@ class HandEstimate:
         if self.facing:
             parts.append(f"{self.facing} seen, {100 * self.facing_probability:.0f} %")
         name, probability = self.gestures[0]
-        return ", ".join([*parts, f"{name}, {100 * probability:.0f} %"])
+        parts.append(f"{name}, {100 * probability:.0f} %")
+        if self.is_hand_probability is not None:
+            parts.append(f"is a hand, {100 * self.is_hand_probability:.0f} %")
+        return ", ".join(parts)
 
 
 class HandEstimator:
@@ -128,7 +135,8 @@ class HandEstimator:
         Without `mano` it is the stand-in hand, which takes three seconds to make.
 
         Raises:
-            CheckpointError: there is no Stage 2 model, or it is damaged.
+            CheckpointError: there is no Stage 2 model, or it is damaged, or the confidence head
+                beside it is, or is another model's.
             ManoError: there is no MANO model.
             JointError: the joint regressor that it was trained with is not in `mano`.
         """
@@ -252,6 +260,7 @@ class HandEstimator:
         rotmat, betas = _array(hands.rotmat), _array(hands.betas)
         gestures = _array(hands.coarse_logits.softmax(-1))
         faces = self._predictor.net.mano.faces.cpu().numpy()
+        confidences = _confidences(hands.confidence, to_photo[:, 0, 0])
         found = []
         for k in range(len(uv)):
             is_left = bool(left[k] > 0.5)
@@ -277,9 +286,26 @@ class HandEstimator:
                         (self.record.coarse[c], float(gestures[k, c]))
                         for c in np.argsort(-gestures[k], kind="stable")
                     ),
+                    **(confidences[k] if confidences else {}),
                 )
             )
         return found
+
+
+def _confidences(found: HandConfidence | None, zoom: Array) -> list[dict[str, Any]]:
+    """Fields of each `HandEstimate`; `zoom` (B,) is pixels of the photo to one of the crop."""
+    if found is None:
+        return []
+    radius_px = _array(found.radius_px.double()) * zoom[:, None]
+    columns = zip(radius_px, _array(found.radius_m), _array(found.is_hand), strict=True)
+    return [
+        {
+            "joints_px_radius90": px,
+            "joints_radius90": metres,
+            "is_hand_probability": float(probability),
+        }
+        for px, metres, probability in columns
+    ]
 
 
 def _array(tensor: Tensor) -> Array:

@@ -21,6 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from handpose.confidence.confidence_head import ConfidenceHead
+from handpose.confidence.confidence_io import load_confidence
 from handpose.data.crop import Square, about_centre, affine, warp
 from handpose.errors import HandPoseError
 from handpose.hand.camera import view_rotation
@@ -42,27 +44,43 @@ class PredictError(HandPoseError):
 class Predictor:
     """A trained Stage 2 network for crops of hands."""
 
-    def __init__(self, net: PoseNetwork, record: ModelRecord) -> None:
-        """The network in evaluation mode, and the record of how it was trained."""
+    def __init__(
+        self, net: PoseNetwork, record: ModelRecord, confidence: ConfidenceHead | None = None
+    ) -> None:
+        """The network in evaluation mode, and the record of how it was trained.
+
+        With its confidence head, hands have a `confidence`.
+        """
         self.net = net.eval()
         self.record = record
+        self.confidence = None if confidence is None else confidence.eval()
 
     @classmethod
-    def load(cls, model: Path | str, *, mano: Path | str | None, device: str = "cpu") -> Predictor:
+    def load(
+        cls,
+        model: Path | str,
+        *,
+        mano: Path | str | None,
+        device: str = "cpu",
+        confidence: bool = True,
+    ) -> Predictor:
         """The model in folder `model`, with the MANO_RIGHT.npz in folder `mano`.
 
         None takes the stand-in hand, which is made anew. The joints are those that the model was
-        trained on.
+        trained on. With `confidence`, its confidence head is loaded too, if it has one.
 
         Raises:
-            CheckpointError: there is no Stage 2 model, or it is damaged.
+            CheckpointError: there is no Stage 2 model, or it is damaged, or the confidence head
+                beside it is, or is another model's.
             ManoError: there is no MANO model.
             JointError: the joint regressor that it was trained with is not in `mano`.
         """
         joints = load_joint_definition(Path(model), mano or "")
         hand = Mano(build(), joints) if mano is None else Mano.load(mano, joints)
         net = load_pose_net(Path(model), hand).to(device)
-        return cls(net, read_record(Path(model)))
+        record = read_record(Path(model))
+        head = load_confidence(Path(model), record) if confidence else None
+        return cls(net, record, None if head is None else head.to(device))
 
     @torch.no_grad()
     def __call__(
@@ -100,7 +118,11 @@ class Predictor:
             K = A @ K
         hand = self.in_photos(list(crops), np.stack([A] * len(crops)), is_left, K)
         zoom = px / side  # crop pixel u is net pixel (u + 0.5) zoom - 0.5
-        return dataclasses.replace(hand, uv=(hand.uv + 0.5) / zoom - 0.5)
+        return dataclasses.replace(
+            hand,
+            uv=(hand.uv + 0.5) / zoom - 0.5,
+            confidence=None if hand.confidence is None else hand.confidence.zoomed(1 / zoom),
+        )
 
     @torch.no_grad()
     def in_photos(
@@ -146,6 +168,8 @@ class Predictor:
             if left is None and self.net.view_heads is None:
                 left = self.probability_left(encoded.gesture.coarse_logits, None) > 0.5
             hand = self.net.decode(encoded, left)
+        if self.confidence is not None:
+            hand = dataclasses.replace(hand, confidence=self.confidence.regions(hand, px))
         if onto_centre is not None and self.net.turn_camera:
             if left is None:
                 left = self.probability_left(hand.coarse_logits, hand.view) > 0.5

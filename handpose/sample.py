@@ -121,6 +121,30 @@ class ViewOutput:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What Stage 2 knows beside its hands, for a head that says how sure they are; no gradients."""
+
+    features: Tensor  # (B, C) pooled, of the encoder
+    tokens: Tensor  # (B, 21, D) of the joints, refined
+    spread: Tensor  # (B, 21, 3) deviations of the heatmaps along u, v and depth, in [-1, 1]'s unit
+    apart: Tensor  # (B, 21, 3) between a look and one at the mirror image, likewise; 0 of one look
+    turned_apart: Tensor  # (B, 16) likewise, length of the difference of each 6D rotation
+
+
+@dataclass(frozen=True)
+class HandConfidence:
+    """How sure a model is of its hands, calibrated (`handpose/confidence`)."""
+
+    radius_px: Tensor  # (B, 21) px of the crop about `uv`: 9 of 10 joints are within theirs
+    radius_m: Tensor  # (B, 21) m about `joints`, likewise; 0 for the wrist, which is the origin
+    is_hand: Tensor  # (B,) probability that the crop shows a hand
+
+    def zoomed(self, zoom: float) -> HandConfidence:
+        """The same in pixels of crops that are so many times as large."""
+        return dataclasses.replace(self, radius_px=self.radius_px * zoom)
+
+
+@dataclass(frozen=True)
 class PoseOutput:
     """Output of Stage 2 for a batch, in its labels' frame, not mirrored, relative to the wrist."""
 
@@ -139,3 +163,5 @@ class PoseOutput:
     uv_mano: Tensor | None = (
         None  # (B, 21, 2) px, MANO's joints by the network's own camera, if any
     )
+    evidence: Evidence | None = None  # of a network in evaluation mode; None: of a baseline
+    confidence: HandConfidence | None = None  # of a `Predictor` with a confidence head

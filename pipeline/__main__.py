@@ -242,6 +242,31 @@ def release_(ctx: Context) -> None:
     print(f"wrote {out.relative_to(Path.cwd())}; its card.md says how good it is; commit all of it")
 
 
+@app.command("confidence")
+def confidence_(
+    ctx: Context,
+    model: Annotated[
+        Path, Option(metavar="FOLDER", help="A Stage 2 model; its head is written into it.")
+    ] = Path("models/pose/pretrained"),
+    device: Annotated[Literal["auto", "cpu", "cuda"], Option()] = "auto",
+) -> None:
+    """Teach a trained model to say how sure it is.
+
+    From the photos of data.root: 90 % regions of joints, and whether a box holds a hand.
+    """
+    from handpose.training.device import prepare_device
+    from pipeline.confidence.confidence import train_confidence
+
+    params = _params(ctx)
+    record = train_confidence(
+        model,
+        mano=params.hand.mano,
+        photos=Path(params.data.root),
+        device=str(prepare_device(device, 0)),
+    )
+    print(f"wrote {model / 'confidence.json'}: {record}")
+
+
 @app.command("predict")
 def predict_(
     sources: Annotated[

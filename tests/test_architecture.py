@@ -34,8 +34,9 @@ FLOORS: dict[str, set[str]] = {  # package of handpose: the others that it may i
     "training": {"hand", "nets"},
     "evaluation": {"hand", "nets", "render"},
     "imported": {"hand", "fitting", "evaluation"},
+    "confidence": {"hand", "training"},
     "synthetic": {"hand", "render", "interhand"},
-    "predict.py": {"data", "hand", "nets", "synthetic", "training"},
+    "predict.py": {"confidence", "data", "hand", "nets", "synthetic", "training"},
     "estimator.py": {"data", "hand", "training", "predict.py"},
 }
 """Every package may import the modules beside it (`sample`, `errors`, ...) too, but `render` only

@@ -34,6 +34,7 @@ ELSEWHERE = {
     "handpose configure --profile wide": "pipeline/profiles/test_configure.py",
     "handpose configure --profile eanet": "pipeline/profiles/test_configure.py",
     "handpose release": "pipeline/release/test_release.py, without the hours of training",
+    "handpose confidence": "pipeline/confidence/test_confidence_command.py",
     "handpose fit hands.npz": "pipeline/fit_hands/test_fit_command.py",
     "handpose fit joints.npy --order interhand --unit mm --side right": (
         "pipeline/fit_hands/test_fit_command.py"

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 import handpose
+from handpose.confidence.confidence_head import ConfidenceHead
 from handpose.estimator import BOX_SCALE, EstimatorError, HandEstimator, read_photo
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
@@ -61,6 +62,30 @@ def test_pixels_are_the_photos(predictor: Callable[..., Predictor], photo: Photo
     assert inside, "the box's surroundings lie in the photo, so that both see the same"
     np.testing.assert_allclose(again.joints_px, found.joints_px + np.array([70, 50]), atol=1e-2)
     np.testing.assert_allclose(again.joints, found.joints, atol=1e-5)
+
+
+def test_a_head_says_how_sure_the_hand_is_in_pixels_of_the_photo(
+    predictor: Callable[..., Predictor], photo: Photo
+) -> None:
+    bare = predictor()
+    found = HandEstimator(bare)(photo, BOX)
+    assert found.joints_px_radius90 is None and found.joints_radius90 is None
+    assert found.is_hand_probability is None
+    assert "is a hand" not in str(found)
+    features = bare.net.gesture_net.heads.features
+    model = Predictor(bare.net, bare.record, ConfidenceHead(features=features, dim=16))
+    sure = HandEstimator(model)(photo, BOX)
+    assert sure.joints_px_radius90 is not None and sure.joints_radius90 is not None
+    assert sure.joints_px_radius90.shape == sure.joints_radius90.shape == (21,)
+    assert sure.joints_radius90[0] == 0 < sure.joints_radius90[1:].min()
+    assert sure.is_hand_probability is not None
+    assert f"is a hand, {100 * sure.is_hand_probability:.0f} %" in str(sure)
+    np.testing.assert_allclose(sure.joints, found.joints, atol=1e-6)
+
+    twice = np.ascontiguousarray(photo.repeat(2, 0).repeat(2, 1))
+    large = HandEstimator(model)(twice, [2 * x for x in BOX])
+    assert large.joints_px_radius90 is not None
+    np.testing.assert_allclose(large.joints_px_radius90, 2 * sure.joints_px_radius90, rtol=0.05)
 
 
 def test_the_side_is_told_or_given(predictor: Callable[..., Predictor], photo: Photo) -> None:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from handpose.confidence.confidence_head import ConfidenceHead
 from handpose.hand.camera import turn, view_rotation
 from handpose.hand.joint_definition import (
     INTERHAND_REGRESSOR,
@@ -78,6 +79,32 @@ def crops() -> Crops:
 
 
 SIDES = np.array([False, True, True])
+
+
+def with_head(predict: Predictor) -> Predictor:
+    """The same with an untrained confidence head."""
+    torch.manual_seed(1)
+    features = predict.net.gesture_net.heads.features
+    return Predictor(predict.net, predict.record, ConfidenceHead(features=features, dim=16))
+
+
+@pytest.mark.parametrize("handedness", ["handed", "canonical"])
+def test_a_head_adds_a_confidence_in_pixels_of_the_given_crop(
+    predictor: Callable[..., Predictor], crops: Crops, handedness: str
+) -> None:
+    without = predictor(handedness)
+    assert without(crops, SIDES).confidence is None
+    predict = with_head(without)
+    small = predict(crops, SIDES)
+    large = predict(crops.repeat(2, axis=1).repeat(2, axis=2), SIDES)
+    turned = predict(crops, SIDES, cameras())
+    one, other, third = (hand.confidence for hand in (small, large, turned))
+    assert one is not None and other is not None and third is not None
+    torch.testing.assert_close(other.radius_px, 2 * one.radius_px, rtol=1e-2, atol=0)
+    torch.testing.assert_close(other.radius_m, one.radius_m, rtol=1e-2, atol=0)
+    assert torch.equal(third.radius_px, one.radius_px), "K turns the frame and nothing else"
+    assert torch.equal(third.radius_m, one.radius_m)
+    torch.testing.assert_close(small.joints, without(crops, SIDES).joints)
 
 
 def test_crops_of_the_networks_size_go_in_as_they_are(

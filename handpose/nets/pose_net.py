@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -18,8 +18,15 @@ from handpose.nets.mano_head import ManoHead
 from handpose.nets.second_look import turn_hands_back, turn_image, upright_rotation
 from handpose.nets.token_fusion import GestureTokens, TokenFusion
 from handpose.nets.view_heads import ViewHeads
-from handpose.nets.volumetric import CellGrid, GridEncoder, VolumeHead, sample_tokens, soft_argmax
-from handpose.sample import GestureOutput, PoseOutput, ViewOutput
+from handpose.nets.volumetric import (
+    CellGrid,
+    GridEncoder,
+    VolumeHead,
+    sample_tokens,
+    soft_argmax,
+    spread,
+)
+from handpose.sample import Evidence, GestureOutput, PoseOutput, ViewOutput
 
 TurnedCut = Callable[[Tensor], Tensor]
 """R (B, 3, 3), about the optical axis -> images (B, 3, S, S) uint8 turned by it."""
@@ -39,6 +46,7 @@ class Located(NamedTuple):
 
     grid: Tensor  # (B, C, G, G) tokens
     cells: CellGrid
+    volume: Tensor  # (B, 21, D, G, G) logits
     uvd: Tensor  # (B, 21, 3) in [-1, 1]
 
     @property
@@ -58,6 +66,16 @@ class Seen(NamedTuple):
     located: Located
     joint_tokens: Tensor  # (B, 21, C)
     view: ViewOutput | None
+
+
+class OneLook(NamedTuple):
+    """What one look at the images, or at their mirror images, gives."""
+
+    located: Located
+    features: Tensor  # (B, C) pooled
+    tokens: Tensor  # (B, 21, C) refined
+    rot6d: Tensor  # (B, 16, 6) right-hand frame
+    betas: Tensor  # (B, 10)
 
 
 class PoseNet(nn.Module):
@@ -207,7 +225,8 @@ class PoseNet(nn.Module):
         stride, level = next(iter(levels.items()))
         cells = CellGrid(stride * level.shape[-1], self.grid_encoder.grid)
         grid = self.grid_encoder([levels[stride] for stride in self.pose_levels])
-        return Located(grid, cells, soft_argmax(self.volume_head(grid), cells))
+        volume = self.volume_head(grid)
+        return Located(grid, cells, volume, soft_argmax(volume, cells))
 
     def _see(self, encoded: Encoded) -> Seen:
         located = self._locate(encoded.levels)
@@ -242,10 +261,11 @@ class PoseNet(nn.Module):
                 raise ValueError("a network without view heads must be told the side")
             is_left = view.side_logit > 0
 
-        rot6d, betas = self._mano_parameters(seen, gesture, is_left, gates)
+        looks = [self._look(seen, gesture, is_left, gates)]
+        rot6d, betas = looks[0].rot6d, looks[0].betas
         if other is not None:  # a mirror image has the same right-hand parameters
-            more = self._mano_parameters(in_mirror, other.gesture, ~is_left, gates)
-            rot6d, betas = (rot6d + more[0]) / 2, (betas + more[1]) / 2
+            looks.append(self._look(in_mirror, other.gesture, ~is_left, gates))
+            rot6d, betas = (rot6d + looks[1].rot6d) / 2, (betas + looks[1].betas) / 2
         rotmat = rot6d_to_matrix(rot6d)  # (B, 16, 3, 3)
         hand = self.mano(rotmat[:, 0], rotmat[:, 1:], betas)
         wrist = hand.joints[:, WRIST, None]  # (B, 1, 3)
@@ -262,15 +282,16 @@ class PoseNet(nn.Module):
             fine_logits=gesture.fine_logits,
             gates=betas.new_zeros(2) if self.gesture_tokens is None else self.gesture_tokens.gates,
             view=view,
+            evidence=None if self.training else _evidence(looks),
         )
         if encoded.R is None:
             return hands
         return turn_hands_back(hands, encoded.R, is_left, located.cells.side)
 
-    def _mano_parameters(
+    def _look(
         self, seen: Seen, gesture: GestureOutput, is_left: Tensor, gates: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """MANO's rotations (B, 16, 6) and shape (B, 10), in the right-hand frame."""
+    ) -> OneLook:
+        """MANO's parameters as these images show them."""
         guidance = None
         if self.gesture_tokens is not None:
             logits = gesture.coarse_logits, gesture.fine_logits
@@ -280,10 +301,8 @@ class PoseNet(nn.Module):
         if self.side_input:
             positions = mirror_points(positions, is_left)  # as a right hand's, like the parameters
         with torch.autocast(tokens.device.type, enabled=False):  # bf16 costs tenths of millimetres
-            parameters: tuple[Tensor, Tensor] = self.mano_head(
-                tokens.float(), positions, gesture.features.float()
-            )
-        return parameters
+            rot6d, betas = self.mano_head(tokens.float(), positions, gesture.features.float())
+        return OneLook(seen.located, gesture.features, tokens, rot6d, betas)
 
     def train(self, mode: bool = True) -> PoseNet:
         """Training mode for all but Stage 1's heads: dropout would make the tokens noisy."""
@@ -296,6 +315,23 @@ def _rest(mano: Mano) -> Tensor:
     """MANO's mean pose with its root at rest, (16, 3, 3)."""
     mean = mano.rotations(mano.hands_mean.new_zeros(1, 45))[0]  # (15, 3, 3)
     return torch.cat([torch.eye(3, device=mean.device)[None], mean])
+
+
+@torch.no_grad()
+def _evidence(looks: Sequence[OneLook]) -> Evidence:
+    """Of a look, or of a look and that at the mirror images: their mean, and how far apart."""
+    first, last = looks[0], looks[-1]
+    apart = first.located.uvd.new_zeros(first.located.uvd.shape)
+    if len(looks) > 1:
+        apart = 2 * (first.located.uvd - first.located.mean_with(last.located).uvd).abs()
+    spreads = [spread(look.located.volume, look.located.cells) for look in looks]
+    return Evidence(
+        features=torch.stack([look.features.float() for look in looks]).mean(0),
+        tokens=torch.stack([look.tokens.float() for look in looks]).mean(0),
+        spread=torch.stack(spreads).mean(0),
+        apart=apart,
+        turned_apart=(first.rot6d - last.rot6d).norm(dim=-1),
+    )
 
 
 def _mean_view(view: ViewOutput | None, in_mirror: ViewOutput | None) -> ViewOutput | None:

@@ -119,12 +119,32 @@ def soft_argmax(logits: Tensor, grid: CellGrid) -> Tensor:
     Always in single precision: bf16 has 8 bits, about a pixel of a crop. Hence no matmul either,
     which autocast would take back to bf16.
     """
+    marginals = _marginals(logits, grid)
+    return torch.stack([(m * centres).sum(-1) for m, centres in marginals], dim=-1)
+
+
+def spread(logits: Tensor, grid: CellGrid) -> Tensor:
+    """Standard deviation of each volume's softmax: logits (B, J, D, G, G) -> (B, J, 3).
+
+    Along u, v and depth, in the unit of `soft_argmax`.
+    """
+    deviations = []
+    for m, centres in _marginals(logits, grid):
+        mean = (m * centres).sum(-1, keepdim=True)  # (B, J, 1)
+        deviations.append((m * (centres - mean) ** 2).sum(-1).sqrt())
+    return torch.stack(deviations, dim=-1)
+
+
+def _marginals(logits: Tensor, grid: CellGrid) -> list[tuple[Tensor, Tensor]]:
+    """Softmax of each volume along u, v and depth, (B, J, G) or (B, J, D), and where its bins are.
+
+    Always in single precision.
+    """
     prob = logits.float().flatten(2).softmax(dim=-1).view(logits.shape)
     plane = prob.sum(2)  # (B, J, G, G)
     cells = grid.centres(logits.device)  # (G,)
     bins = torch.linspace(-1, 1, logits.shape[2], device=logits.device)  # (D,)
-    marginals = (plane.sum(2), cells), (plane.sum(3), cells), (prob.sum((3, 4)), bins)  # u, v, d
-    return torch.stack([(m * centres).sum(-1) for m, centres in marginals], dim=-1)
+    return [(plane.sum(2), cells), (plane.sum(3), cells), (prob.sum((3, 4)), bins)]
 
 
 def sample_tokens(features: Tensor, uv: Tensor, grid: CellGrid) -> Tensor:

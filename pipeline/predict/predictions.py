@@ -49,8 +49,11 @@ def hand_record(found: BoxedHand, size: tuple[int, int]) -> dict[str, Any]:
         "side_certain": hand.side_is_certain,
         "facing": hand.facing or None,
         "facing_probability": _number(hand.facing_probability) if hand.facing else None,
+        "is_hand_probability": _number_or_none(hand.is_hand_probability),
         "joints_px": _numbers(hand.joints_px),
+        "joints_px_radius90": _numbers_or_none(hand.joints_px_radius90),
         "joints_m": _numbers(hand.joints),
+        "joints_m_radius90": _numbers_or_none(hand.joints_radius90),
         "frame": hand.frame,
         "scale": "relative",
         "mano": {
@@ -105,6 +108,14 @@ def _numbers(array: Array) -> list[Any]:
     if array.ndim == 1:
         return [_number(value) for value in array.tolist()]
     return [_numbers(row) for row in array]
+
+
+def _numbers_or_none(array: Array | None) -> list[Any] | None:
+    return None if array is None else _numbers(array)
+
+
+def _number_or_none(value: float | None) -> float | None:
+    return None if value is None else _number(value)
 
 
 def _number(value: float) -> float:

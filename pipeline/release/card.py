@@ -18,6 +18,17 @@ COLUMNS = {
     "mirrored": "fingers mirrored",
 }
 
+CONFIDENCE_COLUMNS = {
+    "inside_2d": "joints within their region in the image",
+    "inside_3d": "in 3D",
+    "hands_lower_by": "3D error without the least sure fifth of hands lower by",
+    "best_lower_by": "at most",
+    "joints_lower_by": "without that of joints",
+    "auc": "AUC, hand or none",
+    "hand_told": "hands told",
+    "window_told": "windows without one told",
+}
+
 
 def card(facts: Mapping[str, Any]) -> str:
     """Markdown from the facts that `release.py` collects."""
@@ -76,6 +87,7 @@ def card(facts: Mapping[str, Any]) -> str:
             "",
             *_table("face", facts["by_facing"]),
             "",
+            *(_confidence(facts["confidence"], sets) if "confidence" in facts else []),
             "## What it does not do",
             "",
             "- It finds no hands: a box is needed. Without intrinsics its hand is in the frame of "
@@ -112,20 +124,47 @@ def _profile(unlike: Sequence[str]) -> str:
     return f"profile `wide` but for {', '.join(f'`{key}`' for key in unlike)}"
 
 
-def _table(name: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    header = [name, *COLUMNS.values(), "images"]
+def _confidence(record: Mapping[str, Any], sets: Mapping[str, Any]) -> list[str]:
+    """How far its regions and its answer to "is this a hand" can be relied on."""
+    own, other = record["training"], record["calibration"]
     return [
-        f"| {' | '.join(header)} |",
+        "## How sure it is",
+        "",
+        f"A small head reads off the finished network, for every joint, a region that should hold "
+        f"{100 * record['region']:.0f} % of such joints, and whether the box holds a hand. It was "
+        f"trained on {own['hands']:,} hands and {own['windows']:,} windows without one, and "
+        f"calibrated on {other['hands']:,} and {other['windows']:,} of {other['people']} people "
+        "that neither it nor the network was trained on. The sets are those above; each photo "
+        "with room beside its hand gives a window without one. A hand is as sure as its joints' "
+        "regions are small, on average; errors are wrist-relative. At most: if the fifth of hands "
+        "with the largest errors were dropped.",
+        "",
+        *_table("set", {k: v["confidence"] for k, v in sets.items()}, CONFIDENCE_COLUMNS),
+        "",
+    ]
+
+
+def _table(
+    name: str, rows: Mapping[str, Mapping[str, Any]], columns: Mapping[str, str] = COLUMNS
+) -> list[str]:
+    header = [name, *columns.values(), "images"]
+    return [
+        _row(header),
         f"|{' --- |' * len(header)}",
         *(
-            f"| {' | '.join([row, *(_cell(found, key) for key in COLUMNS), _count(found)])} |"
+            _row([row, *(_cell(found, key) for key in columns), _count(found, columns)])
             for row, found in rows.items()
         ),
     ]
 
 
-def _count(found: Mapping[str, Any]) -> str:
-    return f"{max(one['samples'] for one in found.values()):,}"
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _count(found: Mapping[str, Any], columns: Mapping[str, str]) -> str:
+    """Images, of which each counts in the first column."""
+    return f"{found[next(iter(columns))]['samples']:,}"
 
 
 def _cell(found: Mapping[str, Any], key: str) -> str:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import safetensors.torch
 
+from handpose.data.splits import TEST, VALIDATION
 from handpose.errors import HandPoseError
 from handpose.estimator import RELEASED, HandEstimator
 from handpose.evaluation.statistics import Estimate
@@ -27,6 +28,7 @@ from handpose.synthetic.sequence import Photograph, SequenceRenderer
 from handpose.training.model_io import ModelRecord, read_record
 from pipeline import git
 from pipeline.clones.machine_record import Machine
+from pipeline.confidence.confidence import train_confidence
 from pipeline.licence_guard import is_stand_in, is_synthetic
 from pipeline.profiles.configure import values_of
 from pipeline.release.card import card
@@ -63,6 +65,8 @@ def release(
 ) -> Path:
     """Write `handpose/released/`: weights in half precision, record, card, numbers, pictures.
 
+    A confidence head is trained for these weights.
+
     Args:
         root: the clone.
         params: its parameters; the model was trained with them.
@@ -74,6 +78,7 @@ def release(
         ReleaseError: the data or the hand are not the project's own, the network has no view heads,
             or its weights began as somebody else's.
         CheckpointError: the model is not trained, or with other parameters.
+        ConfidenceError: there are no photos to train a confidence head with.
     """
     require_own(root, params)
     record = read_record(root / MODEL)
@@ -85,6 +90,15 @@ def release(
     before = earlier(out, record) if params.pose.start else []
     with atomic_folder(out) as folder:
         facts = pack(root / MODEL, folder, record)
+        head = train_confidence(
+            folder,
+            mano=root / STAND_IN,
+            photos=root / SYNTHETIC,
+            samples=root / SAMPLES,
+            calibrated_on=(VALIDATION, TEST),  # the sets below are of yet other people
+        )
+        show(f"release: confidence {head}")
+        facts["confidence"] = asdict(head)
         predictor = Predictor.load(folder, mano=root / STAND_IN)
         facts |= measure(predictor, spec, show, people=people, images=images)
         facts |= origin(root, params, record) | {"earlier": before}
@@ -180,7 +194,8 @@ def measure(
         begun = time.monotonic()
         scored = score_set(predictor, one, spec, people=people, images=images)
         estimates = scored.estimates()
-        sets[one.name] = {"what": one.what, "estimates": estimates}
+        confidence = scored.confidence()
+        sets[one.name] = {"what": one.what, "estimates": estimates, "confidence": confidence}
         show(
             f"release: {k + 1}/{len(SETS)} {one.name}: {_brief(estimates)}; "
             f"{len(scored.person) / (time.monotonic() - begun):.0f} images/s"

@@ -5,7 +5,14 @@ import itertools
 import pytest
 import torch
 
-from handpose.nets.volumetric import CellGrid, GridEncoder, VolumeHead, sample_tokens, soft_argmax
+from handpose.nets.volumetric import (
+    CellGrid,
+    GridEncoder,
+    VolumeHead,
+    sample_tokens,
+    soft_argmax,
+    spread,
+)
 
 
 def test_cells_are_a_stride_apart_from_the_first_pixel_on() -> None:
@@ -46,6 +53,19 @@ def test_soft_argmax_lies_between_two_equal_peaks_and_in_the_middle_of_nothing()
     middle = 2 * 10 / 29 - 1
     expected = torch.tensor([[[-1.0, 2 * 5 / 29 - 1, 0.0], [middle, middle, 0.0]]])
     torch.testing.assert_close(soft_argmax(logits, grid), expected)
+
+
+def test_spread_is_the_deviation_about_the_soft_argmax() -> None:
+    grid, depth = CellGrid(side=30, cells=3), 4
+    logits = torch.randn(2, 5, depth, 3, 3)
+    prob = logits.flatten(2).softmax(-1).view(logits.shape)
+    cells, bins = grid.centres(), torch.linspace(-1, 1, depth)
+    places = torch.stack(torch.meshgrid(bins, cells, cells, indexing="ij")[::-1], -1)
+    offset = places - soft_argmax(logits, grid)[:, :, None, None, None]  # (B, J, D, G, G, 3)
+    variance = (prob[..., None] * offset**2).sum((2, 3, 4))
+    torch.testing.assert_close(spread(logits, grid), variance.sqrt())
+    logits[0, 0, 1, 2, 0] = 1e4
+    torch.testing.assert_close(spread(logits, grid)[0, 0], torch.zeros(3))
 
 
 def test_soft_argmax_keeps_its_precision_under_autocast() -> None:

@@ -23,9 +23,10 @@ from pipeline.__main__ import main
 from pipeline.predict import clip as clips
 from pipeline.predict import predict as command
 from pipeline.predict.clip import Clip, write_clip
+from pipeline.predict.hand_box import BoxedHand
 from pipeline.predict.overlay import overlay
 from pipeline.predict.predict import Run
-from pipeline.predict.predictions import SCHEMA
+from pipeline.predict.predictions import SCHEMA, hand_record
 from tests.pipeline.predict.conftest import Image, a_hand
 
 BOX = (30, 20, 40, 50)
@@ -56,6 +57,20 @@ def predict(tmp_path: Path, model: Path, stand_in: Path) -> Command:
     return Command(tmp_path, model, stand_in)
 
 
+def test_the_json_says_how_sure_a_model_with_a_confidence_head_is() -> None:
+    hand = a_hand(
+        np.zeros((21, 2)),
+        joints_px_radius90=np.arange(21.0),
+        joints_radius90=np.arange(21) / 1000,
+        is_hand_probability=0.75,
+    )
+    record = hand_record(BoxedHand(hand, BOX, "given"), (160, 120))
+    assert record["joints_px_radius90"] == list(range(21))
+    assert record["joints_m_radius90"][:3] == [0, 0.001, 0.002]
+    assert record["is_hand_probability"] == 0.75
+    assert json.loads(json.dumps(record)) == record
+
+
 def test_the_json_holds_what_the_estimator_says(
     predict: Command, photo: Image, estimator: HandEstimator, model: Path
 ) -> None:
@@ -74,6 +89,8 @@ def test_the_json_holds_what_the_estimator_says(
     assert found["side_certain"] is hand.side_is_certain
     np.testing.assert_allclose(found["joints_px"], hand.joints_px, atol=1e-3)
     np.testing.assert_allclose(found["joints_m"], hand.joints, atol=1e-6)
+    for key in ("is_hand_probability", "joints_px_radius90", "joints_m_radius90"):
+        assert found[key] is None, "this model has no confidence head"
     assert (found["frame"], found["scale"]) == ("camera turned onto the box", "relative")
     assert [name for name, _ in found["gestures"]] == [name for name, _ in hand.gestures]
     mano = {k: np.array(v) for k, v in found["mano"].items() if isinstance(v, list)}

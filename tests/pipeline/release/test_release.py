@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -31,6 +29,8 @@ from pipeline.release.release import (
     unlike_wide,
 )
 from stages.params import Params, load_params
+from stages.paths import SAMPLES, SYNTHETIC
+from tests.pipeline.confidence.small_photos import write_small_photos
 from tests.test_predict import a_record
 
 ROOT = Path(__file__).parents[3]
@@ -59,10 +59,11 @@ def clone(tmp_path: Path, mano: Mano, stand_in: Path) -> Path:
     (tmp_path / MODEL).mkdir(parents=True)
     save_model(tmp_path / MODEL, net, a_record(encoder, pose_net, "handed"))
     (tmp_path / MODEL / "curves.csv").write_text("step,loss\n100,1.0\n200,0.5\n", "utf-8")
-    (tmp_path / "data" / "ingest").mkdir(parents=True)
+    (tmp_path / "data").mkdir()
     (tmp_path / "data" / "stand_in").symlink_to(stand_in)
-    samples = pa.table({"subject": [0, 1, 1, 2], "split": ["train", "train", "train", "test"]})
-    pq.write_table(samples, tmp_path / "data" / "ingest" / "samples.parquet")
+    write_small_photos(tmp_path / SAMPLES, tmp_path / SYNTHETIC, mano)
+    (tmp_path / SYNTHETIC / "annotations").mkdir()
+    (tmp_path / SYNTHETIC / "annotations" / "synthetic.json").write_text("{}", "utf-8")
     (tmp_path / "handpose").mkdir()
     for command in (
         "git init -q",
@@ -81,21 +82,25 @@ def test_the_release_loads_scores_and_says_what_it_is(
     lines: list[str] = []
     out = release(clone, make_params(), lines.append, people=2, images=4)
     assert sorted(path.name for path in out.iterdir()) == [
-        "card.md", "examples.jpg", "examples.json", "model.json", "model.safetensors",
-        "numbers.json", "predictions.jpg",
+        "card.md", "confidence.json", "confidence.safetensors", "examples.jpg", "examples.json",
+        "model.json", "model.safetensors", "numbers.json", "predictions.jpg",
     ]  # fmt: skip
     drawing = cv2.imread(str(out / "predictions.jpg"))
     assert drawing is not None and drawing.shape == (446, 1350, 3)
-    assert len(lines) == 13 and "looked at once" in lines[-1]
-    assert "1/12 people:" in lines[0]
+    assert len(lines) == 14 and "looked at once" in lines[-1]
+    assert "calibrated on 24 and" in lines[0] and "1/12 people:" in lines[1]
     numbers = json.loads((out / "numbers.json").read_text("utf-8"))
     unlike = numbers["data"].pop("unlike_wide")
-    assert numbers["data"] == {"images": 3, "people": 2, "seed": 0}
+    assert numbers["data"] == {"images": 12, "people": 2, "seed": 0}
     assert "synthesize.frames" in unlike and "pose_net.view_heads" not in unlike
     assert numbers["training"]["steps"] == 200 and numbers["images_a_set"] == 4
     text = (out / "card.md").read_text("utf-8")
     for word in (
-        "3 synthetic images of 2 people",
+        "12 synthetic images of 2 people",
+        "a region that should hold 90 % of such joints",
+        "trained on 12 hands",
+        "of 4 people that neither",
+        "without the least sure fifth of hands lower by",
         "unseen gestures: six",
         "half precision",
         "people, looked at once",
@@ -110,6 +115,7 @@ def test_the_release_loads_scores_and_says_what_it_is(
     full = Predictor.load(clone / MODEL, mano=clone / "data" / "stand_in").net.state_dict()
     for name, tensor in full.items():
         torch.testing.assert_close(half[name], tensor, atol=1e-2, rtol=1e-3)
+    assert released._predictor.confidence is not None
     scores = check_examples(out, released._predictor)
     assert scores == pytest.approx(json.loads((out / "examples.json").read_text())["scores"])
 

@@ -9,17 +9,24 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from handpose.confidence.confidence_head import ConfidenceHead
 from handpose.hand.camera import project, turn, view_rotation
 from handpose.hand.facing import facing
 from handpose.hand.mano import Mano
+from handpose.nets.gesture_net import GestureNet
+from handpose.nets.pose_net import PoseNet
+from handpose.predict import Predictor
 from handpose.sample import PoseOutput, ViewOutput
 from handpose.synthetic.sequence import Photograph
 from pipeline.release import scoring
-from pipeline.release.scoring import UNITS, joints_box, score, users_box
+from pipeline.release.scoring import CONFIDENCE_UNITS, UNITS, score
 from pipeline.release.shifted_sets import SETS
+from stages.params import EncoderParams, PoseNetParams
 from tests.synthetic.specs import make_spec
+from tests.test_predict import a_record
 
 PX = 32
+LOWER = ("hands_lower_by", "joints_lower_by", "best_lower_by")
 
 
 class Oracle:
@@ -88,13 +95,37 @@ def test_sectors_and_faces_share_the_images_out(photographs: list[Photograph]) -
     assert len(found.by_sector()) == 12
 
 
-def test_a_users_box_is_near_the_joints_box(photographs: list[Photograph]) -> None:
-    rng = np.random.default_rng(1)
-    for photograph in photographs:
-        true, given = joints_box(photograph), users_box(photograph, rng)
-        assert not np.allclose(true, given)
-        extent = true[2:].max()
-        assert (
-            np.abs((given[:2] + given[2:] / 2) - (true[:2] + true[2:] / 2)).max() <= 0.08 * extent
-        )
-        assert (np.abs(given[2:] / true[2:] - 1) <= 0.08 + 1e-9).all()
+def test_without_a_head_there_is_no_confidence(photographs: list[Photograph]) -> None:
+    assert scored(photographs, False).confidence() == {}
+
+
+def test_a_head_is_scored_by_what_its_regions_hold_and_its_ranking(mano: Mano) -> None:
+    """An untrained network; the head's factors make regions of no size, or larger than a photo."""
+    spec = SETS[0].spec(make_spec(image_px=(120, 96), filled=(0.25, 0.3)), people=2, images=12)
+    small = list(SETS[0].photographs(spec, mano))
+    predictor = an_untrained_predictor(mano)
+    assert predictor.confidence is not None
+    for factor, held in ((1e-9, 0.0), (1e9, 1.0)):
+        predictor.confidence.factors.fill_(factor)
+        found = score(predictor, small, np.random.default_rng(0)).confidence()
+        assert set(found) == {*CONFIDENCE_UNITS, *LOWER, "auc"}
+        assert found["inside_2d"].value == found["inside_3d"].value == held
+    assert found["window_told"].samples > 6 and found["hand_told"].samples == len(small)
+    assert 0 <= found["auc"].value <= 1
+    assert found["hands_lower_by"].value <= found["best_lower_by"].value < 1
+    assert found["joints_lower_by"].samples == 20 * len(small)
+    without = Predictor(predictor.net, predictor.record)
+    bare = score(without, small, np.random.default_rng(0))
+    again = score(predictor, small, np.random.default_rng(0))
+    for key, column in bare.columns.items():
+        np.testing.assert_array_equal(column, again.columns[key], "the boxes are the same")
+
+
+def an_untrained_predictor(mano: Mano) -> Predictor:
+    torch.manual_seed(0)
+    encoder = EncoderParams(image_px=64).keywords()
+    pose_net = PoseNetParams(grid=4, dim=16, heads=2, view_heads=True).keywords()
+    gesture_net = GestureNet(**encoder, coarse_classes=3, fine_classes=3)
+    head = ConfidenceHead(features=gesture_net.heads.features, dim=16)
+    record = a_record(encoder, pose_net, "handed")
+    return Predictor(PoseNet(gesture_net, mano, **pose_net), record, head)
