@@ -4,9 +4,10 @@
     hand = predictor(crops, is_left=None)  # crops (B, S, S, 3) uint8 RGB
     hand.joints, hand.vertices, hand.uv  # metres about the wrist, and pixels of the crops
 
-A crop is a square around one hand, about 1.4 times as wide as its joints. No camera is needed: the
-result is relative to the wrist. Its axes are those of a camera that looks at the crop's centre
-(`pose_net.turn_camera`); with the crops' intrinsics K, they are the photo's camera's.
+A crop is a square around one hand, about 1.4 times as wide as its joints. No camera is needed, but
+for a network with `pose_net.ray_input`: the result is relative to the wrist. Its axes are those of
+a camera that looks at the crop's centre (`pose_net.turn_camera`); with the crops' intrinsics K,
+they are the photo's camera's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from handpose.confidence.confidence_head import ConfidenceHead
 from handpose.confidence.confidence_io import load_confidence
 from handpose.data.crop import Square, about_centre, affine, warp
 from handpose.errors import HandPoseError
-from handpose.hand.camera import view_rotation
+from handpose.hand.camera import mirrored_intrinsics, view_rotation
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
 from handpose.nets.pose_net import Encoded, PoseNet, TurnedCut
@@ -104,7 +105,8 @@ class Predictor:
                 pixels of a photo with these K.
 
         Raises:
-            PredictError: another shape or type, no side where one is needed, or K is of no camera.
+            PredictError: another shape or type, no side or no K where one is needed, or K is of no
+                camera.
         """
         side = crops.shape[1] if crops.ndim == 4 else 0
         if crops.dtype != np.uint8 or not len(crops) or crops.shape[1:] != (side, side, 3):
@@ -144,14 +146,21 @@ class Predictor:
             K: (B, 3, 3) px, intrinsics of the views, as of `__call__`.
 
         Raises:
-            PredictError: no side where one is needed, or K is of no camera.
+            PredictError: no side or no K where one is needed, or K is of no camera.
         """
         px = self.net.gesture_net.image_px
-        onto_centre = None
+        device = next(self.net.parameters()).device
+        onto_centre, seen_by = None, None
         if K is not None:
             _require_intrinsics(K, len(photos))
             onto_centre = view_rotation(np.asarray(K), px)
-        device = next(self.net.parameters()).device
+            turned = K @ onto_centre.swapaxes(-1, -2) if self.net.turn_camera else np.asarray(K)
+            seen_by = torch.from_numpy(turned).to(device).float()  # K of the labels' frame
+        elif self.net.ray_input:
+            raise PredictError(
+                "this model is told in which direction each joint is seen (pose_net.ray_input): "
+                "give K, the intrinsics of the crops"
+            )
 
         def cut(R: Tensor) -> Tensor:
             """The views turned about their centres by R (B, 3, 3): (B, 3, px, px)."""
@@ -162,9 +171,9 @@ class Predictor:
         image = cut(torch.eye(3).expand(len(photos), 3, 3))
         left = self._given_side(image, is_left)
         if self._is_canonical:
-            hand = self._canonical(image, left)
+            hand = self._canonical(image, left, seen_by)
         else:
-            encoded = self._encode(image, cut)
+            encoded = self._encode(image, seen_by, cut)
             if left is None and self.net.view_heads is None:
                 left = self.probability_left(encoded.gesture.coarse_logits, None) > 0.5
             hand = self.net.decode(encoded, left)
@@ -176,14 +185,14 @@ class Predictor:
             hand = rotate_camera_back(hand, torch.from_numpy(onto_centre), left)
         return dataclasses.replace(hand, uv_mano=None)
 
-    def _encode(self, image: Tensor, cut: TurnedCut) -> Encoded:
+    def _encode(self, image: Tensor, K: Tensor | None, cut: TurnedCut) -> Encoded:
         """Views (B, 3, px, px) after the encoder; those of a second look with their mirror images.
 
         A network that looks once was not trained with mirror images of its own photos.
         """
         if isinstance(self.net, PoseNet) and self.net.second_look:
-            return self.net.encode(image, cut=cut, mirrored=True)
-        return self.net.encode(image)
+            return self.net.encode(image, K, cut=cut, mirrored=True)
+        return self.net.encode(image, K)
 
     @property
     def _is_canonical(self) -> bool:
@@ -215,11 +224,13 @@ class Predictor:
         left = [k for k, hand in enumerate(self.record.hands) if hand == "left"]
         return coarse_logits.softmax(-1)[:, left].sum(-1)
 
-    def _canonical(self, image: Tensor, is_left: Tensor | None) -> PoseOutput:
+    def _canonical(self, image: Tensor, is_left: Tensor | None, K: Tensor | None) -> PoseOutput:
         """The hands as they are, by a network of right hands only: mirrored there and back."""
         assert is_left is not None  # it was given, or refused
         mirrored = torch.where(is_left[:, None, None, None], image.flip(-1), image)
-        hand: PoseOutput = self.net(mirrored, torch.zeros_like(is_left))
+        if K is not None:
+            K = torch.where(is_left[:, None, None], mirrored_intrinsics(K, image.shape[-1]), K)
+        hand: PoseOutput = self.net(mirrored, torch.zeros_like(is_left), K)
         u, v = hand.uv.unbind(-1)  # (B, 21) each
         u = torch.where(is_left[:, None], image.shape[-1] - 1 - u, u)
         return dataclasses.replace(

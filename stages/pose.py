@@ -31,10 +31,16 @@ from handpose.nets.pose_network import PoseNetwork, make_pose_network
 from handpose.sample import HandBatch, PoseOutput
 from handpose.training.checkpoint import CheckpointError
 from handpose.training.device import prepare_device
-from handpose.training.eanet_loss import EaNetLoss
+from handpose.training.eanet_loss import TERMS, EaNetLoss
 from handpose.training.history import Scalars
 from handpose.training.inference import run_inference
-from handpose.training.losses import HandModel, PoseLoss
+from handpose.training.losses import (
+    MEASURED,
+    SCALE_LR_FACTOR,
+    HandModel,
+    LearnedWeights,
+    PoseLoss,
+)
 from handpose.training.model_io import ModelRecord, load_weights, read_record
 from handpose.training.seeding import seed
 from handpose.training.trained_nets import load_gesture_net, read_pose_record
@@ -90,6 +96,12 @@ def main(argv: list[str] | None = None) -> None:
             before = start_from(Path(settings.start), net, data, encoder, pose_net, mano)
         net.to(device)
         loss = loss_of(net, mano, settings)
+        lr_factors = {}
+        if net.gesture_tokens is not None:
+            lr_factors["gesture_tokens.gates"] = settings.gate_lr_factor
+        if isinstance(loss, LearnedWeights):
+            loss.to(device)
+            lr_factors["loss.log_scales"] = SCALE_LR_FACTOR
         run_training(
             "pose",
             data=data,
@@ -102,9 +114,7 @@ def main(argv: list[str] | None = None) -> None:
             validate=validate,
             best=settings.best,
             maximise=False,
-            lr_factors={"gesture_tokens.gates": settings.gate_lr_factor}
-            if net.gesture_tokens is not None
-            else None,
+            lr_factors=lr_factors,
             epoch_key=lambda epoch: None,
             work=WORK / f"pose-{run}",
             out=STAGE_2_MODELS[run],
@@ -195,7 +205,7 @@ def start_from(
         folder,
         remedy="Name another model in pose.start, or '' for Stage 1's network",
         encoder=encoder,
-        pose_net=pose_net,
+        pose_net={**dict.fromkeys(record.pose_net), **pose_net},  # no key of its own either
         joints=mano.joint_definition.record(),
         handedness=data.handedness,
         coarse=data.coarse,
@@ -205,17 +215,26 @@ def start_from(
     return record
 
 
-def loss_of(net: PoseNetwork, mano: HandModel, settings: PoseParams) -> PoseLoss | EaNetLoss:
+def loss_of(
+    net: PoseNetwork, mano: HandModel, settings: PoseParams
+) -> PoseLoss | EaNetLoss | LearnedWeights:
     """The loss that the network was published with, weighted as the settings say."""
     weights = settings.weights.keywords()
+    loss: PoseLoss | EaNetLoss
     if isinstance(net, PoseNet):
-        return PoseLoss(mano, weights, net.depth_range_m, settings.mano_joints)
-    return EaNetLoss(mano, weights, net.depth_range_m, net.volume_depth)
+        loss = PoseLoss(mano, weights, net.depth_range_m, settings.mano_joints)
+        names = MEASURED
+    else:
+        loss = EaNetLoss(mano, weights, net.depth_range_m, net.volume_depth)
+        names = tuple(name for name in MEASURED if name in TERMS)
+    if not settings.learned_weights:
+        return loss
+    return LearnedWeights(loss, [name for name in names if weights[name]])
 
 
 def forward(net: nn.Module, batch: HandBatch) -> PoseOutput:
     """Stage 2's output for a batch."""
-    output: PoseOutput = net(batch.image, batch.is_left)
+    output: PoseOutput = net(batch.image, batch.is_left, batch.K)
     return output
 
 

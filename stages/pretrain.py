@@ -61,6 +61,10 @@ def main() -> None:
             fine_weight_step=settings.fine_weight_step,
             fine_weight_every_epochs=settings.fine_weight_every_epochs,
             fine_weight_max=settings.fine_weight_max,
+            contrastive=settings.contrastive,
+            coarse_of_fine=torch.tensor(data.coarse_of_fine, device=device)
+            if settings.hierarchical
+            else None,
         )
         run_training(
             "pretrain",

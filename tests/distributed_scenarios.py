@@ -24,7 +24,7 @@ from handpose.nets.gesture_net import GestureNet
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.checkpoint import Checkpoint, CheckpointError
 from handpose.training.fit import FitSettings, Fitted, Objective, fit
-from handpose.training.losses import GestureLoss, PoseLoss
+from handpose.training.losses import MEASURED, GestureLoss, LearnedWeights, PoseLoss
 from handpose.training.seeding import seed
 from stages.params import LossWeights
 from tests.toy_batch import toy_batch
@@ -140,7 +140,9 @@ def gradients(distributed: Distributed, folder: Path) -> dict[str, Any]:
         coarse_classes=6, fine_classes=9,
     )  # fmt: skip
     batch = annotated_batch(distributed)
-    pose_loss = PoseLoss(mano, dict.fromkeys(TERMS, 1.0), 0.2, "both")
+    gesture_loss = GestureLoss(0.5, 0, 1, 0.5, coarse_of_fine=torch.arange(9) % 6)
+    pose_loss = LearnedWeights(PoseLoss(mano, dict.fromkeys(TERMS, 1.0), 0.2, "both"), MEASURED)
+    nn.init.constant_(pose_loss.log_scales, -1.0)
     pose = PoseNet(
         copy.deepcopy(gesture), mano, pose_levels=(8, 32), grid=2, dim=8, heads=2,
         encoder_layers=1, fusion_layers=1, fusion="self", volume_depth=2, volume_sharpness=5.0,
@@ -152,7 +154,7 @@ def gradients(distributed: Distributed, folder: Path) -> dict[str, Any]:
         "stage_1": Objective(
             gesture,
             lambda net, batch: net(batch.image),
-            GESTURE_LOSS,
+            gesture_loss,
             bf16=False,
             count=distributed.count,
         ),

@@ -42,11 +42,11 @@ Crops = NDArray[np.uint8]
 def predictor(mano: Mano) -> Callable[..., Predictor]:
     """An untrained predictor of handed or canonical classes: right, left, right."""
 
-    def make(handedness: str = "handed") -> Predictor:
+    def make(handedness: str = "handed", **more: Any) -> Predictor:
         torch.manual_seed(0)
         side_input = handedness == "handed"
         encoder = EncoderParams(image_px=PX).keywords()
-        pose_net = PoseNetParams(grid=4, dim=16, heads=2, side_input=side_input).keywords()
+        pose_net = PoseNetParams(grid=4, dim=16, heads=2, side_input=side_input, **more).keywords()
         gesture_net = GestureNet(**encoder, coarse_classes=3, fine_classes=3)
         net = PoseNet(gesture_net, mano, **pose_net)
         return Predictor(net, a_record(encoder, pose_net, handedness))
@@ -179,6 +179,52 @@ def test_a_model_of_the_cameras_own_frame_needs_no_k(
     without, given = predict(crops, SIDES), predict(crops, SIDES, cameras())
     assert torch.equal(without.joints, given.joints)
     assert torch.equal(without.rotmat, given.rotmat)
+
+
+@pytest.fixture
+def sees_rays(predictor: Callable[..., Predictor]) -> Callable[..., Predictor]:
+    """A predictor whose network is told in which direction each joint is seen, and uses it."""
+
+    def make(handedness: str = "handed", **more: Any) -> Predictor:
+        predict = predictor(handedness, ray_input=True, **more)
+        assert isinstance(predict.net, PoseNet) and predict.net.rays is not None
+        nn.init.normal_(predict.net.rays.weight)
+        return predict
+
+    return make
+
+
+@pytest.mark.parametrize("turn_camera", [True, False])
+def test_rays_are_those_of_the_frame_that_the_model_was_trained_in(
+    sees_rays: Callable[..., Predictor], crops: Crops, turn_camera: bool
+) -> None:
+    predict, K = sees_rays(turn_camera=turn_camera), cameras()
+    hand = predict(crops, SIDES, K)
+    R = view_rotation(K, PX) if turn_camera else np.tile(np.eye(3), (3, 1, 1))
+    seen_by = torch.from_numpy(K @ R.swapaxes(1, 2)).float()
+    image = torch.from_numpy(crops).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        direct = predict.net(image, torch.from_numpy(SIDES), seen_by)
+    turned = turn(hand.joints, torch.from_numpy(R).float())
+    torch.testing.assert_close(turned, direct.joints, atol=1e-6, rtol=0)
+    twice = crops.repeat(2, axis=1).repeat(2, axis=2)
+    larger = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]]) @ K  # each pixel four times
+    again = predict(twice, SIDES, larger)
+    torch.testing.assert_close(again.joints, hand.joints, atol=1e-4, rtol=0)
+    with pytest.raises(PredictError, match=r"\(pose_net.ray_input\): give K, the intrinsics"):
+        predict(crops, SIDES)
+
+
+def test_a_canonical_model_sees_the_rays_of_mirrored_hands(
+    sees_rays: Callable[..., Predictor], crops: Crops
+) -> None:
+    predict, K = sees_rays("canonical"), cameras()
+    right = predict(crops, np.zeros(3, np.bool_), K)
+    of_mirror = K.copy()
+    of_mirror[:, 0, 2] = PX - 1 - K[:, 0, 2]
+    left = predict(crops[:, :, ::-1], np.ones(3, np.bool_), of_mirror)
+    mirror = torch.tensor([-1.0, 1.0, 1.0])
+    torch.testing.assert_close(left.joints, mirror * right.joints, atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("biases", "is_left"), [([1, 1.5, 1], False), ([0, 9, 0], True)])

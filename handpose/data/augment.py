@@ -11,6 +11,8 @@ went, exactly and for any K. Zoom and shift are in K alone: the hand itself does
 
 With `turn_camera` a third one follows, R of `camera.view_rotation`, which turns the camera onto the
 centre of the view: R Q takes the place of Q, and no pixel changes. See `sample.py`.
+
+A cover is put on the stored crop before the warp, so that every loader does it alike.
 """
 
 from __future__ import annotations
@@ -32,6 +34,31 @@ from handpose.sample import HandSample
 UPRIGHT_DEG = 30.0
 """How far from upright an `upright` hand may be, uniform +-: a first look is not exact."""
 
+COVER_SIDES = (0.1, 0.45)
+"""From and to, of each side of a cover: 0.14 to 0.63 of the side of the joints' box."""
+
+COVER_REACH = 0.35
+"""Uniform +-, of a cover's centre: the joints' box of a view that is 1.4 times as wide."""
+
+
+class Cover(NamedTuple):
+    """A rectangle or an ellipse that hides a part of the crop, and what it is filled with.
+
+    As an object or another hand would: a network that is trained on whole hands alone relies on
+    each joint being seen. Labels stay: a hidden joint is still where it was. Source of the
+    rectangles: Zhong et al., Random Erasing Data Augmentation (AAAI 2020).
+
+    Shares are of the side of the network's view, and places are measured from its middle, to the
+    right and down, before it is turned, zoomed or shifted: a cover lies on the photo and moves with
+    it.
+    """
+
+    centre: tuple[float, float]
+    size: tuple[float, float]  # width and height
+    ellipse: bool
+    colour_at: tuple[float, float] | None  # the place whose colour it has; None: noise
+    seed: int = 0  # of the noise
+
 
 class DrawnAugmentation(NamedTuple):
     """The augmentation of one sample, as drawn."""
@@ -42,6 +69,7 @@ class DrawnAugmentation(NamedTuple):
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of red, green and blue
     mirrored: bool = False
     upright: bool = False  # the angle is from the hand turned upright
+    cover: Cover | None = None  # lies on the stored crop
 
 
 @dataclass(frozen=True)
@@ -54,13 +82,18 @@ class Augmentation:
     shift: float = 0.0  # of the view's side, uniform +-
     colour: float = 0.0  # gain per channel, uniform in 1 +-
     flip: float = 0.0  # probability of mirroring
+    occlude: float = 0.0  # probability of a cover, see `Cover`
 
     def draw(self, rng: np.random.Generator) -> DrawnAugmentation:
-        """A random augmentation; takes nine numbers from `rng`, whatever the ranges are."""
+        """A random augmentation; takes nine numbers from `rng`, whatever the ranges are.
+
+        A cover, where there may be one, takes more of them: it is drawn last.
+        """
         angle, zoom, right, down, *gain = rng.uniform(-1, 1, 7).tolist()
         red, green, blue = (1 + self.colour * g for g in gain)
         mirrored = bool(rng.random() < self.flip)
         upright = bool(rng.random() < self.upright)
+        is_covered = self.occlude > 0 and bool(rng.random() < self.occlude)
         return DrawnAugmentation(
             angle=float(np.deg2rad((UPRIGHT_DEG if upright else self.rotation_deg) * angle)),
             zoom=1 + self.scale * zoom,
@@ -68,6 +101,7 @@ class Augmentation:
             gain=(red, green, blue),
             mirrored=mirrored,
             upright=upright,
+            cover=draw_cover(rng) if is_covered else None,
         )
 
 
@@ -96,7 +130,7 @@ def apply(
         drawn, sample, view=view, out_px=out_px, twin=twin, turn_camera=turn_camera
     )
     planes = np.empty((3, out_px, out_px), np.uint8)
-    render(sample.image, A, drawn.gain, planes)
+    render(moved.image, A, drawn.gain, planes)
     return dataclasses.replace(moved, image=planes.transpose(1, 2, 0))
 
 
@@ -109,9 +143,11 @@ def transform_labels(
     twin: tuple[int, int],
     turn_camera: bool = False,
 ) -> tuple[HandSample, NDArray[np.float64]]:
-    """The augmented labels, the image unchanged, and A: its pixels -> pixels of the view."""
+    """The augmented labels, the image covered but not warped, and A: its pixels -> the view's."""
     if drawn.upright:
         drawn = drawn._replace(angle=drawn.angle - in_plane_rotation(sample))
+    if drawn.cover is not None:
+        sample = dataclasses.replace(sample, image=covered(sample.image, drawn.cover, view))
     A = _pixels(drawn, view, out_px)
     Q = _camera(drawn)
     R = view_rotation(A @ sample.K @ Q.T, out_px) if turn_camera else np.eye(3)
@@ -203,3 +239,54 @@ def render(
     table = np.clip(np.rint(np.arange(256) * np.array(gain)[:, None]), 0, 255).astype(np.uint8)
     for plane, levels in zip(planes, table, strict=True):
         cv2.LUT(plane, levels, dst=plane)
+
+
+# --- covers ---------------------------------------------------------------------------------------
+
+
+def draw_cover(rng: np.random.Generator) -> Cover:
+    """A random cover: each shape and each filling in half of the cases."""
+    x, y, u, v = rng.uniform(-1, 1, 4).tolist()
+    width, height = rng.uniform(*COVER_SIDES, 2).tolist()
+    ellipse, noise = (rng.random(2) < 0.5).tolist()
+    return Cover(
+        centre=(COVER_REACH * x, COVER_REACH * y),
+        size=(width, height),
+        ellipse=ellipse,
+        colour_at=None if noise else (u / 2, v / 2),
+        seed=int(rng.integers(2**32)),
+    )
+
+
+def covered(image: NDArray[np.uint8], cover: Cover, view: Square) -> NDArray[np.uint8]:
+    """A copy of the stored crop (H, W, 3) with the cover on it.
+
+    Args:
+        image: the crop, the view and a border around it.
+        cover: what to put on it; what would lie outside of the crop is cut off.
+        view: the network's view, in pixels of the crop.
+    """
+    height, width = image.shape[:2]
+    middle, half = np.array([view.x, view.y]), np.array(cover.size) * view.side / 2  # x, y; px
+    centre = middle + np.array(cover.centre) * view.side
+    columns, rows = (
+        np.arange(max(0, int(np.ceil(c - h))), min(end, int(np.floor(c + h)) + 1))
+        for c, h, end in zip(centre, half, (width, height), strict=True)
+    )
+    if not (columns.size and rows.size):
+        return image
+    result = image.copy()
+    part = result[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    fill: NDArray[np.uint8]
+    if cover.colour_at is None:
+        fill = np.random.default_rng(cover.seed).integers(0, 256, part.shape, dtype=np.uint8)
+    else:
+        u, v = np.rint(middle + np.array(cover.colour_at) * view.side).astype(int)
+        colour = image[min(max(v, 0), height - 1), min(max(u, 0), width - 1)]
+        fill = np.broadcast_to(colour, part.shape)
+    if cover.ellipse:
+        x, y = (columns - centre[0]) / half[0], (rows[:, None] - centre[1]) / half[1]
+        np.copyto(part, fill, where=(x**2 + y**2 <= 1)[..., None])
+    else:
+        part[:] = fill
+    return result

@@ -75,6 +75,15 @@ class Labels:
             hands=_names_by_id(column["coarse_id"], column["hand"]),
         )
 
+    @property
+    def coarse_of_fine(self) -> list[int]:
+        """The coarse id of each fine one, by fine id; UNLABELLED for an id without a folder.
+
+        A fine class lies inside one coarse class: the gesture map is held to that.
+        """
+        parents = {ids.fine: ids.coarse for ids in self.ids.values()}
+        return [parents.get(number, UNLABELLED) for number in range(len(self.fine))]
+
     def names(self) -> dict[str, tuple[str, str]]:
         """Coarse and fine class name of each gesture folder."""
         return {f: (self.coarse[ids.coarse], self.fine[ids.fine]) for f, ids in self.ids.items()}

@@ -47,7 +47,7 @@ class Preprocessor:
         for one, planes in zip(encoded, images, strict=True):
             sample, drawn, options = self._parts(one)
             transformed, A = transform_labels(drawn, sample, **options)
-            render(sample.image, A, drawn.gain, planes)
+            render(transformed.image, A, drawn.gain, planes)
             samples.append(transformed)
         return collate(samples, images)
 

@@ -204,7 +204,7 @@ def _poses(
     """Scores of every run and baseline, and the gestures predicted by Stage 2's heads."""
     truth = Truth.of(batch, models.mano)
     for run, net in models.pose.items():
-        encoded = net.encode(batch.image)
+        encoded = net.encode(batch.image, batch.K)
         output = net.decode(encoded, batch.is_left)
         yield ("predicted", run, "coarse"), output.coarse_logits.argmax(-1)
         yield ("predicted", run, "fine"), output.fine_logits.argmax(-1)

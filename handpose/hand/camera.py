@@ -112,6 +112,12 @@ def warp_intrinsics(K: Array, affine: Array) -> Array:
     return warped
 
 
+def mirrored_intrinsics(K: Tensor, side: int) -> Tensor:
+    """K (..., 3, 3) px of images `side` px wide -> of these mirrored, of points with x -> -x."""
+    pixels = K.new_tensor([[-1.0, 0.0, side - 1], [0.0, 1.0, 0.0]])
+    return warp_intrinsics(K, pixels) * K.new_tensor([-1.0, 1.0, 1.0])
+
+
 def _apply(matrix: Array, points: Array) -> Array:
     """Matrix (..., D, D) times each point: points (..., N, D) -> (..., N, D).
 

@@ -65,6 +65,7 @@ class Mano(nn.Module):
     J_regressor: Tensor
     hands_mean: Tensor
     faces: Tensor
+    edges: Tensor
     joint_matrix: Tensor
 
     def __init__(self, arrays: dict[str, NDArray[Any]], joints: JointDefinition = SMPLX) -> None:
@@ -88,6 +89,7 @@ class Mano(nn.Module):
             ("J_regressor", arrays["J_regressor"], torch.float32),
             ("hands_mean", arrays["hands_mean"], torch.float32),
             ("faces", arrays["f"].astype(np.int64), torch.int64),
+            ("edges", edges_of(arrays["f"]), torch.int64),
             ("joint_matrix", joints.matrix(arrays["J_regressor"]), torch.float32),
             *(
                 (
@@ -194,6 +196,12 @@ class KinematicTree(nn.Module):
     def __getitem__(self, joint: int | slice) -> int | Tensor:
         """The parent of a joint, or the index of several's."""
         return self._parents[joint] if isinstance(joint, int) else self.index[joint]
+
+
+def edges_of(faces: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """The edges of triangles (F, 3), each once: (E, 2) vertices, the smaller first."""
+    sides = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    return np.unique(np.sort(sides.astype(np.int64), axis=1), axis=0)
 
 
 def side_of(arrays: dict[str, NDArray[Any]]) -> Side:

@@ -6,6 +6,7 @@ Letters: B batch, J = 21 joints, C token width, F width of the global feature.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 ROTATIONS = 16
@@ -18,9 +19,15 @@ class ManoHead(nn.Module):
     The pose head reads every joint's token with its position, the shape head the mean token; both
     can read a global feature besides. Source of the 6D representation: Zhou et al., On the
     Continuity of Rotation Representations in Neural Networks (2019).
+
+    With refinements, both see their last estimate and correct it, in passes that share their
+    weights; source: Kanazawa et al., End-to-end Recovery of Human Shape and Pose (CVPR 2018). There
+    the passes start from the mean; here from the first estimate, with corrections of 0.
     """
 
-    def __init__(self, *, joints: int, dim: int, features: int, mean_rot6d: Tensor) -> None:
+    def __init__(
+        self, *, joints: int, dim: int, features: int, mean_rot6d: Tensor, refinements: int = 0
+    ) -> None:
         """Heads on `joints` tokens of width `dim`.
 
         Args:
@@ -28,6 +35,7 @@ class ManoHead(nn.Module):
             dim: their width.
             features: width of the global feature; 0: the heads have none.
             mean_rot6d: (16, 6) the pose that training starts from.
+            refinements: further passes.
         """
         super().__init__()
         start = mean_rot6d.detach().flatten()
@@ -35,6 +43,9 @@ class ManoHead(nn.Module):
         self.norm = nn.LayerNorm(features) if features else None
         self.pose = _mlp(joints * (dim + 3) + features, 2 * dim, start)
         self.shape = _mlp(dim + features, dim, torch.zeros(BETAS))
+        self.refinements = refinements
+        self.pose_correction = Correction(2 * dim, len(start)) if refinements else None
+        self.shape_correction = Correction(dim, BETAS) if refinements else None
 
     def forward(self, tokens: Tensor, uvd: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Raw 6D rotations (B, 16, 6) and betas (B, 10).
@@ -50,8 +61,40 @@ class ManoHead(nn.Module):
             normed = self.norm(features)
             pose_inputs.append(normed)
             shape_inputs.append(normed)
-        rot6d = self.pose(torch.cat(pose_inputs, dim=-1)).view(-1, ROTATIONS, 6)
-        return rot6d, self.shape(torch.cat(shape_inputs, dim=-1))
+        pose_hidden = self.pose[0](torch.cat(pose_inputs, dim=-1))  # (B, 2 C)
+        shape_hidden = self.shape[0](torch.cat(shape_inputs, dim=-1))  # (B, C)
+        pose, betas = self.pose[2](F.gelu(pose_hidden)), self.shape[2](F.gelu(shape_hidden))
+        if self.pose_correction is not None and self.shape_correction is not None:
+            for _ in range(self.refinements):
+                estimate = torch.cat([pose, betas], dim=-1)  # (B, 106)
+                pose = pose + self.pose_correction(pose_hidden, estimate)
+                betas = betas + self.shape_correction(shape_hidden, estimate)
+        return pose.view(-1, ROTATIONS, 6), betas
+
+
+class Correction(nn.Module):
+    """A correction of an estimate by a head's hidden layer, which sees that estimate as well.
+
+    It starts at 0.
+    """
+
+    def __init__(self, hidden: int, outputs: int) -> None:
+        """Of `outputs` numbers, by a hidden layer of width `hidden`."""
+        super().__init__()
+        self.estimate = nn.Linear(6 * ROTATIONS + BETAS, hidden)
+        self.last = nn.Linear(hidden, outputs)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, hidden: Tensor, estimate: Tensor) -> Tensor:
+        """The correction (B, outputs).
+
+        Args:
+            hidden: (B, hidden) the head's own, before its activation.
+            estimate: (B, 106) rotations in 6D and betas.
+        """
+        correction: Tensor = self.last(F.gelu(hidden + self.estimate(estimate)))
+        return correction
 
 
 def _mlp(inputs: int, hidden: int, start: Tensor) -> nn.Sequential:

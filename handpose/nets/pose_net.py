@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from handpose.hand.camera import back_project, mirrored_intrinsics
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import matrix_to_rot6d, rot6d_to_matrix
@@ -15,7 +17,12 @@ from handpose.hand.skeleton import JOINTS, WRIST
 from handpose.nets.backbone import Stride
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.mano_head import ManoHead
-from handpose.nets.second_look import turn_hands_back, turn_image, upright_rotation
+from handpose.nets.second_look import (
+    turn_hands_back,
+    turn_image,
+    turn_intrinsics,
+    upright_rotation,
+)
 from handpose.nets.token_fusion import GestureTokens, TokenFusion
 from handpose.nets.view_heads import ViewHeads
 from handpose.nets.volumetric import (
@@ -39,6 +46,7 @@ class Encoded(NamedTuple):
     gesture: GestureOutput  # the logits that the tokens are made from, and the pooled feature
     R: Tensor | None = None  # (B, 3, 3) by which the images were turned upright
     mirrored: Encoded | None = None  # of their mirror images, if hands are averaged over both
+    K: Tensor | None = None  # (B, 3, 3) px, of the images as they were encoded; for `ray_input`
 
 
 class Located(NamedTuple):
@@ -103,6 +111,8 @@ class PoseNet(nn.Module):
         side_input: bool,
         view_heads: bool,
         second_look: bool,
+        refinements: int = 0,
+        ray_input: bool = False,
         mean_rotations: Tensor | None = None,
     ) -> None:
         """The network of these sizes.
@@ -133,6 +143,10 @@ class PoseNet(nn.Module):
             view_heads: predict the hand's side, and whether its palm, back or edge is seen.
             second_look: in evaluation mode, `encode` looks again at the image turned upright by
                 its first prediction (`second_look.py`).
+            refinements: further passes of the MANO head, each of which sees the last estimate.
+            ray_input: give each joint token the direction of its joint's ray, in the frame of the
+                labels. The network then takes the images' K. A model's record has this key and
+                `refinements` only where they are not off.
             mean_rotations: (16, 3, 3) the pose that training starts from, root first; MANO's mean
                 pose with its root at rest by default.
         """
@@ -186,17 +200,34 @@ class PoseNet(nn.Module):
             dim=dim,
             features=gesture_net.heads.features if global_feature else 0,
             mean_rot6d=matrix_to_rot6d(mean_rotations),
+            refinements=refinements,
         )
+        self.rays = nn.Linear(3, dim, bias=False) if ray_input else None
+        if self.rays is not None:
+            nn.init.zeros_(self.rays.weight)  # it starts as without
 
-    def forward(self, image: Tensor, is_left: Tensor | None) -> PoseOutput:
+    @property
+    def ray_input(self) -> bool:
+        """Whether it must be given K."""
+        return self.rays is not None
+
+    def forward(self, image: Tensor, is_left: Tensor | None, K: Tensor | None = None) -> PoseOutput:
         """The hands in images (B, 3, S, S) uint8 RGB.
 
-        `is_left` (B,) bool is their side; with None the view heads tell it.
+        Args:
+            image: the images.
+            is_left: (B,) bool, their side; with None the view heads tell it.
+            K: as of `encode`.
         """
-        return self.decode(self.encode(image), is_left)
+        return self.decode(self.encode(image, K), is_left)
 
     def encode(
-        self, image: Tensor, *, cut: TurnedCut | None = None, mirrored: bool = False
+        self,
+        image: Tensor,
+        K: Tensor | None = None,
+        *,
+        cut: TurnedCut | None = None,
+        mirrored: bool = False,
     ) -> Encoded:
         """The encoder's output for images (B, 3, S, S) uint8 RGB.
 
@@ -204,17 +235,22 @@ class PoseNet(nn.Module):
 
         Args:
             image: what the first look sees.
+            K: (B, 3, 3) px, of the labels' frame; read by a network with `ray_input` alone.
             cut: gives the images turned by R (B, 3, 3), cut from where `image` was cut; by default
                 `image` itself is turned, which leaves black corners.
             mirrored: encode the mirror images as well; `decode` averages over both. The network
                 must have learnt both sides.
         """
-        encoded = self._encode(image)
+        encoded, side = self._encode(image)._replace(K=K), image.shape[-1]
         if self.second_look and not self.training:
             R = upright_rotation(self._locate(encoded.levels).uv)
             image = turn_image(image, R) if cut is None else cut(R)
-            encoded = self._encode(image)._replace(R=R)
-        return encoded._replace(mirrored=self._encode(image.flip(-1))) if mirrored else encoded
+            K = None if K is None else turn_intrinsics(K, R, side)
+            encoded = self._encode(image)._replace(R=R, K=K)
+        if mirrored:
+            K = None if K is None else mirrored_intrinsics(K, side)
+            encoded = encoded._replace(mirrored=self._encode(image.flip(-1))._replace(K=K))
+        return encoded
 
     def _encode(self, image: Tensor) -> Encoded:
         levels = self.gesture_net.backbone(image)
@@ -249,6 +285,9 @@ class PoseNet(nn.Module):
             encoded: the images; hands of turned ones are turned back.
             is_left: (B,) bool; None takes what the view heads tell.
             gates: (2,) used instead of the learnt ones.
+
+        Raises:
+            ValueError: there is no side, or no K, where one is needed.
         """
         gesture, other = encoded.gesture, encoded.mirrored
         seen = self._see(encoded)
@@ -261,10 +300,10 @@ class PoseNet(nn.Module):
                 raise ValueError("a network without view heads must be told the side")
             is_left = view.side_logit > 0
 
-        looks = [self._look(seen, gesture, is_left, gates)]
+        looks = [self._look(seen, encoded, is_left, gates)]
         rot6d, betas = looks[0].rot6d, looks[0].betas
         if other is not None:  # a mirror image has the same right-hand parameters
-            looks.append(self._look(in_mirror, other.gesture, ~is_left, gates))
+            looks.append(self._look(in_mirror, other, ~is_left, gates))
             rot6d, betas = (rot6d + looks[1].rot6d) / 2, (betas + looks[1].betas) / 2
         rotmat = rot6d_to_matrix(rot6d)  # (B, 16, 3, 3)
         hand = self.mano(rotmat[:, 0], rotmat[:, 1:], betas)
@@ -288,21 +327,33 @@ class PoseNet(nn.Module):
             return hands
         return turn_hands_back(hands, encoded.R, is_left, located.cells.side)
 
-    def _look(
-        self, seen: Seen, gesture: GestureOutput, is_left: Tensor, gates: Tensor | None
-    ) -> OneLook:
+    def _look(self, seen: Seen, encoded: Encoded, is_left: Tensor, gates: Tensor | None) -> OneLook:
         """MANO's parameters as these images show them."""
-        guidance = None
+        gesture, guidance = encoded.gesture, None
         if self.gesture_tokens is not None:
             logits = gesture.coarse_logits, gesture.fine_logits
             guidance = self.gesture_tokens(*logits, gates)  # (B, 2, C)
-        tokens = self.fusion(seen.joint_tokens, guidance, is_left)  # (B, 21, C)
+        joint_tokens = seen.joint_tokens  # (B, 21, C)
+        if self.rays is not None:
+            directions = self._directions(seen.located.uv, encoded.K, is_left)
+            joint_tokens = joint_tokens + self.rays(directions)
+        tokens = self.fusion(joint_tokens, guidance, is_left)  # (B, 21, C)
         positions = seen.located.uvd.detach()
         if self.side_input:
             positions = mirror_points(positions, is_left)  # as a right hand's, like the parameters
         with torch.autocast(tokens.device.type, enabled=False):  # bf16 costs tenths of millimetres
             rot6d, betas = self.mano_head(tokens.float(), positions, gesture.features.float())
         return OneLook(seen.located, gesture.features, tokens, rot6d, betas)
+
+    def _directions(self, uv: Tensor, K: Tensor | None, is_left: Tensor) -> Tensor:
+        """Unit vectors (B, 21, 3) from the camera to the joints; with `side_input` a right hand's.
+
+        No gradient goes into the pixels uv (B, 21, 2).
+        """
+        if K is None:
+            raise ValueError("a network with ray input must be given K")
+        rays = F.normalize(back_project(uv.detach(), torch.ones_like(uv[..., 0]), K), dim=-1)
+        return mirror_points(rays, is_left) if self.side_input else rays
 
     def train(self, mode: bool = True) -> PoseNet:
         """Training mode for all but Stage 1's heads: dropout would make the tokens noisy."""

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from handpose.hand.camera import turn_back
+from handpose.hand.camera import turn, turn_back, warp_intrinsics
 from handpose.hand.facing import image_rotation
 from handpose.hand.mirror import mirror_points
 from handpose.sample import PoseOutput
@@ -39,6 +39,14 @@ def turn_image(image: Tensor, R: Tensor) -> Tensor:
     grid = F.affine_grid(to_source, list(image.shape), align_corners=True)
     turned = F.grid_sample(image.to(R.dtype), grid, align_corners=True)
     return turned.round().to(image.dtype)
+
+
+def turn_intrinsics(K: Tensor, R: Tensor, side: int) -> Tensor:
+    """K (B, 3, 3) px of images `side` px wide -> of these turned by R (B, 3, 3), in R's frame."""
+    centre = (side - 1) / 2
+    pixels = R.to(K).clone()  # about the centre, where (0, 0, 1) stands for itself
+    pixels[:, :2, 2] = centre - centre * pixels[:, :2, :2].sum(-1)
+    return turn(warp_intrinsics(K, pixels), R.to(K))  # the rows, each turned: K R^T
 
 
 def turn_hands_back(hands: PoseOutput, R: Tensor, is_left: Tensor, side: int) -> PoseOutput:

@@ -105,7 +105,8 @@ def fit(
             call; epochs count from 0. Each of several processes gets its slice of every batch.
         forward: (model, batch) -> the model's output; under autocast if the settings say bf16.
         loss: (output, batch, epoch, count) -> weighted terms by name, whose sum is the loss; means
-            divide by `count` of their mask.
+            divide by `count` of their mask. The parameters of a module are trained too, on the
+            model's device; in `lr_factors` their names begin with `loss.`.
         validate: model -> metrics by name; it puts the model into evaluation mode. The result is
             the same in every process.
         settings: how to train.
@@ -203,8 +204,14 @@ class Objective(nn.Module):
         """See `fit`."""
         super().__init__()
         self.model, self._bf16 = model, bf16
-        self._forward, self._loss, self._count = forward, loss, count
+        self._forward, self._count = forward, count
+        self._loss = loss  # a module's parameters are trained like the model's
         self._run = partial(forward, model)
+
+    @property
+    def learned_loss(self) -> nn.Module | None:
+        """The loss, if it has parameters of its own."""
+        return self._loss if isinstance(self._loss, nn.Module) else None
 
     def call(self, network: nn.Module) -> None:
         """Call this network from now on, the compiled form of the model."""
@@ -236,6 +243,9 @@ class TrainingState:
         self.objective, self._single = distributed.replicate(objective), objective
         self.seed = torch.initial_seed()
         weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.learned_loss = objective.learned_loss
+        if self.learned_loss is not None:
+            weights |= {f"loss.{name}": p for name, p in self.learned_loss.named_parameters()}
         self.weights = list(weights.values())
         self.device = self.weights[0].device
         self.optimiser = FusedAdamW(weights, settings.weight_decay, settings.lr_factors)
@@ -317,6 +327,7 @@ class TrainingState:
             "history": self.history.state_dict(),
             "model": self.model.state_dict(),
             "average": None if self.average is None else self.average.module.state_dict(),
+            "loss": None if self.learned_loss is None else self.learned_loss.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "epoch": self.epoch,
@@ -331,6 +342,8 @@ class TrainingState:
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.module.load_state_dict(state["average"])
+        if self.learned_loss is not None:
+            self.learned_loss.load_state_dict(state["loss"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.epoch, self.best = state["step"], state["epoch"], state["best"]
         self._seconds, self._since = state["seconds"], time.monotonic()

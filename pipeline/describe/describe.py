@@ -18,6 +18,7 @@ from handpose.nets.pose_net import PoseNet
 from handpose.nets.pose_network import EANET, PoseNetwork, make_pose_network
 from handpose.synthetic.stand_in import build
 from handpose.training.eanet_loss import TERMS
+from handpose.training.losses import MEASURED
 from handpose.training.schedules import fine_weight, lr_factor
 from pipeline.describe.figure import Box, boxes
 from pipeline.describe.layers import describe
@@ -80,23 +81,25 @@ def _build(params: Params) -> PoseNetwork:
     return make_pose_network(gesture_net, _mano(params), **params.pose_net.keywords())
 
 
-def _example(params: Params) -> tuple[Tensor, Tensor]:
-    """A grey image and a right hand, to run the networks on."""
+def _example(params: Params) -> tuple[Tensor, Tensor, Tensor]:
+    """A grey image, a right hand and a camera's K, to run the networks on."""
     px = params.encoder.image_px
-    return torch.full((1, 3, px, px), 128, dtype=torch.uint8), torch.tensor([False])
+    middle = (px - 1) / 2
+    K = torch.tensor([[[2.0 * px, 0, middle], [0, 2.0 * px, middle], [0, 0, 1]]])
+    return torch.full((1, 3, px, px), 128, dtype=torch.uint8), torch.tensor([False]), K
 
 
 def _networks(params: Params) -> Iterator[str]:
     """Both stages' networks, layer by layer."""
     pose_net = _build(params)
     gesture_net = pose_net.gesture_net
-    image, is_left = _example(params)
+    image, is_left, K = _example(params)
     yield f"Stage 1, {_keys('encoder', params.encoder)}"
     heads = gesture_net.heads
     yield f"{heads.coarse_classes} coarse and {heads.fine_classes} fine classes"
     yield describe(gesture_net, image)
     yield f"\nStage 2, on top of Stage 1, {_keys('pose_net', params.pose_net)}"
-    yield describe(pose_net, image, is_left)
+    yield describe(pose_net, image, is_left, K)
     yield f"the 21 joints of the mesh: {pose_net.mano.joint_definition}"
 
 
@@ -117,15 +120,22 @@ def _mano(params: Params) -> Mano:
 
 
 def _losses(params: Params) -> Iterator[str]:
-    yield "\nStage 1 loss: coarse cross-entropy + lambda * fine cross-entropy"
+    stage_1 = "coarse cross-entropy + lambda * fine cross-entropy"
+    if contrastive := params.pretrain.contrastive:
+        stage_1 += f" + {contrastive:g} * contrastive"
+    if params.pretrain.hierarchical:
+        stage_1 += " + disagreement of both heads"
+    yield f"\nStage 1 loss: {stage_1}"
     yield "Stage 2 loss, weighted sum of:"
     weights = params.pose.weights.keywords()
     if params.pose_net.network == EANET:
         yield from (f"  {name:<20} {weights[name]:g}" for name in TERMS)
         yield "in EANet's units (handpose/training/eanet_loss.py)"
-        return
-    yield from (f"  {name:<20} {weight:g}" for name, weight in weights.items())
-    yield f"joints_mano compares with {MANO_JOINTS[params.pose.mano_joints]}"
+    else:
+        yield from (f"  {name:<20} {weight:g}" for name, weight in weights.items())
+        yield f"joints_mano compares with {MANO_JOINTS[params.pose.mano_joints]}"
+    if params.pose.learned_weights:
+        yield f"times learnt factors, which start at 1, of {', '.join(MEASURED)}"
 
 
 def _schedules(params: Params) -> Iterator[str]:

@@ -82,16 +82,16 @@ def recorded_labels(path: Path) -> str:
         return str(picture.info.get(KEY, ""))
 
 
-def boxes(net: PoseNet, image: Tensor, is_left: Tensor, *, backbone: str) -> dict[str, Box]:
+def boxes(net: PoseNet, *inputs: Tensor, backbone: str) -> dict[str, Box]:
     """The steps of the network by name, with the shapes that one run of it has.
 
     Args:
         net: Stage 2's network with Stage 1's inside; it is left as it was.
-        image: (1, 3, S, S) uint8.
-        is_left: (1,) bool.
+        *inputs: the network's: image (1, 3, S, S) uint8, side (1,) bool, and K (1, 3, 3) px where
+            it has `ray_input`.
         backbone: name of the encoder.
     """
-    ran = trace(net, image, is_left)
+    image, ran = inputs[0], trace(net, *inputs)
     (levels,) = ran["gesture_net.backbone"][1:]
     gesture = ran["gesture_net.heads"][-1]
     joint_tokens, gesture_tokens, _ = ran["fusion"][:-1]

@@ -148,6 +148,8 @@ def require_own(root: Path, params: Params) -> None:
         wrong.append(f"encoder.weights is {params.encoder.weights}, expected '': a random start")
     if not params.pose_net.view_heads:
         wrong.append("pose_net.view_heads is false: the model could not tell left from right")
+    if params.pose_net.ray_input:
+        wrong.append("pose_net.ray_input is true: the model could not take a photo without K")
     if wrong:
         raise ReleaseError(
             f"{'; '.join(wrong)}. `handpose configure --profile wide` sets these, and `dvc repro "

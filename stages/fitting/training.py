@@ -20,6 +20,7 @@ from handpose.training.compilation import keep_kernels_in
 from handpose.training.device import describe_device
 from handpose.training.fit import Fitted, LossFunction, fit
 from handpose.training.history import Scalars
+from handpose.training.losses import LearnedWeights
 from handpose.training.model_io import ModelRecord, save_model
 from stages.artifacts import write_json, write_manifest
 from stages.fitting.checkpoint_gc import drop_recorded_checkpoints, results_id
@@ -103,6 +104,8 @@ def run_training(
         )
         if not distributed.is_rank_zero:
             return
+        if isinstance(loss, LearnedWeights):
+            metrics = {**(metrics or {}), "learned_weights": loss.factors()}
         record = data.record(stage, fitted, checkpoint)
         if before is not None:
             seconds = {**before.seconds}

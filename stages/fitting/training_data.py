@@ -51,6 +51,7 @@ class TrainingData:
     coarse: list[str]  # class names by id
     fine: list[str]
     hands: list[str]  # right or left, of each coarse class
+    coarse_of_fine: list[int]  # coarse id of each fine class
     image_px: int
     handedness: str
     settings: TrainParams
@@ -84,6 +85,7 @@ class TrainingData:
             coarse=labels.coarse,
             fine=labels.fine,
             hands=labels.hands,
+            coarse_of_fine=labels.coarse_of_fine,
             image_px=image_px,
             handedness=handedness,
             settings=settings,

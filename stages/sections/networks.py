@@ -88,15 +88,26 @@ class PoseNetParams(Section):
     second_look: bool = False
     """ours; when not training, predict again from the crop turned upright by the first
     prediction"""
+    refinements: NonNegativeInt = 0
+    """further passes of the MANO head, in which it sees its last estimate; paper: none"""
+    ray_input: bool = False
+    """give each joint token the direction in which its joint is seen; predictions then need K;
+    paper: no"""
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> PoseNetParams:
-        lacking = ("gesture_tokens", "global_feature", "view_heads", "second_look")
+        lacking = ("gesture_tokens", "global_feature", "view_heads", "second_look", "ray_input")
         if self.network == "eanet" and (wrong := [key for key in lacking if getattr(self, key)]):
             keys = " and ".join(f"pose_net.{key}" for key in wrong)
             raise ValueError(
                 f"pose_net.network is eanet, which has no such part, but {keys} "
                 f"{'is' if len(wrong) == 1 else 'are'} true; set {keys} to false, or "
+                "pose_net.network to gesture_guided"
+            )
+        if self.network == "eanet" and self.refinements:
+            raise ValueError(
+                "pose_net.network is eanet, whose head has no refinements, but "
+                f"pose_net.refinements is {self.refinements}; set pose_net.refinements to 0, or "
                 "pose_net.network to gesture_guided"
             )
         if self.dim % (2 * self.heads):
@@ -114,9 +125,12 @@ class PoseNetParams(Section):
     def keywords(self, *, without: Collection[str] = ()) -> dict[str, Any]:
         """Keyword arguments of the chosen network, and which one it is unless it is the paper's.
 
-        The paper's own has no name in a model's record, as before there was a choice.
+        The paper's own has no name in a model's record, as before there was a choice, and neither
+        `refinements` nor `ray_input` where they are off, as before there were any.
         """
         keys = super().keywords(without=without)
         if self.network == "eanet":
             return {key: keys[key] for key in ("network", *EANET_KEYS) if key in keys}
-        return {key: keys[key] for key in keys if key not in ("network", "projections")}
+        unnamed = {"network", "projections"}
+        unnamed |= {key for key in ("refinements", "ray_input") if not getattr(self, key)}
+        return {key: keys[key] for key in keys if key not in unnamed}

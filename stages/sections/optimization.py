@@ -33,6 +33,9 @@ class AugmentParams(Section):
     """each channel's gain, uniform 1 +-"""
     flip: Probability = 0.0
     """probability of a mirror image, with the twin's class"""
+    occlude: Probability = 0.0
+    """probability of a rectangle or an ellipse of noise or of one colour, sides 0.1 to 0.45 of the
+    view's"""
 
 
 class TrainParams(Section):
@@ -90,6 +93,11 @@ class PretrainParams(TrainParams):
     """paper; how often it is added"""
     fine_weight_max: NonNegativeFloat = 0.5
     """ours; lambda's end"""
+    contrastive: NonNegativeFloat = 0.0
+    """weight of a loss that makes features of a fine class alike; for batches with several of a
+    class; paper: none"""
+    hierarchical: bool = False
+    """fine probabilities, summed to coarse classes, must agree with the coarse head's; paper: no"""
 
 
 class LossWeights(Section):
@@ -113,6 +121,10 @@ class LossWeights(Section):
     """in [-1, 1] of the crop"""
     bone: NonNegativeFloat = 0.01
     """continuity of consecutive rotations"""
+    vertices: NonNegativeFloat = 0.0
+    """mesh about the wrist against the MANO fit's, m; off"""
+    edges: NonNegativeFloat = 0.0
+    """lengths of the mesh's edges against the MANO fit's, m; off"""
     gesture: NonNegativeFloat = 0.1
     """keeps Stage 1's heads alive; paper: 0, the logits decay"""
     side: NonNegativeFloat = 0.1
@@ -137,6 +149,8 @@ class PoseParams(TrainParams):
     """what joints_mano compares with: the annotated joints, the MANO fit's, or both in two terms;
     paper's profile: both"""
     weights: LossWeights = LossWeights()
+    learned_weights: bool = False
+    """learn a factor of each weight but those of bone, gesture, side and facing; paper: no"""
 
 
 class ScratchParams(Section):

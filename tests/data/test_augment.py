@@ -9,7 +9,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from handpose.data.augment import UPRIGHT_DEG, Augmentation, DrawnAugmentation, apply, render
+from handpose.data.augment import (
+    COVER_REACH,
+    COVER_SIDES,
+    UPRIGHT_DEG,
+    Augmentation,
+    Cover,
+    DrawnAugmentation,
+    apply,
+    covered,
+    draw_cover,
+    render,
+)
 from handpose.data.crop import Square, central
 from handpose.hand.facing import image_rotation
 from handpose.hand.mano import Mano
@@ -295,3 +306,105 @@ def test_render_fills_the_planes_it_is_given() -> None:
     render(sample.image, A, move.gain, batch[1])
     assert not batch[0].any()
     np.testing.assert_array_equal(batch[1].transpose(1, 2, 0), view(move, sample).image)
+
+
+# --- covers ---------------------------------------------------------------------------------------
+
+PLACE = central(STORED, VIEW)
+RED = (255, 0, 0)
+
+
+def photo(seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 200, (STORED, STORED, 3), dtype=np.uint8)
+
+
+def changed(cover: Cover, image: NDArray[np.uint8], view: Square = PLACE) -> NDArray[np.bool_]:
+    """(H, W) where the cover changed the image."""
+    return np.asarray((covered(image, cover, view) != image).any(-1))
+
+
+@pytest.mark.parametrize("ellipse", [False, True])
+def test_a_cover_hides_its_shape_and_nothing_else(ellipse: bool) -> None:
+    image = photo()
+    image[40, 30] = RED  # no other pixel is so red
+    at = ((30 - PLACE.x) / VIEW, (40 - PLACE.y) / VIEW)
+    cover = Cover((0.1, -0.05), (0.4, 0.2), ellipse, at)
+    v, u = np.indices((STORED, STORED))
+    x, y = (u - PLACE.x - 9.6) / 19.2, (v - PLACE.y + 4.8) / 9.6
+    inside = x**2 + y**2 <= 1 if ellipse else np.maximum(abs(x), abs(y)) <= 1
+    result = covered(image, cover, PLACE)
+    np.testing.assert_array_equal(result[inside], np.broadcast_to(RED, (inside.sum(), 3)))
+    np.testing.assert_array_equal(result[~inside], image[~inside])
+    area = (np.pi / 4 if ellipse else 1) * (0.4 * VIEW) * (0.2 * VIEW)
+    assert inside.sum() == pytest.approx(area, rel=0.06)
+
+
+def test_the_image_that_is_covered_stays_as_it_is() -> None:
+    image = photo()
+    before = image.copy()
+    assert changed(Cover((0, 0), (0.4, 0.4), False, None, 3), image).any()
+    np.testing.assert_array_equal(image, before)
+
+
+def test_noise_is_noise_and_a_function_of_its_seed() -> None:
+    image = np.full((STORED, STORED, 3), 7, np.uint8)
+    one, same, other = (
+        covered(image, Cover((0, 0), (0.4, 0.4), False, None, seed), PLACE) for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+    noise = one[(one != image).any(-1)].astype(float)
+    assert noise.std() == pytest.approx(256 / 12**0.5, rel=0.05)
+    assert noise.mean() == pytest.approx(127.5, rel=0.05)
+
+
+@pytest.mark.parametrize("centre", [(0.6, 0.0), (-0.6, 0.6), (0.0, -0.62), (3.0, 0.0)])
+def test_beyond_the_crop_a_cover_is_cut_off(centre: tuple[float, float]) -> None:
+    wide = Square(PLACE.x, PLACE.y, STORED)  # no border, as of a photo's own edge
+    image, cover = photo(), Cover(centre, (0.4, 0.4), False, None, 1)
+    inner = changed(cover, image, wide)
+    larger = np.pad(image, ((STORED, STORED), (STORED, STORED), (0, 0)))
+    moved = Square(PLACE.x + STORED, PLACE.y + STORED, STORED)
+    whole = changed(cover, larger, moved)[STORED:-STORED, STORED:-STORED]
+    np.testing.assert_array_equal(inner, whole)
+    assert inner.any() == (centre[0] < 1)
+
+
+def test_covers_keep_their_ranges_and_reach_them() -> None:
+    draws = [draw_cover(np.random.default_rng(seed)) for seed in range(400)]
+    assert draws == [draw_cover(np.random.default_rng(seed)) for seed in range(400)]
+    centres, sizes = np.array([d.centre for d in draws]), np.array([d.size for d in draws])
+    for values, low, high in ((centres, -COVER_REACH, COVER_REACH), (sizes, *COVER_SIDES)):
+        reach = (high - low) / 20
+        assert low <= values.min() < low + reach and high - reach < values.max() <= high
+    places = np.array([d.colour_at for d in draws if d.colour_at is not None])
+    assert abs(places).max() <= 0.5
+    for share in (len(places) / 400, np.mean([d.ellipse for d in draws])):
+        assert 0.4 < share < 0.6
+    assert len({d.seed for d in draws}) == 400
+
+
+def test_as_many_are_covered_as_asked_for_and_nothing_else_of_a_draw_changes() -> None:
+    plain = Augmentation(rotation_deg=40, scale=0.2, shift=0.04, colour=0.3, flip=0.5, upright=0.3)
+    some = dataclasses.replace(plain, occlude=0.3)
+    rngs = [np.random.default_rng(seed) for seed in range(400)]
+    draws = [some.draw(rng) for rng in rngs]
+    assert 90 < sum(draw.cover is not None for draw in draws) < 150
+    before = [plain.draw(np.random.default_rng(seed)) for seed in range(400)]
+    assert [draw._replace(cover=None) for draw in draws] == before
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_cover_lies_on_the_photo_and_changes_no_label(seed: int) -> None:
+    """Covering and then moving is moving the covered photo."""
+    rng = np.random.default_rng(seed)
+    move = Augmentation(40, 0.3, 0.2, 0.1, 0.3, flip=0.5, occlude=1.0).draw(rng)
+    assert move.cover is not None
+    sample = dataclasses.replace(painted(seed % 2 == 0), image=photo(seed))
+    hidden = dataclasses.replace(sample, image=covered(sample.image, move.cover, PLACE))
+    found, expected = view(move, sample), view(move._replace(cover=None), hidden)
+    for field in dataclasses.fields(HandSample):
+        np.testing.assert_array_equal(getattr(found, field.name), getattr(expected, field.name))
+    bare = view(move._replace(cover=None), sample)
+    assert (bare.image != found.image).any()
+    np.testing.assert_array_equal(bare.joints_cam, found.joints_cam)

@@ -89,14 +89,16 @@ def stored(number: int) -> EncodedSample:
     return EncodedSample(f"{number:09d}", jpeg, encode_labels([label])[0])
 
 
-@pytest.mark.parametrize("canonical", [False, True])
-def test_a_batch_warped_at_once_is_the_one_warped_image_by_image(canonical: bool) -> None:
+@pytest.mark.parametrize(("canonical", "occlude"), [(False, 0.0), (True, 0.0), (False, 1.0)])
+def test_a_batch_warped_at_once_is_the_one_warped_image_by_image(
+    canonical: bool, occlude: float
+) -> None:
     view = Preprocessor(
         image_px=OUT,
         view_px=60,
         labels={"0003_fake_gun": ClassIds(1, 2, 3, 4)},
         canonical=canonical,
-        augmentation=Augmentation(30, 0.25, 0.05, 0.2, 0.0 if canonical else 0.5),
+        augmentation=Augmentation(30, 0.25, 0.05, 0.2, 0.0 if canonical else 0.5, occlude=occlude),
         seeds=(0, 1),
         turn_camera=True,
     )
@@ -107,7 +109,8 @@ def test_a_batch_warped_at_once_is_the_one_warped_image_by_image(canonical: bool
         one, other = getattr(expected, field.name), getattr(found, field.name)
         if field.name == "image":
             difference = (one.int() - other.int()).abs()
-            assert difference.max() <= 3 and difference.float().mean() < 0.3
+            steep = 4 if occlude else 1  # where a cover is noise, or ends
+            assert difference.max() <= 3 * steep and difference.float().mean() < 0.3 * steep
         else:
             torch.testing.assert_close(other, one, rtol=0, atol=0)
 

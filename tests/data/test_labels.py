@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from handpose.data.labels import ClassIds, Labels, LabelsError
+from handpose.sample import UNLABELLED
 
 ROWS = [
     {"folder": f, "hand": h, "coarse_id": c, "coarse": n, "fine_id": d, "fine": m,
@@ -40,6 +41,10 @@ def test_names_and_hands_stand_at_their_ids_and_gaps_are_empty(path: Path) -> No
     assert labels.coarse == ["", "gun", "", "gun"]
     assert labels.fine == ["gun", "", "gun"]
     assert labels.hands == ["", "right", "", "left"]
+
+
+def test_each_fine_class_has_its_coarse_one_and_a_gap_none(path: Path) -> None:
+    assert Labels.read(path).coarse_of_fine == [1, UNLABELLED, 3]
 
 
 def test_the_majority_is_the_most_frequent_class_and_of_equals_the_first(path: Path) -> None:

@@ -51,7 +51,7 @@ class Pose(nn.Module):
         self.mano = mano
         self.gesture_tokens = gates
 
-    def encode(self, image: Tensor) -> Encoded:
+    def encode(self, image: Tensor, K: Tensor) -> Encoded:
         logits = image.float().mean((1, 2, 3))[:, None] * torch.linspace(-1, 1, 9)
         return Encoded({4: image}, GestureOutput(logits[:, :6], logits, logits))
 

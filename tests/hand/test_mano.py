@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from handpose.hand.mano import SHAPES, Mano, ManoError, side_of
+from handpose.hand.mano import SHAPES, Mano, ManoError, edges_of, side_of
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.hand.skeleton import MANO_PARENTS
@@ -237,3 +237,14 @@ def test_the_tree_is_numbers_one_by_one_and_an_index_on_the_device(mano: Mano) -
     assert [tree[joint] for joint in range(tree.shape[0])][1:] == list(MANO_PARENTS)[1:]
     assert mano.layer.parents[1:].tolist() == list(MANO_PARENTS)[1:]
     assert not any("parents" in name for name in mano.state_dict())
+
+
+def test_a_mesh_has_each_edge_of_its_triangles_once(mano: Mano) -> None:
+    tetrahedron = np.array([[0, 1, 2], [0, 3, 1], [1, 3, 2], [0, 2, 3]])
+    pairs = {(a, b) for a in range(4) for b in range(a + 1, 4)}
+    assert {tuple(edge) for edge in edges_of(tetrahedron).tolist()} == pairs
+    assert len(edges_of(tetrahedron)) == 6
+    sides = [frozenset(s) for a, b, c in mano.faces.tolist() for s in ((a, b), (b, c), (c, a))]
+    found = [frozenset(edge) for edge in mano.edges.tolist()]
+    assert set(found) == set(sides) and len(found) == len(set(found))
+    assert all(1 <= sides.count(edge) <= 2 for edge in found[::50]), "of one surface"

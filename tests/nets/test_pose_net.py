@@ -3,18 +3,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import fields
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from handpose.hand.camera import project, turn_back
 from handpose.hand.mano import Mano
+from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import Evidence, HandBatch, PoseOutput
 from handpose.training.losses import PoseLoss
 from stages.params import EncoderParams, LossWeights, PoseNetParams
+from tests.turned_batch import turned_batch
 
 MakePoseNet = Callable[..., PoseNet]
 
@@ -61,14 +65,66 @@ def test_gradient_of_the_loss_reaches_every_parameter(
         gesture_tokens=gesture_tokens,
         global_feature=global_feature,
         view_heads=view_heads,
+        ray_input=True,
     )
     batch = make_batch(4)
     weights = dict.fromkeys(LossWeights.model_fields, 1.0)
     loss = PoseLoss(net.mano, weights, net.depth_range_m, "annotated")
-    terms = loss(net(batch.image, batch.is_left), batch)
+    terms = loss(net(batch.image, batch.is_left, batch.K), batch)
     torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None and parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("more", [{"refinements": 2}, {"ray_input": True}])
+def test_refinements_and_rays_start_as_the_same_network_without_them(
+    more: dict[str, Any], make_pose_net: MakePoseNet, make_batch: Callable[..., HandBatch]
+) -> None:
+    batch, outputs = make_batch(4), []
+    for changes in ({}, more):
+        torch.manual_seed(1)
+        net = make_pose_net(**changes).eval()
+        outputs.append(net(batch.image, batch.is_left, batch.K))
+    assert torch.equal(outputs[0].rot6d, outputs[1].rot6d)
+    assert torch.equal(outputs[0].vertices, outputs[1].vertices)
+
+
+@pytest.mark.parametrize("side_input", [True, False])
+@pytest.mark.parametrize("second_look", [True, False])
+def test_rays_go_from_the_camera_to_where_the_joints_are_seen(
+    second_look: bool,
+    side_input: bool,
+    make_pose_net: MakePoseNet,
+    make_batch: Callable[..., HandBatch],
+) -> None:
+    batch = turned_batch(make_batch(4))
+    net = make_pose_net(ray_input=True, second_look=second_look, side_input=side_input).eval()
+    assert net.rays is not None
+    seen: list[Tensor] = []
+    net.rays.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    encoded = net.encode(batch.image, batch.K)
+    output = net.decode(encoded, batch.is_left)
+    rays = mirror_points(seen[0], batch.is_left) if side_input else seen[0]
+    torch.testing.assert_close(rays.norm(dim=-1), torch.ones(4, 21))
+    assert (rays[..., 2] > 0.5).all()
+    if encoded.R is not None:
+        rays = turn_back(rays, encoded.R)
+    torch.testing.assert_close(project(rays, batch.K), output.uv, atol=2e-3, rtol=0)
+
+
+def test_rays_change_the_parameters_and_nothing_in_the_picture(
+    make_pose_net: MakePoseNet, make_batch: Callable[..., HandBatch]
+) -> None:
+    batch = make_batch(4)
+    net = make_pose_net(ray_input=True).eval()
+    assert net.rays is not None
+    torch.nn.init.normal_(net.rays.weight)
+    one = net(batch.image, batch.is_left, batch.K)
+    other = net(batch.image, batch.is_left, turned_batch(batch).K)
+    assert not torch.allclose(one.rot6d, other.rot6d)
+    assert torch.equal(one.uv, other.uv) and torch.equal(one.fine_logits, other.fine_logits)
+    with pytest.raises(ValueError, match="must be given K"):
+        net(batch.image, batch.is_left)
 
 
 def test_other_side_is_the_mirrored_mesh_of_the_same_features(

@@ -10,14 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from handpose.hand.camera import turn
+from handpose.hand.camera import mirrored_intrinsics, project, turn
 from handpose.hand.facing import image_rotation
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import rot6d_to_matrix
 from handpose.nets.pose_net import PoseNet
-from handpose.nets.second_look import turn_hands_back, turn_image, upright_rotation
+from handpose.nets.second_look import (
+    turn_hands_back,
+    turn_image,
+    turn_intrinsics,
+    upright_rotation,
+)
 from handpose.sample import HandBatch, PoseOutput
+from tests.turned_batch import turned_batch
 
 MakePoseNet = Callable[..., PoseNet]
 SIDE = 64
@@ -98,12 +104,15 @@ def test_a_hand_averaged_with_its_mirror_image_is_mirrored_with_the_image(
     make_pose_net: MakePoseNet, make_batch: Callable[..., HandBatch]
 ) -> None:
     """Whatever the network has learnt: a side cannot be preferred any more."""
-    batch = make_batch(4)
-    net = make_pose_net(view_heads=True).eval()
+    batch = turned_batch(make_batch(4))
+    net = make_pose_net(view_heads=True, ray_input=True).eval()
+    assert net.rays is not None
+    torch.nn.init.normal_(net.rays.weight)
+    image, K = batch.image.flip(-1), mirrored_intrinsics(batch.K, SIDE)
     with torch.no_grad():
-        hands = net.decode(net.encode(batch.image, mirrored=True), batch.is_left)
-        flipped = net.decode(net.encode(batch.image.flip(-1), mirrored=True), ~batch.is_left)
-        alone = net(batch.image, batch.is_left)
+        hands = net.decode(net.encode(batch.image, batch.K, mirrored=True), batch.is_left)
+        flipped = net.decode(net.encode(image, K, mirrored=True), ~batch.is_left)
+        alone = net(batch.image, batch.is_left, batch.K)
     everywhere = torch.ones(4, dtype=torch.bool)
     assert hands.view is not None and flipped.view is not None
     torch.testing.assert_close(hands.view.side_logit, -flipped.view.side_logit)
@@ -116,6 +125,16 @@ def test_a_hand_averaged_with_its_mirror_image_is_mirrored_with_the_image(
     u = flipped.uv[..., 0]
     torch.testing.assert_close(hands.uv[..., 0], SIDE - 1 - u, atol=1e-4, rtol=0)
     assert (hands.joints - alone.joints).abs().max() > 1e-5, "and alone it prefers one"
+
+
+def test_turned_intrinsics_see_turned_points_where_the_image_went(
+    make_batch: Callable[..., HandBatch],
+) -> None:
+    batch, R = make_batch(4, side=SIDE), about_axis(30, 200, -75, 90)
+    for seen in (batch, turned_batch(batch)):
+        found = project(turn(seen.joints_cam, R), turn_intrinsics(seen.K, R, SIDE))
+        expected = moved(project(seen.joints_cam, seen.K), R)
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
 
 
 def test_the_second_look_is_cut_by_whoever_has_the_photo(

@@ -111,8 +111,7 @@ def test_a_mistyped_line_exits_2_and_names_what_was_meant(
 def test_no_command_at_all_shows_the_help_and_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert (
-        "describe    Print networks, losses and schedules, or draw them."
-        in capsys.readouterr().err
+        "describe    Print networks, losses and schedules, or draw them." in capsys.readouterr().err
     )
 
 

@@ -21,11 +21,15 @@ def eanet() -> PoseNetParams:
     return PoseNetParams(network="eanet", gesture_tokens=False)
 
 
+def everything() -> PoseNetParams:
+    return PoseNetParams(refinements=1, ray_input=True)
+
+
 @pytest.mark.parametrize(
     ("section", "constructor", "without", "besides"),
     [
         (EncoderParams, GestureNet, set(), {"coarse_classes", "fine_classes"}),
-        (PoseNetParams, PoseNet, set(), {"gesture_net", "mano", "mean_rotations"}),
+        (everything, PoseNet, set(), {"gesture_net", "mano", "mean_rotations"}),
         (eanet, EaNet, {"network"}, {"gesture_net", "mano"}),
         (AugmentParams, Augmentation, set(), set()),
         (SynthesizeParams, DatasetSpec, {"workers"}, set()),

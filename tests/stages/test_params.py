@@ -152,6 +152,9 @@ def test_eanet_refuses_the_parts_that_only_the_papers_network_has(tmp_path: Path
     changes = {"pose_net__gesture_tokens": False, "pose_net__view_heads": True}
     found = refusal(tmp_path, pose_net__network="eanet", pose_net__second_look=True, **changes)
     assert "pose_net.view_heads and pose_net.second_look are true" in found
+    refined = {"pose_net__gesture_tokens": False, "pose_net__refinements": 2}
+    found = refusal(tmp_path, pose_net__network="eanet", **refined)
+    assert "has no refinements, but pose_net.refinements is 2; set pose_net.refinements" in found
 
 
 def test_eanet_refuses_an_image_of_one_cell_and_an_unknown_network(tmp_path: Path) -> None:
@@ -165,7 +168,11 @@ def test_eanet_refuses_an_image_of_one_cell_and_an_unknown_network(tmp_path: Pat
 
 def test_eanet_takes_its_own_keys_and_the_papers_network_is_named_by_nothing() -> None:
     params = Params()
-    assert not params.pose_net.keywords().keys() & {"network", "projections"}
+    unnamed = {"network", "projections", "refinements", "ray_input"}
+    assert not params.pose_net.keywords().keys() & unnamed
+    on = {"refinements": 2, "ray_input": True}
+    more = params.pose_net.model_copy(update=on)
+    assert more.keywords() == params.pose_net.keywords() | on
     eanet = params.pose_net.model_copy(update={"network": "eanet", "gesture_tokens": False})
     keys = eanet.keywords()
     assert keys["network"] == "eanet" and "fusion" not in keys and "gesture_tokens" not in keys

@@ -23,14 +23,14 @@ from handpose.sample import HandBatch, PoseOutput, ViewOutput
 from handpose.training.checkpoint import Checkpoint, CheckpointError
 from handpose.training.eanet_loss import TERMS
 from handpose.training.fit import Fitted, fit
-from handpose.training.losses import PoseLoss
+from handpose.training.losses import MEASURED, LearnedWeights, PoseLoss
 from handpose.training.model_io import read_record
 from handpose.training.trained_nets import load_gesture_net, load_pose_net
 from stages import pose, pretrain
 from stages.artifacts import run_stage
 from stages.fitting.training_data import TrainingData
 from stages.hand_model import load_hand_model
-from stages.params import load_params
+from stages.params import LossWeights, load_params
 from stages.pose import validate
 from tests.stages import conftest
 
@@ -113,6 +113,63 @@ def test_the_loss_is_that_of_the_chosen_joints(
     assert [loss.mano_joints for loss in seen] == [choice]
 
 
+def test_learnt_weights_and_refinements_are_resumed_with_the_same_bytes(
+    trainable: Path, monkeypatch: pytest.MonkeyPatch, set_params: Callable[..., None]
+) -> None:
+    weights = LossWeights(vertices=10.0, edges=10.0, bone=0.0).keywords()
+    set_params(
+        pose={"checkpoint_every_s": 0, "learned_weights": True, "weights": weights},
+        pose_net={"refinements": 2},
+        pose_scratch={"epochs": 1},
+    )
+    assert run_pose("scratch") == 0
+    names = ("model.safetensors", "curves.csv")
+    whole = {name: (SCRATCH / name).read_bytes() for name in names}
+    factors = json.loads((SCRATCH / "metrics.json").read_text())["learned_weights"]
+    assert set(factors) == set(MEASURED)
+    assert all(0 < factor != 1 for factor in factors.values())
+    curves = (SCRATCH / "curves.csv").read_text()
+    assert "vertices,edges" in curves.splitlines()[0]
+    params = load_params()
+    net = load_pose_net(SCRATCH, load_hand_model(params.hand, params.data))
+    assert isinstance(net, PoseNet) and net.mano_head.refinements == 2
+
+    shutil.rmtree(SCRATCH)
+    shutil.rmtree("work")
+    saves, save = 0, Checkpoint.save
+
+    def dying_save(self: Checkpoint, state: dict[str, object]) -> None:
+        nonlocal saves
+        saves += 1
+        save(self, state)
+        if saves == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", dying_save)
+        assert run_pose("scratch") != 0 and not SCRATCH.exists()
+    assert run_pose("scratch") == 0
+    assert whole == {name: (SCRATCH / name).read_bytes() for name in names}
+    metrics = json.loads((SCRATCH / "metrics.json").read_text())
+    assert metrics["learned_weights"] == factors
+
+
+def test_eanet_learns_the_weights_of_its_own_terms(
+    trainable: Path, set_params: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = LossWeights(vertices=1.0, betas=0.0).keywords()
+    seen: list[LearnedWeights] = []
+    monkeypatch.setattr("stages.pose.run_training", lambda *_, loss, **__: seen.append(loss))
+    set_params(
+        encoder={"backbone": "resnet18", "gesture_levels": [32]},
+        pose_net={"network": "eanet", "dim": 16, "fusion_layers": 1, "gesture_tokens": False},
+        pose={"learned_weights": True, "weights": weights},
+    )
+    assert run_pose("scratch") == 0
+    names = ("rotation", "root", "joints_mano", "uvd", "reprojection_mano")
+    assert [loss.names for loss in seen] == [names]
+
+
 def test_pretrained_starts_from_stage_1_and_records_both_times(
     with_stage_1: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +237,15 @@ def test_a_start_that_is_missing_or_of_another_network_or_other_classes_is_refus
     printed = capsys.readouterr().err
     assert "pose_net.dim is 32, expected 64" in printed
     assert printed.endswith("Name another model in pose.start, or '' for Stage 1's network\n")
-    set_params(pose_net={"dim": 32})
+    set_params(pose_net={"dim": 32, "refinements": 1})
+    assert run_pose("pretrained") == 2
+    assert "pose_net.refinements is missing, expected 1" in capsys.readouterr().err
+    record = json.loads(Path("first/model.json").read_text())
+    record["pose_net"]["refinements"] = 2
+    Path("first/model.json").write_text(json.dumps(record))
+    set_params(pose_net={"refinements": 0})
+    assert run_pose("pretrained") == 2
+    assert "pose_net.refinements is 2, expected missing" in capsys.readouterr().err
     labels_of(("gun", "fist", "left", "left"))
     assert run_pose("pretrained") == 2
     assert "first: this model was trained with other settings" in capsys.readouterr().err
@@ -301,7 +366,7 @@ class Oracle(nn.Module):
         super().__init__()
         self.output, self.unused = output, nn.Parameter(torch.zeros(1))
 
-    def forward(self, image: Tensor, is_left: Tensor) -> PoseOutput:
+    def forward(self, image: Tensor, is_left: Tensor, K: Tensor) -> PoseOutput:
         return self.output
 
 

@@ -87,9 +87,13 @@ def test_a_run_killed_in_the_middle_ends_with_the_same_bytes(
         "shift": 0.05,
         "colour": 0.1,
         "flip": 0.5,
+        "occlude": 0.5,
     }
-    set_params(pretrain={"checkpoint_every_s": 0, "augment": augment})
+    more = {"contrastive": 0.1, "hierarchical": True, "augment": augment}
+    set_params(pretrain={"checkpoint_every_s": 0, **more})
     assert run_pretrain() == 0
+    terms = "coarse,fine,contrastive,hierarchy,loss,"
+    assert (OUT / "curves.csv").read_text().startswith(f"step,epoch,lr,{terms}")
     whole = {name: (OUT / name).read_bytes() for name in ("model.safetensors", "curves.csv")}
 
     shutil.rmtree(OUT)

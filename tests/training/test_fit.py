@@ -195,6 +195,38 @@ def test_a_killed_run_with_averaged_weights_ends_with_the_same(tmp_path: Path) -
     assert_same(train(tmp_path / "killed", settings), train(tmp_path / "whole", settings))
 
 
+class OwnWeights(nn.Module):
+    """A loss with a parameter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(2))
+
+    def forward(
+        self, output: Tensor, batch: HandBatch, epoch: int, count: Count
+    ) -> dict[str, Tensor]:
+        terms = toy_loss(output, batch, epoch, count)
+        return {
+            name: term * (-s).exp() + s
+            for (name, term), s in zip(terms.items(), self.shift, strict=True)
+        }
+
+
+def test_a_loss_with_weights_of_its_own_is_trained_and_resumed_with_them(tmp_path: Path) -> None:
+    whole, loss = OwnWeights(), OwnWeights()
+    settings = replace(SETTINGS, lr_factors={"loss.shift": 10.0})
+    result = train(tmp_path / "whole", settings, loss=whole)
+    assert bool(whole.shift.all())
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", settings, batches=killed_at(6), loss=OwnWeights())
+    assert_same(train(tmp_path / "killed", settings, loss=loss), result)
+    assert torch.equal(loss.shift, whole.shift)
+    again = OwnWeights()
+    assert_same(train(tmp_path / "whole", settings, batches=killed_at(0), loss=again), result)
+    assert torch.equal(again.shift, whole.shift), "a finished run hands them out again"
+    assert "loss.shift" not in result[0], "they are no part of the model"
+
+
 def test_a_finished_run_only_hands_its_result_out_again(
     tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:

@@ -17,7 +17,7 @@ from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch
 from handpose.training.fit import CHECK_EVERY, FitSettings, Objective, TrainingState, gradient_step
-from handpose.training.losses import GestureLoss, PoseLoss
+from handpose.training.losses import MEASURED, GestureLoss, LearnedWeights, PoseLoss
 from stages import pose, pretrain
 from stages.params import EncoderParams, LossWeights, PoseNetParams
 from tests.host_watch import HostWatch, as_on_a_gpu, meta_batch, on_meta
@@ -34,19 +34,25 @@ ENCODERS = {
         gesture_hidden=8,
         gesture_dropout=0.5,
     ),
+    "everything": EncoderParams(image_px=SIDE),
 }
 POSE_NETS = {
     "demo": PoseNetParams(grid=6, dim=16, heads=2),
     "paper": PoseNetParams(
         pose_levels=(16, 32), grid=4, dim=16, heads=2, encoder_layers=2, fusion="self"
     ),
+    "everything": PoseNetParams(grid=6, dim=16, heads=2, view_heads=True, refinements=2),
 }
 
 
 def stage_1(profile: str, folder: Path) -> TrainingState:
     """A run of Stage 1 with this profile's network, small."""
     net = on_meta(encoder(profile))
-    return run(net, pretrain.forward, GestureLoss(0.1, 0.1, 10, 0.5))
+    loss = GestureLoss(0.1, 0.1, 10, 0.5)
+    if profile == "everything":
+        parents = torch.zeros(9, dtype=torch.int64, device="meta")
+        loss = GestureLoss(0.1, 0.1, 10, 0.5, contrastive=0.1, coarse_of_fine=parents)
+    return run(net, pretrain.forward, loss)
 
 
 def stage_2(profile: str, folder: Path) -> TrainingState:
@@ -56,7 +62,10 @@ def stage_2(profile: str, folder: Path) -> TrainingState:
     on_meta(net)
     weights = LossWeights().keywords()
     target: Literal["both", "annotated"] = "both" if profile == "paper" else "annotated"
-    loss = PoseLoss(mano, weights, net.depth_range_m, target)
+    loss: Callable[..., Any] = PoseLoss(mano, weights, net.depth_range_m, target)
+    if profile == "everything":
+        weights |= {"vertices": 1.0, "edges": 1.0}
+        loss = on_meta(LearnedWeights(loss, MEASURED))
     return run(net, pose.forward, loss)
 
 
@@ -81,7 +90,7 @@ def watched(state: TrainingState, batch: HandBatch) -> HostWatch:
     return watch
 
 
-@pytest.mark.parametrize("profile", ["demo", "paper"])
+@pytest.mark.parametrize("profile", ["demo", "paper", "everything"])
 @pytest.mark.parametrize("stage", [stage_1, stage_2])
 def test_a_step_asks_nothing_of_the_host(
     stage: Callable[[str, Path], TrainingState], profile: str, stand_in: Path

@@ -4,18 +4,32 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.spatial.distance import jensenshannon
 from torch import Tensor
 
+from handpose.distributed import SINGLE_PROCESS
 from handpose.hand.camera import project
 from handpose.hand.facing import facing
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
 from handpose.hand.skeleton import MANO_PARENTS
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput, ViewOutput
-from handpose.training.losses import NEAR, GestureLoss, PoseLoss, bone_discontinuity
+from handpose.training.losses import (
+    MEASURED,
+    NEAR,
+    TEMPERATURE,
+    GestureLoss,
+    LearnedWeights,
+    PoseLoss,
+    bone_discontinuity,
+    coarse_disagreement,
+    edge_lengths,
+    supervised_contrastive,
+)
 from stages.params import LossWeights
 from tests.turned_batch import turned_batch
 
@@ -131,7 +145,7 @@ def test_a_hand_behind_a_turned_camera_is_projected_in_front_of_it(
         ("uv", {"joints_volume", "uvd", "reprojection_volume"}),
         ("depth_rel", {"joints_volume", "uvd"}),
         ("joints", {"joints_mano", "reprojection_mano"}),
-        ("vertices", set()),
+        ("vertices", {"vertices", "edges"}),
         ("coarse_logits", {"gesture"}),
         ("fine_logits", {"gesture"}),
     ],
@@ -358,6 +372,62 @@ def test_a_sample_without_a_fit_counts_in_the_annotated_joints_alone(
     assert terms(far, unrooted, "fit")["joints_mano"] > 0.9, "the fit needs no annotated joint"
 
 
+def test_the_mesh_has_terms_only_where_it_has_weights(
+    truth: PoseOutput, batch: HandBatch, mano: Mano
+) -> None:
+    plain = PoseLoss(mano, LossWeights().keywords(), DEPTH_RANGE_M, "annotated")(truth, batch)
+    assert not {"vertices", "edges"} & plain.keys()
+    for name, other in (("vertices", "edges"), ("edges", "vertices")):
+        weights = LossWeights(**{name: 2.0}).keywords()
+        terms = PoseLoss(mano, weights, DEPTH_RANGE_M, "annotated")(truth, batch)
+        assert name in terms and other not in terms
+        assert {key: terms[key] for key in plain} == plain
+
+
+def test_the_mesh_is_compared_in_metres_and_its_edges_by_length_alone(
+    truth: PoseOutput, batch: HandBatch, mano: Mano, terms: Terms
+) -> None:
+    aside = terms(changed(truth, vertices=truth.vertices + torch.tensor([0.003, 0, 0])), batch)
+    assert aside["vertices"] == pytest.approx(0.001, rel=1e-3) and aside["edges"] < 1e-6
+    turn = axis_angle_to_matrix(torch.randn(3))
+    turned = terms(changed(truth, vertices=truth.vertices @ turn.mT), batch)
+    assert turned["vertices"] > 0.01 and turned["edges"] < 1e-6
+    longer = terms(changed(truth, vertices=1.25 * truth.vertices), batch)["edges"]
+    corners = truth.vertices[:, mano.faces]  # (B, F, 3, 3)
+    sides = (corners - corners.roll(1, dims=2)).norm(dim=-1).flatten(1)
+    pairs = torch.stack([mano.faces, mano.faces.roll(1, dims=1)], -1).flatten(0, 1)
+    _, first = np.unique(np.sort(pairs.numpy(), axis=1), axis=0, return_index=True)
+    assert longer == pytest.approx(0.25 * sides[:, first].mean().item(), rel=1e-4)
+
+
+def test_only_a_fit_pulls_the_mesh(batch: HandBatch, mano: Mano) -> None:
+    """A vertex is pulled to the fit's: a sign over what counts; an unknown hand is not."""
+    some = dataclasses.replace(batch, has_mano=torch.tensor([True, False, True, True]))
+    loss = PoseLoss(mano, LossWeights(vertices=3.0).keywords(), DEPTH_RANGE_M, "annotated")
+    vertices = torch.full((4, 778, 3), 9.0, requires_grad=True)
+    loss(changed(random_output(4), vertices=vertices), some)["vertices"].backward()  # type: ignore[no-untyped-call]
+    expected = 3 * some.has_mano / 3 / 778 / 3
+    torch.testing.assert_close(vertices.grad, expected[:, None, None].expand(4, 778, 3))
+
+
+def test_a_step_along_the_edges_gradient_makes_lengths_more_alike(
+    truth: PoseOutput, batch: HandBatch, terms: Terms
+) -> None:
+    vertices = (truth.vertices + 0.002 * torch.randn(4, 778, 3)).requires_grad_()
+    before = terms(changed(truth, vertices=vertices), batch)["edges"]
+    before.backward()  # type: ignore[no-untyped-call]
+    assert vertices.grad is not None
+    after = terms(changed(truth, vertices=vertices - 0.1 * vertices.grad), batch)["edges"]
+    assert after < before
+
+
+def test_an_edge_without_length_has_a_gradient() -> None:
+    vertices = torch.zeros(1, 3, 3, requires_grad=True)
+    lengths = edge_lengths(vertices, torch.tensor([[0, 1], [1, 2]]))
+    lengths.sum().backward()  # type: ignore[no-untyped-call]
+    assert vertices.grad is not None and not vertices.grad.any()
+
+
 def test_bones_that_turn_alike_are_continuous() -> None:
     finger = axis_angle_to_matrix(torch.randn(2, 5, 1, 3)).expand(2, 5, 3, 3, 3).flatten(1, 2)
     root = axis_angle_to_matrix(torch.randn(2, 1, 3))
@@ -406,3 +476,199 @@ def test_gesture_loss_leaves_unlabelled_samples_out(batch: HandBatch) -> None:
     mixed = constant(1.0)(output, without_annotation(batch, slice(1, None)))
     assert mixed["coarse"] == pytest.approx(F.cross_entropy(logits[0][:1], batch.coarse[:1]).item())
     assert mixed["fine"] == pytest.approx(F.cross_entropy(logits[1][:1], batch.fine[:1]).item())
+
+
+# --- features of one class, and both heads of one mind -------------------------------------------
+
+COARSE_OF_FINE = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 5])
+count = SINGLE_PROCESS.count
+
+
+def gesture_output(seed: int = 0) -> GestureOutput:
+    torch.manual_seed(seed)
+    return GestureOutput(torch.randn(4, 6), torch.randn(4, 9), torch.randn(4, 5))
+
+
+def test_stage_1_has_its_two_terms_unless_asked_for_more(batch: HandBatch) -> None:
+    output = gesture_output()
+    plain = constant(0.5)(output, batch)
+    assert set(plain) == {"coarse", "fine"}
+    more = GestureLoss(0.5, 0, 1, 0.5, contrastive=2.0, coarse_of_fine=COARSE_OF_FINE)
+    batch = dataclasses.replace(batch, fine=torch.tensor([1, 1, 2, 2]))
+    terms, plain = more(output, batch), constant(0.5)(output, batch)
+    assert {name: terms[name] for name in plain} == plain
+    expected = 2 * supervised_contrastive(output.features, batch.fine, count)
+    torch.testing.assert_close(terms["contrastive"], expected)
+    apart = coarse_disagreement(output.coarse_logits, output.fine_logits, COARSE_OF_FINE)
+    torch.testing.assert_close(terms["hierarchy"], apart.mean())
+
+
+def contrastive_by_hand(features: Tensor, classes: list[int]) -> float:
+    """The same by its formula, sample by sample."""
+    unit = [x / x.norm() for x in features]
+    losses = []
+    for i, own in enumerate(classes):
+        others = [j for j, c in enumerate(classes) if j != i and c != UNLABELLED]
+        alike = [j for j in others if classes[j] == own]
+        if own == UNLABELLED or not alike:
+            continue
+        total = sum(((unit[i] @ unit[j]) / TEMPERATURE).exp() for j in others)
+        shares = [((unit[i] @ unit[j]) / TEMPERATURE).exp() / total for j in alike]
+        losses.append(-torch.stack(shares).log().mean())
+    return torch.stack(losses).mean().item() if losses else 0.0
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [[0, 0, 1, 1, 2, UNLABELLED], [3, 3, 3, 3, 3, 3], [0, 1, 2, 3, 4, 4], [0, 1, 2, 3, 4, 5]],
+)
+def test_the_contrastive_term_is_its_formula(classes: list[int]) -> None:
+    features = torch.randn(6, 8, requires_grad=True)
+    found = supervised_contrastive(features, torch.tensor(classes), count)
+    assert found.item() == pytest.approx(contrastive_by_hand(features, classes), rel=1e-4)
+    found.backward()  # type: ignore[no-untyped-call]
+    assert features.grad is not None and features.grad.isfinite().all()
+    unlabelled = torch.tensor(classes) == UNLABELLED
+    assert not features.grad[unlabelled].any()
+
+
+@pytest.mark.parametrize("classes", [[UNLABELLED] * 3, [2, UNLABELLED, UNLABELLED]])
+def test_without_another_of_its_class_no_sample_is_compared(classes: list[int]) -> None:
+    features = torch.randn(3, 8, requires_grad=True)
+    found = supervised_contrastive(features, torch.tensor(classes), count)
+    found.backward()  # type: ignore[no-untyped-call]
+    assert found == 0 and features.grad is not None and not features.grad.any()
+
+
+def test_the_contrastive_term_knows_directions_alone_and_falls_as_classes_part() -> None:
+    features, classes = torch.randn(6, 8), torch.tensor([0, 0, 1, 1, 2, 2])
+    near = supervised_contrastive(features, classes, count)
+    torch.testing.assert_close(
+        near, supervised_contrastive(features * torch.rand(6, 1).add(0.5), classes, count)
+    )
+    apart = F.one_hot(classes, 8).float()  # each class in a direction of its own
+    least = supervised_contrastive(apart, classes, count)
+    assert least < near
+    expected = torch.tensor(1 + 4 * np.exp(-1 / TEMPERATURE)).log()
+    assert least.item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+def logits_of(probabilities: Tensor) -> Tensor:
+    return probabilities.clamp(min=1e-30).log()
+
+
+def test_heads_that_agree_have_no_disagreement_and_others_at_most_log_2() -> None:
+    fine = torch.randn(4, 9).softmax(-1)
+    coarse = torch.zeros(4, 6).index_add(1, COARSE_OF_FINE, fine)
+    agree = coarse_disagreement(logits_of(coarse) + 3, logits_of(fine) - 1, COARSE_OF_FINE)
+    torch.testing.assert_close(agree, torch.zeros(4), atol=1e-6, rtol=0)
+    one, other = F.one_hot(torch.tensor([0]), 6).float(), F.one_hot(torch.tensor([2]), 9).float()
+    worst = coarse_disagreement(logits_of(one), logits_of(other), COARSE_OF_FINE)
+    assert worst.item() == pytest.approx(np.log(2), rel=1e-4)
+    inner = F.one_hot(torch.tensor([1]), 9).float()  # of coarse class 0 too
+    assert coarse_disagreement(logits_of(one), logits_of(inner), COARSE_OF_FINE).abs() < 1e-5
+
+
+def test_the_disagreement_is_scipys() -> None:
+    coarse, fine = torch.randn(4, 6), torch.randn(4, 9)
+    summed = np.zeros((4, 6))
+    for number, parent in enumerate(COARSE_OF_FINE.tolist()):
+        summed[:, parent] += fine.softmax(-1)[:, number].numpy()
+    expected = jensenshannon(coarse.softmax(-1).numpy(), summed, axis=1) ** 2
+    found = coarse_disagreement(coarse, fine, COARSE_OF_FINE)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_both_heads_learn_to_agree_from_labelled_samples_alone(batch: HandBatch) -> None:
+    coarse = torch.randn(4, 6, requires_grad=True)
+    fine = torch.randn(4, 9, requires_grad=True)
+    output = GestureOutput(coarse, fine, torch.zeros(4, 1))
+    loss = GestureLoss(0.5, 0, 1, 0.5, coarse_of_fine=COARSE_OF_FINE)
+    term = loss(output, without_annotation(batch, slice(2, 4)))["hierarchy"]
+    apart = coarse_disagreement(coarse, fine, COARSE_OF_FINE)
+    torch.testing.assert_close(term, apart[:2].mean())
+    term.backward()  # type: ignore[no-untyped-call]
+    for logits in (coarse, fine):
+        assert logits.grad is not None
+        assert logits.grad[:2].any(1).all() and not logits.grad[2:].any()
+    step = torch.optim.SGD([coarse, fine], lr=5.0)
+    step.step()
+    after = coarse_disagreement(coarse, fine, COARSE_OF_FINE)
+    assert after[:2].sum() < apart[:2].sum()
+
+
+# --- learnt weights ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def learned(mano: Mano) -> LearnedWeights:
+    weights = dict.fromkeys(TERMS, 2.0)
+    return LearnedWeights(PoseLoss(mano, weights, DEPTH_RANGE_M, "annotated"), MEASURED)
+
+
+def test_what_is_measured_are_terms(terms: Terms, batch: HandBatch) -> None:
+    every = set(terms(random_output(4), batch))
+    assert set(MEASURED) == every - {"bone", "gesture"}
+
+
+def test_learnt_weights_start_as_the_fixed_ones(learned: LearnedWeights, batch: HandBatch) -> None:
+    output = random_output(4)
+    fixed, found = learned(output, batch), learned(output, batch, 0)
+    assert list(fixed) == list(found)
+    for name, term in fixed.items():
+        assert found[name] == term, name
+    assert set(learned.factors().values()) == {1.0}
+
+
+def test_epochs_are_compared_by_the_fixed_weights(
+    learned: LearnedWeights, batch: HandBatch
+) -> None:
+    output = random_output(4)
+    before = learned(output, batch)
+    torch.nn.init.normal_(learned.log_scales)
+    assert learned(output, batch) == before
+    assert learned(output, batch, 0)["root"] != before["root"]
+
+
+def test_a_scale_is_drawn_to_the_size_of_its_term_and_then_the_weight_has_no_say(
+    learned: LearnedWeights, batch: HandBatch, mano: Mano
+) -> None:
+    output = random_output(4)
+    fixed = learned(output, batch)
+    torch.stack(list(learned(output, batch, 0).values())).sum().backward()  # type: ignore[no-untyped-call]
+    sizes = torch.stack([fixed[name] for name in MEASURED]).detach()
+    torch.testing.assert_close(learned.log_scales.grad, 1 - sizes)  # 0 where the size is exp(0)
+
+    def gradient(loss: LearnedWeights) -> tuple[Tensor | None, Tensor | None]:
+        """Of the scales and of the betas, each scale being log of its term's size."""
+        fields = random_output(4)
+        betas = output.betas.detach().requires_grad_()
+        same = changed(output, betas=betas, view=fields.view)
+        with torch.no_grad():
+            sizes = loss(same, batch)
+            loss.log_scales.copy_(torch.stack([sizes[name].log() for name in loss.names]))
+        loss.zero_grad()
+        torch.stack(list(loss(same, batch, 0).values())).sum().backward()  # type: ignore[no-untyped-call]
+        return loss.log_scales.grad, betas.grad
+
+    heavy = LearnedWeights(
+        PoseLoss(mano, dict.fromkeys(TERMS, 2.0) | {"betas": 50.0}, DEPTH_RANGE_M, "annotated"),
+        MEASURED,
+    )
+    (one, betas), (other, heavy_betas) = gradient(learned), gradient(heavy)
+    for grad in (one, other):
+        torch.testing.assert_close(grad, torch.zeros(len(MEASURED)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(betas, heavy_betas)
+
+
+def test_a_term_without_annotation_leaves_its_scale_alone(
+    learned: LearnedWeights, batch: HandBatch
+) -> None:
+    torch.nn.init.normal_(learned.log_scales)
+    no_fit = dataclasses.replace(batch, has_mano=torch.zeros(4, dtype=torch.bool))
+    terms = learned(random_output(4), no_fit, 0)
+    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+    assert learned.log_scales.grad is not None
+    moved = {name for name, g in zip(MEASURED, learned.log_scales.grad, strict=True) if g}
+    assert set(MEASURED) - moved == {"rotation", "root", "betas", "vertices", "edges"}
+    assert all(terms[name] == 0 for name in set(MEASURED) - moved)

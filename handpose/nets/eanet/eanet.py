@@ -41,6 +41,7 @@ class EaNet(nn.Module):
     gesture_tokens = None
     view_heads = None
     second_look = False
+    ray_input = False
 
     def __init__(
         self,
@@ -97,12 +98,15 @@ class EaNet(nn.Module):
         self.position_net.apply(_initialise)
         self.rotation_net.apply(_initialise)
 
-    def forward(self, image: Tensor, is_left: Tensor) -> PoseOutput:
-        """The hands in images (B, 3, S, S) uint8 RGB; `is_left` (B,) bool is their side."""
-        return self.decode(self.encode(image), is_left)
+    def forward(self, image: Tensor, is_left: Tensor, K: Tensor | None = None) -> PoseOutput:
+        """The hands in images (B, 3, S, S) uint8 RGB; `is_left` (B,) bool is their side.
 
-    def encode(self, image: Tensor) -> Encoded:
-        """The encoder's output for images (B, 3, S, S) uint8 RGB."""
+        K is not read, as by `PoseNet` without `ray_input`.
+        """
+        return self.decode(self.encode(image, K), is_left)
+
+    def encode(self, image: Tensor, K: Tensor | None = None) -> Encoded:
+        """The encoder's output for images (B, 3, S, S) uint8 RGB; K is not read."""
         levels = self.gesture_net.backbone(image)
         return Encoded(levels, self.gesture_net.gestures(levels))
 

@@ -27,9 +27,12 @@ def test_it_says_whose_joints_are_predicted_and_learnt(
     raw["data"]["format"] = data_format
     raw["label"]["map"] = str(ROOT / "labels" / "gesture_map.csv")
     raw["pose"]["mano_joints"] = choice
+    raw["pose_net"] |= {"ray_input": True, "refinements": 2}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     text = description(tmp_path / "params.yaml")
     assert f"the 21 joints of the mesh: MANO's regressor, fingertips of {tips}" in text
+    assert "pose_correction" in text and "ray_input: true" in text
+    assert architecture(tmp_path / "params.yaml").keys() >= {"image"}
     (line,) = [line for line in text.splitlines() if line.startswith("joints_mano compares")]
     assert line.endswith(compared)
 
@@ -42,11 +45,15 @@ def test_it_describes_eanet_with_its_own_losses_and_does_not_draw_it(
     raw["label"]["map"] = str(ROOT / "labels" / "gesture_map.csv")
     raw["encoder"]["backbone"] = "resnet18"
     raw["pose_net"] |= {"network": "eanet", "dim": 16, "gesture_tokens": False}
+    raw["pretrain"] |= {"contrastive": 0.25, "hierarchical": True}
+    raw["pose"]["learned_weights"] = True
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(raw), encoding="utf-8")
     text = description(path)
     assert "ExtractAdapt" in text and "RotationNet" in text
     losses = text.partition("Stage 2 loss")[2].partition("in EANet's units")[0]
     assert "reprojection_mano" in losses and "bone" not in losses
+    assert "fine cross-entropy + 0.25 * contrastive + disagreement of both heads" in text
+    assert "times learnt factors, which start at 1, of rotation, root, " in text
     with pytest.raises(DrawingError, match="eanet; the drawing is of the paper's network alone"):
         architecture(path)

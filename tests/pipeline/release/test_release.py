@@ -163,6 +163,7 @@ def test_a_training_from_released_weights_tells_what_these_were_made_of(clone: P
         ("hand", "mano", "mine", "hand.mano is mine"),
         ("encoder", "weights", "imagenet", "expected '': a random start"),
         ("pose_net", "view_heads", False, "could not tell left from right"),
+        ("pose_net", "ray_input", True, "could not take a photo without K"),
     ],
 )
 def test_what_others_have_a_say_in_is_not_released(
