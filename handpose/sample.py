@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ from torch import Tensor
 
 UNLABELLED = -1
 """Class id of a sample without a gesture (ROM folders): its gesture loss is masked."""
+
+GestureClasses = Literal["both", "coarse", "fine"]
+"""Which of the two kinds of gesture classes a part of Stage 2 uses."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ class PoseOutput:
     vertices: Tensor  # (B, 778, 3) m, same frame and origin as joints
     coarse_logits: Tensor  # (B, coarse classes)
     fine_logits: Tensor  # (B, fine classes)
-    gates: Tensor  # (2,) gates of the coarse and the fine gesture token
+    gates: Tensor  # (T,) gates of the gesture tokens, coarse before fine; two zeros without tokens
     view: ViewOutput | None = None  # None: a network without such heads
     uv_mano: Tensor | None = (
         None  # (B, 21, 2) px, MANO's joints by the network's own camera, if any

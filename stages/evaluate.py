@@ -208,6 +208,8 @@ def summarise(
         handedness=params.label.handedness,
         start=START.get(records[STAGE_1_MODEL].encoder["weights"], "weights from a file"),
         synthetic=is_same_path(params.data.root, SYNTHETIC),
+        source=params.label.source,
+        shuffle=params.label.shuffle,
     )
 
 
@@ -230,6 +232,7 @@ def _run(run: str, record: ModelRecord, models: Models) -> ModelRun:
         gates=[] if tokens is None else tokens.gates.tolist(),
         gesture_weight=record.loss_weights["gesture"],
         second_look=record.pose_net.get("second_look", False),
+        token_classes=record.pose_net.get("token_classes", "both"),
     )
 
 

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from handpose.counted import counted
 from handpose.data.reader import DatasetReader, SourceSplit
-from handpose.data.splits import LABELLED_SPLITS, TRAIN
+from handpose.data.splits import HELD_OUT_GESTURES, LABELLED_SPLITS, TRAIN
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file, digest_of
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
@@ -34,7 +34,12 @@ from stages.ingestion.formats import open_reader
 from stages.ingestion.histogram import Histogram
 from stages.ingestion.judgement import Judgement
 from stages.ingestion.reject_table import describe, in_order, reasons
-from stages.ingestion.samples import SamplesFile, split_of, write_table
+from stages.ingestion.samples import (
+    SamplesFile,
+    of_held_out_gestures,
+    split_of,
+    write_table,
+)
 from stages.params import IngestParams, load_params
 from stages.paths import CONTRADICTIONS, INGEST, REJECTS, SAMPLES
 
@@ -55,7 +60,8 @@ def main() -> None:
     judgement = Judgement(params.ingest, mano)
     hashing = ThreadPoolExecutor(1)  # gigabytes, without holding Python's lock
     source = hashing.submit(digest_of, reader.files())  # new annotations, new shards
-    histogram = Histogram(split.evaluated_as for split in source_splits)
+    held_out = [HELD_OUT_GESTURES] if params.ingest.held_out_gestures else []
+    histogram = Histogram([*held_out, *(split.evaluated_as for split in source_splits)])
     unused: list[pa.Table] = []
     faults = partial(photo_faults, root=root) if params.ingest.check_images else None
     with (
@@ -113,9 +119,10 @@ def with_splits(
     splits = np.empty(len(rejects), object)
     source = rejects["source_split"].to_numpy()
     subjects = rejects["subject"].fill_null(-1).to_numpy()
+    held_out = of_held_out_gestures(rejects["sequence"], ingest)
     for split in source_splits:
         own = source == split.name
-        splits[own] = split_of(split, subjects[own], ingest)
+        splits[own] = split_of(split, subjects[own], held_out[own], ingest)
     return rejects.append_column("split", pa.array(splits, pa.string()))
 
 

@@ -1,7 +1,8 @@
 """Classes of the gesture folders: `python -m stages.label`.
 
 Reads the gesture map (`label.map`) and `data/ingest/samples.parquet`. Writes `data/labels/`:
-labels.parquet (folder -> classes), membership.txt (the folders that are used, without classes,
+labels.parquet (folder -> classes, or image -> classes, see `label.source` and `label.shuffle`),
+membership.txt (the folders that are used, without classes,
 so that relabelling cuts no crop again), coverage.csv (samples per gesture and split),
 manifest.json. The order of the map's rows changes nothing.
 """
@@ -9,6 +10,7 @@ manifest.json. The order of the map's rows changes nothing.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import sys
 import time
 from collections import Counter
@@ -19,14 +21,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from handpose.data.splits import LABELLED_SPLITS, all_splits
+from handpose.data.splits import (
+    HELD_OUT_GESTURES,
+    LABELLED_SPLITS,
+    TRAIN,
+    VALIDATION,
+    all_splits,
+)
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
-from handpose.gesture_map import LEVELS, OTHER_HAND, FolderNaming
+from handpose.gesture_map import LEVELS, OTHER_HAND, FolderNaming, GestureRow
 from handpose.gestures import GestureTable
 from stages.artifacts import run_stage, write_manifest
 from stages.ingestion.naming import folder_naming
-from stages.params import load_params
+from stages.labelling.image_labels import NONE, of_codes, of_donors, read_images
+from stages.labelling.pose_codes import (
+    FINGER_COLUMNS,
+    POSE_COLUMNS,
+    finger_state_codes,
+    pose_cluster_codes,
+)
+from stages.labelling.shuffled import UNIT, donors, shuffled_gestures
+from stages.params import LabelParams, load_params
 from stages.paths import LABEL, LABELS, MEMBERSHIP, SAMPLES
 
 OUT = LABEL
@@ -49,8 +65,11 @@ def main() -> None:
     check_known(table, gestures, folder_naming(params.data))
     check_hands(table, hands)
     check_labelled(table, gestures)
+    check_held_out(table, gestures)
 
-    labels = labels_table(table, canonical=label.handedness == "canonical")
+    if label.shuffle == "folders":
+        table = dataclasses.replace(table, rows=_with_dropped(table, label.seed))
+    labels = classes(table, label, SAMPLES)
     with atomic_file(LABELS) as partial:
         pq.write_table(labels, partial)
     dropped = {row.folder for row in table.rows if row.dropped}
@@ -60,11 +79,13 @@ def main() -> None:
     splits = all_splits(split for _, split in gestures | others)
     write_coverage(OUT / "coverage.csv", table, gestures, splits)
     counts = {
-        "coarse_classes": len(set(labels["coarse_id"].to_pylist())),
-        "fine_classes": len(set(labels["fine_id"].to_pylist())),
+        "coarse_classes": len(set(labels["coarse_id"].to_pylist()) - {NONE}),
+        "fine_classes": len(set(labels["fine_id"].to_pylist()) - {NONE}),
         "folders_in_the_data": len(members),
         "dropped": sorted(dropped),
         "without_a_sample": sorted({r.folder for r in table.labelled} - members),
+        **image_counts(labels),
+        **held_out_counts(table, gestures),
     }
     print(f"label: {counts}")
     names = ("labels.parquet", "membership.txt", "coverage.csv")
@@ -143,6 +164,38 @@ def check_labelled(table: GestureTable, gestures: Counts) -> None:
         )
 
 
+def check_held_out(table: GestureTable, gestures: Counts) -> None:
+    """LabelError when a gesture is held out of training on one hand, and trained on the other."""
+    held_out, trained = _held_out(gestures)
+    wrong = [
+        f"\n  {row.folder} is held out, its twin {row.twin} is not"
+        for row in table.labelled
+        if row.folder in held_out and row.twin in trained
+    ]
+    if wrong:
+        raise LabelError(
+            f"a mirrored image has the gesture of the other hand, which is trained on:"
+            f"{''.join(wrong)}\nName both in ingest.held_out_gestures, or neither"
+        )
+
+
+def held_out_counts(table: GestureTable, gestures: Counts) -> dict[str, list[str]]:
+    """The held-out folders, and which share their fine class with a folder that is trained on."""
+    held_out, trained = _held_out(gestures)
+    if not held_out:
+        return {}
+    rows = {row.folder: row for row in table.labelled}
+    taught = {(rows[f].hand, rows[f].fine) for f in trained & rows.keys()}
+    alike = [f for f in held_out & rows.keys() if (rows[f].hand, rows[f].fine) in taught]
+    return {"held_out": sorted(held_out), "held_out_but_of_a_trained_class": sorted(alike)}
+
+
+def _held_out(gestures: Counts) -> tuple[set[str], set[str]]:
+    """The gesture folders that are held out, and those that are trained on."""
+    held_out = {folder for folder, split in gestures if split == HELD_OUT_GESTURES}
+    return held_out, {folder for folder, split in gestures if split in (TRAIN, VALIDATION)}
+
+
 def labels_table(table: GestureTable, *, canonical: bool) -> pa.Table:
     """labels.parquet: folders that are not dropped, with their classes and those when mirrored.
 
@@ -159,6 +212,49 @@ def labels_table(table: GestureTable, *, canonical: bool) -> pa.Table:
         columns[f"{level}_id"] = [ids[hand, name] for hand, name in own]
         columns[f"twin_{level}_id"] = [ids[OTHER_HAND[hand], name] for hand, name in own]
     return pa.table(columns)
+
+
+def classes(table: GestureTable, label: LabelParams, samples: Path) -> pa.Table:
+    """labels.parquet as the section `label` asks for it.
+
+    Args:
+        table: the gesture map, whose folders' classes may have been exchanged.
+        label: the section.
+        samples: samples.parquet, read only where each image gets classes of its own.
+
+    Raises:
+        PoseCodeError: the training data have too few poses for `label.source`.
+    """
+    canonical = label.handedness == "canonical"
+    folders = labels_table(table, canonical=canonical)
+    names = folders["folder"].to_pylist()
+    if label.source == "finger_states":
+        images = read_images(samples, names, FINGER_COLUMNS)
+        return of_codes(images, finger_state_codes(images), canonical=canonical)
+    if label.source == "pose_clusters":
+        images = read_images(samples, names, POSE_COLUMNS)
+        coarse, fine = (len(set(table.class_ids(x, canonical=True).values())) for x in LEVELS)
+        codes = pose_cluster_codes(images, coarse, fine, label.seed)
+        return of_codes(images, codes, canonical=canonical)
+    if label.shuffle in ("sequences", "images"):
+        images = read_images(samples, names, UNIT["images"])
+        return of_donors(folders, images, donors(images, table.labelled, label.shuffle, label.seed))
+    return folders
+
+
+def _with_dropped(table: GestureTable, seed: int) -> tuple[GestureRow, ...]:
+    """The rows of the map with the classes of other gestures, dropped rows as they are."""
+    changed = {row.folder: row for row in shuffled_gestures(table.labelled, seed)}
+    return tuple(changed.get(row.folder, row) for row in table.rows)
+
+
+def image_counts(labels: pa.Table) -> dict[str, int]:
+    """How many images have classes of their own, and how many none; nothing for folders' labels."""
+    if "sample_id" not in labels.column_names:
+        return {}
+    own = labels.filter(pc.is_valid(labels["sample_id"]))
+    lacking = pc.equal(own["fine_id"], NONE)
+    return {"images": len(own), "images_without_a_class": pc.sum(lacking).as_py() or 0}
 
 
 def write_coverage(

@@ -94,6 +94,7 @@ def main(argv: list[str] | None = None) -> None:
         net = make_pose_network(gesture_net, mano, **pose_net)
         if settings.start:
             before = start_from(Path(settings.start), net, data, encoder, pose_net, mano)
+        net.gesture_net.heads.requires_grad_(settings.train_gesture_heads)
         net.to(device)
         loss = loss_of(net, mano, settings)
         lr_factors = {}
@@ -201,6 +202,8 @@ def start_from(
             "Stage 2 model, such as handpose/released, or '' for Stage 1's network"
         )
     record = read_pose_record(folder)
+    if "token_classes" in record.pose_net:  # without it, a record is of both
+        pose_net = {"token_classes": "both", **pose_net}
     record.require(
         folder,
         remedy="Name another model in pose.start, or '' for Stage 1's network",
@@ -222,7 +225,8 @@ def loss_of(
     weights = settings.weights.keywords()
     loss: PoseLoss | EaNetLoss
     if isinstance(net, PoseNet):
-        loss = PoseLoss(mano, weights, net.depth_range_m, settings.mano_joints)
+        limits = net.depth_range_m, settings.mano_joints
+        loss = PoseLoss(mano, weights, *limits, gesture_classes=net.token_classes)
         names = MEASURED
     else:
         loss = EaNetLoss(mano, weights, net.depth_range_m, net.volume_depth)

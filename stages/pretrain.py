@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,9 +52,12 @@ def main() -> None:
             loading=loading,
         )
         coarse, fine = len(data.coarse), len(data.fine)
-        baselines = constant_baselines(
+        metrics: dict[str, Any] = constant_baselines(
             data.validation(), coarse_classes=coarse, fine_classes=fine, distributed=distributed
         )
+        if settings.labelled_share < 1:
+            data, part = data.with_labelled_share(settings.labelled_share)
+            metrics["labelled"] = part.counts()
         seed(settings.seed)
         net = GestureNet(**encoder, coarse_classes=coarse, fine_classes=fine).to(device)
         loss = GestureLoss(
@@ -65,6 +69,7 @@ def main() -> None:
             coarse_of_fine=torch.tensor(data.coarse_of_fine, device=device)
             if settings.hierarchical
             else None,
+            coarse_weight=settings.coarse_weight,
         )
         run_training(
             "pretrain",
@@ -80,7 +85,7 @@ def main() -> None:
             work=WORK / "pretrain",
             out=STAGE_1_MODEL,
             started=started,
-            metrics=baselines,
+            metrics=metrics,
         )
 
 

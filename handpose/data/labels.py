@@ -1,16 +1,22 @@
-"""The classes of the gesture folders, as the stage `label` writes them to labels.parquet."""
+"""The classes of the gesture folders, as the stage `label` writes them to labels.parquet.
+
+All images of a folder have its classes, unless the table has a column `sample_id` (`label.shuffle`,
+`label.source`): then each image has classes of its own, in a row of its own, and the rows without a
+`sample_id` name the classes: those of a folder, or of none (''), whose ids images may have.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from handpose.data.tar import sample_key
 from handpose.errors import HandPoseError
 from handpose.sample import UNLABELLED
 
@@ -31,14 +37,29 @@ class ClassIds(NamedTuple):
 NO_CLASS = ClassIds(UNLABELLED, UNLABELLED, UNLABELLED, UNLABELLED)
 
 
+def class_of(labels: Mapping[str, ClassIds], key: str, folder: str) -> ClassIds:
+    """The classes of an image of this key (`tar.sample_key`) and folder; or `NO_CLASS` itself.
+
+    `labels` are those of folders or of images: no folder is called like an image.
+    """
+    return labels.get(key) or labels.get(folder, NO_CLASS)
+
+
 @dataclass(frozen=True)
 class Labels:
-    """The classes of every gesture folder, and their names."""
+    """The classes of every gesture folder, or of every image, and their names."""
 
-    ids: Mapping[str, ClassIds]  # by gesture folder
+    ids: Mapping[str, ClassIds]  # by gesture folder; empty where folders have no class
     coarse: list[str]  # class names by id; both hands' classes of a gesture have the same name
     fine: list[str]
     hands: list[str]  # right or left, by coarse id
+    own: Mapping[str, ClassIds] = field(default_factory=dict)
+    """By `tar.sample_key` of an image with a gesture, where each has its own; else empty."""
+
+    @property
+    def of_images(self) -> Mapping[str, ClassIds]:
+        """What `class_of` reads: by image where each has its own classes, else by folder."""
+        return self.own or self.ids
 
     @classmethod
     def read(cls, path: Path) -> Labels:
@@ -67,9 +88,16 @@ class Labels:
             name: table[name].to_pylist()
             for name in ("folder", "hand", "coarse", "fine", *(f"{f}_id" for f in ClassIds._fields))
         }
-        ids = zip(*(column[f"{field}_id"] for field in ClassIds._fields), strict=True)
+        rows = zip(*(column[f"{name}_id"] for name in ClassIds._fields), strict=True)
+        distinct: dict[ClassIds, ClassIds] = {}  # one object of equal ones, of a million images
+        ids = [distinct.setdefault(one, one) for one in map(ClassIds._make, rows)]
+        numbers: list[int | None] = [None] * len(ids)
+        if "sample_id" in table.column_names:
+            numbers = table["sample_id"].to_pylist()
+        named = list(zip(numbers, column["folder"], ids, strict=True))
         return cls(
-            ids=dict(zip(column["folder"], map(ClassIds._make, ids), strict=True)),
+            ids={folder: one for number, folder, one in named if number is None and folder},
+            own={sample_key(number): one for number, _, one in named if number is not None},
             coarse=_names_by_id(column["coarse_id"], column["coarse"]),
             fine=_names_by_id(column["fine_id"], column["fine"]),
             hands=_names_by_id(column["coarse_id"], column["hand"]),
@@ -88,16 +116,21 @@ class Labels:
         """Coarse and fine class name of each gesture folder."""
         return {f: (self.coarse[ids.coarse], self.fine[ids.fine]) for f, ids in self.ids.items()}
 
-    def majority(self, folders: Iterable[str]) -> dict[str, int]:
-        """The most frequent coarse and fine id of samples, given the gesture folder of each.
+    def classes(self, sample_ids: Iterable[int], folders: Iterable[str]) -> list[ClassIds]:
+        """The classes of these images, `NO_CLASS` for one without."""
+        labels, keys = self.of_images, map(sample_key, sample_ids)
+        return [class_of(labels, *one) for one in zip(keys, folders, strict=True)]
 
-        Of equally frequent ids the smallest; 0 without any sample.
-        """
-        own = [self.ids[folder] for folder in folders]
-        return {
-            "coarse": _most_frequent([ids.coarse for ids in own]),
-            "fine": _most_frequent([ids.fine for ids in own]),
-        }
+
+def majority(classes: Collection[ClassIds]) -> dict[str, int]:
+    """The most frequent coarse and fine id of images with these classes.
+
+    Of equally frequent ids the smallest; 0 without any image.
+    """
+    return {
+        "coarse": _most_frequent([ids.coarse for ids in classes]),
+        "fine": _most_frequent([ids.fine for ids in classes]),
+    }
 
 
 def _names_by_id(ids: Sequence[int], names: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from handpose.data.augment import Augmentation, DrawnAugmentation, render, transform_labels
 from handpose.data.batch_warp import UnwarpedBatch, stack_images, to_source
 from handpose.data.crop import antialias
-from handpose.data.labels import NO_CLASS, ClassIds
+from handpose.data.labels import NO_CLASS, ClassIds, class_of
 from handpose.data.records import decode, view_of
 from handpose.data.tar import EncodedSample
 from handpose.errors import HandPoseError
@@ -33,7 +33,7 @@ class Preprocessor:
 
     image_px: int  # side of the images that come out
     view_px: int  # side of the network's view in pixels of a stored crop
-    labels: Mapping[str, ClassIds]
+    labels: Mapping[str, ClassIds]  # by gesture folder, or by image
     canonical: bool  # every left hand is mirrored to a right one
     augmentation: Augmentation | None
     seeds: tuple[int, int]  # seed and epoch
@@ -76,12 +76,13 @@ class Preprocessor:
     ) -> tuple[HandSample, DrawnAugmentation, dict[str, Any]]:
         """The decoded sample, its augmentation, and the other arguments of `transform_labels`."""
         label = json.loads(encoded.json)
-        ids = self._classes(label)
+        ids = self._classes(encoded.key, label)
         sample = decode(encoded.jpg, label, ids)
         drawn, twin = DrawnAugmentation(), (ids.twin_coarse, ids.twin_fine)
         if self.augmentation is not None:
             # seeded by the sample, so that neither a resume nor another thread changes the draw
-            rng = np.random.default_rng((*self.seeds, sample.sample_id))
+            again = (encoded.repeat,) if encoded.repeat else ()
+            rng = np.random.default_rng((*self.seeds, sample.sample_id, *again))
             drawn = self.augmentation.draw(rng)
         if self.canonical:
             drawn, twin = drawn._replace(mirrored=sample.is_left), (ids.coarse, ids.fine)
@@ -89,14 +90,15 @@ class Preprocessor:
         options = {"view": view, "out_px": self.image_px, "twin": twin}
         return sample, drawn, options | {"turn_camera": self.turn_camera}
 
-    def _classes(self, label: Mapping[str, Any]) -> ClassIds:
+    def _classes(self, key: str, label: Mapping[str, Any]) -> ClassIds:
         folder = label["sequence"]
-        if folder not in self.labels and label["kind"] == "gesture":
+        ids = class_of(self.labels, key, folder)
+        if ids is NO_CLASS and label["kind"] == "gesture":
             raise PreprocessError(
                 f"gesture folder {folder!r} (sample {label['sample_id']}) is in the shards but has "
                 "no class in the labels; run `dvc repro` so that both come from the same map"
             )
-        return self.labels.get(folder, NO_CLASS)
+        return ids
 
 
 # --- memory of batches ---------------------------------------------------------------------------

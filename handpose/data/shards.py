@@ -16,8 +16,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count as counting
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from handpose.data.labels import ClassIds
 from handpose.data.loading import HERE, Loading
 from handpose.data.preprocess import Preprocessor
 from handpose.data.records import encode_labels
-from handpose.data.tar import EncodedSample
+from handpose.data.tar import EncodedSample, sample_key
 from handpose.distributed import SINGLE_PROCESS, Distributed
 from handpose.errors import HandPoseError
 from handpose.files import digest
@@ -110,7 +111,7 @@ def _encoded(samples: Iterable[tuple[bytes, Mapping[str, Any]]]) -> Iterator[Enc
     while group := list(islice(left, AT_ONCE)):
         jpegs, labels = zip(*group, strict=True)
         for jpeg, label, encoded in zip(jpegs, labels, encode_labels(labels), strict=True):
-            yield EncodedSample(f"{label['sample_id']:09d}", jpeg, encoded)
+            yield EncodedSample(sample_key(label["sample_id"]), jpeg, encoded)
 
 
 class Shards:
@@ -161,6 +162,7 @@ class Shards:
         augmentation: Augmentation | None = None,
         turn_camera: bool = False,
         buffer: int = SHUFFLE_BUFFER,
+        part: Sequence[EncodedSample] | None = None,
         loading: Loading = HERE,
         distributed: Distributed = SINGLE_PROCESS,
     ) -> Iterator[HandBatch]:
@@ -177,7 +179,8 @@ class Shards:
             split: train, validation, test, or another that the data set has.
             batch: samples in a batch.
             image_px: side of the images.
-            labels: classes per gesture folder (`Labels.ids`); ROM folders stay UNLABELLED.
+            labels: classes by gesture folder, or by image (`Labels.of_images`); images of ROM
+                folders stay UNLABELLED.
             canonical: mirror every left hand to a right one; its classes stay as in `labels`.
             seed: of the training run.
             epoch: number of the pass over the data, or None.
@@ -185,6 +188,9 @@ class Shards:
             augmentation: of training; None for none.
             turn_camera: give the labels in the frame of the camera turned onto each view's centre.
             buffer: samples among which the next one is drawn.
+            part: of training: these samples instead of the whole split. An epoch has as many
+                batches as without, so they come again and again, each pass in a new order and with
+                another augmentation.
             loading: where and how far ahead; order, augmentation and labels are the same for all.
             distributed: the processes that share the batches.
 
@@ -196,7 +202,11 @@ class Shards:
         count = self._checked_count(split, 1 if epoch is None else batch)
         end = count if epoch is None else count // batch * batch
         order = None if epoch is None else random.Random(f"{seed} {epoch}")
-        encoded = islice(self._encoded_samples(split, order, buffer), skip * batch, end)
+        if part is None or order is None:
+            stored = self._encoded_samples(split, order, buffer)
+        else:
+            stored = _passes(part, order)
+        encoded = islice(stored, skip * batch, end)
         preprocessor = Preprocessor(
             image_px=image_px,
             view_px=self.index.view_px,
@@ -219,6 +229,17 @@ class Shards:
         self._checked_count(split, 1)
         for sample in islice(self._read_tars(list(self.index.splits[split])), most):
             yield json.loads(sample.json)
+
+    def stored(self, split: str, sample_ids: Collection[int]) -> list[EncodedSample]:
+        """These samples of a split, in stored order, as compressed bytes.
+
+        Raises:
+            ShardError: as `labels`.
+        """
+        self._checked_count(split, 1)
+        keys = {sample_key(number) for number in sample_ids}
+        found = self._read_tars(list(self.index.splits[split]))
+        return [sample for sample in found if sample.key in keys]
 
     def _checked_count(self, split: str, least: int) -> int:
         count = self.index.count(split)
@@ -263,6 +284,13 @@ class Shards:
         if path.stat().st_size != entry.bytes:
             raise _damaged(path, f"{path.stat().st_size} bytes; index.json says {entry.bytes}")
         return path
+
+
+def _passes(part: Sequence[EncodedSample], order: random.Random) -> Iterator[EncodedSample]:
+    """These samples for ever, each pass in a new order."""
+    for number in counting():
+        for sample in order.sample(part, len(part)):
+            yield sample._replace(repeat=number)
 
 
 def _damaged(path: Path, what: str) -> ShardError:

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
+HELD_OUT_GESTURES = "held_out_gestures"
+"""The test people's images of gestures that nobody trained on (`ingest.held_out_gestures`)."""
+
 LABELLED_SPLITS = (TRAIN, VALIDATION, TEST)
 """The training data of a data set, divided by subject; each must hold samples with a gesture.
 

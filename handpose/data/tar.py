@@ -24,6 +24,12 @@ class EncodedSample(NamedTuple):
     key: str
     jpg: bytes
     json: bytes
+    repeat: int = 0  # how often it came before in the same epoch; not in a tar
+
+
+def sample_key(sample_id: int) -> str:
+    """The name of a sample in a tar."""
+    return f"{sample_id:09d}"
 
 
 class TarError(HandPoseError):

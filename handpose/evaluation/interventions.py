@@ -35,8 +35,15 @@ class TokenInterventions:
     """
 
     def __init__(self, net: PoseNet) -> None:
-        """Interventions on this network, which must have gesture tokens."""
+        """Interventions on this network.
+
+        Raises:
+            ValueError: it has no gesture tokens.
+        """
+        if net.gesture_tokens is None:
+            raise ValueError("a network without gesture tokens has none to replace")
         self._net = net
+        self._closed = torch.zeros_like(net.gesture_tokens.gates)
         self._last: tuple[Tensor, ...] | None = None  # logits of the image before the batch
 
     def outputs(
@@ -63,7 +70,7 @@ class TokenInterventions:
             possible[OTHER_LOGITS][0] = False
         self._last = tuple(x[-1:] for x in logits)
 
-        gates = {GATES_CLOSED: logits[0].new_zeros(2)}
+        gates = {GATES_CLOSED: self._closed}
         tokens = {GATES_CLOSED: logits, OTHER_LOGITS: other, TRUE_CLASS: true}
         for key, (coarse, fine) in tokens.items():
             replaced = dataclasses.replace(gesture, coarse_logits=coarse, fine_logits=fine)

@@ -33,7 +33,7 @@ from handpose.nets.volumetric import (
     soft_argmax,
     spread,
 )
-from handpose.sample import Evidence, GestureOutput, PoseOutput, ViewOutput
+from handpose.sample import Evidence, GestureClasses, GestureOutput, PoseOutput, ViewOutput
 
 TurnedCut = Callable[[Tensor], Tensor]
 """R (B, 3, 3), about the optical axis -> images (B, 3, S, S) uint8 turned by it."""
@@ -113,6 +113,7 @@ class PoseNet(nn.Module):
         second_look: bool,
         refinements: int = 0,
         ray_input: bool = False,
+        token_classes: GestureClasses = "both",
         mean_rotations: Tensor | None = None,
     ) -> None:
         """The network of these sizes.
@@ -147,6 +148,8 @@ class PoseNet(nn.Module):
             ray_input: give each joint token the direction of its joint's ray, in the frame of the
                 labels. The network then takes the images' K. A model's record has this key and
                 `refinements` only where they are not off.
+            token_classes: which classes there are gesture tokens of; a record without it is older
+                than the choice, and of both.
             mean_rotations: (16, 3, 3) the pose that training starts from, root first; MANO's mean
                 pose with its root at rest by default.
         """
@@ -158,6 +161,7 @@ class PoseNet(nn.Module):
         self.side_input = side_input
         self.turn_camera = turn_camera
         self.second_look = second_look
+        self.token_classes = token_classes
 
         channels = gesture_net.backbone.channels
         self.grid_encoder = GridEncoder(
@@ -176,6 +180,7 @@ class PoseNet(nn.Module):
                 fine_classes=gesture_net.heads.fine_classes,
                 dim=dim,
                 gate=gate_init,
+                classes=token_classes,
             )
             if gesture_tokens
             else None
@@ -284,7 +289,7 @@ class PoseNet(nn.Module):
         Args:
             encoded: the images; hands of turned ones are turned back.
             is_left: (B,) bool; None takes what the view heads tell.
-            gates: (2,) used instead of the learnt ones.
+            gates: (T,) used instead of the learnt ones, T the number of gesture tokens.
 
         Raises:
             ValueError: there is no side, or no K, where one is needed.
@@ -332,7 +337,7 @@ class PoseNet(nn.Module):
         gesture, guidance = encoded.gesture, None
         if self.gesture_tokens is not None:
             logits = gesture.coarse_logits, gesture.fine_logits
-            guidance = self.gesture_tokens(*logits, gates)  # (B, 2, C)
+            guidance = self.gesture_tokens(*logits, gates)  # (B, T, C)
         joint_tokens = seen.joint_tokens  # (B, 21, C)
         if self.rays is not None:
             directions = self._directions(seen.located.uv, encoded.K, is_left)

@@ -1,6 +1,6 @@
 """Joint tokens refined under the guidance of two gesture tokens (paper, section 3.2.2).
 
-Letters: B batch, J = 21 joints, C token width.
+Letters: B batch, J = 21 joints, C token width, T = 2 gesture tokens, or 1.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from handpose.nets.transformer import Transformer
+from handpose.sample import GestureClasses
 
 
 class GestureTokens(nn.Module):
@@ -19,32 +20,42 @@ class GestureTokens(nn.Module):
     left of the tokens then. What a gate multiplies has mean 0 and variance 1 over its channels, so
     that the gate alone decides how much the token says; the logits are normalised over the classes
     for the same reason. Neither norm has weights of its own. `docs/choices.md` has the experiments.
+    As an ablation, there is only one of the two.
     """
 
-    def __init__(self, *, coarse_classes: int, fine_classes: int, dim: int, gate: float) -> None:
-        """Two independent two-layer MLPs from class logits; both gates start at `gate`."""
+    def __init__(
+        self,
+        *,
+        coarse_classes: int,
+        fine_classes: int,
+        dim: int,
+        gate: float,
+        classes: GestureClasses = "both",
+    ) -> None:
+        """Independent two-layer MLPs from the logits of `classes`; all gates start at `gate`."""
         super().__init__()
-        self.coarse = _mlp(coarse_classes, dim)
-        self.fine = _mlp(fine_classes, dim)
-        self.gates = nn.Parameter(torch.full((2,), gate))
-        self.types = nn.Parameter(0.02 * torch.randn(2, dim))
+        self.coarse = None if classes == "fine" else _mlp(coarse_classes, dim)
+        self.fine = None if classes == "coarse" else _mlp(fine_classes, dim)
+        count = 2 if classes == "both" else 1
+        self.gates = nn.Parameter(torch.full((count,), gate))
+        self.types = nn.Parameter(0.02 * torch.randn(count, dim))
 
     def forward(
         self, coarse_logits: Tensor, fine_logits: Tensor, gates: Tensor | None = None
     ) -> Tensor:
-        """The two tokens, coarse first.
+        """The tokens, coarse before fine; logits without a token are not read.
 
         Args:
             coarse_logits: (B, coarse classes).
             fine_logits: (B, fine classes).
-            gates: (2,) used instead of the learnt ones.
+            gates: (T,) used instead of the learnt ones.
 
         Returns:
-            (B, 2, C).
+            (B, T, C).
         """
         gates = self.gates if gates is None else gates
-        mlps, logits = (self.coarse, self.fine), (coarse_logits, fine_logits)
-        embedded = [_normalise(mlp(_normalise(x))) for mlp, x in zip(mlps, logits, strict=True)]
+        pairs = (self.coarse, coarse_logits), (self.fine, fine_logits)
+        embedded = [_normalise(mlp(_normalise(x))) for mlp, x in pairs if mlp is not None]
         return gates[:, None] * torch.stack(embedded, dim=1) + self.types
 
 
@@ -85,7 +96,7 @@ class TokenFusion(nn.Module):
 
         Args:
             joints: (B, J, C) features sampled at the joints.
-            gestures: (B, 2, C) guidance tokens; None is the ablation without them.
+            gestures: (B, T, C) guidance tokens; None is the ablation without them.
             is_left: (B,) bool.
 
         Returns:
@@ -97,7 +108,7 @@ class TokenFusion(nn.Module):
         if gestures is None or self.cross:
             refined: Tensor = self.transformer(tokens, gestures)
         else:
-            together = torch.cat([tokens, gestures], dim=1)  # (B, J + 2, C)
+            together = torch.cat([tokens, gestures], dim=1)  # (B, J + T, C)
             refined = self.transformer(together)[:, : joints.shape[1]]  # (B, J, C)
         original: Tensor = self.residual(joints.transpose(1, 2))  # (B, C, J)
         return refined + original.transpose(1, 2)

@@ -27,7 +27,7 @@ from handpose.hand.camera import back_project, project
 from handpose.hand.facing import facing
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
 from handpose.hand.skeleton import WRIST
-from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
+from handpose.sample import UNLABELLED, GestureClasses, GestureOutput, HandBatch, PoseOutput
 from handpose.training.schedules import fine_weight
 
 Count = Callable[[Tensor], Tensor]
@@ -44,13 +44,15 @@ NEAR = 0.01
 class GestureLoss:
     """Stage 1's loss: coarse cross-entropy, and lambda times the fine one.
 
-    lambda grows with the epochs; see `schedules.fine_weight`.
+    lambda grows with the epochs; see `schedules.fine_weight`. The coarse one has a constant weight,
+    which the paper does not have: 0 trains with fine classes alone.
     """
 
     fine_weight_start: float
     fine_weight_step: float
     fine_weight_every_epochs: int
     fine_weight_max: float
+    coarse_weight: float = 1.0
 
     contrastive: float = 0.0
     """Weight of `supervised_contrastive` of the pooled features by fine classes; with 0 there is no
@@ -76,7 +78,7 @@ class GestureLoss:
             count: (mask) -> what a mean over its true entries divides by.
         """
         terms = {
-            "coarse": cross_entropy(output.coarse_logits, batch.coarse, count),
+            "coarse": self.coarse_weight * cross_entropy(output.coarse_logits, batch.coarse, count),
             "fine": self.fine_weight(epoch) * cross_entropy(output.fine_logits, batch.fine, count),
         }
         if self.contrastive:
@@ -138,6 +140,9 @@ class PoseLoss:
     """What `joints_mano` compares with: the annotated joints, the MANO fit's, or both: the sum of
     the two terms, as in EANet."""
 
+    gesture_classes: GestureClasses = "both"
+    """Whose cross-entropy the term `gesture` is: the coarse one, the fine one, or their sum."""
+
     def __call__(
         self,
         output: PoseOutput,
@@ -193,7 +198,9 @@ class PoseLoss:
             "reprojection_volume": masked_l1(uv_volume, uv, valid, joints_known),
             "reprojection_mano": masked_l1(uv_mano, uv, rooted, roots),
             "bone": share * bone_discontinuity(output.rotmat),
-            "gesture": coarse + fine,
+            "gesture": {"coarse": coarse, "fine": fine, "both": coarse + fine}[
+                self.gesture_classes
+            ],
         }
         if "vertices" in of_mesh:
             terms["vertices"] = masked_l1(output.vertices, fit_vertices, batch.has_mano, fits)

@@ -128,7 +128,7 @@ def _batches(params: Params, stage: str, split: str, batch: int, augmented: bool
         split,
         batch=batch,
         image_px=params.encoder.image_px,
-        labels=Labels.read(LABELS).ids,
+        labels=Labels.read(LABELS).of_images,
         canonical=params.label.handedness == "canonical",
         seed=fit.seed,
         epoch=0 if in_training else None,

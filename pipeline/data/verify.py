@@ -24,7 +24,12 @@ from handpose.interhand.verify.check_photos import Faults, Step
 from handpose.interhand.verify.verify import VerifyResult, verify
 from stages.artifacts import Progress
 from stages.hand_model import load_hand_model
-from stages.ingestion.candidates import SubjectError, candidates, check_subjects
+from stages.ingestion.candidates import (
+    SubjectError,
+    candidates,
+    check_gestures,
+    check_subjects,
+)
 from stages.ingestion.formats import open_reader
 from stages.ingestion.judgement import Judgement
 from stages.ingestion.naming import folder_naming
@@ -102,6 +107,7 @@ def _as_ingest_reads(
             found = reader.read(split)
             if is_own:
                 check_subjects(found, split, params.ingest)
+                check_gestures(found, split, params.ingest)
             images = found.usable.plain("image").to_pylist()
             subjects = len(found.usable.table["subject"].unique())
             text = f"{counted(len(found.usable), 'hand')} of {counted(subjects, 'subject')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -38,6 +39,17 @@ MANO_JOINTS = {
 }
 """By `pose.mano_joints`."""
 
+ABLATIONS = (
+    ("ingest", "held_out_gestures"),
+    ("label", "source"),
+    ("label", "shuffle"),
+    ("pose_net", "token_classes"),
+    ("pretrain", "labelled_share"),
+    ("pretrain", "coarse_weight"),
+    ("pose", "train_gesture_heads"),
+)
+"""Section and key."""
+
 
 class DrawingError(HandPoseError):
     """The drawing shows the steps of another network."""
@@ -50,7 +62,8 @@ def description(path: Path) -> str:
         HandPoseError: the parameters, the gesture map or the hand model cannot be used.
     """
     params = load_params(path)
-    return "\n".join([*_networks(params), *_losses(params), *_schedules(params)])
+    parts = (_networks(params), _losses(params), _schedules(params), _ablations(params))
+    return "\n".join(chain(*parts))
 
 
 def architecture(path: Path) -> dict[str, Box]:
@@ -159,6 +172,21 @@ def _schedules(params: Params) -> Iterator[str]:
     keywords = scratch.pose_net(params.pose_net.keywords())
     tokens = "with" if keywords.get("gesture_tokens") else "without"
     yield f"  {tokens} gesture tokens, gesture loss x {scratch.gesture:g}"
+
+
+def _ablations(params: Params) -> Iterator[str]:
+    """The keys that take a part of the gesture claim away, where they do."""
+    changed = []
+    for section, key in ABLATIONS:
+        value, default = (getattr(getattr(one, section), key) for one in (params, Params()))
+        if value != default:
+            shown = plain(getattr(params, section))[key]
+            changed.append(f"  {section}.{key}: {as_yaml(shown)}")
+    if changed:
+        yield "\nWithout a part of the gesture claim (docs/choices.md, Ablations):"
+        yield from changed
+    if params.label.source == "finger_states":
+        yield "  The classes counted above are the map's; those of finger states depend on the data"
 
 
 def _lr(section: TrainParams, epoch: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from handpose.data.labels import Labels
+from handpose.data.labels import Labels, majority
 from handpose.data.loading import HERE, Loading
 from handpose.data.shards import Shards
 from handpose.data.splits import TEST, TRAIN, VALIDATION
@@ -73,8 +73,10 @@ class EvaluationData:
         labels = Labels.read(LABELS)
         origins = pq.read_table(SAMPLES, columns=["sample_id", *ORIGIN]).sort_by("sample_id")
         folder, split = column(origins, "sequence"), column(origins, "split")
-        labelled = np.isin(folder, list(labels.ids))
-        trained, tested = (folder[labelled & (split == s)].tolist() for s in (TRAIN, TEST))
+        own = labels.classes(origins["sample_id"].to_pylist(), folder.tolist())
+        coarse = np.array([ids.coarse for ids in own])
+        labelled = coarse != UNLABELLED
+        trained, tested = (labelled & (split == s) for s in (TRAIN, TEST))
         data = cls(
             origins=origins,
             shards=Shards.open(SHARDS),
@@ -83,9 +85,9 @@ class EvaluationData:
                 coarse=labels.coarse,
                 fine=labels.fine,
                 hands=labels.hands,
-                majority=labels.majority(trained),
+                majority=majority([own[i] for i in np.flatnonzero(trained)]),
             ),
-            unseen=len(_coarse(labels, tested) - _coarse(labels, trained)),
+            unseen=len(set(coarse[tested]) - set(coarse[trained])),
             image_px=image_px,
             canonical=canonical,
             turn_camera=turn_camera,
@@ -126,7 +128,7 @@ class EvaluationData:
             split,
             batch=batch,
             image_px=self.image_px,
-            labels=self.labels.ids,
+            labels=self.labels.of_images,
             canonical=self.canonical,
             turn_camera=self.turn_camera,
             skip=skip,
@@ -142,15 +144,14 @@ class EvaluationData:
     def training_means(self, mano: Mano) -> TrainingMeans:
         """The averages of the training samples, of all and of each coarse class."""
         rows = pq.read_table(
-            SAMPLES, columns=["sequence", *FITTED], filters=[("split", "=", TRAIN)]
+            SAMPLES, columns=["sample_id", "sequence", *FITTED], filters=[("split", "=", TRAIN)]
         )
         members = pa.array(MEMBERSHIP.read_text("utf-8").splitlines(), pa.string())
         rows = rows.filter(pc.is_in(rows["sequence"], members))
         columns = {name: torch.from_numpy(np.array(column(rows, name))) for name in FITTED}
         joints, valid = columns.pop("joints_cam").view(-1, 21, 3), columns.pop("joint_valid")
-        ids = self.labels.ids
-        folders = column(rows, "sequence").tolist()
-        coarse = [ids[folder].coarse if folder in ids else UNLABELLED for folder in folders]
+        own = self.labels.classes(rows["sample_id"].to_pylist(), column(rows, "sequence").tolist())
+        coarse = [ids.coarse for ids in own]
         return TrainingMeans.of(
             joints=joints, valid=valid, **columns, coarse=torch.tensor(coarse), mano=mano
         )
@@ -175,8 +176,3 @@ def column(table: pa.Table, name: str) -> NDArray[Any]:
 def hands(origin: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
     """Right or left, of the photos."""
     return np.where(origin["is_left"], "left", "right")
-
-
-def _coarse(labels: Labels, folders: Iterable[str]) -> set[int]:
-    """The coarse classes of these gesture folders."""
-    return {labels.ids[folder].coarse for folder in set(folders)}

@@ -19,6 +19,8 @@ from handpose.evaluation.interventions import (
 from handpose.evaluation.protocols import COLUMNS
 from handpose.evaluation.scores import MEAN_JOINTS, MEAN_POSE, STAGE_1
 from handpose.evaluation.statistics import Comparison, Estimate
+from handpose.gesture_map import LEVELS
+from handpose.sample import GestureClasses
 from stages.evaluation.summary import (
     CHANCE,
     FULL,
@@ -49,9 +51,10 @@ class ModelRun:
 
     seconds: Mapping[str, float]  # by stage: pretrain (if any) and pose
     steps: int  # of Stage 2
-    gates: Sequence[float]  # of the coarse and the fine gesture token; empty without tokens
+    gates: Sequence[float]  # of the gesture tokens, coarse before fine; empty without tokens
     gesture_weight: float  # of the gesture loss in Stage 2
     second_look: bool = False  # gestures and hands are those of the crop turned upright
+    token_classes: GestureClasses = "both"  # which classes it has tokens of
 
     @property
     def total_s(self) -> float:
@@ -92,6 +95,8 @@ class Evaluation:
     handedness: str
     start: str  # of the untrained encoder: random weights, ImageNet's or those of a file
     synthetic: bool  # the images are rendered, not photographed
+    source: str = "gestures"  # of the classes: label.source
+    shuffle: str = "none"  # among what the classes were exchanged: label.shuffle
 
     @property
     def test(self) -> SplitResult:
@@ -202,12 +207,13 @@ def tokens(e: Evaluation) -> list[str]:
         return ["The full model has no gesture tokens (pose_net.gesture_tokens: false)."]
     closed = costs[GATES_CLOSED][PRIMARY]
     change = f"{closed.by_person.value:+.2f} mm, {_span(closed.by_person, 2)}"
+    gates = "both gates" if len(e.runs[FULL].gates) == 2 else "the one gate"
     opening = {
-        "higher": "The gesture tokens act: closing both gates of the full model raises its "
+        "higher": f"The gesture tokens act: closing {gates} of the full model raises its "
         f"wrist-relative MPJPE ({change}).",
-        "lower": "The gesture tokens do harm: closing both gates of the full model lowers its "
+        "lower": f"The gesture tokens do harm: closing {gates} of the full model lowers its "
         f"wrist-relative MPJPE ({change}).",
-        "inconclusive": "No effect of the gesture tokens is shown: closing both gates of the full "
+        "inconclusive": f"No effect of the gesture tokens is shown: closing {gates} of the full "
         f"model changes its wrist-relative MPJPE inconclusively ({change}).",
     }[closed.verdict]
     others = [
@@ -290,8 +296,7 @@ def limits(e: Evaluation) -> list[str]:
         "the gesture tokens. Changing the tokens of a trained model shows what they do in it, not "
         "how it would have been trained without them; a run with pose_net.gesture_tokens: false "
         "would show that.",
-        "Gestures or any warm-up. Pretraining on shuffled labels, which teaches no gesture, was "
-        "not run: a gain, if there is one, need not come from gesture knowledge.",
+        _taught(e),
         "One seed each. Another seed gives another pair of models; the intervals do not cover "
         "that variation, as they are over people only. A verdict is on these two models, not on "
         "pretraining as such.",
@@ -307,6 +312,31 @@ def limits(e: Evaluation) -> list[str]:
             "about photos."
         )
     return sentences
+
+
+def _taught(e: Evaluation) -> str:
+    """What the labels were, and so what a gain may come from."""
+    if e.shuffle == "folders":
+        return (
+            "Shuffled labels. The classes were exchanged among gestures (label.shuffle: folders). "
+            "Stage 1 still learns to tell folders apart, but not which are alike: a gain, if there "
+            "is one, does not come from the map."
+        )
+    if e.shuffle != "none":
+        return (
+            f"Shuffled labels. The classes were exchanged among {e.shuffle} (label.shuffle: "
+            f"{e.shuffle}), so that they teach no gesture: a gain, if there is one, comes from the "
+            "warm-up of the encoder. Accuracies on these classes mean nothing."
+        )
+    if e.source != "gestures":
+        return (
+            "Other classes than gestures. They were made from the annotated pose (label.source: "
+            f"{e.source}): a gain, if there is one, does not come from gesture labels."
+        )
+    return (
+        "Gestures or any warm-up. Pretraining on shuffled labels, which teaches no gesture, was "
+        "not run: a gain, if there is one, need not come from gesture knowledge."
+    )
 
 
 def _time(e: Evaluation) -> str:
@@ -351,5 +381,7 @@ def people(count: int) -> str:
 
 
 def _gates(run: ModelRun) -> str:
-    coarse, fine = run.gates
-    return f"The gates ended at {coarse:.3f} for coarse and {fine:.3f} for fine"
+    levels = LEVELS if run.token_classes == "both" else (run.token_classes,)
+    ends = (f"{gate:.3f} for {level}" for level, gate in zip(levels, run.gates, strict=True))
+    gates = "gates" if len(levels) == 2 else "one gate"
+    return f"The {gates} ended at {' and '.join(ends)}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from handpose.data.augment import Augmentation
 from handpose.data.labels import ClassIds, Labels
 from handpose.data.loading import HERE, Loading
 from handpose.data.shards import Shards
+from handpose.data.splits import TRAIN
+from handpose.data.tar import EncodedSample
 from handpose.distributed import SINGLE_PROCESS, Distributed, local_rank
 from handpose.errors import HandPoseError
 from handpose.files import digest
@@ -22,8 +26,11 @@ from handpose.training.fit import FitSettings, Fitted
 from handpose.training.model_io import ModelRecord
 from handpose.training.schedules import lr_factor
 from stages.code_digest import stage_digest
+from stages.fitting.labelled_share import LabelledPart, choose
 from stages.params import TrainParams
 from stages.paths import LABELS, SHARDS
+
+logger = logging.getLogger(__name__)
 
 NOT_IN_IDENTITY = {
     "device",
@@ -47,7 +54,7 @@ class TrainingData:
     """Shards joined with their labels, as a training section of `params.yaml` asks for them."""
 
     shards: Shards
-    labels: Mapping[str, ClassIds]
+    labels: Mapping[str, ClassIds]  # by gesture folder, or by image
     coarse: list[str]  # class names by id
     fine: list[str]
     hands: list[str]  # right or left, of each coarse class
@@ -58,6 +65,7 @@ class TrainingData:
     distributed: Distributed  # the processes that share it
     loading: Loading
     turn_camera: bool
+    part: Sequence[EncodedSample] | None = None  # of the training samples; None: all
 
     @classmethod
     def open(
@@ -81,7 +89,7 @@ class TrainingData:
         labels = Labels.read(LABELS)
         data = cls(
             shards=Shards.open(SHARDS),
-            labels=labels.ids,
+            labels=labels.of_images,
             coarse=labels.coarse,
             fine=labels.fine,
             hands=labels.hands,
@@ -135,9 +143,32 @@ class TrainingData:
             skip=skip,
             augmentation=Augmentation(**self.settings.augment.keywords()),
             turn_camera=self.turn_camera,
+            part=self.part,
             loading=self.loading,
             distributed=self.distributed,
         )
+
+    def with_labelled_share(self, share: float) -> tuple[TrainingData, LabelledPart]:
+        """The same with a part of the labelled training samples alone, and what is in it: logged.
+
+        They are kept in memory, as compressed as they are stored. An epoch has as many steps as
+        before.
+
+        Raises:
+            TrainingDataError: no training sample has a class.
+            ShardError: a tar was changed.
+        """
+        labels = self.shards.labels(TRAIN, self.shards.index.count(TRAIN))
+        chosen = choose(labels, self.labels, share, self.settings.seed)
+        if not chosen.sample_ids:
+            raise TrainingDataError(
+                f"{SHARDS}: none of the {self.shards.index.count(TRAIN)} training samples has a "
+                "class, so pretrain.labelled_share has nothing to choose from; `dvc repro label` "
+                "tells which folders are labelled"
+            )
+        logger.info("learns from %s", chosen)
+        part = self.shards.stored(TRAIN, chosen.sample_ids)
+        return dataclasses.replace(self, part=part), chosen
 
     def validation(self) -> Iterator[HandBatch]:
         """Every validation sample once, not augmented: this process's share of the batches."""

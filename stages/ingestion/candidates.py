@@ -7,6 +7,7 @@ the next ones are read.
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from handpose.hand.mano import Mano
 from stages.ingestion.camera_boxes import OffCamera, off_cameras
 from stages.ingestion.contradictions import beside_boxes
 from stages.ingestion.fit_distance import far_fits
+from stages.ingestion.samples import without_number
 from stages.ingestion.selection import select
 from stages.params import IngestParams
 from stages.sharding.workers import in_order
@@ -32,6 +34,10 @@ FEWEST_BYTES_FOR_PROCESSES = 100_000_000
 
 class SubjectError(HandPoseError):
     """A held-out subject does not exist."""
+
+
+class HeldOutGestureError(HandPoseError):
+    """A held-out gesture does not exist."""
 
 
 class Candidates(NamedTuple):
@@ -64,6 +70,7 @@ def read_ahead(
 
     Raises:
         SubjectError: as `check_subjects`.
+        HeldOutGestureError: as `check_gestures`.
         HandPoseError: those of the reader.
     """
     tasks = [SplitTask(reader, split, ingest, mano) for split in splits]
@@ -73,9 +80,10 @@ def read_ahead(
 
 
 def read_candidates(task: SplitTask) -> Candidates:
-    """Read a split, whose held-out people must exist."""
+    """Read a split, whose held-out people and gestures must exist."""
     found = task.reader.read(task.split)
     check_subjects(found, task.split, task.ingest)
+    check_gestures(found, task.split, task.ingest)
     return candidates(found, task.split, task.ingest, task.mano)
 
 
@@ -129,3 +137,29 @@ def check_subjects(found: SplitAnnotations, split: SourceSplit, ingest: IngestPa
             f"params.yaml: {' and '.join(unknown)}, who are not in {split.title}. Subjects "
             f"there: {sorted(there)}"
         )
+
+
+def check_gestures(found: SplitAnnotations, split: SourceSplit, ingest: IngestParams) -> None:
+    """HeldOutGestureError when no gesture folder has a held-out name; a typo would train on it."""
+    if split.evaluated_as or not ingest.held_out_gestures:
+        return
+    tables = (found.usable.table.select(["sequence", "kind"]), found.rejected)
+    folders = {
+        row["sequence"]
+        for table in tables
+        for row in table.group_by(["sequence", "kind"]).aggregate([]).to_pylist()
+        if row["kind"] == "gesture"
+    }
+    names = folders | {without_number(folder) for folder in folders}
+    unknown = [name for name in ingest.held_out_gestures if name not in names]
+    if not unknown:
+        return
+    lines = []
+    for name in unknown:
+        near = difflib.get_close_matches(name, sorted(names), n=1)
+        lines.append(f"\n  {name}" + (f" (nearest: {near[0]})" if near else ""))
+    raise HeldOutGestureError(
+        f"params.yaml: ingest.held_out_gestures names what no gesture folder of {split.title} is "
+        f"called, with or without its number:{''.join(lines)}\nGestures there: "
+        f"{', '.join(sorted({without_number(folder) for folder in folders}))}"
+    )

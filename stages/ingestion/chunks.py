@@ -21,7 +21,7 @@ from handpose.data.camera_frame import RestWrist, take, to_camera_frame
 from handpose.data.photo import Photo, PhotoError, read_photo
 from handpose.data.reader import SourceSplit
 from handpose.hand.skeleton import WRIST
-from stages.ingestion.samples import samples_table, split_of
+from stages.ingestion.samples import of_held_out_gestures, samples_table, split_of
 from stages.params import IngestParams
 from stages.sharding.workers import in_order
 
@@ -88,7 +88,9 @@ def decide(chunk: Chunk) -> Verdict:
         "wrist_not_valid": ~hands.joint_valid[:, WRIST],
         "joint_behind_camera": (annotated & ~hands.joint_valid).any(1),
     }
-    splits = split_of(rules.split, sound.table["subject"].to_numpy(), rules.ingest)
+    held_out = of_held_out_gestures(sound.table["sequence"], rules.ingest)
+    subjects = sound.table["subject"].to_numpy()
+    splits = split_of(rules.split, subjects, held_out, rules.ingest)
     incomplete = {reason: int(mask.sum()) for reason, mask in masked.items()}
     samples = samples_table(sound, hands, splits)
     return Verdict(len(rows), good, samples, damaged, rejected, incomplete)

@@ -42,7 +42,7 @@ class Judgement:
         nowhere = torch.zeros(11, 3)
         self._rest_wrist = RestWrist(mano.rest_wrist if mano else lambda _: nowhere)
         self.left_out: Counter[str] = Counter()
-        """Annotations that the parameters leave out: `trimmed` and `thinned`."""
+        """Annotations that the parameters leave out: `held_out`, `trimmed` and `thinned`."""
         self.unused_fits: dict[str, Tally] = {}
         """Samples whose fit is not used, by reason; those without one are not counted."""
         self.incomplete: Counter[str] = Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from handpose.data.annotation_table import AnnotationTable
+from handpose.data.annotation_table import AnnotationTable, BoolArray, of_words
 from handpose.data.camera_frame import HandsInCamera
 from handpose.data.reader import SourceSplit
-from handpose.data.splits import TEST, TRAIN, VALIDATION
+from handpose.data.splits import HELD_OUT_GESTURES, TEST, TRAIN, VALIDATION
 from handpose.files import atomic_file
 from stages.params import IngestParams
 
@@ -35,15 +36,35 @@ ORIGIN = (
 )
 
 
+def of_held_out_gestures(sequences: pa.ChunkedArray, ingest: IngestParams) -> BoolArray:
+    """Which of these sequences' names (N,) `ingest.held_out_gestures` lists."""
+    names = set(ingest.held_out_gestures)
+    if not names:
+        return np.zeros(len(sequences), np.bool_)
+    if not pa.types.is_dictionary(sequences.type):
+        sequences = sequences.dictionary_encode()
+    listed = of_words(sequences, lambda name: not names.isdisjoint((name, without_number(name))))
+    return np.asarray(listed, np.bool_)
+
+
+def without_number(folder: str) -> str:
+    """The name of a gesture folder without the number in front, if it has one."""
+    return re.sub(r"^\d+_(?=.)", "", folder)
+
+
 def split_of(
-    source: SourceSplit, subjects: NDArray[np.int64], ingest: IngestParams
+    source: SourceSplit, subjects: NDArray[np.int64], held_out: BoolArray, ingest: IngestParams
 ) -> NDArray[np.object_]:
-    """Split of each annotation (N,): training data are divided by subject, others stay whole."""
+    """Split of each annotation (N,): training data are divided by subject, others stay whole.
+
+    Of the test people's, those that are `held_out` (N,) by their gesture are a split of their own.
+    """
     if source.evaluated_as:
         return np.full(len(subjects), source.evaluated_as, object)
     splits = np.full(len(subjects), TRAIN, object)
     splits[np.isin(subjects, ingest.validation_subjects)] = VALIDATION
     splits[np.isin(subjects, ingest.test_subjects)] = TEST
+    splits[held_out & (splits == TEST)] = HELD_OUT_GESTURES
     return splits
 
 

@@ -1,6 +1,7 @@
-"""Usable hands that the parameters leave out: `ingest.trim_ends`, `ingest.cameras_per_instant`.
+"""Usable hands that the parameters leave out.
 
-Only training and validation are thinned. Splits that are evaluated stay whole, so that their
+`ingest.held_out_gestures`, `ingest.trim_ends`, `ingest.cameras_per_instant`. Only training and
+validation are thinned. Splits that are evaluated stay whole, so that their
 figures compare whatever was trained on.
 """
 
@@ -15,7 +16,7 @@ from handpose.data.annotation_table import AnnotationTable, BoolArray, of_words,
 from handpose.data.reader import SourceSplit
 from handpose.data.splits import TRAIN, VALIDATION
 from handpose.data.thinning import fewer_cameras, without_ends
-from stages.ingestion.samples import split_of
+from stages.ingestion.samples import of_held_out_gestures, split_of
 from stages.params import IngestParams
 
 THINNED = (TRAIN, VALIDATION)
@@ -24,11 +25,16 @@ THINNED = (TRAIN, VALIDATION)
 def select(
     rows: AnnotationTable, source: SourceSplit, ingest: IngestParams
 ) -> tuple[AnnotationTable, Counter[str]]:
-    """The rows that stay, in their order, and how many were `trimmed` and `thinned`."""
+    """The rows that stay, in their order, and how many were `held_out`, `trimmed`, `thinned`."""
     left_out: Counter[str] = Counter()
     if source.evaluated_as:
         return rows, left_out
-    split = split_of(source, rows.table["subject"].to_numpy(), ingest)
+    held_out = of_held_out_gestures(rows.table["sequence"], ingest)
+    split = split_of(source, rows.table["subject"].to_numpy(), held_out, ingest)
+    if ingest.held_out_gestures:
+        untrained = held_out & np.isin(split, THINNED)
+        rows, split = _without(rows, untrained), split[~untrained]
+        left_out["held_out"] = int(untrained.sum())
     if ingest.trim_ends:
         ends = np.isin(split, THINNED) & rows.is_kind("gesture") & ~_trimmed(rows, ingest)
         rows, split = _without(rows, ends), split[~ends]

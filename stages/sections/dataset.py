@@ -127,6 +127,13 @@ class IngestParams(Section):
     """of the training data: choose Stage 2's epoch"""
     test_subjects: tuple[int, ...] = (14, 15, 16, 17, 18, 19, 20, 21)
     """of the training data: labelled evaluation, never trained on"""
+    held_out_gestures: tuple[str, ...] = ()
+    """folders, with or without their number, that neither stage trains on; the test people's are
+    evaluated as a split of their own
+
+    Without its number a folder's name stands for both hands. A mirrored image has the gesture of
+    the other hand, so `label` asks for both.
+    """
     min_valid_joints: Annotated[int, Field(ge=1, le=21)] = 6
     """of 21; an annotation with fewer is rejected"""
     min_joints_in_boxes: Probability = 0.5
@@ -158,7 +165,7 @@ class IngestParams(Section):
 
 
 class LabelParams(Section):
-    """The gesture map and the handedness of its classes."""
+    """The gesture map, or what takes its place, and the handedness of the classes."""
 
     map: str = "labels/gesture_map.csv"
     """edited by hand, see labels/README.md"""
@@ -168,6 +175,30 @@ class LabelParams(Section):
     handed: a class per gesture and hand, images as they are; canonical: left images mirrored to
     right, one class per gesture.
     """
+    source: Literal["gestures", "finger_states", "pose_clusters"] = "gestures"
+    """of the classes: gestures: the map; finger_states: each finger straight, half bent or bent;
+    pose_clusters: as many clusters of the hand pose as the map has classes
+
+    The last two are controls: classes from the pose of each image, for the images that the map
+    labels. The map decides in any case which folders are used.
+    """
+    shuffle: Literal["none", "folders", "sequences", "images"] = "none"
+    """controls that teach no gesture: the map's classes are exchanged among folders, both hands
+    alike, or among sequences or images of one split and hand
+
+    folders: what folder an image is from is still learnt, but not which folders are alike.
+    """
+    seed: NonNegativeInt = 0
+    """of `shuffle` and `pose_clusters`"""
+
+    @pydantic.model_validator(mode="after")
+    def _one_control(self) -> LabelParams:
+        if self.source != "gestures" and self.shuffle != "none":
+            raise ValueError(
+                f"label.source is {self.source} and label.shuffle is {self.shuffle}: only the "
+                "map's classes are shuffled; set label.shuffle to none, or label.source to gestures"
+            )
+        return self
 
 
 class ShardParams(Section):

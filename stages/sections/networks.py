@@ -76,6 +76,9 @@ class PoseNetParams(Section):
     """of both gesture gates; paper: near zero"""
     gesture_tokens: bool = True
     """false: the ablation without guidance tokens"""
+    token_classes: Literal["both", "coarse", "fine"] = "both"
+    """both, or coarse or fine alone: the classes that Stage 2 has tokens of, and that its gesture
+    loss counts"""
     global_feature: bool = False
     """give the MANO head the feature behind the logits as well; paper: false"""
     turn_camera: bool = True
@@ -110,6 +113,11 @@ class PoseNetParams(Section):
                 f"pose_net.refinements is {self.refinements}; set pose_net.refinements to 0, or "
                 "pose_net.network to gesture_guided"
             )
+        if self.network == "eanet" and self.token_classes != "both":
+            raise ValueError(
+                "pose_net.network is eanet, which has no gesture tokens, but "
+                f"pose_net.token_classes is {self.token_classes}; set it to both"
+            )
         if self.dim % (2 * self.heads):
             raise ValueError(
                 f"pose_net.dim {self.dim} must be a multiple of 2 x pose_net.heads "
@@ -125,12 +133,14 @@ class PoseNetParams(Section):
     def keywords(self, *, without: Collection[str] = ()) -> dict[str, Any]:
         """Keyword arguments of the chosen network, and which one it is unless it is the paper's.
 
-        The paper's own has no name in a model's record, as before there was a choice, and neither
-        `refinements` nor `ray_input` where they are off, as before there were any.
+        The paper's own has no name in a model's record, as before there was a choice; nor have
+        `refinements` and `ray_input` where they are off, and tokens of both classes.
         """
         keys = super().keywords(without=without)
         if self.network == "eanet":
             return {key: keys[key] for key in ("network", *EANET_KEYS) if key in keys}
         unnamed = {"network", "projections"}
         unnamed |= {key for key in ("refinements", "ray_input") if not getattr(self, key)}
+        if self.token_classes == "both":
+            unnamed.add("token_classes")
         return {key: keys[key] for key in keys if key not in unnamed}

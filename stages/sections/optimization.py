@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+import pydantic
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from stages.sections.section import (
     Automatic,
@@ -83,8 +84,17 @@ class PretrainParams(TrainParams):
     """Stage 1: gesture classification."""
 
     epochs: PositiveInt = 4
+    labelled_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """of the labelled training images that it learns from, by whole sequences; steps stay as many
+
+    A smaller share is a part of a larger one of the same `seed`. Below 1, images without a gesture
+    are left out too.
+    """
     best: Literal["last", "coarse_accuracy", "fine_accuracy", "loss"] = "last"
     """epoch that is kept: last, or the best by validation coarse_accuracy, fine_accuracy or loss"""
+    coarse_weight: NonNegativeFloat = 1.0
+    """ours; of the coarse loss; 0: fine classes alone, as fine_weight_start and _max 0: coarse ones
+    alone"""
     fine_weight_start: NonNegativeFloat = 0.5
     """ours; lambda in the first epochs; paper's profile: 0.1"""
     fine_weight_step: NonNegativeFloat = 0.1
@@ -98,6 +108,23 @@ class PretrainParams(TrainParams):
     class; paper: none"""
     hierarchical: bool = False
     """fine probabilities, summed to coarse classes, must agree with the coarse head's; paper: no"""
+
+    @pydantic.model_validator(mode="after")
+    def _learns(self) -> PretrainParams:
+        fine_start = min(self.fine_weight_start, self.fine_weight_max)
+        if not self.coarse_weight and not fine_start:
+            raise ValueError(
+                "pretrain.coarse_weight is 0 and lambda starts at 0: the first epochs would learn "
+                "nothing; set pretrain.coarse_weight, or pretrain.fine_weight_start and "
+                "pretrain.fine_weight_max, above 0"
+            )
+        for level, weight in (("coarse", self.coarse_weight), ("fine", self.fine_weight_max)):
+            if not weight and self.best == f"{level}_accuracy":
+                raise ValueError(
+                    f"pretrain.best is {self.best}, but no loss trains the {level} classes; set "
+                    "pretrain.best to last, loss or the other accuracy"
+                )
+        return self
 
 
 class LossWeights(Section):
@@ -143,6 +170,11 @@ class PoseParams(TrainParams):
     augment: AugmentParams = AugmentParams(rotation_deg=15, scale=0.1, shift=0.05, colour=0.15)
     gate_lr_factor: PositiveFloat = 20.0
     """ours; factor of the gesture gates' learning rate"""
+    train_gesture_heads: bool = True
+    """false: Stage 1's gesture heads stay as they are; the encoder behind them is trained
+
+    `pose_scratch` trains them in any case: it starts from heads that know nothing.
+    """
     best: Literal["mpjpe_mm", "pa_annotated_mpjpe_mm", "loss", "last"] = "mpjpe_mm"
     """or pa_annotated_mpjpe_mm, loss, last"""
     mano_joints: Literal["annotated", "fit", "both"] = "annotated"
@@ -166,7 +198,8 @@ class ScratchParams(Section):
     def settings(self, pose: PoseParams) -> PoseParams:
         """The settings of its training, given those of the full model's."""
         weights = pose.weights.model_copy(update={"gesture": self.gesture})
-        return pose.model_copy(update={"epochs": self.epochs, "weights": weights, "start": ""})
+        own = {"epochs": self.epochs, "weights": weights, "start": "", "train_gesture_heads": True}
+        return pose.model_copy(update=own)
 
     def pose_net(self, full: dict[str, Any]) -> dict[str, Any]:
         """The keywords of its network, given those of the full model's.

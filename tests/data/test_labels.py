@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from handpose.data.labels import ClassIds, Labels, LabelsError
+from handpose.data.labels import NO_CLASS, ClassIds, Labels, LabelsError, majority
 from handpose.sample import UNLABELLED
 
 ROWS = [
@@ -49,10 +49,27 @@ def test_each_fine_class_has_its_coarse_one_and_a_gap_none(path: Path) -> None:
 
 def test_the_majority_is_the_most_frequent_class_and_of_equals_the_first(path: Path) -> None:
     labels = Labels.read(path)
-    right, left = labels.ids
-    assert labels.majority([right, left, left]) == {"coarse": 3, "fine": 2}
-    assert labels.majority([left, right]) == {"coarse": 1, "fine": 0}
-    assert labels.majority([]) == {"coarse": 0, "fine": 0}
+    right, left = labels.classes(range(2), labels.ids)
+    assert majority([right, left, left]) == {"coarse": 3, "fine": 2}
+    assert majority([left, right]) == {"coarse": 1, "fine": 0}
+    assert majority([]) == {"coarse": 0, "fine": 0}
+
+
+def test_images_may_have_classes_of_their_own_beside_those_of_folders(path: Path) -> None:
+    """Rows with a sample_id are of images; rows without one name the classes."""
+    right, left = ROWS
+    rows = [
+        *({**row, "sample_id": None} for row in ROWS),
+        {**left, "folder": right["folder"], "sample_id": 7},
+        {**right, "sample_id": 8},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    labels, whole = Labels.read(path), Labels.of(pa.Table.from_pylist(ROWS))
+    assert (labels.ids, labels.coarse, labels.hands) == (whole.ids, whole.coarse, whole.hands)
+    folder = str(right["folder"])
+    assert [ids.coarse for ids in labels.classes([7, 8, 9], [folder] * 3)] == [3, 1, UNLABELLED]
+    assert labels.classes([9], [folder])[0] is NO_CLASS, "the folder's classes are not this image's"
+    assert whole.classes([9], [folder]) == [whole.ids[folder]]
 
 
 def test_missing_and_damaged_files_are_refused(path: Path) -> None:

@@ -25,7 +25,7 @@ def test_the_bytes_are_those_of_webdataset(written: Path, tmp_path: Path) -> Non
         (tmp_path / "its.tar").open("wb") as stream,
         wds.TarWriter(stream, encoder=False, mtime=0) as writer,
     ):
-        for key, jpg, json in SAMPLES:
+        for key, jpg, json, _ in SAMPLES:
             writer.write({"__key__": key, "jpg": jpg, "json": json})
     assert written.read_bytes() == (tmp_path / "its.tar").read_bytes()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -22,10 +23,14 @@ from stages.params import EncoderParams, PoseNetParams
 
 @pytest.fixture
 def net(mano: Mano) -> PoseNet:
+    return made(mano)
+
+
+def made(mano: Mano, **changes: Any) -> PoseNet:
     torch.manual_seed(0)
     encoder, pose_net = EncoderParams(image_px=64), PoseNetParams(grid=6, dim=32, heads=2)
     gesture_net = GestureNet(**encoder.keywords(), coarse_classes=6, fine_classes=9)
-    return PoseNet(gesture_net, mano, **pose_net.keywords() | {"gate_init": 0.5}).eval()
+    return PoseNet(gesture_net, mano, **pose_net.keywords() | {"gate_init": 0.5} | changes).eval()
 
 
 def test_true_class_and_top_class_change_places_and_nothing_else() -> None:
@@ -84,3 +89,23 @@ def test_the_other_image_is_the_one_before_across_batches(
         expected = net.decode(encoded._replace(gesture=rolled), batch.is_left).rot6d
     torch.testing.assert_close(found[OTHER_LOGITS][0], expected)
     assert found[OTHER_LOGITS][1].all()
+
+
+@pytest.mark.parametrize("classes", ["coarse", "fine"])
+def test_one_token_alone_is_closed_and_exchanged_likewise(
+    classes: str, mano: Mano, make_batch: Callable[..., HandBatch]
+) -> None:
+    net, batch = made(mano, token_classes=classes), make_batch(4)
+    with torch.no_grad():
+        encoded = net.encode(batch.image)
+        plain = net.decode(encoded, batch.is_left).rot6d
+        found = {
+            key: output.rot6d for key, output, _ in TokenInterventions(net).outputs(encoded, batch)
+        }
+    assert not torch.allclose(found[GATES_CLOSED], plain)
+    assert not torch.allclose(found[OTHER_LOGITS][1:], plain[1:])
+
+
+def test_a_network_without_tokens_is_refused(mano: Mano) -> None:
+    with pytest.raises(ValueError, match="without gesture tokens has none to replace"):
+        TokenInterventions(made(mano, gesture_tokens=False))

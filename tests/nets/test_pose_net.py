@@ -15,7 +15,7 @@ from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
-from handpose.sample import Evidence, HandBatch, PoseOutput
+from handpose.sample import Evidence, GestureClasses, HandBatch, PoseOutput
 from handpose.training.losses import PoseLoss
 from stages.params import EncoderParams, LossWeights, PoseNetParams
 from tests.turned_batch import turned_batch
@@ -125,6 +125,24 @@ def test_rays_change_the_parameters_and_nothing_in_the_picture(
     assert torch.equal(one.uv, other.uv) and torch.equal(one.fine_logits, other.fine_logits)
     with pytest.raises(ValueError, match="must be given K"):
         net(batch.image, batch.is_left)
+
+
+@pytest.mark.parametrize(("classes", "unused"), [("coarse", "fine"), ("fine", "coarse")])
+def test_of_one_kind_of_classes_the_other_head_is_neither_read_nor_trained(
+    classes: GestureClasses,
+    unused: str,
+    make_pose_net: MakePoseNet,
+    make_batch: Callable[..., HandBatch],
+) -> None:
+    net = make_pose_net(token_classes=classes, gate_init=0.5)
+    batch = make_batch(4)
+    weights = dict.fromkeys(LossWeights.model_fields, 1.0)
+    loss = PoseLoss(net.mano, weights, net.depth_range_m, "annotated", net.token_classes)
+    output = net(batch.image, batch.is_left)
+    assert output.gates.shape == (1,)
+    torch.stack(list(loss(output, batch).values())).sum().backward()  # type: ignore[no-untyped-call]
+    still = {name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()}
+    assert still == {f"gesture_net.heads.{unused}.1.{part}" for part in ("weight", "bias")}
 
 
 def test_other_side_is_the_mirrored_mesh_of_the_same_features(

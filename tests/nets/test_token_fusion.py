@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from handpose.nets.token_fusion import GestureTokens, TokenFusion
+from handpose.sample import GestureClasses
 
 RIGHT = torch.tensor([False, False])
 
 
-def tokens(gate: float) -> GestureTokens:
+def tokens(gate: float, classes: GestureClasses = "both") -> GestureTokens:
     torch.manual_seed(0)
-    return GestureTokens(coarse_classes=6, fine_classes=9, dim=16, gate=gate)
+    return GestureTokens(coarse_classes=6, fine_classes=9, dim=16, gate=gate, classes=classes)
 
 
 def logits() -> tuple[Tensor, Tensor]:
@@ -56,6 +57,20 @@ def tokens_at(given: tuple[Tensor, Tensor]) -> Tensor:
         net.gates.copy_(torch.tensor([0.5, 2.0]))
     token: Tensor = net(*given)
     return token
+
+
+@pytest.mark.parametrize(("classes", "row"), [("coarse", 0), ("fine", 1)])
+def test_one_kind_of_classes_has_the_token_that_it_has_beside_the_other(
+    classes: GestureClasses, row: int
+) -> None:
+    both, one = tokens(gate=0.5), tokens(gate=0.5, classes=classes)
+    taken = {name: value for name, value in both.state_dict().items() if name in one.state_dict()}
+    taken |= {name: taken[name][row : row + 1] for name in ("gates", "types")}
+    one.load_state_dict(taken)
+    given = logits()
+    torch.testing.assert_close(one(*given), both(*given)[:, row : row + 1])
+    other = "fine" if classes == "coarse" else "coarse"
+    assert not [name for name in one.state_dict() if name.startswith(other)]
 
 
 def fusion(**changes: Any) -> TokenFusion:

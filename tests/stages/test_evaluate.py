@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from stages.artifacts import run_stage
 from stages.evaluation.data import EvaluateError, EvaluationData
 from stages.hand_model import load_hand_model
 from stages.params import load_params
+from stages.paths import LABELS
 
 Setter = Callable[..., None]
 PX = 64
@@ -78,10 +80,10 @@ def write_models(broken: bool = False) -> None:
     """Untrained networks where trained ones should be, with their curves."""
     params = load_params()
     labels = pq.read_table("data/labels/labels.parquet").to_pydict()
-    coarse = [
-        labels["coarse"][labels["coarse_id"].index(k)] for k in sorted(set(labels["coarse_id"]))
-    ]
-    hands = [labels["hand"][labels["coarse_id"].index(k)] for k in sorted(set(labels["coarse_id"]))]
+    rows = {name: [labels[f"{name}_id"].index(k) for k in sorted(set(labels[f"{name}_id"]))]
+            for name in ("coarse", "fine")}  # fmt: skip
+    coarse, fine = ([labels[name][i] for i in rows[name]] for name in ("coarse", "fine"))
+    hands = [labels["hand"][i] for i in rows["coarse"]]
     encoder, pose_net = params.encoder.keywords(), params.pose_net.keywords()
     mano = load_hand_model(params.hand, params.data)
     seed(0)
@@ -100,7 +102,7 @@ def write_models(broken: bool = False) -> None:
             pose_net=pose_net,
             joints=mano.joint_definition.record(),
             coarse=coarse,
-            fine=labels["fine"],
+            fine=fine,
             hands=hands,
             handedness=params.label.handedness,
             labels_digest=digest(Path("data/labels/labels.parquet")),
@@ -217,6 +219,33 @@ def test_canonical_mode_mirrors_its_joints_back_into_the_photo(
         joints = np.reshape(table["pretrained_joints"][k], (21, 3))
         error = np.linalg.norm(joints - (truth - truth[0]), axis=1)[1:].mean() * 1000
         assert error == pytest.approx(table["pretrained_wrist_mpjpe_mm"][k], rel=1e-4)
+
+
+def test_images_with_classes_of_their_own_are_scored_by_these(
+    evaluable: Path, set_params: Setter
+) -> None:
+    rows = pq.read_table(LABELS).to_pylist()
+    images = [{**rows[(i + i // 4) % 4], "sample_id": i} for i in range(26)]
+    pq.write_table(
+        pa.Table.from_pylist([*({**r, "sample_id": None} for r in rows), *images]), LABELS
+    )
+    set_params(label={"shuffle": "images"})
+    write_models()
+    evaluate.main()
+    table = pq.read_table("results/predictions.parquet").to_pydict()
+    own = {row["sample_id"]: (row["coarse_id"], row["fine_id"]) for row in images}
+    scored = zip(*(table[name] for name in ("sample_id", "coarse", "fine")), strict=True)
+    assert all(own[number] == (coarse, fine) for number, coarse, fine in scored)
+    test = [
+        n for n, split in zip(table["sample_id"], table["split"], strict=True) if split == "test"
+    ]
+    trained = Counter(own[n][0] for n in range(12))
+    majority = min(trained, key=lambda k: (-trained[k], k))
+    expected = np.mean([own[n][0] == majority for n in test])
+    assert results()["gesture"]["majority"]["coarse_accuracy"]["value"] == pytest.approx(expected)
+    assert (
+        "exchanged among images (label.shuffle: images)" in Path("results/report.html").read_text()
+    )
 
 
 def test_eanet_is_evaluated_as_a_model_without_gesture_tokens(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import random
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from handpose.data.labels import ClassIds, Labels
+from handpose.data.labels import NO_CLASS, ClassIds, Labels
 from handpose.files import digest
+from handpose.gestures import GestureTable
 from stages import label
 from stages.artifacts import run_stage
 from stages.paths import SAMPLES
@@ -237,3 +240,209 @@ def test_faults_of_the_map_and_missing_samples_are_told(
     edit()
     SAMPLES.unlink()
     assert "samples.parquet: not found; run `dvc repro ingest` first" in refusal(capsys)
+
+
+# --- controls of the gesture claim ---------------------------------------------------------------
+
+CONTROLS: dict[str, dict[str, Any]] = {
+    "folders": {"shuffle": "folders"},
+    "sequences": {"shuffle": "sequences"},
+    "images": {"shuffle": "images"},
+    "finger_states": {"source": "finger_states"},
+    "pose_clusters": {"source": "pose_clusters"},
+}
+
+
+def write_posed_samples(per_split: int = 12) -> int:
+    """So many images of every folder in each labelled split, of two people; returns their number.
+
+    The joints are at random, and every image has a fit.
+    """
+    folders = [row.folder for row in GestureTable.read(Path("map.csv")).labelled]
+    rows = [
+        {"sequence": folder, "kind": "gesture", "split": split, "is_left": folder.startswith("01"),
+         "subject": 2 * place + half, "session": 2 * place + half}
+        for folder in folders
+        for place, split in enumerate(("train", "validation", "test"))
+        for half in (0, 1)
+        for _ in range(per_split // 2)
+    ]  # fmt: skip
+    rows += [{**rows[0], "sequence": "ROM03_LT_No_Occlusion", "kind": "rom"}]
+    table = pa.Table.from_pylist([{"sample_id": i, **row} for i, row in enumerate(rows)])
+    rng = np.random.default_rng(0)
+    for name, size in (("joints_cam", 63), ("hand_pose", 45)):
+        flat = pa.array(rng.normal(size=len(rows) * size).astype(np.float32))
+        table = table.append_column(name, pa.FixedSizeListArray.from_arrays(flat, size))
+    valid = pa.FixedSizeListArray.from_arrays(pa.array([True] * 21 * len(rows)), 21)
+    table = table.append_column("joint_valid", valid)
+    table = table.append_column("has_mano", pa.array([True] * len(rows)))
+    pq.write_table(table, SAMPLES)
+    return len(rows) - 1
+
+
+@pytest.fixture
+def images() -> list[dict[str, Any]]:
+    """The images of samples.parquet, with every folder in it."""
+    write_posed_samples()
+    rows: list[dict[str, Any]] = pq.read_table(SAMPLES).to_pylist()
+    return rows
+
+
+def run(**changes: Any) -> Labels:
+    set_params(**changes)
+    label.main()
+    return Labels.read(label.OUT / "labels.parquet")
+
+
+@pytest.mark.parametrize("handedness", ["handed", "canonical"])
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_control_has_the_contract_of_the_map(
+    images: list[dict[str, Any]], control: str, handedness: str
+) -> None:
+    """Every labelled image has a class, of its hand, with the same class as its twin's twin."""
+    before = {path: digest(path) for path in (Path("map.csv"), SAMPLES)}
+    labels = run(**CONTROLS[control], handedness=handedness)
+    assert before == {path: digest(path) for path in before}, "neither is changed"
+    own = labels.classes([row["sample_id"] for row in images], [row["sequence"] for row in images])
+    assert own.pop() is NO_CLASS, "free motion has none"
+    canonical = handedness == "canonical"
+    twins = {(ids.coarse, ids.fine): (ids.twin_coarse, ids.twin_fine) for ids in own}
+    for row, ids in zip(images, own, strict=False):
+        if ids == NO_CLASS:
+            assert control == "finger_states" and row["split"] != "train"
+            continue
+        side = "left" if row["is_left"] and not canonical else "right"
+        assert labels.hands[ids.coarse] == side
+        assert labels.hands[ids.twin_coarse] != side or canonical
+        assert labels.coarse[ids.coarse] == labels.coarse[ids.twin_coarse]
+        assert labels.fine[ids.fine] == labels.fine[ids.twin_fine]
+        twin = twins.get((ids.twin_coarse, ids.twin_fine))
+        assert twin is None or twin == (ids.coarse, ids.fine)
+    parents: dict[int, set[int]] = defaultdict(set)
+    for ids in own:
+        parents[ids.fine].add(ids.coarse)
+    assert {len(coarse) for coarse in parents.values()} == {1}
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_control_has_as_many_classes_as_the_map_and_the_same_bytes_again(
+    images: list[dict[str, Any]], control: str
+) -> None:
+    labels = run(**CONTROLS[control])
+    first = digest(label.OUT / "labels.parquet")
+    if control != "finger_states":
+        assert (len(labels.coarse), len(labels.fine)) == (54, 70)
+    order = np.random.default_rng(0).permutation(len(images))
+    pq.write_table(pq.read_table(SAMPLES).take(pa.array(order)), SAMPLES)
+    label.main()
+    assert digest(label.OUT / "labels.parquet") == first
+    if control != "finger_states":
+        run(**CONTROLS[control], seed=1)
+        assert digest(label.OUT / "labels.parquet") != first
+
+
+@pytest.mark.parametrize("control", ["folders", "sequences", "images"])
+def test_shuffling_leaves_the_number_of_images_of_every_class(
+    images: list[dict[str, Any]], control: str
+) -> None:
+    """In each split; the folders hold as many images each here."""
+
+    def counts(labels: Labels) -> Counter[tuple[str, ClassIds]]:
+        own = labels.classes([r["sample_id"] for r in images], [r["sequence"] for r in images])
+        return Counter((row["split"], ids) for row, ids in zip(images, own, strict=True))
+
+    before = counts(run())
+    labels = run(**CONTROLS[control])
+    assert counts(labels) == before
+    true = run()
+    own, known = (
+        side.classes([r["sample_id"] for r in images], [r["sequence"] for r in images])
+        for side in (labels, true)
+    )
+    same = np.mean([a.coarse == b.coarse for a, b in zip(own, known, strict=True)][:-1])
+    assert same == 0 if control == "folders" else same < 0.15
+
+
+def test_what_a_control_made_stands_in_the_manifest(images: list[dict[str, Any]]) -> None:
+    def counts() -> dict[str, Any]:
+        content = json.loads((label.OUT / "manifest.json").read_text("utf-8"))
+        found: dict[str, Any] = content["counts"]
+        return found
+
+    run()
+    assert "images" not in counts()
+    labels = run(source="finger_states")
+    found = counts()
+    assert found["images"] == len(images) - 1
+    own = labels.classes([row["sample_id"] for row in images], [row["sequence"] for row in images])
+    assert found["images_without_a_class"] == own.count(NO_CLASS) - 1
+    assert found["fine_classes"] == len(labels.fine)
+
+
+def test_a_control_reads_the_folders_that_the_map_keeps(images: list[dict[str, Any]]) -> None:
+    text = Path("map.csv").read_text("utf-8")
+    for cells in (",2,fake_gun,21,fake_gun,", ",29,fake_gun,56,fake_gun,"):
+        text = text.replace(cells, ",2,drop,21,drop,")
+    Path("map.csv").write_text(text, encoding="utf-8")
+    for control in CONTROLS.values():
+        labels = run(**control)
+        own = labels.classes([r["sample_id"] for r in images], [r["sequence"] for r in images])
+        for row, ids in zip(images, own, strict=True):
+            assert (ids is NO_CLASS) == (row["sequence"][5:] == "fake_gun" or row["kind"] == "rom")
+        assert "0003_fake_gun" not in members()
+
+
+def test_too_few_poses_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    write_posed_samples()
+    table = pq.read_table(SAMPLES)
+    fits = pa.array([i < 20 for i in range(len(table))])
+    pq.write_table(
+        table.set_column(table.column_names.index("has_mano"), "has_mano", fits), SAMPLES
+    )
+    set_params(source="pose_clusters")
+    assert "the training images have 12 poses for 35 classes" in refusal(capsys)
+
+
+# --- held-out gestures ---------------------------------------------------------------------------
+
+
+def hold_out(*folders: str) -> None:
+    """Samples as ingest leaves them when these folders are held out."""
+    everything = ("0003_fake_gun", "0103_fake_gun", "0006_thumbup_relaxed", "0106_thumbup_relaxed",
+                  "0007_thumbup_normal", "0008_thumbup_rigid")  # fmt: skip
+    rows = [
+        {"sequence": folder, "kind": "gesture", "is_left": folder.startswith("01"),
+         "split": "held_out_gestures" if folder in folders and split == "test" else split}
+        for folder in everything
+        for split in ("train", "validation", "test")
+        if folder not in folders or split == "test"
+    ]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), SAMPLES)
+
+
+def test_held_out_gestures_keep_their_class_and_are_told() -> None:
+    hold_out("0003_fake_gun", "0103_fake_gun", "0007_thumbup_normal")
+    label.main()
+    assert "0003_fake_gun" in members(), "their crops are evaluated"
+    assert Labels.read(label.OUT / "labels.parquet").ids["0003_fake_gun"] == ClassIds(2, 21, 29, 56)
+    row = coverage()["0003_fake_gun"]
+    assert (row["train"], row["test"], row["held_out_gestures"]) == ("0", "0", "1")
+    counts = json.loads((label.OUT / "manifest.json").read_text("utf-8"))["counts"]
+    assert counts["held_out"] == ["0003_fake_gun", "0007_thumbup_normal", "0103_fake_gun"]
+    assert counts["held_out_but_of_a_trained_class"] == ["0007_thumbup_normal"], "as 0008_"
+
+
+def test_a_gesture_is_held_out_on_both_hands(capsys: pytest.CaptureFixture[str]) -> None:
+    hold_out("0103_fake_gun", "0006_thumbup_relaxed")
+    assert refusal(capsys) == (
+        "label: a mirrored image has the gesture of the other hand, which is trained on:\n"
+        "  0006_thumbup_relaxed is held out, its twin 0106_thumbup_relaxed is not\n"
+        "  0103_fake_gun is held out, its twin 0003_fake_gun is not\n"
+        "Name both in ingest.held_out_gestures, or neither\n"
+    )
+
+
+def test_nothing_is_told_of_gestures_that_nobody_holds_out() -> None:
+    label.main()
+    counts = json.loads((label.OUT / "manifest.json").read_text("utf-8"))["counts"]
+    assert not [name for name in counts if "held_out" in name]

@@ -178,3 +178,58 @@ def test_eanet_takes_its_own_keys_and_the_papers_network_is_named_by_nothing() -
     assert keys["network"] == "eanet" and "fusion" not in keys and "gesture_tokens" not in keys
     assert params.pose_scratch.pose_net(keys) == keys
     assert params.pose_scratch.pose_net(params.pose_net.keywords())["gesture_tokens"] is False
+
+
+def test_eanet_refuses_tokens_of_one_kind_of_classes(tmp_path: Path) -> None:
+    message = refusal(
+        tmp_path,
+        pose_net__network="eanet",
+        pose_net__gesture_tokens=False,
+        pose_net__token_classes="fine",
+    )
+    assert "pose_net.token_classes is fine; set it to both" in message
+
+
+def test_tokens_of_both_classes_have_no_name_in_a_record(tmp_path: Path) -> None:
+    params = load_params(SHIPPED)
+    assert "token_classes" not in params.pose_net.keywords(), "as before there was a choice"
+    coarse = params.pose_net.model_copy(update={"token_classes": "coarse"})
+    assert coarse.keywords()["token_classes"] == "coarse"
+
+
+def test_stage_1_without_any_loss_is_refused(tmp_path: Path) -> None:
+    message = refusal(tmp_path, pretrain__coarse_weight=0.0, pretrain__fine_weight_start=0.0)
+    assert "the first epochs would learn nothing; set pretrain.coarse_weight, or" in message
+    message = refusal(tmp_path, pretrain__coarse_weight=0.0, pretrain__fine_weight_max=0.0)
+    assert "pretrain.coarse_weight is 0 and lambda starts at 0" in message
+
+
+@pytest.mark.parametrize(
+    ("weight", "level"), [("coarse_weight", "coarse"), ("fine_weight_max", "fine")]
+)
+def test_the_accuracy_of_classes_without_a_loss_chooses_no_epoch(
+    tmp_path: Path, weight: str, level: str
+) -> None:
+    changes = {f"pretrain__{weight}": 0.0, "pretrain__best": f"{level}_accuracy"}
+    message = refusal(tmp_path, **changes)
+    assert f"pretrain.best is {level}_accuracy, but no loss trains the {level} classes" in message
+
+
+def test_gesture_heads_that_know_nothing_are_always_trained() -> None:
+    params = load_params(SHIPPED)
+    frozen = params.pose.model_copy(update={"train_gesture_heads": False})
+    assert params.pose_scratch.settings(frozen).train_gesture_heads
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.5])
+def test_a_labelled_share_lies_above_0_and_up_to_1(tmp_path: Path, share: float) -> None:
+    limit = "less than or equal to 1" if share > 1 else "greater than 0"
+    message = refusal(tmp_path, pretrain__labelled_share=share)
+    assert f"pretrain.labelled_share: Input should be {limit} (found {share})" in message
+
+
+def test_only_the_maps_classes_are_shuffled(tmp_path: Path) -> None:
+    message = refusal(tmp_path, label__source="pose_clusters", label__shuffle="images")
+    assert "label.source is pose_clusters and label.shuffle is images: only the map's" in message
+    message = refusal(tmp_path, label__source="fingers")
+    assert "label.source: Input should be 'gestures', 'finger_states' or 'pose_clusters'" in message

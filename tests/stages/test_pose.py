@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +187,44 @@ def test_pretrained_starts_from_stage_1_and_records_both_times(
     seconds = read_record(PRETRAINED).seconds
     assert set(seconds) == {"pretrain", "pose"}
     assert seconds["pretrain"] == read_record(STAGE_1).seconds["pretrain"]
+
+
+def heads_of(names: Iterable[str]) -> set[str]:
+    return {name for name in names if name.startswith("heads.")}
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_frozen_gesture_heads_stay_those_of_stage_1(
+    with_stage_1: Path, set_params: Callable[..., None], trained: bool
+) -> None:
+    set_params(pose={"train_gesture_heads": trained, "ema": 0.9})
+    assert run_pose("pretrained") == 0
+    first = load_gesture_net(STAGE_1).state_dict()
+    state = safetensors.torch.load_file(PRETRAINED / "model.safetensors")
+    found = {name.removeprefix("gesture_net."): value for name, value in state.items()}
+    same = {name: torch.equal(found[name], value) for name, value in first.items()}
+    heads = heads_of(same)
+    assert len(heads) == 4 and {same[name] for name in heads} == {not trained}
+    assert not all(same[name] for name in same.keys() - heads), "the encoder learns"
+
+
+@pytest.mark.parametrize("classes", ["coarse", "fine"])
+def test_one_kind_of_classes_is_trained_recorded_and_read_again(
+    with_stage_1: Path,
+    set_params: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    classes: str,
+) -> None:
+    set_params(pose_net={"token_classes": classes}, pose={"epochs": 1})
+    params = load_params()
+    assert run_pose("pretrained") == 0
+    assert read_record(PRETRAINED).pose_net["token_classes"] == classes
+    net = load_pose_net(PRETRAINED, load_hand_model(params.hand, params.data))
+    assert isinstance(net, PoseNet) and net.token_classes == classes
+    PRETRAINED.rename("first")
+    set_params(pose={"start": "first"}, pose_net={"token_classes": "both"})
+    assert run_pose("pretrained") == 2
+    assert f"pose_net.token_classes is {classes}, expected both" in capsys.readouterr().err
 
 
 def test_it_starts_from_a_model_that_it_names_and_needs_no_stage_1(

@@ -10,6 +10,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor, nn
@@ -196,3 +198,48 @@ def test_validation_counts_labelled_samples_alone(make_batch: Callable[..., Hand
     assert found["coarse_accuracy"] == 1
     assert found["fine_accuracy"] == pytest.approx(1 / 3)
     assert found["loss"] == pytest.approx(0.5 * 50 * 2 / 3)
+
+
+def test_a_share_of_the_labels_trains_as_many_steps_on_these_images_alone(
+    trainable: Path,
+    set_params: Callable[..., None],
+    shards_of: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shards_of(train=48, validation=6)  # a sequence of 12 images in each of four folders
+    seen: list[list[int]] = []
+
+    def watched(net: nn.Module, batch: HandBatch) -> GestureOutput:
+        if net.training:
+            seen.append(batch.sample_id.tolist())
+        return forward(net, batch)
+
+    forward = pretrain.forward
+    monkeypatch.setattr(pretrain, "forward", watched)
+    set_params(pretrain={"labelled_share": 0.1})
+    assert run_pretrain() == 0
+    assert len(seen) == 2 * 12, "two epochs of as many steps as 48 images make"
+    images = {i for batch in seen for i in batch}
+    assert len(images) == 12 and len({i % 4 for i in images}) == 1
+    passes = [sorted(seen[i] + seen[i + 1] + seen[i + 2]) for i in range(0, 24, 3)]
+    assert all(one == sorted(images) for one in passes), "each image once in a pass"
+    assert len({tuple(batch) for batch in seen}) > 20, "in another order"
+    told = "learns from 12 of 48 labelled images: 1 sequence of 1 person in 1 fine class"
+    assert told in capsys.readouterr().out
+    metrics = json.loads((OUT / "metrics.json").read_text())
+    assert metrics["labelled"]["images"] == 12
+
+
+def test_without_a_label_in_training_there_is_no_share(
+    trainable: Path, set_params: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = pq.read_table(LABELS).to_pylist()
+    validation = range(12, 18)
+    pq.write_table(
+        pa.Table.from_pylist([{**rows[i % 4], "sample_id": i} for i in validation]), LABELS
+    )
+    set_params(pretrain={"labelled_share": 0.5})
+    assert run_pretrain() == 2
+    message = capsys.readouterr().err
+    assert "none of the 12 training samples has a class, so pretrain.labelled_share" in message

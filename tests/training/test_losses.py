@@ -17,7 +17,14 @@ from handpose.hand.facing import facing
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
 from handpose.hand.skeleton import MANO_PARENTS
-from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput, ViewOutput
+from handpose.sample import (
+    UNLABELLED,
+    GestureClasses,
+    GestureOutput,
+    HandBatch,
+    PoseOutput,
+    ViewOutput,
+)
 from handpose.training.losses import (
     MEASURED,
     NEAR,
@@ -39,6 +46,7 @@ DEPTH_RANGE_M = 0.2
 SIDE = 64
 TERMS = tuple(LossWeights.model_fields)
 OF_VIEW_HEADS = {"side", "facing"}
+CLASSES: tuple[GestureClasses, ...] = ("both", "coarse", "fine")
 
 
 @pytest.fixture
@@ -455,6 +463,31 @@ def test_gesture_loss_weighs_the_fine_classes(batch: HandBatch) -> None:
     losses = constant(0.25)(output, batch)
     assert losses["coarse"] == pytest.approx(torch.tensor(6.0).log().item())
     assert losses["fine"] == pytest.approx(0.25 * torch.tensor(9.0).log().item())
+
+
+def test_either_gesture_loss_can_be_left_out(batch: HandBatch) -> None:
+    """The weight of one is 0, and the other is what it was."""
+    logits = torch.randn(4, 6), torch.randn(4, 9)
+    output = GestureOutput(*logits, torch.zeros(4, 1))
+    both = constant(0.5)(output, batch)
+    coarse = constant(0.0)(output, batch)
+    fine = dataclasses.replace(constant(0.5), coarse_weight=0.0)(output, batch)
+    assert coarse["coarse"] == both["coarse"] and coarse["fine"] == 0
+    assert fine["fine"] == both["fine"] and fine["coarse"] == 0
+
+
+def test_stage_2_counts_the_chosen_gesture_classes(batch: HandBatch, mano: Mano) -> None:
+    output = random_output(4)
+    weights = dict.fromkeys(TERMS, 1.0)
+    both, coarse, fine = (
+        PoseLoss(mano, weights, DEPTH_RANGE_M, "annotated", classes)(output, batch)[
+            "gesture"
+        ].item()
+        for classes in CLASSES
+    )
+    assert coarse == pytest.approx(F.cross_entropy(output.coarse_logits, batch.coarse).item())
+    assert fine == pytest.approx(F.cross_entropy(output.fine_logits, batch.fine).item())
+    assert both == pytest.approx(coarse + fine)
 
 
 def test_lambda_grows_with_the_epochs_and_is_at_its_maximum_without_one(batch: HandBatch) -> None:

@@ -278,6 +278,7 @@ def test_verify_counts_the_photos_that_ingest_takes(dataset: Dataset, alteration
     [
         {"check_images": False},
         {"cameras_per_instant": 1},
+        {"held_out_gestures": ["0103_fake_gun"]},
         {"min_valid_joints": 21},
         {"min_joints_in_boxes": 0},
         {"max_fit_error_mm": 15},

@@ -57,3 +57,24 @@ def test_it_describes_eanet_with_its_own_losses_and_does_not_draw_it(
     assert "times learnt factors, which start at 1, of rotation, root, " in text
     with pytest.raises(DrawingError, match="eanet; the drawing is of the paper's network alone"):
         architecture(path)
+
+
+def test_it_names_the_ablations_and_nothing_without_one(tmp_path: Path, stand_in: Path) -> None:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    raw["hand"]["mano"] = str(stand_in)
+    raw["label"]["map"] = str(ROOT / "labels" / "gesture_map.csv")
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    assert "part of the gesture claim" not in description(path)
+    raw["label"]["source"] = "finger_states"
+    raw["ingest"]["held_out_gestures"] = ["fist"]
+    raw["pose"]["train_gesture_heads"] = False
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    found = description(path).splitlines()
+    assert found[-5:] == [
+        "Without a part of the gesture claim (docs/choices.md, Ablations):",
+        "  ingest.held_out_gestures: [fist]",
+        "  label.source: finger_states",
+        "  pose.train_gesture_heads: false",
+        "  The classes counted above are the map's; those of finger states depend on the data",
+    ]

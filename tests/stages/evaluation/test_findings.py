@@ -229,6 +229,29 @@ def test_limits_know_what_kind_of_images_and_gestures_there_were() -> None:
     assert "except for 2 of them" in " ".join(findings.limits(evaluation(unseen=2)))
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "Pretraining on shuffled labels, which teaches no gesture, was not run"),
+        ({"shuffle": "folders"}, "Stage 1 still learns to tell folders apart"),
+        ({"shuffle": "sequences"}, "exchanged among sequences (label.shuffle: sequences)"),
+        ({"shuffle": "images"}, "comes from the warm-up of the encoder"),
+        ({"source": "finger_states"}, "from the annotated pose (label.source: finger_states)"),
+    ],
+)
+def test_limits_say_what_the_labels_were(changes: dict[str, str], words: str) -> None:
+    said = findings.limits(evaluation(**changes))
+    assert words in said[2]
+    assert ("was not run" in said[2]) == (not changes)
+
+
+def test_the_gate_of_one_kind_of_classes_is_reported_as_one() -> None:
+    run = dataclasses.replace(evaluation().runs["pretrained"], gates=[0.3], token_classes="fine")
+    said = " ".join(findings.tokens(evaluation(runs={**evaluation().runs, "pretrained": run})))
+    assert "closing the one gate of the full model raises" in said
+    assert "The one gate ended at 0.300 for fine." in said
+
+
 def test_gates_are_reported_and_their_absence_too() -> None:
     assert "0.020 for coarse and -0.010 for fine" in " ".join(findings.tokens(evaluation()))
     assert findings.tokens(evaluation(interventions={})) == [

@@ -7,8 +7,10 @@ from collections import Counter
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
 from stages import ingest
+from stages.artifacts import run_stage
 from tests.stages.small_dataset import CAMERAS, FRAMES, Dataset, set_params
 
 
@@ -64,3 +66,44 @@ def longer(dataset: Dataset) -> None:
         for frames in files[name].values():
             frames |= {str(int(frame) + 1000): content for frame, content in frames.items()}
     dataset.write()
+
+
+@pytest.mark.parametrize("names", [["fake_gun"], ["0003_fake_gun", "0103_fake_gun"]])
+def test_held_out_gestures_are_not_trained_on_and_tested_apart(
+    dataset: Dataset, stand_in: Any, names: list[str]
+) -> None:
+    for image in dataset.train["data"]["images"]:  # a second gesture, of either hand
+        if image["camera"] == CAMERAS[1] and "fake_gun" in image["seq_name"]:
+            image["seq_name"] = image["seq_name"].replace("fake_gun", "fist")
+    dataset.write()
+    whole, before = run(stand_in)
+    assert "held_out" not in before and "held_out_gestures" not in before["samples"]
+    folders = json.loads((ingest.OUT / "split.json").read_text())
+    part, counts = run(stand_in, held_out_gestures=names)
+    assert part["held_out_gestures", "gesture"] == part["test", "gesture"]
+    for split in ("train", "validation", "test"):
+        assert part[split, "gesture"] == whole[split, "gesture"] / 2
+        assert part[split, "rom"] == whole[split, "rom"]
+    assert counts["held_out"] == whole.total() - part.total() > 0
+    assert counts["annotations"] == before["annotations"]
+    table = pq.read_table(ingest.OUT / "samples.parquet").to_pylist()
+    of = {row["sequence"][5:] for row in table if row["split"] == "held_out_gestures"}
+    assert of == {"fake_gun"}
+    assert {row["sequence"][5:] for row in table if row["kind"] == "gesture"} == {
+        "fist", "fake_gun"
+    }  # fmt: skip
+    assert not [r for r in table if r["split"] == "train" and r["sequence"].endswith("fake_gun")]
+    held_out = json.loads((ingest.OUT / "split.json").read_text())["held_out_gestures"]
+    assert held_out["subjects"] == folders["test"]["subjects"]
+
+
+def test_a_gesture_that_no_folder_has_is_told_with_the_nearest_one(
+    dataset: Dataset, stand_in: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_params(stand_in, held_out_gestures=["fakegun", "dh_pray", "0003_fake_gun"])
+    assert run_stage(ingest.main, "ingest") == 2
+    assert capsys.readouterr().err == (
+        "ingest: params.yaml: ingest.held_out_gestures names what no gesture folder of official "
+        "train is called, with or without its number:\n  fakegun (nearest: fake_gun)\n  dh_pray\n"
+        "Gestures there: fake_gun\n"
+    )
