@@ -89,12 +89,28 @@ def _key(
             if (section, name) not in explained:
                 texts.append(f"{name}: {meaning(section, name)[1]}")
             explained.add((section, name))
-        yield from _commented(f"{indent}{key}: {as_yaml(value)}", "; ".join(texts))
+        first, *rest = _flow(f"{indent}{key}: ", value)
+        yield from _commented(first, "; ".join(texts))
+        yield from rest
     else:
         heading = _first_paragraph(section.__doc__ or "").removesuffix(".")
         yield from _commented(f"{indent}{key}:", heading)
         for name in section.model_fields:
             yield from _key(section, name, value[name], depth + 1, explained)
+
+
+def _flow(head: str, value: Mapping[str, Any]) -> list[str]:
+    """The head and {key: value, ...}, on further lines where it is long; a pair stays together."""
+    pairs = as_yaml(value).replace(": ", ":\0")
+    lines = textwrap.wrap(
+        pairs,
+        WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * (len(head) + 1),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return [line.replace("\0", " ") for line in lines]
 
 
 def _first_paragraph(text: str) -> str:
