@@ -28,6 +28,8 @@ CLONES = WORK / "experiments"
 RESULTS = Path("experiments/results")
 """Under git: a result took minutes to hours, and is a few kilobytes."""
 
+STAGES_FILE = "experiments/dvc.yaml"
+
 STAGES = ("synthesize", "ingest", "label", "shard", "pretrain", "pose", "score")
 """Whose code decides a result."""
 
@@ -117,8 +119,7 @@ class Runner:
         with self._stopping():
             for run in {one.resolved.data_settings: one for one in reversed(runs)}.values():
                 try:
-                    clone = self._clone(run)
-                    clone.prepare(self.machine)
+                    clone, _ = self._prepared(run)
                     clone.make_data(self._line_of(run))
                 except HandPoseError as error:
                     return [f"{run.name}: {error}"]
@@ -149,6 +150,16 @@ class Runner:
         finally:
             self._stopped.set()
 
+    def _prepared(self, run: ExperimentRun) -> tuple[TrainingClone, list[str]]:
+        """The clone of a run, in which DVC sees the stage of experiments, and what it sets."""
+        clone = self._clone(run)
+        changed = clone.prepare(self.machine)
+        ignored = clone.folder / ".dvcignore"
+        lines = ignored.read_text("utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.strip() != f"/{STAGES_FILE}"]
+        ignored.write_text("".join(kept), encoding="utf-8")
+        return clone, changed
+
     def _clone(self, run: ExperimentRun) -> TrainingClone:
         folder = CLONES / run.resolved.name / f"seed-{run.seed}"
         return TrainingClone(self.source, folder, run.name, run.seed, run.resolved.overrides)
@@ -164,9 +175,9 @@ class Runner:
 
     def _one(self, run: ExperimentRun) -> None:
         """Train, score, and keep the result; the clone is deleted, DVC's cache has its models."""
-        clone, name = self._clone(run), run.resolved.variant.run
-        changed = clone.prepare(self.machine)
-        target = f"experiments/dvc.yaml:score@{name}"
+        name = run.resolved.variant.run
+        clone, changed = self._prepared(run)
+        target = f"{STAGES_FILE}:score@{name}"
         threads = {"OMP_NUM_THREADS": str(max(1, self.machine.cores // self.jobs))}
         clone.repro([target], self._line_of(run), threads)
         scores = json.loads((clone.folder / SCORES / f"{name}.json").read_text("utf-8"))
