@@ -81,7 +81,9 @@ class HandEstimate:
     betas: Array  # (10,)
     gestures: tuple[tuple[str, float], ...]  # coarse classes and probabilities, likeliest first
     # None by a model without a confidence head (`handpose confidence`):
-    joints_px_radius90: Array | None = None  # (21,) px; 9 of 10 joints are within it of joints_px
+    joints_px_radius90: Array | None = (
+        None  # (21,) px about joints_px, meant to hold 9 of 10 joints
+    )
     joints_radius90: Array | None = None  # (21,) m, likewise of joints; 0 for the wrist, the origin
     is_hand_probability: float | None = None  # that the box holds a hand at all
 

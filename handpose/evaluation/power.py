@@ -67,7 +67,7 @@ def power(components: Components, difference: float, *, seeds: int, people: int)
 
 
 def fewest_seeds(components: Components, difference: float, *, people: int) -> int | None:
-    """Seeds of each recipe that see this difference with 80 % power; None if no number does.
+    """Seeds of each recipe that see this difference with 80 % power; None if not even `MOST` do.
 
     Seeds do not replace people: with few people, too small a difference stays unseen.
     """
@@ -75,7 +75,7 @@ def fewest_seeds(components: Components, difference: float, *, people: int) -> i
 
 
 def fewest_people(components: Components, difference: float, *, seeds: int) -> int | None:
-    """People that see this difference with 80 % power; None if no number does."""
+    """People that see this difference with 80 % power; None if not even `MOST` do."""
     return _fewest(lambda people: power(components, difference, seeds=seeds, people=people))
 
 

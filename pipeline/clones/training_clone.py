@@ -8,9 +8,12 @@ on, and a finished one is left as it is.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,9 @@ from stages.paths import METRICS, STAND_IN, SYNTHETIC, WORK, is_same_path
 LOCK = "dvc.lock"
 MACHINE = WORK / "machine.json"
 """In a clone: what it was trained on."""
+
+SHOWN = 5
+"""Changed files that a message names."""
 
 SEEDED = ("pretrain", "pose")
 """Sections of `params.yaml` that have the training seed, and entry points that read it."""
@@ -87,6 +93,14 @@ class Source:
         cache = Path(settings.get("dir") or root / ".dvc" / "cache").resolve()
         commit = git.text(root, "rev-parse", "HEAD").strip()
         return cls(root, commit, [line[3:] for line in lines if line], cache)
+
+    def some_changes(self) -> str:
+        """`a.py is` or `a.py, b.py and 7 more are`, for a message."""
+        more = len(self.changed) - SHOWN
+        rest = f" and {more} more are" if more > 0 else None
+        return ", ".join(self.changed[:SHOWN]) + (
+            rest or (" is" if len(self.changed) == 1 else " are")
+        )
 
 
 class TrainingClone:
@@ -239,6 +253,29 @@ class TrainingClone:
             *(f"{section}.seed={self.seed}" for section in SEEDED),
             *(f"{key}={json.dumps(str(path))}" for key, path in given.items()),
         ]
+
+
+@contextlib.contextmanager
+def alone(folder: Path, command: str) -> Iterator[None]:
+    """Hold the lock of the clones in this folder, for one command at a time.
+
+    Raises:
+        CloneError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise CloneError(
+                f"{folder}: another `{command}` (process {lock.read().strip()}) runs here; "
+                "wait for it, or stop it with Ctrl-C and start it again, which loses nothing"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
 
 
 def data_stages(dag: Mapping[str, Stage]) -> set[str]:

@@ -166,7 +166,6 @@ class ViewReader:
                 self.damaged += 1
                 continue
             box = np.array(row["bbox"])
-            person = row["subject"]
             yield hand_view(
                 image,
                 users_box(box, self._rng),
@@ -174,14 +173,13 @@ class ViewReader:
                 joints_cam=np.array(row["joints_cam"]).reshape(-1, 3),
                 valid=np.array(row["joint_valid"], np.bool_),
                 is_left=row["is_left"],
-                person=person,
                 px=self._px,
                 turn_camera=self._turn_camera,
             )
             if self._rng.uniform() < EMPTY_SHARE:
                 window = empty_window(box, (row["width"], row["height"]), self._rng)
                 if window is not None:
-                    yield empty_view(image, window, person=person, px=self._px)
+                    yield empty_view(image, window, px=self._px)
 
 
 def _counts(examples: Sequence[HeadExamples], rows: Sequence[dict[str, Any]]) -> dict[str, int]:

@@ -42,7 +42,6 @@ class TrueView(NamedTuple):
     valid: NDArray[np.bool_]  # (21,)
     is_left: bool
     is_hand: bool
-    person: int
 
 
 def hand_view(
@@ -53,7 +52,6 @@ def hand_view(
     joints_cam: Array,
     valid: NDArray[np.bool_],
     is_left: bool,
-    person: int,
     px: int,
     turn_camera: bool,
 ) -> TrueView:
@@ -66,7 +64,6 @@ def hand_view(
         joints_cam: (21, 3) m.
         valid: (21,) which of them are annotated.
         is_left: the hand's side.
-        person: whose hand.
         px: side of the view.
         turn_camera: the network's hands are in the frame of the camera turned onto the view.
     """
@@ -77,10 +74,10 @@ def hand_view(
     if turn_camera:
         joints = turn(joints, view_rotation(A @ K, px))
     joints = joints - joints[WRIST]
-    return TrueView(*_part(image, region, px), uv, joints, valid, is_left, True, person)
+    return TrueView(*_part(image, region, px), uv, joints, valid, is_left, True)
 
 
-def empty_view(image: NDArray[np.uint8], window: Square, *, person: int, px: int) -> TrueView:
+def empty_view(image: NDArray[np.uint8], window: Square, *, px: int) -> TrueView:
     """The view of a window without a hand."""
     count = len(JOINTS)
     return TrueView(
@@ -90,7 +87,6 @@ def empty_view(image: NDArray[np.uint8], window: Square, *, person: int, px: int
         np.zeros(count, bool),
         False,
         False,
-        person,
     )
 
 

@@ -80,9 +80,8 @@ def run(
     runner = Runner(root, Machine.here(), jobs, lambda line: print(line, flush=True))
     if runner.source.changed and not allow_dirty:
         raise ExperimentError(
-            f"{len(runner.source.changed)} files are not committed, such as "
-            f"{runner.source.changed[0]}: a result has to name a commit that gives it. Commit "
-            "first; or --allow-dirty runs with these changes, and each result says so"
+            f"{runner.source.some_changes()} not committed: a result has to name a commit that "
+            "gives it. Commit first; or --allow-dirty runs with these changes, and each result says so"
         )
     chosen = left[:most]
     print(_plan(name, runs, left, chosen))

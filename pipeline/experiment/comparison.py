@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from handpose.counted import counted
 from handpose.errors import HandPoseError
 from handpose.evaluation.crossed import CrossedDifference, crossed_difference
-from handpose.evaluation.power import fewest_people, fewest_seeds
+from handpose.evaluation.power import MOST, fewest_people, fewest_seeds
 from handpose.evaluation.statistics import holm
 from handpose.files import atomic_file
 from pipeline.experiment.grid import GridError, SeedGrid, read_grids
@@ -226,7 +226,7 @@ def _needed(found: Mapping[str, CrossedDifference], people: int) -> Iterator[str
 
 
 def _count(number: int | None, what: str) -> str:
-    return f"no number of {what}" if number is None else f"{number} {what}"
+    return f"more than {MOST:,} {what}" if number is None else f"{number} {what}"
 
 
 def _training(rows: Sequence[Row]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from pipeline.clones.machine_record import Machine
-from pipeline.clones.training_clone import SEEDED, Source, TrainingClone
+from pipeline.clones.training_clone import SEEDED, Source, TrainingClone, alone
 from pipeline.experiment.grid import GridFile, Resolved, SeedGrid, deciding, resolve
 from pipeline.profiles.comments import merged
 from stages.code_digest import stage_digest
@@ -113,10 +113,11 @@ class Runner:
         Data are made first, once for each set of parameters, since jobs would make them twice.
 
         Raises:
+            CloneError: another process runs experiments here.
             KeyboardInterrupt: after the running trainings have saved their state.
         """
         failed: list[str] = []
-        with self._stopping():
+        with alone(self.root / CLONES, "handpose experiment run"), self._stopping():
             for run in {one.resolved.data_settings: one for one in reversed(runs)}.values():
                 try:
                     clone, _ = self._prepared(run)

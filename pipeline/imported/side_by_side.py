@@ -216,5 +216,5 @@ def _estimate(recorded: Mapping[str, Any]) -> statistics.Estimate:
 
 
 def written_to(out: Path, file: Path) -> Path:
-    """Where the numbers of a file of predictions go."""
-    return out / f"{file.stem}.json"
+    """Where the numbers of a file of predictions go; of `theirs.parquet` in theirs.parquet.json."""
+    return out / f"{file.name}.json"

@@ -37,6 +37,7 @@ def card(facts: Mapping[str, Any]) -> str:
     sets, reference = facts["sets"], next(iter(facts["sets"].values()))
     once = {f"{next(iter(sets))}, looked at once": facts["one_look"]} if "one_look" in facts else {}
     seconds = sum(trained["seconds"].values())
+    machines = [_name(one["machine"]) for one in [*facts["earlier"], facts]]
     steps = trained["steps"] + sum(one["training"]["steps"] for one in facts["earlier"])
     return "\n".join(
         [
@@ -51,10 +52,9 @@ def card(facts: Mapping[str, Any]) -> str:
             f"- **Code** at the time of packing: commit {facts['commit'][:10]}"
             + (" with uncommitted changes." if facts["uncommitted"] else "."),
             f"- **Training**: {steps:,} steps of Stage 2 at batch {trained['batch']}, "
-            f"{seconds / 3600:.1f} hours with Stage 1; {machine['cpu']}, {machine['cores']} cores"
-            + (f", {machine['gpu']}." if machine["gpu"] else "."),
-            f"- **Speed** there, photos in memory to hands, all cores: {speed['1']:.0f} photos/s "
-            f"one by one, {speed['16']:.0f} sixteen at a time.",
+            f"{seconds / 3600:.1f} hours with Stage 1; {', then '.join(machines)}.",
+            f"- **Speed** on {_name(machine)}, photos in memory to hands, all cores: "
+            f"{speed['1']:.0f} photos/s one by one, {speed['16']:.0f} sixteen at a time.",
             "- **Licence**: that of this repository, Apache-2.0. Nothing of MANO, of InterHand2.6M "
             "or of any photo of a hand is in it; crops of three photos by others were backdrops of "
             "its training images. Running it needs smplx, whose licence is non-commercial. NOTICE "
@@ -92,6 +92,8 @@ def card(facts: Mapping[str, Any]) -> str:
             "",
             "- It finds no hands: a box is needed. Without intrinsics its hand is in the frame of "
             "a camera that looks at the box's middle.",
+            "- What it takes for no hand was learnt and measured on windows beside the hands of such "
+            "synthetic photos. Feet, faces, animals and other pictures were not tried.",
             "- Its size is relative: from one photo, a small hand that is near looks like a large "
             "one that is far.",
             "- Two hands that touch, hands in gloves and hands that hold large objects were not in "
@@ -101,6 +103,12 @@ def card(facts: Mapping[str, Any]) -> str:
             "",
         ]
     )
+
+
+def _name(machine: Mapping[str, Any]) -> str:
+    """`A CPU, 2 cores`, and the GPU if it has one."""
+    gpu = f", {machine['gpu']}" if machine["gpu"] else ""
+    return f"{machine['cpu']}, {machine['cores']} cores{gpu}"
 
 
 def _data(facts: Mapping[str, Any]) -> list[str]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from pipeline.clones.machine_record import Machine
-from pipeline.clones.training_clone import Source, TrainingClone, data_stages
+from pipeline.clones.training_clone import Source, TrainingClone, alone, data_stages
 from pipeline.dag import read_dag
 from pipeline.plan.plan import format_bytes, format_seconds
 from pipeline.runner.output import Output
@@ -25,7 +22,6 @@ from stages.paths import WORK
 
 CLONES = WORK / "table"
 FEWEST = 3
-SHOWN = 5
 
 
 class TableError(HandPoseError):
@@ -62,12 +58,12 @@ def table(root: Path, seeds: Sequence[int], *, allow_dirty: bool = False) -> Non
     source = Source.of(root, except_for=WRITTEN)
     if source.changed and not allow_dirty:
         raise TableError(
-            f"{_some(source.changed)} not committed: the table has to name a commit that gives it. "
+            f"{source.some_changes()} not committed: the table has to name a commit that gives it. "
             "Commit first; or --allow-dirty trains with these changes, and the table says so"
         )
     machine = Machine.here()
     clones = [seed_clone(source, seed) for seed in seeds]
-    with _alone(root / CLONES):
+    with alone(root / CLONES, "handpose table"):
         for line in announcement(source, clones):
             print(line, flush=True)
         for clone in clones:
@@ -144,31 +140,3 @@ def _train(clone: TrainingClone) -> None:
     finally:
         output.close()
     show(f"done in {format_seconds(time.monotonic() - begun)}")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of the seeds' clones.
-
-    Raises:
-        TableError: another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise TableError(
-                f"{folder}: another `handpose table` (process {lock.read().strip()}) runs here; "
-                "wait for it, or stop it with Ctrl-C and start it again, which loses nothing"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
-
-
-def _some(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - SHOWN} more are" if len(paths) > SHOWN else None
-    return ", ".join(paths[:SHOWN]) + (more or (" is" if len(paths) == 1 else " are"))

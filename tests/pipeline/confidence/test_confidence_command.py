@@ -136,6 +136,6 @@ def test_a_baseline_has_nothing_to_read(mano: Mano) -> None:
     )  # fmt: skip
     predictor = Predictor(net, a_record(encoder, {"network": "eanet"}, "handed"))
     image = torch.zeros(PX, PX, 3, dtype=torch.uint8).numpy()
-    view = empty_view(image, central(PX, PX), person=0, px=PX)
+    view = empty_view(image, central(PX, PX), px=PX)
     with pytest.raises(NoEvidenceError, match=r"pose_net\.network is eanet"):
         next(judge(predictor, [view]))

@@ -38,10 +38,10 @@ def test_the_truth_is_in_pixels_of_the_view_and_about_the_wrist(turn_camera: boo
     valid = np.ones(21, bool)
     valid[4] = False
     view = hand_view(
-        image, box, K=K, joints_cam=joints, valid=valid, is_left=True, person=3, px=PX,
+        image, box, K=K, joints_cam=joints, valid=valid, is_left=True, px=PX,
         turn_camera=turn_camera,
     )  # fmt: skip
-    assert view.is_hand and view.is_left and view.person == 3
+    assert view.is_hand and view.is_left
     seen = warp(view.photo, view.A, PX)
     brightest = np.argwhere(seen[..., 0] > 128).mean(0)[::-1]
     assert np.abs(view.uv[9] - brightest).max() < 1.5
@@ -78,7 +78,7 @@ def test_a_hand_that_fills_the_photo_leaves_no_window() -> None:
 
 def test_a_window_has_no_truth() -> None:
     image = np.full((50, 50, 3), 7, np.uint8)
-    view = empty_view(image, square((10, 10, 20, 20), 1.0), person=1, px=PX)
+    view = empty_view(image, square((10, 10, 20, 20), 1.0), px=PX)
     assert not view.is_hand and not view.valid.any() and (view.photo == 7).all()
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline.clones.machine_record import Machine
-from pipeline.clones.training_clone import CloneError, TrainingClone
+from pipeline.clones.training_clone import CloneError, TrainingClone, alone
 from pipeline.experiment import runs as runs_module
 from pipeline.experiment.grid import FILE, read_grids
 from pipeline.experiment.runs import ExperimentRun, Runner, RunsError, runs_of
@@ -115,6 +115,16 @@ def test_ctrl_c_ends_all_jobs(
         runner.run(all_runs(grid_clone))
     with pytest.raises(KeyboardInterrupt):
         runner._line_of(all_runs(grid_clone)[0])("a line of a training that goes on")
+
+
+def test_two_commands_at_once_are_refused(grid_clone: Path, calls: Calls) -> None:
+    runner = Runner(grid_clone, HERE, 1, lambda _: None)
+    with (
+        alone(grid_clone / "work" / "experiments", "handpose experiment run"),
+        pytest.raises(CloneError, match=r"another `handpose experiment run` \(process \d+\) runs"),
+    ):
+        runner.run(all_runs(grid_clone))
+    assert calls == []
 
 
 def test_a_result_of_other_parameters_is_refused(grid_clone: Path, calls: Calls) -> None:

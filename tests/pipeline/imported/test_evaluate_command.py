@@ -41,7 +41,7 @@ def scored(file: Path, *words: str) -> Any:
     """The numbers of a file that the command accepts."""
     out = file.parent / "out"
     assert main(["evaluate", "--predictions", str(file), "--out", str(out), *words]) == 0
-    return json.loads((out / f"{file.stem}.json").read_text("utf-8"))
+    return json.loads((out / f"{file.name}.json").read_text("utf-8"))
 
 
 def error_of(file: Path, capsys: pytest.CaptureFixture[str], *words: str) -> str:

@@ -132,7 +132,7 @@ def test_a_training_from_released_weights_tells_what_these_were_made_of(clone: P
         "sha256": "a" * 64,
         "data": {"images": 7, "people": 4, "seed": 0, "unlike_wide": []},
         "training": {"seconds": {"pose": 60.0}, "steps": 300, "batch": 16},
-        "machine": {},
+        "machine": {"cpu": "A CPU", "cores": 4, "gpu": None},
         "commit": "c" * 40,
     }
     (out / "numbers.json").write_text(json.dumps(first | {"examples": {}}))
@@ -146,6 +146,7 @@ def test_a_training_from_released_weights_tells_what_these_were_made_of(clone: P
     assert "pose.start" in numbers["data"]["unlike_wide"]
     text = (out / "card.md").read_text()
     assert "500 steps of Stage 2" in text, "of both trainings"
+    assert "hours with Stage 1; A CPU, 4 cores, then " in text
     assert "before that, on 7 synthetic images of 4 people, profile `wide`, seed 0; 300" in text
 
     trained = read_record(clone / MODEL)
