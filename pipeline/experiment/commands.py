@@ -81,7 +81,8 @@ def run(
     if runner.source.changed and not allow_dirty:
         raise ExperimentError(
             f"{runner.source.some_changes()} not committed: a result has to name a commit that "
-            "gives it. Commit first; or --allow-dirty runs with these changes, and each result says so"
+            "gives it. Commit first; or --allow-dirty runs with these changes, and each result "
+            "says so"
         )
     chosen = left[:most]
     print(_plan(name, runs, left, chosen))

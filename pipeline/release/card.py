@@ -92,8 +92,8 @@ def card(facts: Mapping[str, Any]) -> str:
             "",
             "- It finds no hands: a box is needed. Without intrinsics its hand is in the frame of "
             "a camera that looks at the box's middle.",
-            "- What it takes for no hand was learnt and measured on windows beside the hands of such "
-            "synthetic photos. Feet, faces, animals and other pictures were not tried.",
+            "- What it takes for no hand was learnt and measured on windows beside the hands of "
+            "such synthetic photos. Feet, faces, animals and other pictures were not tried.",
             "- Its size is relative: from one photo, a small hand that is near looks like a large "
             "one that is far.",
             "- Two hands that touch, hands in gloves and hands that hold large objects were not in "
