@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -48,6 +49,7 @@ USER_ERROR = "exited with 2"
 """At the end of DVC's error when a stage failed by what the user can fix: no retry will help."""
 
 RETRY_S = 10.0
+MAX_UNSENT = 1000  # reports kept while the server is away; the oldest are dropped first
 
 STOPPED = "stopped by SIGINT"
 
@@ -91,6 +93,7 @@ def repro(
         code = _tried(root, targets or [], retries, log)
     except KeyboardInterrupt:
         return Cancelled(message=STOPPED)
+    log.finish()
     if code == 0:
         return Completed(message=log.summary())
     if code < 0:
@@ -183,11 +186,15 @@ def serve(targets: list[str], cron: str | None, timezone: str | None = None) -> 
 
 @dataclass
 class FlowLog:
-    """Output of DVC, sent to the flow run line by line; a server that is away is not an error."""
+    """Output of DVC, sent to the flow run line by line; a server that is away is not an error.
+
+    What it does not take is sent again, in order, with the next line and by `finish`.
+    """
 
     run: FlowRun
     error: str = ""
     _outcomes: dict[str, str] = field(default_factory=dict)  # stage -> ran, Cached or Restored
+    _unsent: deque[Callable[[], None]] = field(default_factory=lambda: deque(maxlen=MAX_UNSENT))
     _away: bool = False
 
     def line(self, text: str) -> None:
@@ -198,7 +205,8 @@ class FlowLog:
             self.error = text.removeprefix("ERROR: ")
         if DVCS_OWN.match(text) or not self._outcomes:
             level = 40 if text.startswith("ERROR") else 30 if text.startswith("WARNING") else 20
-            self._report(lambda: self.run.log([(datetime.now(UTC), level, text)]))
+            when = datetime.now(UTC)
+            self._report(lambda: self.run.log([(when, level, text)]))
         for pattern, name in ((UNCHANGED, "Cached"), (RESTORED, "Restored")):
             if found := pattern.match(text):
                 self._skipped(found.group(1), name)
@@ -223,14 +231,26 @@ class FlowLog:
 
         self._report(report)
 
+    def finish(self) -> None:
+        """Send what the server has not taken; the watcher corrects what is missing then."""
+        self._send()
+
     def _report(self, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except ServerError as error:
-            if not self._away:
-                how = "refused a report" if error.refused else "does not answer"
-                print(f"prefect: the server {how} ({error}); the run continues", flush=True)
-            self._away = True
+        self._unsent.append(act)
+        self._send()
+
+    def _send(self) -> None:
+        while self._unsent:
+            try:
+                self._unsent[0]()
+            except ServerError as error:
+                if not self._away:
+                    how = "refused a report" if error.refused else "does not answer"
+                    print(f"prefect: the server {how} ({error}); the run continues", flush=True)
+                self._away = True
+                if not error.refused:
+                    return
+            self._unsent.popleft()
 
 
 def _dvc_repro(root: Path, targets: list[str], log: FlowLog) -> int:

@@ -66,6 +66,32 @@ def test_a_server_that_went_away_is_reported_once_and_stops_nothing(
     assert flow_log.summary() == "3 cached"
 
 
+def test_what_a_busy_server_did_not_take_is_sent_again_in_order(
+    prefect: Any, flow_log: FlowLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prefect.status = 503
+    for stage in "ab":
+        flow_log.line(f"Stage '{stage}' didn't change, skipping")
+    assert not prefect.task_runs
+    prefect.status = 200
+    flow_log.finish()
+    names = {task["name"]: task["state"]["name"] for task in prefect.task_runs.values()}
+    assert names == {"a": "Cached", "b": "Cached"}
+    assert [log["message"].split("'")[1] for log in prefect.logs] == ["a", "b"]
+    flow_log.finish()
+    assert len(prefect.logs) == 2, "each is sent once"
+
+
+def test_a_report_that_is_refused_does_not_hold_up_the_next(
+    prefect: Any, flow_log: FlowLog
+) -> None:
+    prefect.status = 422
+    flow_log.line("Stage 'a' didn't change, skipping")
+    prefect.status = 200
+    flow_log.line("Stage 'b' didn't change, skipping")
+    assert [log["message"].split("'")[1] for log in prefect.logs] == ["b"]
+
+
 def test_what_cannot_run_is_refused_before_anything_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
