@@ -125,8 +125,16 @@ class CrossedDifference:
         return "lower" if self.value < 0 else "higher"
 
 
+class CrossedMean(NamedTuple):
+    """The mean of one recipe, or of what an intervention changes in it, in its own unit."""
+
+    value: float  # over runs and people
+    low: float  # 95 % interval, for other seeds and other people
+    high: float
+
+
 class Part(NamedTuple):
-    """An independent part of the variance of a difference."""
+    """An independent part of the variance of an estimate."""
 
     variance: Floats  # any shape: of several differences at once
     freedom: int
@@ -163,6 +171,33 @@ def crossed_difference(first: Floats, second: Floats) -> CrossedDifference:
         people_deviation=float(one.std(ddof=1)),
         components=_components(tables, change),
     )
+
+
+def crossed_mean(table: Floats) -> CrossedMean:
+    """The mean of one recipe with its interval over seeds and people.
+
+    By the same model: the variance is people's spread of their means over the runs, divided by the
+    people, plus the runs' spread of their means over the people, divided by the runs. The cells'
+    variance is in both, so the interval is rather too wide than too narrow.
+
+    Args:
+        table: (S, K) a row per training run, a column per person.
+
+    Raises:
+        ValueError: a cell has no number, or there are fewer than two runs or people.
+    """
+    table = np.asarray(table, np.float64)
+    if table.ndim != 2 or min(table.shape) < 2:
+        raise ValueError(f"a table of {table.shape}: expected two runs and two people or more")
+    if not np.isfinite(table).all():
+        raise ValueError("a cell has no number: leave that person, or that run, out of the table")
+    runs, people = table.shape
+    parts = [
+        Part(table.mean(0).var(ddof=1) / people, people - 1),
+        Part(table.mean(1).var(ddof=1) / runs, runs - 1),
+    ]
+    value, half = float(table.mean()), float(half_width(parts))
+    return CrossedMean(value, value - half, value + half)
 
 
 def _check(tables: Sequence[Floats]) -> None:

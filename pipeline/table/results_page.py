@@ -1,4 +1,4 @@
-"""`docs/results.json` as Markdown: the table in README, and `docs/results.md` with every number."""
+"""`docs/seeds.json` as Markdown: the table in README, and `docs/seeds.md` with every number."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pipeline.table.seed_results import SPLIT, VALUE, Spread
 from stages.evaluation.summary import MAJORITY, MODELS, PRIMARY
 
 README = Path("README.md")
-FACTS = Path("docs/results.json")
-PAGE = Path("docs/results.md")
+FACTS = Path("docs/seeds.json")
+PAGE = Path("docs/seeds.md")
 WRITTEN = (README, FACTS, PAGE)
 
 BEGIN = "<!-- results: written by `make table`, do not edit -->"
@@ -72,7 +72,7 @@ def read_facts(root: Path) -> Facts | None:
 
 
 def write_markdown(root: Path, facts: Facts) -> None:
-    """Write the table into README, and `docs/results.md`.
+    """Write the table into README, and `docs/seeds.md`.
 
     Raises:
         ResultsPageError: see `block_in`.
@@ -109,7 +109,7 @@ def _parts(text: str) -> tuple[str, str, str]:
 
 
 def stale(root: Path) -> list[str]:
-    """What no longer says what `docs/results.json` does; empty if all is well."""
+    """What no longer says what `docs/seeds.json` does; empty if all is well."""
     facts = read_facts(root)
     found = []
     if block_in((root / README).read_text("utf-8")) != readme_block(facts):
@@ -255,7 +255,7 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-# --- docs/results.md -----------------------------------------------------------------------------
+# --- docs/seeds.md -----------------------------------------------------------------------------
 
 
 def results_page(facts: Facts) -> str:
@@ -263,7 +263,7 @@ def results_page(facts: Facts) -> str:
     metrics, seeds = facts["metrics"], facts["seeds"]
     title = [f"seed {seed}" for seed in seeds]
     intro = (
-        f"Written by `{facts['command']}` (`make table`); numbers: [results.json](results.json). "
+        f"Written by `{facts['command']}` (`make table`); numbers: [seeds.json](seeds.json). "
         f"{_commit(facts)}, {_device(facts)}, {_versions(facts)}. Another CPU, number of threads "
         "or version gives other digits. Only `pretrain.seed` and `pose.seed` differ between the "
         "seeds, so the range is what chance in training changes. An interval in brackets is over "

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from handpose.evaluation.crossed import Components, Part, crossed_difference, half_width
+from handpose.evaluation.crossed import (
+    Components,
+    Part,
+    crossed_difference,
+    crossed_mean,
+    half_width,
+)
 
 
 @pytest.fixture
@@ -230,6 +236,42 @@ def test_half_widths_of_many_differences_are_each_ones(rng: np.random.Generator)
         parts = [Part(v, f) for v, f in zip(variances, freedom, strict=True)]
         each = [half_width([Part(p.variance[k], p.freedom) for p in parts]) for k in range(5)]
         np.testing.assert_allclose(half_width(parts), each)
+
+
+# --- the mean of one recipe ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("runs", "people"), [(2, 8), (3, 8), (5, 8), (5, 30)])
+@pytest.mark.parametrize("spread", [0.0, 1.0, 3.0])
+def test_the_mean_of_one_recipe_is_covered(runs: int, people: int, spread: float) -> None:
+    rng = np.random.default_rng(runs)
+    repeats, covered = 250, 0
+    for _ in range(repeats):
+        person, run = rng.normal(7, 2, people), rng.normal(0, spread, (runs, 1))
+        found = crossed_mean(person + run + rng.normal(0, 0.5, (runs, people)))
+        covered += found.low <= 7 <= found.high
+    assert covered >= stats.binom.ppf(0.001, repeats, 0.935)
+
+
+def test_the_mean_of_one_recipe_is_students_where_one_factor_vanishes(
+    rng: np.random.Generator,
+) -> None:
+    person, run = rng.normal(0, 1, 9), rng.normal(0, 1, 5)
+    for table, sample in (
+        (np.tile(person, (4, 1)), person),
+        (np.tile(run[:, None], (1, 6)), run),
+    ):
+        expected = stats.ttest_1samp(sample, 0).confidence_interval()
+        found = crossed_mean(table)
+        assert found == pytest.approx((sample.mean(), expected.low, expected.high))
+
+
+def test_a_mean_without_spread_to_measure_is_refused() -> None:
+    for shape in ((1, 4), (4, 1), (4,)):
+        with pytest.raises(ValueError, match="two runs and two people or more"):
+            crossed_mean(np.zeros(shape))
+    with pytest.raises(ValueError, match="a cell has no number"):
+        crossed_mean(np.full((3, 3), np.nan))
 
 
 # --- refusals ------------------------------------------------------------------------------------

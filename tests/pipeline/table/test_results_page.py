@@ -1,4 +1,4 @@
-"""README's table is that of `docs/results.json`, and its commit is one that HEAD comes from."""
+"""README's table is that of `docs/seeds.json`, and its commit is one that HEAD comes from."""
 
 from __future__ import annotations
 
