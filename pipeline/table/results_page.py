@@ -255,7 +255,7 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-# --- docs/seeds.md -----------------------------------------------------------------------------
+# --- docs/seeds.md -------------------------------------------------------------------------------
 
 
 def results_page(facts: Facts) -> str:

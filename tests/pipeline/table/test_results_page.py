@@ -113,7 +113,7 @@ def test_markers_that_are_not_a_pair_are_refused(text: str) -> None:
 
 def test_a_damaged_file_is_named(written: Path) -> None:
     (written / FACTS).write_text("{", encoding="utf-8")
-    with pytest.raises(ResultsPageError, match=r"results\.json: is not JSON"):
+    with pytest.raises(ResultsPageError, match=r"seeds\.json: is not JSON"):
         stale(written)
 
 
