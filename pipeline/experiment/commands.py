@@ -22,7 +22,12 @@ class ExperimentError(HandPoseError):
 
 def add_to(experiment: typer.Typer) -> None:
     """Add the commands to the group `experiment`, in the order of its help."""
-    for name, command in (("list", list_), ("run", run), ("table", table)):
+    for name, command in (
+        ("list", list_),
+        ("run", run),
+        ("table", table),
+        ("report", report),
+    ):
         experiment.command(name)(command)
 
 
@@ -110,3 +115,11 @@ def table(name: GridName) -> None:
     from pipeline.experiment.comparison import write_page
 
     print(write_page(Path.cwd(), name))
+
+
+def report() -> None:
+    """Write docs/results.md: what the grids answer, and every difference of them."""
+    from pipeline.experiment.experiments_page import PAGE, PICTURE, write_results
+
+    print(write_results(Path.cwd()))
+    print(f"wrote {PAGE}, {PICTURE} and a page for each grid")

@@ -1,26 +1,28 @@
-"""The variants of a grid compared with one of them, over seeds and people, as a page of git's."""
+"""A grid as a page under git: its variants compared with one of them, over seeds and people."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handpose.counted import counted
-from handpose.errors import HandPoseError
-from handpose.evaluation.crossed import CrossedDifference, crossed_difference
+from handpose.evaluation.crossed import CrossedDifference
 from handpose.evaluation.power import MOST, fewest_people, fewest_seeds
-from handpose.evaluation.statistics import holm
 from handpose.files import atomic_file
-from pipeline.experiment.grid import GridError, SeedGrid, read_grids
-from pipeline.experiment.runs import RESULTS, ExperimentRun, runs_of
+from pipeline.experiment.grid import SeedGrid, read_grids
+from pipeline.experiment.grid_results import (
+    MEASURES,
+    PRIMARY,
+    ComparisonError,
+    GridResults,
+    Row,
+    adjusted,
+)
+from pipeline.experiment.runs import RESULTS
 
-PRIMARY = "wrist_mpjpe_mm"
-MEASURES = {PRIMARY: "wrist-relative MPJPE, mm", "pa_mpjpe_mm": "PA-MPJPE, mm"}
 INTERVENTIONS = {
     "gates_closed": "both gates closed",
     "other_logits": "another image's logits",
@@ -30,44 +32,13 @@ SOUGHT_MM, SOUGHT_SHARE = 0.1, 0.05
 """Differences whose seeds and people are told: the paper's, and one that matters."""
 
 
-class ComparisonError(HandPoseError):
-    """Results that cannot be compared."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A variant's results by seed; a missing seed has None."""
-
-    name: str
-    what: str
-    results: dict[int, dict[str, Any] | None]
-
-    @property
-    def known(self) -> list[dict[str, Any]]:
-        """The results that are there, in the order of the seeds."""
-        return [result for result in self.results.values() if result is not None]
-
-    def table(self, measure: str, people: Sequence[str]) -> NDArray[np.float64]:
-        """(seeds, people): means over each person's images."""
-        rows = [[result["people"][one][measure]["mean"] for one in people] for result in self.known]
-        return np.array(rows, np.float64).reshape(len(rows), len(people))
-
-
 def write_page(root: Path, name: str) -> str:
     """Write `experiments/results/<grid>.md`; returns what it says.
 
     Raises:
-        GridError: there is no such grid.
-        RunsError: a result is damaged, or has other parameters than its variant.
-        ComparisonError: there are no results, or they are of other images.
+        HandPoseError: see `GridResults.read`; or there are no results.
     """
-    grids = read_grids(root)
-    if name not in grids.grids:
-        raise GridError(f"no grid is called {name!r}; there are: {', '.join(grids.grids)}")
-    grid = grids.grids[name]
-    runs = runs_of(root, grids, grid)
-    rows = [_row(root, variant, runs) for variant in grid.variants]
-    text = "\n".join(page(name, grid, rows)) + "\n"
+    text = "\n".join(page(GridResults.read(root, read_grids(root), name))) + "\n"
     path = root / RESULTS / f"{name}.md"
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as partial:
@@ -75,27 +46,19 @@ def write_page(root: Path, name: str) -> str:
     return text
 
 
-def _row(root: Path, variant: str, runs: Sequence[ExperimentRun]) -> Row:
-    own = [run for run in runs if run.resolved.name == variant]
-    results = {run.seed: run.result(root) for run in own}
-    return Row(variant, own[0].resolved.variant.what, results)
-
-
-def page(name: str, grid: SeedGrid, rows: Sequence[Row]) -> Iterator[str]:
+def page(results: GridResults) -> Iterator[str]:
     """Lines of Markdown.
 
     Raises:
-        ComparisonError: see `write_page`.
+        ComparisonError: there are no results.
     """
-    known = [result for row in rows for result in row.known]
+    name, grid, rows, known = results.name, results.grid, results.rows, results.known
     if not known:
         raise ComparisonError(f"{name}: no run has a result; `handpose experiment run {name}`")
-    check_same_images(rows)
-    people = sorted({one for result in known for one in result["people"]}, key=int)
-    against = next(row for row in rows if row.name == grid.against)
+    people = results.people
     yield from (f"# {name}: {grid.what}", "")
     yield f"Written by `handpose experiment table {name}` from the results beside it."
-    yield _origin(known)
+    yield origin(known)
     yield ""
     images = sum(known[0]["people"][one]["images"] for one in people)
     yield (
@@ -106,61 +69,23 @@ def page(name: str, grid: SeedGrid, rows: Sequence[Row]) -> Iterator[str]:
         "number of variants in the table (Holm)."
     )
     for measure, title in MEASURES.items():
-        measured = [
-            one for one in people if all(measure in r["people"].get(one, {}) for r in known)
-        ]
+        measured = results.measured(measure)
         yield from ("", f"## {title}", "")
         if left_out := sorted(set(people) - set(measured), key=int):
             yield from (f"Without a value, left out: person {', '.join(left_out)}.", "")
         if not measured:
             yield "No person has a value in every run."
             continue
-        found = differences(rows, against, measure, measured)
+        found = results.differences(measure)
         yield from _table(grid, rows, measure, measured, found)
         if measure == PRIMARY:
-            yield from _needed(found, len(measured))
+            yield from needed(found, len(measured))
     yield from ("", "## Training, and what the gesture tokens do", "")
     yield from _training(rows)
 
 
-def check_same_images(rows: Sequence[Row]) -> None:
-    """Refuse to compare results of other images.
-
-    Raises:
-        ComparisonError: it names a run whose test split is another.
-    """
-    first: tuple[str, str] | None = None
-    for row in rows:
-        for seed, result in row.results.items():
-            if result is None:
-                continue
-            run = f"{row.name}, seed {seed}"
-            if first is None:
-                first = run, result["test"]
-            elif result["test"] != first[1]:
-                raise ComparisonError(
-                    f"{run} was tested on other images (digest {result['test'][:12]}) than "
-                    f"{first[0]} ({first[1][:12]}): their errors cannot be compared. Put variants "
-                    "with other data into a grid of their own"
-                )
-
-
-def differences(
-    rows: Sequence[Row], against: Row, measure: str, people: Sequence[str]
-) -> dict[str, CrossedDifference]:
-    """Of each other variant with enough seeds: itself minus `against`."""
-    base = against.table(measure, people)
-    found = {}
-    for row in rows:
-        own = row.table(measure, people)
-        if row.name == against.name or not len(own) or not len(base):
-            continue
-        if len(people) > 1 and max(len(own), len(base)) > 1:
-            found[row.name] = crossed_difference(base, own)
-    return found
-
-
-def _origin(known: Sequence[Mapping[str, Any]]) -> str:
+def origin(known: Sequence[Mapping[str, Any]]) -> str:
+    """Commits, machines and states of the code of these results."""
     commits = sorted({one["commit"][:10] for one in known})
     machines = sorted(
         {f"{one['machine']['cpu']}, {one['machine']['cores']} cores" for one in known}
@@ -179,9 +104,7 @@ def _table(
     people: Sequence[str],
     found: Mapping[str, CrossedDifference],
 ) -> Iterator[str]:
-    adjusted = dict(
-        zip(found, holm(np.array([one.p_value for one in found.values()])), strict=True)
-    )
+    p_values = adjusted(found)
     seeds = [f"seed {seed}" for seed in grid.seeds]
     yield f"| variant | what | {' | '.join(seeds)} | mean | difference | % | p |"
     yield f"|{' --- |' * (len(seeds) + 6)}"
@@ -195,7 +118,7 @@ def _table(
         change = percent = p = ""
         if one := found.get(row.name):
             change = f"{one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}]"
-            percent, p = f"{one.percent:+.1f}", f"{adjusted[row.name]:.3g}"
+            percent, p = f"{one.percent:+.1f}", f"{p_values[row.name]:.3g}"
         elif row.name != grid.against and len(table):
             change = "needs two people" if len(people) < 2 else "needs two seeds"
         cells = [row.name, row.what, *cells, mean, change, percent, p]
@@ -206,7 +129,7 @@ def _mean(result: Mapping[str, Any], measure: str, people: Sequence[str]) -> flo
     return float(np.mean([result["people"][one][measure]["mean"] for one in people]))
 
 
-def _needed(found: Mapping[str, CrossedDifference], people: int) -> Iterator[str]:
+def needed(found: Mapping[str, CrossedDifference], people: int) -> Iterator[str]:
     """Seeds and people that a difference of interest would need, by the largest variances found."""
     full = [one for one in found.values() if min(one.runs) > 1]
     if not full:

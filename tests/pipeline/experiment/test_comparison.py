@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.experiment.comparison import ComparisonError, Row, differences, page
+from pipeline.experiment.comparison import page
 from pipeline.experiment.grid import SeedGrid
+from pipeline.experiment.grid_results import (
+    ComparisonError,
+    GridResults,
+    Row,
+    check_same_images,
+    differences,
+)
 from tests.pipeline.experiment.made_up_results import result
 
 SEEDS = [0, 1, 2]
@@ -30,9 +37,13 @@ def rows(**missing: int) -> list[Row]:
     ]
 
 
+def of(found: list[Row]) -> GridResults:
+    return GridResults("g", GRID, found)
+
+
 def lines(found: list[Row]) -> dict[str, list[str]]:
     """Cells of the primary table by variant."""
-    text = list(page("g", GRID, found))
+    text = list(page(of(found)))
     start = text.index("## wrist-relative MPJPE, mm")
     table = [line for line in text[start:] if line.startswith("| ")][2 : len(found) + 2]
     return {cells[1]: cells for cells in ([c.strip() for c in line.split("|")] for line in table)}
@@ -60,7 +71,7 @@ def test_a_missing_seed_is_shown_and_the_others_are_averaged() -> None:
 
 
 def test_gates_times_and_interventions_are_told() -> None:
-    text = "\n".join(page("g", GRID, rows()))
+    text = "\n".join(page(of(rows())))
     assert "| low | 100 | 200 | 1,000 | 50.0 | 0.100, 0.200 | +0.70 |  |  |" in text
     assert "Commit cccccccccc; A CPU, 2 cores." in text
     assert "200 images of 10 people" in text
@@ -74,17 +85,17 @@ def changed(**changes: Any) -> list[Row]:
 
 
 def test_what_the_runs_do_not_share_is_said() -> None:
-    text = "\n".join(page("g", GRID, changed(code={"pose": "other"}, uncommitted=["a.py"])))
+    text = "\n".join(page(of(changed(code={"pose": "other"}, uncommitted=["a.py"]))))
     assert "The runs have 2 states of the code." in text
     assert "1 of 9 runs with uncommitted changes" in text
 
 
 def test_results_of_other_images_and_no_results_are_refused() -> None:
     with pytest.raises(ComparisonError, match=r"same, seed 1 was tested on other images"):
-        list(page("g", GRID, changed(test="x" * 64)))
+        check_same_images(changed(test="x" * 64))
     empty = [Row("base", "?", dict.fromkeys(SEEDS))]
     with pytest.raises(ComparisonError, match="handpose experiment run g"):
-        list(page("g", GRID, empty))
+        list(page(of(empty)))
 
 
 def test_a_person_without_a_value_is_left_out_and_named() -> None:
@@ -92,5 +103,5 @@ def test_a_person_without_a_value_is_left_out_and_named() -> None:
     people = result("same", 1, 30.0)["people"]
     del people["15"]["wrist_mpjpe_mm"]
     found[2].results[1] = result("same", 1, 30.0, people=people)
-    text = "\n".join(page("g", GRID, found))
+    text = "\n".join(page(of(found)))
     assert "Without a value, left out: person 15." in text

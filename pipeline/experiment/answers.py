@@ -1,0 +1,156 @@
+"""What the grids answer to the questions of docs/plan.md, as sentences made of their numbers.
+
+A grid is read when all of its runs have a result (docs/plan.md); before that the answer is "open".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from handpose.counted import counted
+from handpose.evaluation.crossed import CrossedDifference
+from handpose.evaluation.statistics import CONFIDENCE
+from pipeline.experiment.grid_results import PRIMARY, GridResults, adjusted
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question, and the grid and variants whose differences answer it."""
+
+    text: str
+    grid: str
+    variants: tuple[str, ...]
+    wanted: str
+    """`lower` or `higher`: the error of the variants against the grid's, if the answer is yes"""
+    meaning: str
+    """what yes would mean"""
+
+
+QUESTIONS = (
+    Question(
+        "Does gesture pretraining lower the error, at equal total time?",
+        "equal_time",
+        ("full",),
+        "lower",
+        "the full model is better than one that trained as long without gestures",
+    ),
+    Question(
+        "And at equally many steps of Stage 2, with Stage 1 as an extra?",
+        "equal_steps",
+        ("full", "pretraining_only"),
+        "lower",
+        "Stage 1's weights help Stage 2",
+    ),
+    Question(
+        "Is the full model better than its parts?",
+        "parts",
+        ("pretraining_only", "tokens_only"),
+        "higher",
+        "without the tokens, or without Stage 1, the error is higher",
+    ),
+    Question(
+        "Is it the gestures?",
+        "labels",
+        ("shuffled_sequences", "shuffled_images"),
+        "higher",
+        "labels that mean nothing give a higher error",
+    ),
+    Question(
+        "Does pretraining help EANet, as in the paper's Table 2?",
+        "table2",
+        ("eanet_pretrained",),
+        "lower",
+        "EANet is better from Stage 1's backbone",
+    ),
+)
+"""In the order of docs/plan.md."""
+
+
+def answers(grids: Mapping[str, GridResults]) -> Iterator[str]:
+    """A numbered paragraph for each question; the last one says what the gesture tokens do."""
+    number = 0
+    for number, question in enumerate(QUESTIONS, 1):
+        yield f"{number}. **{question.text}** {answer(question, grids.get(question.grid))}"
+    yield f"{number + 1}. **Do the gesture tokens act?** {tokens(grids.get('claim'))}"
+
+
+def answer(question: Question, results: GridResults | None) -> str:
+    """Yes, in part, no or not shown, and the numbers of it."""
+    if results is None or results.missing or not results.known:
+        return f"Open: {progress(question.grid, results)}"
+    found = results.differences(PRIMARY)
+    p_values = adjusted(found)
+    chosen = {name: found[name] for name in question.variants if name in found}
+    if not chosen:
+        return "Open: it needs two seeds and two people."
+    outcomes = {outcome(one, p_values[name]) for name, one in chosen.items()}
+    if outcomes == {question.wanted}:
+        word = f"Yes: {question.meaning}."
+    elif question.wanted in outcomes:
+        word = "In part."
+    elif outcomes == {"inconclusive"}:
+        word = "Not shown."
+    else:
+        word = "No."
+    texts = [
+        sentence(name, results.grid.against, one, p_values[name]) for name, one in chosen.items()
+    ]
+    return f"{word} {' '.join(texts)}"
+
+
+def outcome(difference: CrossedDifference, p_value: float) -> str:
+    """`lower`, `higher` or `inconclusive`, by the adjusted p-value."""
+    if p_value >= 1 - CONFIDENCE:
+        return "inconclusive"
+    return "lower" if difference.value < 0 else "higher"
+
+
+def sentence(name: str, against: str, difference: CrossedDifference, p_value: float) -> str:
+    """A difference in words."""
+    return (
+        f"`{name}` has {difference.second:.2f} mm, `{against}` {difference.first:.2f} mm: "
+        f"{difference.value:+.2f} mm [{difference.low:+.2f}, {difference.high:+.2f}], "
+        f"{difference.percent:+.1f} %, p {format_p(p_value)}."
+    )
+
+
+def format_p(p_value: float) -> str:
+    """Such as 0.012, or < 0.001."""
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
+
+
+def tokens(results: GridResults | None) -> str:
+    """What closing the gates, and another image's logits, add to the full model's error."""
+    if results is None or results.missing or not results.known:
+        return f"Open: {progress('claim', results)}"
+    row = results.row("full")
+    found = {
+        words: row.mean(f"{key}_{PRIMARY}")
+        for key, words in (
+            ("gates_closed", "with both gates closed"),
+            ("other_logits", "with another image's logits"),
+        )
+    }
+    texts = [
+        f"{mean.value:+.2f} mm [{mean.low:+.2f}, {mean.high:+.2f}] {words}"
+        for words, mean in found.items()
+        if mean is not None
+    ]
+    if not texts:
+        return "Open: it needs two seeds and two people."
+    acts = all(mean is not None and mean.low > 0 for mean in found.values())
+    lead = "Yes" if acts else "Not shown"
+    return (
+        f"{lead}: the error of `full` changes by {' and by '.join(texts)}. That a trained model "
+        "uses its tokens does not mean that it is better than one without; question 3 asks that."
+    )
+
+
+def progress(grid: str, results: GridResults | None) -> str:
+    """How many runs a grid still needs."""
+    if results is None:
+        return f"`experiments/grid.yaml` has no grid `{grid}`."
+    total = len(results.grid.variants) * len(results.grid.seeds)
+    done = total - results.missing
+    return f"{done} of {counted(total, 'run', 'runs')} of `{grid}` have a result."

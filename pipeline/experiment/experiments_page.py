@@ -1,0 +1,190 @@
+"""`docs/results.md`: what the experiments answer and every difference, made from their JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from handpose.evaluation.crossed import CrossedMean
+from handpose.files import atomic_file
+from pipeline.experiment.answers import answers, format_p, outcome, progress
+from pipeline.experiment.comparison import needed, origin, write_page
+from pipeline.experiment.forest_plot import forest_plot
+from pipeline.experiment.grid import read_grids
+from pipeline.experiment.grid_results import (
+    MEASURES,
+    PRIMARY,
+    ComparisonError,
+    GridResults,
+    Row,
+    adjusted,
+)
+from pipeline.experiment.runs import RESULTS
+
+PAGE = Path("docs/results.md")
+PICTURE = Path("docs/results.png")
+
+PAPER = {
+    "HaMeR": ("16.11", "15.37", None),
+    "EANet": ("4.94", "5.26", "eanet"),
+    "EANet, gesture pretraining": ("4.86", "5.17", "eanet_pretrained"),
+    "ours, without pretraining": ("5.00", "5.35", "untrained_tokens"),
+    "ours, full": ("4.84", "5.19", "full"),
+}
+"""Table 2 of the paper: MPJPE and MPVPE in mm, and the variant of the row."""
+
+TABLE_2 = {"table2_mpjpe_mm": "MPJPE", PRIMARY: MEASURES[PRIMARY]}
+
+TWO_BY_TWO = {
+    "Stage 1": ("full", "pretraining_only"),
+    "no Stage 1": ("tokens_only", "neither"),
+}
+"""Rows of the 2x2; columns: with tokens, without."""
+
+
+def write_results(root: Path) -> str:
+    """Write `docs/results.md`, its picture, and the page of every grid that has results.
+
+    Returns:
+        What the page says.
+
+    Raises:
+        HandPoseError: a result is damaged, has other parameters or other images, or there is none.
+    """
+    file = read_grids(root)
+    grids = {name: GridResults.read(root, file, name) for name in file.grids}
+    text = "\n".join(page(grids)) + "\n"
+    for name, one in grids.items():
+        if one.known:
+            write_page(root, name)
+    shown = [one for one in grids.values() if one.differences(PRIMARY)]
+    if shown:
+        with atomic_file(root / PICTURE) as partial:
+            forest_plot(shown).savefig(partial, format="png", metadata={"Software": ""})
+    with atomic_file(root / PAGE) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return text
+
+
+def page(grids: Mapping[str, GridResults]) -> Iterator[str]:
+    """Lines of Markdown.
+
+    Raises:
+        ComparisonError: there are no results.
+    """
+    unique = {id(result): result for one in grids.values() for result in one.known}
+    by_run = {(r["variant"], r["seed"]): r for r in unique.values()}
+    known = list(by_run.values())
+    if not known:
+        raise ComparisonError("no run has a result; `handpose experiment run claim`")
+    yield from ("# Results of the experiments", "")
+    yield (
+        "Written by `handpose experiment report` from "
+        "[experiments/results](../experiments/results), a JSON file for each training run. The "
+        "questions, the primary measure and the tests were fixed in [the plan](plan.md) before "
+        "the first run. All hands are synthetic; no number here is about photos of real hands."
+    )
+    yield from ("", "## Answers", "")
+    yield from answers(grids)
+    if any(one.differences(PRIMARY) for one in grids.values()):
+        yield from ("", f"![Differences with intervals, a panel for each grid]({PICTURE.name})")
+    if claim := grids.get("claim"):
+        yield from ("", "## Pretraining and tokens", "")
+        yield from _two_by_two(claim)
+    if table := grids.get("table2"):
+        yield from ("", "## The rows of the paper's Table 2", "")
+        yield from _table_2(table)
+    for name, one in grids.items():
+        if one.known:
+            yield from ("", f"## Grid `{name}`: {one.grid.what}", "")
+            yield from _grid(one)
+    yield from ("", "## What lowered the error, and what did not", "")
+    yield from _helped(grids)
+    yield from ("", "## Where the numbers come from", "")
+    hours = sum(sum(one["seconds"].values()) for one in known) / 3600
+    yield (
+        f"{origin(known)} {len(known)} training runs; {hours:.1f} hours of training, in which a "
+        "Stage 1 that several models share counts with each. "
+        f"Test images: digest {known[0]['test'][:12]}."
+    )
+    if unfinished := [progress(name, one) for name, one in grids.items() if one.missing]:
+        yield from ("", *(f"- {line}" for line in unfinished))
+
+
+def _two_by_two(claim: GridResults) -> Iterator[str]:
+    yield (f"The {MEASURES[PRIMARY]}: mean [95 % over seeds and people] (training of both stages).")
+    yield from ("", "| | gesture tokens | none |", "| --- | --- | --- |")
+    for title, names in TWO_BY_TWO.items():
+        cells = [_cell(claim.row(name)) for name in names]
+        yield f"| {title} | {' | '.join(cells)} |"
+
+
+def _cell(row: Row) -> str:
+    if not row.known:
+        return f"`{row.name}`: missing"
+    seconds = sum(sum(one["seconds"].values()) for one in row.known) / len(row.known)
+    return f"`{row.name}`: {_mean(row, PRIMARY)} ({seconds:,.0f} s)"
+
+
+def _mean(row: Row, measure: str) -> str:
+    """Such as 31.33 [29.9, 32.8]; of a single seed without an interval."""
+    found: CrossedMean | None = row.mean(measure)
+    if found is not None:
+        return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    table = row.table(measure, row.measured(measure))
+    return f"{table.mean():.2f} (one seed)" if table.size else ""
+
+
+def _table_2(table: GridResults) -> Iterator[str]:
+    yield (
+        "Left, the paper's figures: theirs, on InterHand2.6M, after alignment at the middle "
+        "knuckle and scaling to the true bone, without seeds or intervals. Right, ours: small "
+        "networks on synthetic hands, by the same alignment and by the primary measure. The "
+        "columns of the two sides cannot be compared, only the order of the rows."
+    )
+    titles = " | ".join(f"ours, {title}" for title in ("aligned MPJPE, mm", "wrist-relative, mm"))
+    yield from ("", f"| row | paper, MPJPE | paper, MPVPE | variant | {titles} | seeds |")
+    yield f"|{' --- |' * 7}"
+    for title, (joints, vertices, variant) in PAPER.items():
+        if variant is None:
+            yield f"| {title} | {joints} | {vertices} | not run: docs/imported.md | | | |"
+            continue
+        row = table.row(variant)
+        cells = [_mean(row, measure) for measure in TABLE_2] if row.known else ["missing"] * 2
+        count = f"{len(row.known)} of {len(row.results)}"
+        yield f"| {title} | {joints} | {vertices} | `{variant}` | {' | '.join(cells)} | {count} |"
+
+
+def _grid(one: GridResults) -> Iterator[str]:
+    found = one.differences(PRIMARY)
+    p_values = adjusted(found)
+    yield f"Each seed, PA-MPJPE, gates and times: [{one.name}.md](../{RESULTS}/{one.name}.md)."
+    yield ""
+    yield f"| variant | what | seeds | mean, mm | minus `{one.grid.against}`, mm | % | p |"
+    yield f"|{' --- |' * 7}"
+    for row in one.rows:
+        count = f"{len(row.known)} of {len(row.results)}"
+        mean = _mean(row, PRIMARY) if row.known else "missing"
+        cells = [f"`{row.name}`", row.what, count, mean, "", "", ""]
+        if difference := found.get(row.name):
+            cells[4] = f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
+            cells[5:] = [f"{difference.percent:+.1f}", format_p(p_values[row.name])]
+        yield f"| {' | '.join(cells)} |"
+    yield from needed(found, len(one.measured(PRIMARY)))
+
+
+def _helped(grids: Mapping[str, GridResults]) -> Iterator[str]:
+    by_kind: dict[str, list[str]] = {"lower": [], "higher": [], "inconclusive": []}
+    for one in grids.values():
+        if one.missing:
+            continue
+        found = one.differences(PRIMARY)
+        for name, p_value in adjusted(found).items():
+            kind = outcome(found[name], p_value)
+            by_kind[kind].append(f"`{name}` against `{one.grid.against}`")
+    if not any(by_kind.values()):
+        yield "No grid is complete yet."
+        return
+    words = {"lower": "Lower error", "higher": "Higher error", "inconclusive": "Not shown"}
+    for kind, names in by_kind.items():
+        yield f"- {words[kind]}: {', '.join(names) or 'none'}."

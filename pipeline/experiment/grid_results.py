@@ -1,0 +1,175 @@
+"""The results of a grid's runs, and how its variants differ over seeds and people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handpose.errors import HandPoseError
+from handpose.evaluation.crossed import (
+    CrossedDifference,
+    CrossedMean,
+    crossed_difference,
+    crossed_mean,
+)
+from handpose.evaluation.statistics import holm
+from pipeline.experiment.grid import GridError, GridFile, SeedGrid
+from pipeline.experiment.runs import ExperimentRun, runs_of
+
+PRIMARY = "wrist_mpjpe_mm"
+MEASURES = {PRIMARY: "wrist-relative MPJPE, mm", "pa_mpjpe_mm": "PA-MPJPE, mm"}
+
+
+class ComparisonError(HandPoseError):
+    """Results that cannot be compared."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant's results by seed; a missing seed has None."""
+
+    name: str
+    what: str
+    results: dict[int, dict[str, Any] | None]
+
+    @property
+    def known(self) -> list[dict[str, Any]]:
+        """The results that are there, in the order of the seeds."""
+        return [result for result in self.results.values() if result is not None]
+
+    def table(self, measure: str, people: Sequence[str]) -> NDArray[np.float64]:
+        """(seeds, people): means over each person's images."""
+        rows = [[result["people"][one][measure]["mean"] for one in people] for result in self.known]
+        return np.array(rows, np.float64).reshape(len(rows), len(people))
+
+    def measured(self, measure: str) -> list[str]:
+        """People with a value of this measure in every run that is there."""
+        if not self.known:
+            return []
+        return [
+            one
+            for one in sorted(self.known[0]["people"], key=int)
+            if all(measure in result["people"].get(one, {}) for result in self.known)
+        ]
+
+    def mean(self, measure: str) -> CrossedMean | None:
+        """With its interval over seeds and people; None with fewer than two of either."""
+        table = self.table(measure, self.measured(measure))
+        return crossed_mean(table) if min(table.shape) > 1 else None
+
+
+@dataclass(frozen=True)
+class GridResults:
+    """A grid with the results that are there, all of the same test images."""
+
+    name: str
+    grid: SeedGrid
+    rows: Sequence[Row]
+
+    @classmethod
+    def read(cls, root: Path, grids: GridFile, name: str) -> GridResults:
+        """Of `experiments/results/`.
+
+        Raises:
+            GridError: there is no such grid.
+            RunsError: a result is damaged, or has other parameters than its variant.
+            ComparisonError: results are of other images.
+        """
+        if name not in grids.grids:
+            raise GridError(f"no grid is called {name!r}; there are: {', '.join(grids.grids)}")
+        grid = grids.grids[name]
+        runs = runs_of(root, grids, grid)
+        found = cls(name, grid, [_row(root, variant, runs) for variant in grid.variants])
+        check_same_images(found.rows)
+        return found
+
+    @property
+    def known(self) -> list[dict[str, Any]]:
+        """The results of all variants that are there."""
+        return [result for row in self.rows for result in row.known]
+
+    @property
+    def missing(self) -> int:
+        """Runs without a result."""
+        return sum(result is None for row in self.rows for result in row.results.values())
+
+    @property
+    def against(self) -> Row:
+        """What the others are compared with."""
+        return self.row(self.grid.against)
+
+    def row(self, name: str) -> Row:
+        """A variant's."""
+        return next(row for row in self.rows if row.name == name)
+
+    @cached_property
+    def people(self) -> list[str]:
+        """All people of the test split."""
+        return sorted({one for result in self.known for one in result["people"]}, key=int)
+
+    def measured(self, measure: str) -> list[str]:
+        """People with a value of this measure in every run that is there."""
+        return [
+            one
+            for one in self.people
+            if all(measure in result["people"].get(one, {}) for result in self.known)
+        ]
+
+    def differences(self, measure: str) -> dict[str, CrossedDifference]:
+        """Of each other variant with enough seeds: itself minus `against`."""
+        return differences(self.rows, self.against, measure, self.measured(measure))
+
+
+def _row(root: Path, variant: str, runs: Sequence[ExperimentRun]) -> Row:
+    own = [run for run in runs if run.resolved.name == variant]
+    results = {run.seed: run.result(root) for run in own}
+    return Row(variant, own[0].resolved.variant.what, results)
+
+
+def check_same_images(rows: Sequence[Row]) -> None:
+    """Refuse to compare results of other images.
+
+    Raises:
+        ComparisonError: it names a run whose test split is another.
+    """
+    first: tuple[str, str] | None = None
+    for row in rows:
+        for seed, result in row.results.items():
+            if result is None:
+                continue
+            run = f"{row.name}, seed {seed}"
+            if first is None:
+                first = run, result["test"]
+            elif result["test"] != first[1]:
+                raise ComparisonError(
+                    f"{run} was tested on other images (digest {result['test'][:12]}) than "
+                    f"{first[0]} ({first[1][:12]}): their errors cannot be compared. Put variants "
+                    "with other data into a grid of their own"
+                )
+
+
+def differences(
+    rows: Sequence[Row], against: Row, measure: str, people: Sequence[str]
+) -> dict[str, CrossedDifference]:
+    """Of each other variant with enough seeds: itself minus `against`."""
+    base = against.table(measure, people)
+    found = {}
+    for row in rows:
+        own = row.table(measure, people)
+        if row.name == against.name or not len(own) or not len(base):
+            continue
+        if len(people) > 1 and max(len(own), len(base)) > 1:
+            found[row.name] = crossed_difference(base, own)
+    return found
+
+
+def adjusted(found: Mapping[str, CrossedDifference]) -> dict[str, float]:
+    """p-values adjusted for the number of variants (Holm), by variant."""
+    values = holm(np.array([one.p_value for one in found.values()]))
+    return dict(zip(found, map(float, values), strict=True))

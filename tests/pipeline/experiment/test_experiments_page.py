@@ -1,0 +1,108 @@
+"""docs/results.md: from made-up results, and that of this repository is up to date."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+import yaml
+
+from pipeline.__main__ import main
+from pipeline.clones.training_clone import SEEDED
+from pipeline.experiment.answers import QUESTIONS
+from pipeline.experiment.experiments_page import PAGE, PAPER, PICTURE, TWO_BY_TWO, page
+from pipeline.experiment.grid import FILE, read_grids
+from pipeline.experiment.grid_results import ComparisonError, GridResults
+from pipeline.experiment.runs import RESULTS, runs_of
+from tests.pipeline.experiment.made_up_results import result
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what the command reads, without results."""
+    for name in (FILE, Path("params.yaml")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def fill(folder: Path, name: str, **means: float) -> None:
+    """Results of a whole grid; 30 mm but for what is given."""
+    file = read_grids(folder)
+    for run in runs_of(folder, file, file.grids[name]):
+        variant = run.resolved
+        settings = json.loads(json.dumps(variant.settings))
+        for section in {*SEEDED} & {*settings}:
+            del settings[section]["seed"]
+        content = result(variant.name, run.seed, means.get(variant.name, 30.0)) | {
+            "run": variant.variant.run,
+            "settings": settings,
+        }
+        for person in content["people"].values():
+            person["table2_mpjpe_mm"] = person["pa_mpjpe_mm"]
+        path = folder / run.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_the_page_of_one_whole_grid(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(folder, "claim", full=27.0)
+    assert main(["experiment", "report"]) == 0
+    text = (folder / PAGE).read_text("utf-8")
+    assert text in capsys.readouterr().out
+    assert "| Stage 1 | `full`: 2" in text
+    assert "- Lower error: `full` against `neither`" in text
+    assert "- 0 of 12 runs of `table2`" not in text, "full has its results from claim"
+    assert "- 3 of 12 runs of `table2` have a result." in text
+    assert "| EANet | 4.94 | 5.26 | `eanet` | missing | missing | 0 of 3 |" in text
+    assert (folder / RESULTS / "claim.md").is_file()
+    picture = cv2.imread(str(folder / PICTURE))
+    assert picture is not None and min(picture.shape[:2]) > 200
+
+
+def test_without_a_result_the_remedy_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["experiment", "report"]) == 2
+    assert "handpose experiment run claim" in capsys.readouterr().err
+    assert not (folder / PAGE).exists()
+
+
+def test_what_the_page_asks_for_is_in_the_grids() -> None:
+    grids = read_grids(ROOT)
+    for question in QUESTIONS:
+        grid = grids.grids[question.grid]
+        assert set(question.variants) <= set(grid.variants) - {grid.against}, question.text
+    assert {v for *_, v in PAPER.values() if v} == set(grids.grids["table2"].variants)
+    assert {v for row in TWO_BY_TWO.values() for v in row} <= set(grids.grids["claim"].variants)
+
+
+def test_the_page_in_git_is_of_the_results_in_git() -> None:
+    if not (ROOT / RESULTS).is_dir():
+        assert not (ROOT / PAGE).exists()
+        return
+    file = read_grids(ROOT)
+    grids = {name: GridResults.read(ROOT, file, name) for name in file.grids}
+    expected = "\n".join(page(grids)) + "\n"
+    assert (ROOT / PAGE).read_text("utf-8") == expected, "run `handpose experiment report`"
+
+
+def test_the_paper_s_figures_are_those_of_its_table() -> None:
+    """Table 2: margins of 0.08 and 0.16 mm, which the paper's text names."""
+    eanet, pretrained = float(PAPER["EANet"][0]), float(PAPER["EANet, gesture pretraining"][0])
+    without, full = float(PAPER["ours, without pretraining"][0]), float(PAPER["ours, full"][0])
+    assert (eanet - pretrained, without - full) == pytest.approx((0.08, 0.16))
+
+
+def test_grids_without_results_have_no_page() -> None:
+    file = yaml.safe_load((ROOT / FILE).read_text("utf-8"))
+    assert file["grids"]
+    with pytest.raises(ComparisonError, match="no run has a result"):
+        list(page({}))
