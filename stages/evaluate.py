@@ -30,8 +30,10 @@ from handpose.training.model_io import ModelRecord, read_record
 from handpose.training.seeding import seed
 from handpose.training.trained_nets import load_gesture_net, load_pose_net
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
-from stages.evaluation import figures, report, summary
+from stages.evaluation import figures, report, slices, summary
+from stages.evaluation.confused_pairs import confused_pairs, draw_pairs
 from stages.evaluation.data import EvaluationData, hands
+from stages.evaluation.error_mesh import ErrorMesh
 from stages.evaluation.findings import Encoder, Evaluation, ModelRun, SplitResult
 from stages.evaluation.summary import FULL, Intervals, Subgroup
 from stages.evaluation.tables import (
@@ -83,12 +85,14 @@ def main() -> None:
     print("evaluate: tables, charts and pictures", flush=True)
     with atomic_folder(RESULTS / "tables") as folder:
         write_tables(folder, evaluation)
-    images = write_charts(scored["test"], data, models, evaluation, settings)
+    mesh = ErrorMesh.of(scored["test"], models.mano)
+    images = write_charts(scored["test"], data, models, evaluation, mesh, settings)
     write_predictions(PREDICTIONS, scored, data)
     write_json(METRICS, metrics_json(evaluation))
     write_json(RESULTS / "headline.json", headline_json(evaluation))
     text = report.summary(evaluation)
-    for name, content in (("report.html", report.html(evaluation, images)), ("summary.txt", text)):
+    page = report.html(evaluation, images, mesh.for_browser() if mesh is not None else None)
+    for name, content in (("report.html", page), ("summary.txt", text)):
         with atomic_file(RESULTS / name) as partial:
             partial.write_text(content, encoding="utf-8")
     print(f"\n{text}", flush=True)
@@ -259,8 +263,11 @@ def _subgroups(
         "hand": hands(origin),
         "gesture": data.gesture_names(scores.classes["coarse"]),
         "camera": origin["camera"],
-        "facing": summary.facing_names(scores),
-        "rotation": summary.rotation_names(scores),
+        "facing": slices.facing_names(scores),
+        "rotation": slices.rotation_names(scores),
+        "phase": slices.phase_names(origin),
+        "visibility": slices.visibility_names(scores),
+        "confidence": slices.confidence_names(scores),
     }
     return {
         **{
@@ -275,7 +282,12 @@ def _subgroups(
 
 
 def write_charts(
-    test: Scores, data: EvaluationData, models: Models, e: Evaluation, settings: EvaluateParams
+    test: Scores,
+    data: EvaluationData,
+    models: Models,
+    e: Evaluation,
+    mesh: ErrorMesh | None,
+    settings: EvaluateParams,
 ) -> dict[str, Path]:
     """Write plots/ and pictures/; returns the report's PNG files by name."""
     intervals = Intervals(settings.seed)
@@ -293,6 +305,8 @@ def write_charts(
         "map": figures.map_chart({k: embeddings[k] for k in features}, gestures, sides, e),
         "outputs": figures.outputs_chart({k: embeddings[k] for k in logits}, gestures, sides),
     }
+    if mesh is not None:
+        charts["vertices"] = mesh.chart()
     curves = {"pretrain": STAGE_1_MODEL, **STAGE_2_MODELS}
     training = figures.training_chart({k: v / "curves.csv" for k, v in curves.items()})
     with atomic_folder(RESULTS / "plots") as folder:
@@ -353,7 +367,19 @@ def _draw_pictures(
         ranks = {rank: describe(one) for rank, (one,) in figures.ranked(errors, 1).items()}
         out = folder / "predictions.png"
         figures.draw_predictions(out, ranks, fetch, test, models.pose, models.mano)
-    return list(sheets)
+    shown = list(sheets)
+    if pairs := confused_pairs(test, origin["subject"], data.classes):
+        own = (
+            data.classes.coarse
+            if data.canonical
+            else [
+                f"{hand} {name}"
+                for hand, name in zip(data.classes.hands, data.classes.coarse, strict=True)
+            ]
+        )
+        draw_pairs(folder / "pairs.png", pairs, fetch, origin["subject"], own)
+        shown.append("pairs")
+    return shown
 
 
 if __name__ == "__main__":

@@ -83,6 +83,10 @@ class Scores:
     view: dict[str, dict[str, NDArray[Any]]]
     """By run: mirrored_fingers, and with view heads side_accuracy and facing_accuracy: (N,) 0 or 1,
     NaN where the truth is not known."""
+    confidence: NDArray[Any]  # (N,) Stage 1's probability of its coarse class
+    vertex_errors_mm: dict[str, NDArray[Any]]
+    """By run: (V,) mean distance of each vertex from that of the MANO fit, wrists together, over
+    the samples with a fit; NaN without any."""
     features: dict[str, NDArray[Any]]  # of Stage 1 and untrained: (n, C) of `feature_rows`
     logits: dict[str, NDArray[Any]]  # of Stage 1's coarse and fine classifier: (n, K) of these
     feature_rows: NDArray[Any]  # (n,) indices of these samples, ascending
@@ -191,6 +195,7 @@ def _gestures(batch: HandBatch, rows: Tensor, models: Models) -> Iterator[Named]
     output = models.gesture(batch.image)
     yield ("predicted", STAGE_1, "coarse"), output.coarse_logits.argmax(-1)
     yield ("predicted", STAGE_1, "fine"), output.fine_logits.argmax(-1)
+    yield ("confidence",), output.coarse_logits.softmax(-1).amax(-1)
     if len(rows):
         yield ("features", STAGE_1), output.features[rows]
         yield ("features", UNTRAINED), models.untrained(batch.image[rows]).features
@@ -218,6 +223,11 @@ def _poses(
             yield ("view", run, "side_accuracy"), side_hits(output.view, batch)
             yield ("view", run, "facing_accuracy"), facing_hits(output.view, batch)
         yield from _scored(run, Prediction.of(output), truth, models.mano)
+        distances = 1000 * (output.vertices - output.joints[:, [WRIST]] - truth.fit_vertices).norm(
+            dim=-1
+        )  # a sum for each batch: the distances themselves would not fit into memory
+        yield ("vertex_sum", run), distances.nansum(0)[None]
+        yield ("vertex_count", run), batch.has_mano.sum()[None]
         if run in interventions:
             for name, changed, possible in interventions[run].outputs(encoded, batch):
                 for key, values in joint_scores(changed.joints, truth).items():
@@ -275,6 +285,11 @@ def _assemble(columns: dict[Key, NDArray[Any]]) -> Scores:
         view={
             run: under("view", run)
             for run in dict.fromkeys(key[1] for key in columns if key[0] == "view")
+        },
+        confidence=columns[("confidence",)],
+        vertex_errors_mm={
+            run: sums.sum(0) / (columns[("vertex_count", run)].sum() or np.nan)
+            for run, sums in under("vertex_sum").items()
         },
         features=under("features"),
         logits=under("logits"),

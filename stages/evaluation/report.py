@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jinja2
+import markupsafe
 
 from handpose.evaluation import statistics
 from handpose.evaluation.interventions import INTERVENTIONS
@@ -30,6 +31,7 @@ from stages.evaluation.summary import (
 
 WIDTH = 100
 TEMPLATE = Path(__file__).parent / "report.html.j2"
+MESH_SCRIPT = Path(__file__).parent / "mesh.js"
 
 NETWORKS = {
     STAGE_1: "Stage 1",
@@ -66,6 +68,9 @@ BREAKDOWNS = {
     "camera": "camera name, over all sessions",
     "facing": "face of the hand",
     "rotation": "rotation in the image, degrees clockwise from fingers up",
+    "phase": "phase of the sequence",
+    "visibility": "annotated joints",
+    "confidence": "Stage 1's probability of its gesture",
 }
 """Keys of `Evaluation.subgroups` and the name of one of each."""
 
@@ -151,12 +156,14 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-def html(e: Evaluation, images: Mapping[str, Path]) -> str:
+def html(e: Evaluation, images: Mapping[str, Path], mesh: str | None = None) -> str:
     """The whole report as one self-contained HTML file.
 
     Args:
         e: the evaluation.
-        images: PNG files by name: pck, training, confusion, map, outputs, and best, median, worst.
+        images: PNG files by name: pck, training, confusion, map, outputs, vertices, and pairs,
+            best, median, worst.
+        mesh: JSON of `ErrorMesh.for_browser`, without characters that end a script.
     """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -173,6 +180,8 @@ def html(e: Evaluation, images: Mapping[str, Path]) -> str:
         subgroups={BREAKDOWNS[k]: _subgroup_table(k, rows) for k, rows in e.subgroups.items()},
         protocols=ALL_COLUMNS,
         images={name: _inline(path) for name, path in images.items()},
+        mesh=None if mesh is None else markupsafe.Markup(mesh.replace("<", "\\u003c")),
+        mesh_script=markupsafe.Markup(MESH_SCRIPT.read_text("utf-8")),
     )
 
 

@@ -17,7 +17,6 @@ from handpose.evaluation.plots import Line
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.scores import CLASS_POSE, MEAN_JOINTS, MEAN_POSE, STAGE_1, Scores
 from handpose.evaluation.statistics import LENGTH, SHARE, Bounds, Comparison, Estimate
-from handpose.hand.facing import FACINGS
 from handpose.hand.skeleton import JOINTS, WRIST
 from handpose.sample import UNLABELLED
 from stages.paths import STAGE_2_MODELS
@@ -42,8 +41,6 @@ PRIMARY = "wrist_mpjpe_mm"
 """The protocol that alone decides which of two models is better, fixed before any result: it needs
 no fit, no scaling and no true root. The verdicts by the others are Holm-adjusted."""
 COMPARED = (PRIMARY, "pa_mpjpe_mm", "table2_mpjpe_mm", "wrist_fit_mpvpe_mm")
-
-SECTOR_DEG = 30
 
 THRESHOLDS_MM = torch.linspace(0, 50, 101)
 
@@ -301,22 +298,6 @@ def view_estimates(
         run: {key: intervals.mean(hits, subjects, SHARE) for key, hits in found.items()}
         for run, found in scores.view.items()
     }
-
-
-def facing_names(scores: Scores) -> NDArray[Any]:
-    """Palm, back, edge or unknown, of each sample: (N,)."""
-    names = np.array([*FACINGS, "unknown"])
-    found: NDArray[Any] = names[scores.facing]  # UNKNOWN is -1, the last
-    return found
-
-
-def rotation_names(scores: Scores) -> NDArray[Any]:
-    """The 30-degree sector of each hand's rotation in the image: (N,), `000 to 030` or unknown."""
-    known = np.isfinite(scores.rotation)
-    degrees = np.degrees(np.where(known, scores.rotation, 0)) % 360
-    first = (degrees // SECTOR_DEG * SECTOR_DEG).astype(int) % 360
-    names = [f"{start:03d} to {start + SECTOR_DEG:03d}" for start in first]
-    return np.where(known, names, "unknown")
 
 
 # --- subgroups of a split ------------------------------------------------------------------------

@@ -63,3 +63,27 @@ def test_every_plot_is_drawn_without_internet(tiny_copy: Path, tmp_path: Path, r
     assert "jsdelivr" not in requests
     assert "vega.github.io" not in requests
     assert "index.html" in requests or page.name in done.stderr, "the log saw the page"
+
+
+@pytest.mark.usefixtures("browser")
+def test_the_report_opens_without_an_error_or_a_request(tiny_run: Path, tmp_path: Path) -> None:
+    log = tmp_path / "network.json"
+    page = tiny_run / "results" / "report.html"
+    done = subprocess.run(
+        [
+            *CHROMIUM,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--log-net-log={log}",
+            *("--enable-logging=stderr", "--window-size=390,800", "--dump-dom"),
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert re.search(r'<canvas id="mesh"[^>]+data-drawn="yes"', done.stdout), "the script ran"
+    assert done.stdout.count("<option") == 2, "a choice for each model"
+    assert "CONSOLE" not in done.stderr, done.stderr
+    assert not re.findall(r'"url":"https?://[^"]+', log.read_text("utf-8", "replace"))
+    assert page.stat().st_size < 15e6

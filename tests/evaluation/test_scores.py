@@ -200,6 +200,21 @@ def test_features_and_logits_are_stored_for_the_chosen_samples(
     assert len(score_split([batch], models).feature_rows) == 0
 
 
+def test_vertex_errors_are_means_over_the_samples_with_a_fit(
+    batch: HandBatch, models: Models
+) -> None:
+    has = torch.arange(len(batch)) % 3 > 0
+    some = dataclasses.replace(batch, has_mano=has)
+    found = score_split(in_parts(some, 4), models)
+    for run, errors in found.vertex_errors_mm.items():
+        assert errors.shape == (778,)
+        expected = np.nanmean(found.pose[run]["wrist_fit_mpvpe_mm"])
+        assert errors.mean() == pytest.approx(expected, rel=1e-4)
+    none = score_split([dataclasses.replace(batch, has_mano=~(has | ~has))], models)
+    assert all(np.isnan(errors).all() for errors in none.vertex_errors_mm.values())
+    assert ((found.confidence > 0) & (found.confidence <= 1)).all()
+
+
 def test_the_mean_pose_needs_a_true_root_hence_a_fit(batch: HandBatch, models: Models) -> None:
     has = torch.tensor([True, False, True, True, True, True, True])
     scores = score_split([dataclasses.replace(batch, has_mano=has)], models)

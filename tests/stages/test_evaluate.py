@@ -182,9 +182,10 @@ def test_everything_is_written_and_every_number_has_its_counts(
     for name in (
         *("summary.txt", "report.html", "manifest.json", "tables/pose_test.csv"),
         *(f"tables/per_{part}.csv" for part in ("gesture", "joint", "hand", "camera", "subject")),
-        *(f"plots/{plot}.png" for plot in ("pck", "confusion", "map", "training")),
-        *(f"plots/{plot}.csv" for plot in ("pck", "confusion", "map")),
-        *(f"pictures/{rank}.png" for rank in ("best", "median", "worst", "predictions")),
+        *(f"tables/per_{part}.csv" for part in ("phase", "visibility", "confidence")),
+        *(f"plots/{plot}.png" for plot in ("pck", "confusion", "map", "training", "vertices")),
+        *(f"plots/{plot}.csv" for plot in ("pck", "confusion", "map", "vertices")),
+        *(f"pictures/{rank}.png" for rank in ("best", "median", "worst", "predictions", "pairs")),
     ):
         assert name in names
     strip = Path("results/pictures/predictions.png")
@@ -192,7 +193,8 @@ def test_everything_is_written_and_every_number_has_its_counts(
     assert strip.stat().st_size < 250_000, "even of noise"
     assert Path("results/plots/confusion.csv").read_text().startswith("actual,predicted\n")
     html = Path("results/report.html").read_text()
-    assert html.count("data:image/png;base64,") == 8
+    assert html.count("data:image/png;base64,") == 10
+    assert len(html) < 15e6
     assert not re.search(r"""(src|href)=["'](?!#|data:)""", html), "needs nothing beside itself"
     assert Path("results/summary.txt").read_text() in capsys.readouterr().out
 

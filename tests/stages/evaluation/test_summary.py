@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import numpy as np
@@ -10,65 +9,11 @@ from handpose.evaluation.interventions import GATES_CLOSED
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.scores import STAGE_1, Scores
 from handpose.hand.skeleton import JOINTS
-from handpose.sample import UNLABELLED
 from stages.evaluation import summary
-from stages.evaluation.summary import CHANCE, FULL, MAJORITY, MODELS, SCRATCH, Classes, Intervals
+from stages.evaluation.summary import CHANCE, FULL, MAJORITY, MODELS, SCRATCH, Intervals
+from tests.stages.evaluation.made_up_scores import CLASSES, LEFT, N
 
-N = 40
-LEFT = np.arange(N) % 5 == 0
 HOW = Intervals(seed=0)
-CLASSES = Classes(
-    coarse=["fist", "gun", "fist", "gun"],
-    fine=["fist", "gun", "fist", "gun"],
-    hands=["right", "right", "left", "left"],
-    majority={"coarse": 1, "fine": 2},
-)
-
-
-@pytest.fixture
-def subjects() -> np.ndarray:
-    return np.arange(N) % 4 + 9
-
-
-@pytest.fixture
-def scores() -> Scores:
-    """Forty samples: a tenth without annotated wrist, the last ten without a gesture."""
-    rng = np.random.default_rng(0)
-    truth = np.where(np.arange(N) < 30, rng.integers(0, 4, N), UNLABELLED)
-
-    def pose(size: float) -> dict[str, np.ndarray]:
-        joints = size * rng.random((N, 21))
-        joints[::10] = np.nan
-        known = np.arange(N) % 10 > 0
-        found = {
-            c.key: np.where(known, (size if c.unit else 1) * rng.random(N), np.nan) for c in COLUMNS
-        }
-        return {
-            **found,
-            "joint_errors_mm": joints,
-            "pa_joint_errors_mm": joints / 2,
-            "table2_joint_errors_mm": joints / 3,
-        }
-
-    predicted = {
-        name: {k: rng.integers(0, 4, N) for k in ("coarse", "fine")} for name in (STAGE_1, FULL)
-    }
-    return Scores(
-        sample_id=np.arange(N),
-        has_mano=np.ones(N, bool),
-        joint_valid=np.ones((N, 21), bool),
-        classes={"coarse": truth, "fine": truth},
-        predicted=predicted,
-        pose={model: pose(size) for model, size in zip(MODELS, (20, 30, 25, 15, 60), strict=True)},
-        interventions={FULL: {GATES_CLOSED: {"wrist_mpjpe_mm": pose(20)["wrist_mpjpe_mm"]}}},
-        joints={},
-        facing=np.arange(N) % 4 - 1,
-        rotation=np.linspace(-np.pi, np.pi, N, endpoint=False) + 0.01,
-        view={FULL: {"mirrored_fingers": (np.arange(N) % 4 == 0).astype(float)}},
-        features={},
-        logits={},
-        feature_rows=np.arange(0),
-    )
 
 
 def test_every_protocol_of_every_model_has_a_number(scores: Scores, subjects: np.ndarray) -> None:
@@ -181,16 +126,6 @@ def test_plain_values_are_strict_json(scores: Scores, subjects: np.ndarray) -> N
     found = summary.to_json({"a": nothing, "b": {1: 2.0}, "c": "text"})
     assert json.loads(json.dumps(found, allow_nan=False))["a"]["value"] is None
     assert found["b"] == {"1": 2.0}
-
-
-def test_sectors_of_rotation_and_faces_name_every_sample(scores: Scores) -> None:
-    sectors = summary.rotation_names(scores)
-    counts = np.unique(sectors, return_counts=True)[1]
-    assert len(counts) == 12 and set(counts) <= {N // 12, N // 12 + 1}
-    assert sectors[N // 2] == "000 to 030" and sectors[0] == "180 to 210"
-    assert summary.facing_names(scores)[:4].tolist() == ["unknown", "palm", "back", "edge"]
-    unknown = dataclasses.replace(scores, rotation=np.full(N, np.nan))
-    assert set(summary.rotation_names(unknown)) == {"unknown"}
 
 
 def test_view_estimates_are_shares_of_samples(scores: Scores, subjects: np.ndarray) -> None:
