@@ -286,6 +286,8 @@ def statistics_cost() -> float:
         facing=np.zeros(n, int),
         rotation=np.zeros(n),
         view={},
+        confidence=np.zeros(n),
+        vertex_errors_mm={},
         features={},
         logits={},
         feature_rows=np.arange(0),

@@ -27,7 +27,7 @@ class ConfusedPair(NamedTuple):
 
     actual: int  # coarse ids
     predicted: int
-    count: int
+    images: int
     share: float  # of the images of the actual class
     confused: Sequence[int]  # positions of some of them, of as many people as possible
     examples: Sequence[int]  # of the other class, those that are recognised first
@@ -101,7 +101,7 @@ def draw_pairs(
 
     rows = [[*tiles(pair.confused), *tiles(pair.examples)] for pair in pairs]
     headings = [
-        f"{names[pair.actual]} taken for {names[pair.predicted]}: {pair.count} images, "
+        f"{names[pair.actual]} taken for {names[pair.predicted]}: {pair.images} images, "
         f"{100 * pair.share:.0f} % of {names[pair.actual]}"
         for pair in pairs
     ]

@@ -42,8 +42,8 @@ class ErrorMesh(NamedTuple):
         if not all(np.isfinite(found).all() for found in errors.values()):
             return None
         device = mano.faces.device
-        zeros = [torch.zeros(1, size, device=device) for size in (3, 45, 10)]
-        hand = mano.hand(*zeros, torch.zeros(1, dtype=torch.bool, device=device))
+        turn, pose, betas = (torch.zeros(1, size, device=device) for size in (3, 45, 10))
+        hand = mano.hand(turn, pose, betas, torch.zeros(1, dtype=torch.bool, device=device))
         vertices = hand.vertices[0].double().cpu().numpy()
         axes = palm_axes(hand.joints.double())[0].cpu().numpy()
         return cls(vertices - vertices.mean(0), axes, mano.faces.cpu().numpy(), errors)
@@ -94,7 +94,10 @@ class ErrorMesh(NamedTuple):
     def seen(self, back: bool) -> NDArray[np.float64]:
         """(V, 3) m right, down and away from a viewer who looks at the palm or at the back."""
         x, y, z = self.axes
-        return self.vertices @ (np.stack([-x, -y, z], 1) if back else np.stack([x, -y, -z], 1))
+        seen: NDArray[np.float64] = self.vertices @ np.stack(
+            [-x, -y, z] if back else [x, -y, -z], axis=1
+        )
+        return seen
 
     def for_browser(self) -> str:
         """JSON of the rotatable mesh: base64 of int16 in 10 um, of uint16 faces and of errors."""

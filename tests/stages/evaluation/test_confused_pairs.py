@@ -32,8 +32,8 @@ def test_pairs_are_counted_from_the_most_frequent(scores: Scores, subjects: np.n
     #        0 taken for 1: twice; 1 for 0: three times; 2 is always right
     made = with_classes(scores, [0, 0, 0, 0, 1, 1, 1, 2], [0, 1, 1, 0, 0, 0, 0, 2])
     first, second = confused_pairs(made, subjects, CLASSES)
-    assert (first.actual, first.predicted, first.count, first.share) == (1, 0, 3, 1.0)
-    assert (second.actual, second.predicted, second.count, second.share) == (0, 1, 2, 0.5)
+    assert (first.actual, first.predicted, first.images, first.share) == (1, 0, 3, 1.0)
+    assert (second.actual, second.predicted, second.images, second.share) == (0, 1, 2, 0.5)
     assert list(first.confused) == [4, 5, 6]
     assert list(first.examples) == [0, 3, 1], "those that are recognised first"
     assert list(second.examples) == [4, 5, 6], "none is recognised"
