@@ -426,6 +426,20 @@ def ui(port: Annotated[int, Option(min=1, max=65534)] = 4200) -> None:
 
 
 @app.command()
+def view(port: Annotated[int, Option(min=0, max=65535, help="0: a free one.")] = 8321) -> None:
+    """Look at evaluated images and hands in a browser.
+
+    One by one, by gesture, error or confidence; the page is local, and nothing leaves the machine.
+    """
+    from pipeline.dag import read_dag
+    from pipeline.view.evaluated import EvaluatedSamples
+    from pipeline.view.view_server import serve
+
+    read_dag(Path.cwd())  # elsewhere there are no results
+    serve(EvaluatedSamples.open(), port, lambda line: print(line, flush=True))
+
+
+@app.command()
 def run(
     targets: Targets = None,
     overrides: Annotated[

@@ -113,6 +113,7 @@ def _predictions(scores: Scores, data: EvaluationData) -> pa.Table:
     columns: dict[str, Any] = {"sample_id": scores.sample_id, **origin}
     columns["has_mano"] = scores.has_mano
     columns |= scores.classes
+    columns[f"{STAGE_1}_probability"] = scores.confidence
     for network, predicted in scores.predicted.items():
         columns |= {f"{network}_{level}": ids for level, ids in predicted.items()}
     for model, found in scores.pose.items():

@@ -28,7 +28,8 @@ from stages.artifacts import write_json
 from stages.hand_model import load_hand_model
 from stages.params import load_params
 from tests.stages.conftest import FOLDERS, write_labels
-from tests.stages.test_evaluate import LISTS, write_models
+from tests.stages.made_up_samples import LISTS
+from tests.stages.test_evaluate import write_models
 
 ROOT = Path(__file__).parents[3]
 PX = 64
