@@ -103,6 +103,7 @@ ELSEWHERE = {
     "handpose run --retries 2": "end_to_end/test_prefect.py",
     'handpose serve --cron "0 3 * * *"': "end_to_end/test_prefect.py",
     "handpose doctor": "end_to_end/test_remote_faults.py",
+    "handpose view": "end_to_end/test_plots.py",
     "dvc exp run -n slow -S pose.lr=0.0005": "end_to_end/test_experiments.py",
     "dvc exp run --queue -n seed -S pose.seed=1,2": "end_to_end/test_experiments.py",
     "dvc exp run --run-all": "end_to_end/test_experiments.py",

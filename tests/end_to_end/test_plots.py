@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ CHROMIUM = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--allow-file-access-from-files", "--virtual-time-budget=10000"),
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+BROWSERS_OWN = (".google.com", ".googleapis.com", ".gvt1.com")
+"""Hosts that the browser asks for itself, whatever page it shows."""
 
 
 @pytest.fixture
@@ -65,25 +69,57 @@ def test_every_plot_is_drawn_without_internet(tiny_copy: Path, tmp_path: Path, r
     assert "index.html" in requests or page.name in done.stderr, "the log saw the page"
 
 
-@pytest.mark.usefixtures("browser")
-def test_the_report_opens_without_an_error_or_a_request(tiny_run: Path, tmp_path: Path) -> None:
-    log = tmp_path / "network.json"
-    page = tiny_run / "results" / "report.html"
+def opened(address: str, folder: Path) -> tuple[str, str, set[str]]:
+    """A page as a phone-wide browser shows it: elements, console, and hosts that it asked."""
+    log = folder / "network.json"
     done = subprocess.run(
         [
             *CHROMIUM,
-            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--user-data-dir={folder / 'profile'}",
             f"--log-net-log={log}",
             *("--enable-logging=stderr", "--window-size=390,800", "--dump-dom"),
-            page.as_uri(),
+            address,
         ],
         capture_output=True,
         text=True,
         timeout=300,
         check=True,
     )
-    assert re.search(r'<canvas id="mesh"[^>]+data-drawn="yes"', done.stdout), "the script ran"
-    assert done.stdout.count("<option") == 2, "a choice for each model"
-    assert "CONSOLE" not in done.stderr, done.stderr
-    assert not re.findall(r'"url":"https?://[^"]+', log.read_text("utf-8", "replace"))
+    hosts = set(re.findall(r'"url":"https?://([^/:"]+)', log.read_text("utf-8", "replace")))
+    return done.stdout, done.stderr, {one for one in hosts if not one.endswith(BROWSERS_OWN)}
+
+
+@pytest.mark.usefixtures("browser")
+def test_the_report_opens_without_an_error_or_a_request(tiny_run: Path, tmp_path: Path) -> None:
+    page = tiny_run / "results" / "report.html"
+    elements, console, hosts = opened(page.as_uri(), tmp_path)
+    assert re.search(r'<canvas id="mesh"[^>]+data-drawn="yes"', elements), "the script ran"
+    assert elements.count("<option") == 2, "a choice for each model"
+    assert "CONSOLE" not in console, console
+    assert hosts == set()
     assert page.stat().st_size < 15e6
+
+
+@pytest.mark.usefixtures("browser")
+def test_evaluated_hands_are_shown_one_by_one(
+    tiny_run: Path, tmp_path: Path, environ_of: Any
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "view", "--port", "0"],
+        cwd=tiny_run,
+        env=environ_of(tiny_run),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
+    assert address is not None
+    elements, console, hosts = opened(address.group(), tmp_path)
+    assert 'data-shown="0"' in elements, "the first sample, and its photo"
+    assert re.search(r'id="title">[a-z_]+, (left|right) hand, subject \d+', elements)
+    assert re.search(r'id="count"[^>]*>1 of \d+', elements)
+    assert "CONSOLE" not in console, console
+    assert hosts == {"127.0.0.1"}
+    process.send_signal(signal.SIGTERM)
+    assert "stopped" in process.communicate(timeout=60)[0]
+    assert process.returncode == 0
