@@ -61,6 +61,10 @@ __all__ = [
 ]
 
 
+PATCHES = ("convnext", "vit_")
+"""How the names of backbones begin that cut the image into patches."""
+
+
 class ParamsError(HandPoseError):
     """`params.yaml` cannot be used as it stands."""
 
@@ -129,6 +133,12 @@ class Params(Section):
             wrong.append(
                 f"pose_net.network is eanet but encoder.image_px is {self.encoder.image_px}: its "
                 "volume has a cell to 32 px, and needs two; set encoder.image_px to 64 or more"
+            )
+        if self.pose_net.network == "eanet" and self.encoder.backbone.startswith(PATCHES):
+            wrong.append(
+                f"pose_net.network is eanet but encoder.backbone is {self.encoder.backbone}: its "
+                "voxel i is at pixel 32 i, where a network of patches does not look; set "
+                "encoder.backbone to an HRNet or a ResNet, or pose_net.network to gesture_guided"
             )
         if self.shard.view_px < self.encoder.image_px:
             wrong.append(

@@ -332,4 +332,4 @@ def test_pretraining_depends_on_its_own_network_and_on_no_key_of_stage_2() -> No
     assert not declared & {"pose_net", "pose"}
     closure = SOURCES.closure(Path("stages/pretrain.py")) - {Path("handpose/nets/__init__.py")}
     nets = {file.name for file in closure if file.parts[1] == "nets"}
-    assert nets == {"backbone.py", "gesture_heads.py", "gesture_net.py"}
+    assert nets == {"backbone.py", "gesture_heads.py", "gesture_net.py", "vit_pyramid.py"}

@@ -1,7 +1,10 @@
-"""HRNet or ResNet by timm: an image in, feature maps at strides 4, 8, 16 and 32 out."""
+"""HRNet, ResNet, ConvNeXt or ViT by timm: an image in, maps at strides 4, 8, 16 and 32 out."""
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,14 +13,16 @@ import safetensors.torch
 import timm
 import torch
 import torch.nn.functional as F
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from handpose.errors import HandPoseError
 from handpose.file_content import recognise
+from handpose.nets.vit_pyramid import VitPyramid
 
 Stride = Literal[4, 8, 16, 32]
 STRIDES: tuple[Stride, ...] = (4, 8, 16, 32)
-"""Strides of the four levels (HRNet's branches, ResNet's stages), fine to deep."""
+"""Strides of the four levels (HRNet's branches, the others' stages), fine to deep."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,29 +32,45 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class BackboneFamily:
     """Networks of timm that share the names of their parts."""
 
-    prefix: str  # of timm's name
     title: str
-    stages: tuple[tuple[str, ...], ...]  # timm's module names of the four stages, in forward order
+    names: str  # regular expression of timm's names, without the tag of their weights
     classifier: tuple[str, ...]  # parts of a whole classifier that the four levels do not have
+    stages: tuple[tuple[str, ...], ...] = ()  # timm's names of the four stages' modules, in order
+    levels: tuple[int, int, int, int] = (1, 2, 3, 4)  # timm's numbers of the four, if there are
+    centred: bool = False  # see `Backbone`
 
 
 FAMILIES = (
     BackboneFamily(
-        "hrnet_",
         "HRNet",
+        r"hrnet_.*",
+        ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier."),
         (
             ("conv1", "bn1", "conv2", "bn2", "layer1"),
             ("transition1", "stage2"),
             ("transition2", "stage3"),
             ("transition3", "stage4", "incre_modules"),
         ),
-        ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier."),
     ),
     BackboneFamily(
-        "resnet",
         "ResNet",
-        (("conv1", "bn1", "layer1"), ("layer2",), ("layer3",), ("layer4",)),
+        r"resnet\d+[cs]?(_gn)?",  # the others average before they halve: up to 4 px off
         ("fc.",),
+        (("conv1", "bn1", "layer1"), ("layer2",), ("layer3",), ("layer4",)),
+    ),
+    BackboneFamily(
+        "ConvNeXt",
+        r"convnext(v2)?_(?!.*_ols).*",  # "ols" is a stem whose patches overlap
+        ("head.", "norm_pre."),
+        (("stem_0", "stem_1", "stages_0"), ("stages_1",), ("stages_2",), ("stages_3",)),
+        levels=(0, 1, 2, 3),  # its stem is no level
+        centred=True,
+    ),
+    BackboneFamily(
+        "ViT",
+        r"vit_(tiny|small|base|large)_patch16_(224|384)",
+        ("head.", "fc_norm."),
+        centred=True,
     ),
 )
 """The networks whose cells are known to look where `Backbone` says; tests measure it."""
@@ -60,11 +81,13 @@ class BackboneError(HandPoseError):
 
 
 class Backbone(nn.Module):
-    """A timm HRNet or ResNet that normalises its own input and names its levels by stride.
+    """A network of `FAMILIES` that normalises its own input and names its levels by stride.
 
-    **Cell i of the level with stride s looks at pixel s i**, whatever the weights: the strided
-    convolutions do so by themselves, HRNet's upsampling of the deeper branches by
-    `AlignedUpsample`. Weights lie channels-last, which convolutions on CPU and GPU like best.
+    **Cell i of the level with stride s looks at pixel s i**, whatever the weights, of an HRNet or a
+    ResNet: the strided convolutions do so by themselves, HRNet's upsampling of the deeper branches
+    by `AlignedUpsample`. Of a ConvNeXt or a ViT, which cut the image into patches, it looks at the
+    middle of s pixels, s i + (s - 1) / 2; then `centred` is true, and what makes coordinates of
+    cells must know it. Weights lie channels-last, which convolutions on CPU and GPU like best.
     """
 
     hrnet: Any
@@ -72,6 +95,12 @@ class Backbone(nn.Module):
 
     resnet: Any
     """Likewise, if it is a ResNet."""
+
+    convnext: Any
+    """Likewise, if it is a ConvNeXt."""
+
+    vit: Any
+    """Likewise with its pyramid, if it is a ViT."""
 
     def __init__(
         self,
@@ -81,20 +110,24 @@ class Backbone(nn.Module):
         weights: str = "",
         imagenet_normalisation: bool = True,
         frozen_stages: int = 0,
+        image_px: int = 224,
     ) -> None:
         """The network of this timm name.
 
         Args:
-            name: timm's name, e.g. hrnet_w18_small, hrnet_w32 or resnet50.
+            name: timm's name, e.g. hrnet_w18_small, resnet50, convnext_atto, vit_tiny_patch16_224.
             feature_location: '' for the raw branches (C, 2C, 4C, 8C channels), 'incre' for the
-                128/256/512/1024 channels of the classification head's first part, which a ResNet
-                does not have.
+                128/256/512/1024 channels of the classification head's first part, which only an
+                HRNet has.
             weights: '' random; 'imagenet' fetched by timm; or a file (.pth, .safetensors) with
-                timm's names.
-            imagenet_normalisation: subtract ImageNet's mean and divide by its deviation; without
+                timm's names. A ViT's positions are resampled to `image_px`.
+            imagenet_normalisation: subtract the mean and divide by the deviation with which timm's
+                weights of this name were trained: ImageNet's, or 0.5 and 0.5 for most ViTs; without
                 it the input is RGB in [0, 1].
             frozen_stages: so many of the four stages, from the image on, keep their weights and
-                their batch statistics.
+                their batch statistics; of a ViT so many quarters of its blocks.
+            image_px: side of the images. A ViT takes no other, as its positions are made for it;
+                the others take any multiple of 32.
 
         Raises:
             BackboneError: unknown name, a feature location that it does not have, or weights that
@@ -102,16 +135,24 @@ class Backbone(nn.Module):
         """
         super().__init__()
         family = _family(name)
-        net = _create(name, feature_location, pretrained=weights == "imagenet")
+        net = _create(name, family, feature_location, image_px, pretrained=weights == "imagenet")
         if weights not in ("", "imagenet"):
             _load(net, Path(weights), name, family)
         _align_upsampling(net)
+        self.channels: dict[int, int]
+        stages: list[list[Any]]
+        if family.stages:
+            info = net.feature_info
+            self.channels = dict(zip(info.reduction(), info.channels(), strict=True))
+            stages = [[getattr(net, part) for part in stage] for stage in family.stages]
+        else:
+            net = VitPyramid(net)
+            self.channels, stages = net.channels, net.stages()
+        self.title, self.centred = family.title, family.centred
         self._part = family.title.lower()
         self.add_module(self._part, net)
-        info = net.feature_info
-        self.channels: dict[int, int] = dict(zip(info.reduction(), info.channels(), strict=True))
 
-        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if imagenet_normalisation else ((0.0,), (1.0,))
+        mean, std = _normalisation(name) if imagenet_normalisation else ((0.0,), (1.0,))
         scale = 1 / (255 * torch.tensor(std))
         shift = -torch.tensor(mean) / torch.tensor(std)
         self.register_buffer("scale", scale.view(-1, 1, 1), persistent=False)
@@ -119,10 +160,10 @@ class Backbone(nn.Module):
         self.scale: Tensor
         self.shift: Tensor
 
-        names = [module for stage in family.stages[:frozen_stages] for module in stage]
-        self._frozen = [module for n in names if (module := getattr(net, n)) is not None]
-        for module in self._frozen:
-            module.requires_grad_(False)
+        frozen = [part for stage in stages[:frozen_stages] for part in stage if part is not None]
+        for part in frozen:
+            part.requires_grad_(False)
+        self._frozen = [part for part in frozen if isinstance(part, nn.Module)]
         self.to(memory_format=torch.channels_last)
         self.train()
 
@@ -130,15 +171,21 @@ class Backbone(nn.Module):
         """Feature maps by stride: image (B, 3, S, S) uint8 RGB -> {s: (B, C_s, S / s, S / s)}.
 
         Raises:
-            BackboneError: S is not a multiple of 32.
+            BackboneError: S is not a multiple of 32, or not the side that a ViT is made for.
         """
         if image.shape[-1] % STRIDES[-1] or image.shape[-2] % STRIDES[-1]:
             raise BackboneError(
                 f"the image is {tuple(image.shape[-2:])} px; the encoder needs sides that are "
                 f"multiples of {STRIDES[-1]}: set encoder.image_px to one"
             )
+        net = getattr(self, self._part)
+        if isinstance(net, VitPyramid) and image.shape[-2:] != (net.image_px, net.image_px):
+            raise BackboneError(
+                f"the image is {tuple(image.shape[-2:])} px, but this ViT's positions are made for "
+                f"encoder.image_px {net.image_px}: give it crops of that side"
+            )
         x = image.to(self.scale.dtype, memory_format=torch.channels_last)
-        levels = getattr(self, self._part)(x * self.scale + self.shift)
+        levels = net(x * self.scale + self.shift)
         return dict(zip(self.channels, levels, strict=True))
 
     def train(self, mode: bool = True) -> Backbone:
@@ -185,34 +232,51 @@ def _family(name: str) -> BackboneFamily:
     Raises:
         BackboneError: nothing, or timm has none of this name.
     """
-    found = [family for family in FAMILIES if name.startswith(family.prefix)]
-    if not found or not timm.is_model(name):
-        known = ", ".join(n for f in FAMILIES for n in timm.list_models(f"{f.prefix}*"))
-        titles = " or ".join(family.title for family in FAMILIES)
+    architecture, _, tag = name.partition(".")
+    found = [family for family in FAMILIES if re.fullmatch(family.names, architecture)]
+    if not found or not timm.is_model(architecture):
+        titles = [family.title for family in FAMILIES]
         raise BackboneError(
-            f"encoder.backbone {name!r} is no {titles} of timm {timm.__version__}; it knows {known}"
+            f"encoder.backbone {name!r} is no {', '.join(titles[:-1])} or {titles[-1]} of timm "
+            f"{timm.__version__} whose cells look where the heat maps need it; it knows "
+            f"{', '.join(known_names())}"
+        )
+    if tag and name not in (tagged := timm.list_pretrained(f"{architecture}.*")):
+        raise BackboneError(
+            f"encoder.backbone {name!r}: timm {timm.__version__} has no weights {tag!r} of "
+            f"{architecture}; it knows {', '.join(tagged) or 'none'}"
         )
     return found[0]
 
 
-def _create(name: str, feature_location: str, *, pretrained: bool) -> Any:
-    """The network by timm, its four levels only: a stem at stride 2 is not one of them."""
-    options: dict[str, Any] = {"feature_location": feature_location}
-    if _family(name).title != "HRNet":
-        if feature_location:
-            raise BackboneError(
-                f"encoder.feature_location is {feature_location}, which only an HRNet has, but "
-                f"encoder.backbone is {name}; set encoder.feature_location to ''"
-            )
-        options = {}
-    try:
-        net = timm.create_model(
-            name,
-            pretrained=pretrained,
-            features_only=True,
-            out_indices=(1, 2, 3, 4),
-            **options,
+def known_names() -> list[str]:
+    """The networks that `Backbone` takes, by timm's names, family by family."""
+    names = timm.list_models()
+    return [name for f in FAMILIES for name in names if re.fullmatch(f.names, name)]
+
+
+def _normalisation(name: str) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and deviation of RGB in [0, 1] that timm's weights of this name were trained with."""
+    made = timm.get_pretrained_cfg(name)
+    return (made.mean, made.std) if made else (IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _create(
+    name: str, family: BackboneFamily, feature_location: str, image_px: int, *, pretrained: bool
+) -> Any:
+    """The network by timm: its four levels only (a stem at stride 2 is none), or a ViT's trunk."""
+    options: dict[str, Any] = {"features_only": True, "out_indices": family.levels}
+    if family.title == "HRNet":
+        options["feature_location"] = feature_location
+    elif feature_location:
+        raise BackboneError(
+            f"encoder.feature_location is {feature_location}, which only an HRNet has, but "
+            f"encoder.backbone is {name}; set encoder.feature_location to ''"
         )
+    elif family.title == "ViT":
+        options = {"img_size": image_px, "num_classes": 0, "global_pool": ""}
+    try:
+        net = timm.create_model(name, pretrained=pretrained, **options)
     except Exception as error:  # the hub client raises many kinds, none of them promised
         if not pretrained:
             raise
@@ -243,7 +307,9 @@ def _load(net: nn.Module, path: Path, name: str, family: BackboneFamily) -> None
             f"{f'it {other}' if is_known else error}"
         ) from error
 
-    wanted = net.state_dict()
+    wanted = {_name_in_file(key): value for key, value in net.state_dict().items()}
+    if "pos_embed" in wanted and "pos_embed" in state:
+        state["pos_embed"] = _resampled(state["pos_embed"], net)
     missing = sorted(key for key in wanted if key not in state)
     extra = sorted(k for k in state if k not in wanted and not k.startswith(family.classifier))
     shapes = sorted(k for k in wanted if k in state and state[k].shape != wanted[k].shape)
@@ -253,4 +319,22 @@ def _load(net: nn.Module, path: Path, name: str, family: BackboneFamily) -> None
             f"{missing[:3]}, {len(extra)} unknown {extra[:3]}, {len(shapes)} of another shape "
             f"{shapes[:3]}; it must hold the state dict of timm's {name}"
         )
-    net.load_state_dict({key: state[key] for key in wanted})
+    net.load_state_dict({key: state[_name_in_file(key)] for key in net.state_dict()})
+
+
+def _name_in_file(key: str) -> str:
+    """What timm's file calls it: only the levels' network has stem_0 and stages_1 of ConvNeXt."""
+    return re.sub(r"^(stem|stages)_(\d+)\.", r"\1.\2.", key)
+
+
+def _resampled(positions: Tensor, vit: Any) -> Tensor:
+    """A file's positions (1, N, C), learnt at another side of the image, for the ViT's own side.
+
+    As they are where N is no square of patches; then their shape is refused.
+    """
+    prefix, grid = vit.num_prefix_tokens, vit.patch_embed.grid_size
+    patches = positions.shape[1] - prefix if positions.dim() == 3 else -1
+    if patches < 1 or math.isqrt(patches) ** 2 != patches:
+        return positions
+    resampled: Tensor = resample_abs_pos_embed(positions, grid, num_prefix_tokens=prefix)
+    return resampled

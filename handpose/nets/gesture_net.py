@@ -32,12 +32,12 @@ class GestureNet(nn.Module):
         """The network before training.
 
         Args:
-            backbone: timm's name of an HRNet or a ResNet; it and the next keywords are those of
-                `Backbone`.
+            backbone: timm's name of an HRNet, a ResNet, a ConvNeXt or a ViT; it and the next
+                keywords are those of `Backbone`.
             feature_location: '' for the raw levels, 'incre' for an HRNet's wider maps.
             weights: '' random; 'imagenet'; or a file.
             frozen_stages: how many of the backbone's four stages are not trained.
-            image_px: side S of the images it is trained on.
+            image_px: side S of the images it is trained on; a ViT takes no other.
             imagenet_normalisation: normalise the input as ImageNet; else RGB in [0, 1].
             gesture_levels: strides of the levels that are pooled and put side by side.
             gesture_hidden: width of the heads' hidden layer; 0 makes them linear.
@@ -57,6 +57,7 @@ class GestureNet(nn.Module):
             weights=weights,
             imagenet_normalisation=imagenet_normalisation,
             frozen_stages=frozen_stages,
+            image_px=image_px,
         )
         self.heads = GestureHeads(
             channels=[self.backbone.channels[stride] for stride in gesture_levels],

@@ -121,7 +121,7 @@ class PoseNet(nn.Module):
         Args:
             gesture_net: Stage 1's network; its encoder and its logits serve here.
             mano: the right-hand model; it is fixed and never part of the weights.
-            pose_levels: strides of the two HRNet levels that make the token grid.
+            pose_levels: strides of the two levels of the backbone that make the token grid.
             grid: side of that grid.
             dim: width of all tokens; `heads` divides it.
             heads: attention heads.
@@ -170,6 +170,7 @@ class PoseNet(nn.Module):
             heads=heads,
             layers=encoder_layers,
             grid=grid,
+            centred=gesture_net.backbone.centred,
         )
         self.volume_head = VolumeHead(
             dim=dim, joints=len(JOINTS), depth=volume_depth, sharpness=volume_sharpness
@@ -264,7 +265,8 @@ class PoseNet(nn.Module):
     def _locate(self, levels: Mapping[int, Tensor]) -> Located:
         """Where the joints are in the images, by the heatmap volume."""
         stride, level = next(iter(levels.items()))
-        cells = CellGrid(stride * level.shape[-1], self.grid_encoder.grid)
+        encoder = self.grid_encoder
+        cells = CellGrid(stride * level.shape[-1], encoder.grid, encoder.centred)
         grid = self.grid_encoder([levels[stride] for stride in self.pose_levels])
         volume = self.volume_head(grid)
         return Located(grid, cells, volume, soft_argmax(volume, cells))

@@ -25,35 +25,44 @@ from handpose.nets.transformer import Transformer
 class CellGrid:
     """Where the G x G cells of a feature map of a square image are.
 
-    Cell i is at pixel i * side / G. This is true of every level of `Backbone`, whose strides are
-    side / G: a strided convolution of width 3 and padding 1 looks at the pixels around s i. The
-    first cell lies on the image's border, the last one a stride before the other border.
+    With stride s = side / G, cell i is at pixel s i: the first cell lies on the image's border, the
+    last one a stride before the other border. A strided convolution of width 3 and padding 1 looks
+    there, and so does every level of a `Backbone` that is not `centred`. Of one that is, cell i is
+    in the middle of its s pixels, at s i + (s - 1) / 2.
     """
 
     side: int  # of the image, px
     cells: int  # G
+    centred: bool = False
 
     @property
     def cell_px(self) -> float:
         """Pixels from one cell to the next."""
         return self.side / self.cells
 
+    @property
+    def first_px(self) -> float:
+        """Pixel of the first cell."""
+        return (self.cell_px - 1) / 2 if self.centred else 0.0
+
     def centres(self, device: torch.device | None = None) -> Tensor:
         """Positions of the cells along one axis, (G,) in the image's [-1, 1]."""
         cells = torch.arange(self.cells, device=device)
-        return 2 * self.cell_px / (self.side - 1) * cells - 1
+        first = 2 * self.first_px / (self.side - 1) - 1
+        return 2 * self.cell_px / (self.side - 1) * cells + first
 
     def index(self, uv: Tensor) -> Tensor:
         """Positions in the image's [-1, 1] -> fractional numbers of cells."""
-        return (uv + 1) / 2 * (self.side - 1) / self.cell_px
+        first = self.first_px / self.cell_px
+        return (uv + 1) / 2 * (self.side - 1) / self.cell_px - first
 
     def resampling(self, cells: int, device: torch.device | None = None) -> Tensor:
         """(G, n) weights that interpolate a map of n cells of the same image at these G cells.
 
-        Linear; cells behind the map's last one repeat it.
+        Linear; cells before the map's first one or behind its last one repeat it.
         """
-        source = CellGrid(self.side, cells)
-        index = source.index(self.centres(device)).clamp(max=cells - 1)  # (G,)
+        source = CellGrid(self.side, cells, self.centred)
+        index = source.index(self.centres(device)).clamp(0, cells - 1)  # (G,)
         distance = (index[:, None] - torch.arange(cells, device=device)).abs()  # (G, n)
         return (1 - distance).clamp(min=0)
 
@@ -62,14 +71,25 @@ class GridEncoder(nn.Module):
     """Two levels, each projected to half the width and resampled, then a light Transformer."""
 
     def __init__(
-        self, *, channels: Sequence[int], dim: int, heads: int, layers: int, grid: int
+        self,
+        *,
+        channels: Sequence[int],
+        dim: int,
+        heads: int,
+        layers: int,
+        grid: int,
+        centred: bool = False,
     ) -> None:
-        """A grid x grid map of `dim` channels from levels of these channels (they share `dim`)."""
+        """A grid x grid map of `dim` channels from levels of these channels (they share `dim`).
+
+        `centred` says where the cells of the levels and of the map are: see `CellGrid`.
+        """
         super().__init__()
         self.grid = grid
+        self.centred = centred
         width = dim // len(channels)
         self.project = nn.ModuleList(
-            # normalised, so that both levels count alike whatever HRNet's branches are like
+            # normalised, so that both levels count alike whatever the backbone's are like
             nn.Sequential(nn.Conv2d(c, width, kernel_size=1, bias=False), nn.BatchNorm2d(width))
             for c in channels
         )
@@ -90,7 +110,8 @@ class GridEncoder(nn.Module):
         if x.shape[-1] == self.grid:
             return x
         # the side of the image cancels out: only the ratio of both strides matters
-        weights = CellGrid(self.grid * x.shape[-1], self.grid).resampling(x.shape[-1], x.device)
+        image = CellGrid(self.grid * x.shape[-1], self.grid, self.centred)
+        weights = image.resampling(x.shape[-1], x.device)
         return torch.einsum("gi,bcij,hj->bcgh", weights, x.float(), weights)
 
 

@@ -106,7 +106,7 @@ def boxes(net: PoseNet, *inputs: Tensor, backbone: str) -> dict[str, Box]:
     found = {
         "image": Box("image", ["RGB crop"], [_shape(image)], (8, row[1]), (80, BOX[1]), GIVEN),
         "backbone": Box(
-            "HRNet" if backbone.startswith("hrnet") else "ResNet",
+            net.gesture_net.backbone.title,
             [backbone, _millions(net.gesture_net.backbone) + " weights"],
             [f"{f'/{stride}':<4}{_shape(level):<9}" for stride, level in levels.items()],
             (110, row[0]),

@@ -23,17 +23,18 @@ class EncoderParams(Section):
     """Stage 1's network: the backbone and the gesture heads."""
 
     backbone: str = "hrnet_w18_small"
-    """a timm HRNet (paper: HRNet) or ResNet; paper's profile: hrnet_w32; EANet: resnet50"""
+    """a timm HRNet (paper: HRNet), ResNet, ConvNeXt or ViT (vit_tiny_patch16_224); paper's profile:
+    hrnet_w32; EANet: resnet50"""
     feature_location: Literal["", "incre"] = ""
     """'': raw levels; incre, of an HRNet: 128/256/512/1024 channels"""
     weights: str = ""
     """'': random; imagenet, from the timm hub; or a file"""
     frozen_stages: Annotated[int, Field(ge=0, le=4)] = 0
-    """of the backbone's four, from the image on, that are not trained"""
+    """of the backbone's four (a ViT: quarters of its blocks), from the image on, not trained"""
     image_px: Annotated[int, Field(gt=0, multiple_of=32)] = 96
     """side of the input; paper's profile: 256"""
     imagenet_normalisation: bool = True
-    """else RGB in [0, 1]"""
+    """as timm's weights of the name want it; else RGB in [0, 1]"""
     gesture_levels: Annotated[tuple[Stride, ...], Field(min_length=1)] = (4, 8, 16, 32)
     """ours; strides of the pooled levels; paper: the deepest, [32]"""
     gesture_hidden: NonNegativeInt = 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -20,6 +21,14 @@ def test_gradient_reaches_every_parameter(gesture_net: GestureNet, image: Tensor
     (output.coarse_logits.square().sum() + output.fine_logits.square().sum()).backward()
     for name, parameter in gesture_net.named_parameters():
         assert parameter.grad is not None and parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("backbone", ["convnext_atto", "vit_tiny_patch16_224"])
+def test_gradient_reaches_every_parameter_of_other_backbones(backbone: str, image: Tensor) -> None:
+    encoder = EncoderParams(backbone=backbone, image_px=64, gesture_dropout=0)
+    test_gradient_reaches_every_parameter(
+        GestureNet(**encoder.keywords(), coarse_classes=6, fine_classes=9), image
+    )
 
 
 def test_deepest_level_alone_is_the_papers_global_feature(image: Tensor) -> None:

@@ -76,6 +76,28 @@ def test_gradient_of_the_loss_reaches_every_parameter(
         assert parameter.grad is not None and parameter.grad.any(), name
 
 
+@pytest.mark.parametrize("backbone", ["convnext_atto", "vit_tiny_patch16_224"])
+def test_a_backbone_of_patches_is_trained_whole_and_joints_are_where_it_looks(
+    backbone: str, mano: Mano, make_batch: Callable[..., HandBatch]
+) -> None:
+    torch.manual_seed(0)
+    encoder = EncoderParams(backbone=backbone, image_px=64, gesture_dropout=0)
+    gesture_net = GestureNet(**encoder.keywords(), coarse_classes=6, fine_classes=9)
+    sizes = PoseNetParams(grid=4, dim=16, heads=2, fusion_layers=1, volume_depth=3)
+    net = PoseNet(gesture_net, mano, **sizes.keywords())
+    batch = make_batch(4)
+    loss = PoseLoss(mano, dict.fromkeys(LossWeights.model_fields, 1.0), 0.2, "annotated")
+    terms = loss(net(batch.image, batch.is_left, batch.K), batch)
+    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
+
+    for parameter in net.volume_head.parameters():
+        torch.nn.init.zeros_(parameter)
+    middle = net(batch.image, batch.is_left, batch.K).uv  # of uniform volumes: the cells' middle
+    torch.testing.assert_close(middle, torch.full_like(middle, 31.5))
+
+
 @pytest.mark.parametrize("more", [{"refinements": 2}, {"ray_input": True}])
 def test_refinements_and_rays_start_as_the_same_network_without_them(
     more: dict[str, Any], make_pose_net: MakePoseNet, make_batch: Callable[..., HandBatch]

@@ -15,19 +15,29 @@ from handpose.nets.volumetric import (
 )
 
 
-def test_cells_are_a_stride_apart_from_the_first_pixel_on() -> None:
-    grid = CellGrid(side=96, cells=12)
+@pytest.mark.parametrize(("centred", "first"), [(False, 0.0), (True, 3.5)])
+def test_cells_are_a_stride_apart_from_the_first_pixel_on(centred: bool, first: float) -> None:
+    """Or, of patches, from the middle of the first patch on."""
+    grid = CellGrid(side=96, cells=12, centred=centred)
     pixels = (grid.centres() + 1) / 2 * 95
-    torch.testing.assert_close(pixels, 8.0 * torch.arange(12))
+    torch.testing.assert_close(pixels, first + 8.0 * torch.arange(12))
     torch.testing.assert_close(grid.index(grid.centres()), torch.arange(12.0))
 
 
+def test_centred_cells_are_their_own_mirror_image() -> None:
+    centres = CellGrid(side=96, cells=12, centred=True).centres()
+    torch.testing.assert_close(centres, -centres.flip(0))
+
+
+@pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("cells", [3, 6, 12, 24])
-def test_resampling_puts_a_ramp_over_the_image_where_it_was(cells: int) -> None:
+def test_resampling_puts_a_ramp_over_the_image_where_it_was(cells: int, centred: bool) -> None:
     """A map whose cells hold their own pixel is, resampled, the same in the other cells."""
-    grid = CellGrid(side=96, cells=12)
-    source = 96 / cells * torch.arange(cells)  # px
-    expected = (8.0 * torch.arange(12)).clamp(max=float(source[-1]))
+    grid = CellGrid(side=96, cells=12, centred=centred)
+    stride = 96 / cells
+    first = (stride - 1) / 2 if centred else 0.0
+    source = first + stride * torch.arange(cells)  # px
+    expected = ((3.5 if centred else 0.0) + 8.0 * torch.arange(12)).clamp(source[0], source[-1])
     torch.testing.assert_close(grid.resampling(cells) @ source, expected)
 
 
@@ -99,20 +109,26 @@ def test_sampling_between_cells_is_their_mean_and_beyond_the_last_that_cell() ->
     torch.testing.assert_close(sample_tokens(features, uv, CellGrid(32, 4)), expected)
 
 
-def test_a_joint_is_read_where_its_volume_points() -> None:
+@pytest.mark.parametrize("centred", [False, True])
+def test_a_joint_is_read_where_its_volume_points(centred: bool) -> None:
     """Soft-argmax and sampling share one coordinate."""
-    features, grid = torch.randn(1, 7, 6, 6), CellGrid(96, 6)
+    features, grid = torch.randn(1, 7, 6, 6), CellGrid(96, 6, centred)
     logits = torch.zeros(1, 2, 3, 6, 6)
     logits[0, 0, :, 4, 1] = logits[0, 1, :, 0, 5] = 1e4
     tokens = sample_tokens(features, soft_argmax(logits, grid)[..., :2], grid)
     torch.testing.assert_close(tokens[0], torch.stack([features[0, :, 4, 1], features[0, :, 0, 5]]))
 
 
+@pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("sides", [(8, 2), (4, 4), (16, 1)])
-def test_levels_of_any_size_make_one_grid(sides: tuple[int, int]) -> None:
-    encoder = GridEncoder(channels=(3, 5), dim=16, heads=2, layers=1, grid=4)
-    levels = [torch.randn(2, c, side, side) for c, side in zip((3, 5), sides, strict=True)]
-    assert encoder(levels).shape == (2, 16, 4, 4)
+def test_levels_of_any_size_make_one_grid(sides: tuple[int, int], centred: bool) -> None:
+    """A level that is the same everywhere stays so: no cell at the border counts for less."""
+    encoder = GridEncoder(channels=(3, 5), dim=16, heads=2, layers=1, grid=4, centred=centred)
+    torch.nn.init.zeros_(encoder.position)
+    levels = [torch.randn(2, c, 1, 1) for c in (3, 5)]
+    found = encoder([x.expand(-1, -1, n, n) for x, n in zip(levels, sides, strict=True)])
+    assert found.shape == (2, 16, 4, 4)
+    torch.testing.assert_close(found, found[..., :1, :1].expand_as(found))
 
 
 def test_grid_without_transformer_keeps_its_cells_places() -> None:

@@ -145,6 +145,18 @@ def test_a_joint_regressor_is_interhands_and_lies_beside_mano(tmp_path: Path) ->
     assert "in data/stand_in, which `dvc repro` replaces" in message
 
 
+@pytest.mark.parametrize("name", ["convnext_atto", "vit_tiny_patch16_224"])
+def test_eanet_refuses_a_backbone_of_patches(tmp_path: Path, name: str) -> None:
+    found = refusal(
+        tmp_path,
+        encoder__backbone=name,
+        pose_net__network="eanet",
+        pose_net__gesture_tokens=False,
+        pose_scratch__gesture_tokens=False,
+    )
+    assert f"pose_net.network is eanet but encoder.backbone is {name}: its voxel i is" in found
+
+
 def test_eanet_refuses_the_parts_that_only_the_papers_network_has(tmp_path: Path) -> None:
     found = refusal(tmp_path, pose_net__network="eanet")
     assert "pose_net.network is eanet, which has no such part, but" in found

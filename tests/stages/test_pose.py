@@ -326,6 +326,23 @@ def test_eanet_is_trained_from_the_same_stage_1_by_its_own_loss(
     assert 0 < max(moved) < 0.1, "it starts from Stage 1's weights and goes on from there"
 
 
+@pytest.mark.parametrize("name", ["convnext_atto", "vit_tiny_patch16_224"])
+def test_other_backbones_are_handed_from_stage_1_to_stage_2(
+    trainable: Path, set_params: Callable[..., None], name: str
+) -> None:
+    set_params(encoder={"backbone": name}, pretrain={"epochs": 1}, pose={"epochs": 1})
+    params = load_params()
+    assert run_stage(pretrain.main, "pretrain") == 0
+    assert run_pose("pretrained") == 0
+    record = read_record(PRETRAINED)
+    assert record.encoder["backbone"] == name
+    mano = load_hand_model(params.hand, params.data)
+    begun = load_gesture_net(STAGE_1).backbone.state_dict()
+    trained = load_pose_net(PRETRAINED, mano).gesture_net.backbone.state_dict()
+    moved = [(trained[key] - begun[key]).abs().max().item() for key in begun]
+    assert 0 < max(moved) < 0.1, "it starts from Stage 1's weights and goes on from there"
+
+
 def test_a_record_without_a_network_is_the_papers_and_an_unknown_one_is_refused(
     trainable: Path,
 ) -> None:

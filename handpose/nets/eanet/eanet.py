@@ -20,7 +20,7 @@ from handpose.hand.rotation import (
     rot6d_to_matrix,
 )
 from handpose.hand.skeleton import JOINTS, WRIST
-from handpose.nets.backbone import STRIDES
+from handpose.nets.backbone import STRIDES, BackboneError
 from handpose.nets.eanet.position_net import PositionNet
 from handpose.nets.eanet.rotation_net import RotationNet
 from handpose.nets.gesture_net import GestureNet
@@ -74,8 +74,16 @@ class EaNet(nn.Module):
             side_input: give the network the hand's side: an embedding on the joint tokens, and
                 joints mirrored to a right hand's where the heads read them. Ours, for images that
                 are not mirrored.
+
+        Raises:
+            BackboneError: the encoder cuts the image into patches.
         """
         super().__init__()
+        if gesture_net.backbone.centred:
+            raise BackboneError(
+                f"EANet's voxel i is at pixel {VOXEL_PX} i, where no {gesture_net.backbone.title} "
+                "looks; set encoder.backbone to an HRNet or a ResNet"
+            )
         self.gesture_net = gesture_net
         self.mano = mano
         self.volume_depth = volume_depth

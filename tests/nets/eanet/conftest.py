@@ -18,10 +18,10 @@ LACKING = {"gesture_tokens": False, "global_feature": False}
 
 @pytest.fixture
 def make_eanet(mano: Mano) -> Callable[..., EaNet]:
-    def make(side: int = 64, **changes: Any) -> EaNet:
+    def make(side: int = 64, backbone: str = "resnet18", **changes: Any) -> EaNet:
         torch.manual_seed(0)
         encoder = EncoderParams(
-            backbone="resnet18", image_px=side, gesture_dropout=0, gesture_levels=(32,)
+            backbone=backbone, image_px=side, gesture_dropout=0, gesture_levels=(32,)
         )
         gesture_net = GestureNet(**encoder.keywords(), coarse_classes=6, fine_classes=9)
         sizes = PoseNetParams(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import matrix_to_axis_angle, rot6d_to_matrix
+from handpose.nets.backbone import BackboneError
 from handpose.nets.eanet.eanet import VOXEL_PX, EaNet
 from handpose.nets.eanet.extract_adapt import FuseFormer
 from handpose.nets.gesture_net import GestureNet
@@ -60,6 +61,11 @@ def published(mano: Mano) -> MakeEaNet:
             )
 
     return make
+
+
+def test_a_backbone_of_patches_is_refused(make_eanet: MakeEaNet) -> None:
+    with pytest.raises(BackboneError, match=r"at pixel 32 i, where no ConvNeXt looks; set encoder"):
+        make_eanet(backbone="convnext_atto")
 
 
 @pytest.mark.parametrize(("projections", "parameters"), [(1, 92_805_877), (2, 93_855_989)])

@@ -37,6 +37,24 @@ def test_it_says_whose_joints_are_predicted_and_learnt(
     assert line.endswith(compared)
 
 
+@pytest.mark.parametrize(
+    ("name", "title", "layer"),
+    [("convnext_atto", "ConvNeXt", "stages_0"), ("vit_tiny_patch16_224", "ViT", "trunk")],
+)
+def test_it_describes_and_draws_other_backbones(
+    tmp_path: Path, stand_in: Path, name: str, title: str, layer: str
+) -> None:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    raw["hand"]["mano"] = str(stand_in)
+    raw["label"]["map"] = str(ROOT / "labels" / "gesture_map.csv")
+    raw["encoder"]["backbone"] = name
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    assert layer in description(path)
+    box = architecture(path)["backbone"]
+    assert (box.title, box.notes[0]) == (title, name)
+
+
 def test_it_describes_eanet_with_its_own_losses_and_does_not_draw_it(
     tmp_path: Path, stand_in: Path
 ) -> None:
