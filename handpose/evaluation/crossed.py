@@ -155,8 +155,7 @@ def crossed_difference(first: Floats, second: Floats) -> CrossedDifference:
     _check(tables)
     one, other = (table.mean(0) for table in tables)  # (K,) each
     change = other - one
-    people = len(change)
-    parts = [Part(change.var(ddof=1) / people, people - 1), *_seed_parts(tables)]
+    parts = variance_parts(*tables)
     means = [float(table.mean()) for table in tables]
     value = means[1] - means[0]
     half = float(half_width(parts))
@@ -167,7 +166,7 @@ def crossed_difference(first: Floats, second: Floats) -> CrossedDifference:
         high=value + half,
         p_value=_p_value(parts, value),
         runs=(len(first), len(second)),
-        people=people,
+        people=len(change),
         people_deviation=float(one.std(ddof=1)),
         components=_components(tables, change),
     )
@@ -212,14 +211,26 @@ def _check(tables: Sequence[Floats]) -> None:
         )
 
 
-def _seed_parts(tables: Sequence[Floats]) -> list[Part]:
-    """What the choice of seeds adds to the variance, per recipe."""
-    runs = [table.mean(1) for table in tables]
-    spread = [means.var(ddof=1) for means in runs if len(means) > 1]
+def variance_parts(first: Floats, second: Floats) -> list[Part]:
+    """The parts of the variance of a difference: of people first, then of the runs.
+
+    Args:
+        first: (..., S, K) a row per training run, a column per person.
+        second: (..., T, K) of the other recipe, the same people in the same order.
+
+    Returns:
+        Two parts if a recipe has a single run, else three; their variances have the leading shape.
+    """
+    change = second.mean(-2) - first.mean(-2)  # (..., K)
+    people = change.shape[-1]
+    of_people = Part(change.var(-1, ddof=1) / people, people - 1)
+    runs = [table.mean(-1) for table in (first, second)]  # (..., S) and (..., T)
+    counts = [means.shape[-1] for means in runs]
+    spread = [means.var(-1, ddof=1) for means in runs if means.shape[-1] > 1]
     if len(spread) == 2:
-        return [Part(v / len(means), len(means) - 1) for v, means in zip(spread, runs, strict=True)]
-    known = max(map(len, runs))
-    return [Part(spread[0] * (1 + 1 / known), known - 1)]  # one draw of both recipes' seeds
+        return [of_people, *(Part(v / n, n - 1) for v, n in zip(spread, counts, strict=True))]
+    known = max(counts)
+    return [of_people, Part(spread[0] * (1 + 1 / known), known - 1)]  # one draw of both's seeds
 
 
 def _p_value(parts: Sequence[Part], value: float) -> float:
