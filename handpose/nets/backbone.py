@@ -54,7 +54,7 @@ FAMILIES = (
     ),
     BackboneFamily(
         "ResNet",
-        r"resnet\d+[cs]?(_gn)?",  # the others average before they halve: up to 4 px off
+        r"resnet\d+[cs]?(_gn)?",  # d, t: averages before it halves, up to 4 px off
         ("fc.",),
         (("conv1", "bn1", "layer1"), ("layer2",), ("layer3",), ("layer4",)),
     ),
