@@ -24,35 +24,37 @@ interval is too wide, not too narrow. To pair them would need the same seeds on 
 the degrees of freedom: with three seeds Student's quantile is then 4.3 instead of 2.8.
 
 With fewer than three runs of a recipe their spread has one degree of freedom, and Satterthwaite's
-interval covers 0.88 to 0.99. There each part gets the quantile of its own degrees of freedom
+interval covers 0.90 to 0.99. There each part gets the quantile of its own degrees of freedom
 (`half_width`): conservative, and often twice as wide. If one recipe has a single run, its seeds
 are taken to spread as the other's do.
 
-Simulated coverage of the nominal 0.95, 5,000 draws each (bootstrap: 300), all parts normal; the
-variance of a person's change is 1, of a cell 0.5:
+Simulated coverage of the nominal 0.95 (`python -m bench.coverage`: 20,000 draws, standard error at
+most 0.004; bootstrap: 1,000 draws, 0.012), all parts normal; the variance of a person's change is
+1, of a cell 0.5:
 
-    variance of a run                     0     0.03  0.1   0.3   1
-    2 runs of each, 8 people              1.00  1.00  1.00  1.00  1.00
-    2 runs of each, 30 people             1.00  1.00  1.00  1.00  1.00
-    3 runs of each, 8 people              0.97  0.97  0.97  0.96  0.96
-    3 runs of each, 30 people             0.97  0.97  0.96  0.96  0.96
-    5 runs of each, 8 people              0.96  0.96  0.96  0.96  0.96
-    5 runs of each, 30 people             0.96  0.96  0.96  0.96  0.95
-    10 runs of each, 8 people             0.95  0.95  0.96  0.95  0.96
-    10 runs of each, 30 people            0.96  0.96  0.96  0.95  0.95
-    3 and 10 runs, 8 people               0.97  0.97  0.97  0.96  0.95
-    3 and 10 runs, 30 people              0.97  0.96  0.96  0.95  0.94
-    1 and 10 runs, 8 people               0.98  0.98  0.97  0.96  0.96
-    Student over people alone, 3 runs, 8  0.95  0.94  0.92  0.84  0.67
-    likewise, 30 people                   0.95  0.91  0.81  0.61  0.38
-    two-way bootstrap, 3 runs, 8 people   0.94  0.93  0.91  0.90  0.88
-    likewise, 30 people                   0.96  0.95  0.91  0.82  0.88
+    variance of a run                     0      0.03   0.1    0.3    1
+    2 runs of each, 8 people              0.999  0.998  0.998  0.998  0.996
+    2 runs of each, 30 people             0.999  0.998  0.997  0.996  0.995
+    3 runs of each, 8 people              0.970  0.971  0.970  0.964  0.957
+    3 runs of each, 30 people             0.970  0.967  0.961  0.956  0.956
+    5 runs of each, 8 people              0.964  0.964  0.963  0.963  0.957
+    5 runs of each, 30 people             0.967  0.961  0.959  0.957  0.953
+    10 runs of each, 8 people             0.955  0.956  0.954  0.956  0.955
+    10 runs of each, 30 people            0.958  0.959  0.958  0.955  0.952
+    3 and 10 runs, 8 people               0.965  0.965  0.964  0.958  0.947
+    3 and 10 runs, 30 people              0.967  0.963  0.956  0.945  0.935
+    1 and 10 runs, 8 people               0.970  0.975  0.968  0.962  0.954
+    Student over people alone, 3 runs, 8  0.950  0.940  0.913  0.840  0.672
+    likewise, 30 people                   0.950  0.899  0.796  0.609  0.383
+    two-way bootstrap, 3 runs, 8 people   0.950  0.932  0.929  0.885  0.880
+    likewise, 30 people                   0.973  0.943  0.911  0.883  0.843
 
-From three runs of each on, the lowest of all that was simulated with equal variances is 0.935 (3
-and 10 runs that alone vary); with variances of runs that differ 100 times, 0.93. The highest is
-0.995, where only cells vary. Below 0.93: strongly skewed changes of people (log-normal, 8 people,
-10 runs) 0.92; a single run whose seeds spread 15 times as much (in variance) as the other's, 0.70
-to 0.92. Correlation 0.5 between runs of one number: 0.95 to 0.99. Four people: 0.94 to 0.99.
+From three runs of each on, the lowest with equal variances of runs is 0.934 (runs alone vary), with
+variances that differ 100 times 0.927; the highest is 0.994, where cells alone vary. Lower are
+strongly skewed changes of people (log-normal, 8 people, 10 runs), 0.912 to 0.954, and above all a
+single run whose seeds spread 15 times as much (in variance) as the other's: 0.55 to 0.97 by what
+else varies, 0.44 where runs alone do. Correlation 0.5 between runs of one number: 0.959 to 0.989.
+Four people: 0.942 to 0.971.
 
 Sources: Satterthwaite, Biometrics Bulletin 2 (1946); Welch, Biometrika 34 (1947); Banerjee, Sankhya
 23 (1961) for the quantiles of few runs.

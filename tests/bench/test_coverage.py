@@ -14,6 +14,7 @@ from bench.coverage import (
     crossed,
     main,
     people_alone,
+    satterthwaite,
     two_way_bootstrap,
 )
 from handpose.evaluation.crossed import crossed_difference
@@ -31,6 +32,13 @@ def test_it_asks_the_interval_that_the_project_uses(runs: tuple[int, int]) -> No
     far = second + 2.0
     found = [crossed_difference(one, other) for one, other in zip(first, far, strict=True)]
     assert crossed(first, far).tolist() == [one.low <= 0 <= one.high for one in found]
+
+
+def test_satterthwaites_interval_is_the_projects_from_three_runs_on_and_shorter_below() -> None:
+    first, second = World((3, 5), 5, (0.3, 0.3)).draw(np.random.default_rng(0), 300)
+    assert satterthwaite(first, second).tolist() == crossed(first, second).tolist()
+    first, second = World((2, 5), 5, (0.3, 0.3)).draw(np.random.default_rng(0), 300)
+    assert satterthwaite(first, second).sum() < crossed(first, second).sum()
 
 
 @pytest.mark.parametrize("people_are", ["normal", "log-normal"])
