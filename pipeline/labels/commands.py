@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 from typer import Argument, Context, Option
 
+from stages.paths import RESULTS
+
 if TYPE_CHECKING:
     from handpose.gesture_map import FolderNaming
     from pipeline.labels.edit import GestureMapFile
@@ -26,6 +28,7 @@ def add_to(labels: typer.Typer) -> None:
         ("diff", diff_),
         ("audit", audit_),
         ("suggest", suggest_),
+        ("gallery", gallery_),
     ):
         labels.command(name)(command)
 
@@ -97,6 +100,24 @@ def suggest_(ctx: Context) -> None:
 
     found = _map(ctx)
     print("\n".join(suggest(Path(), GestureMapFile.read(found.path, found.naming))))
+
+
+def gallery_(
+    ctx: Context,
+    out: Annotated[Path, Option(metavar="FILE.html")] = RESULTS / "gallery.html",
+    people: Annotated[int, Option(min=1, metavar="N", help="Of a class.")] = 6,
+    cameras: Annotated[int, Option(min=1, metavar="N", help="Of a person.")] = 2,
+) -> None:
+    """Show every class, folder beside folder, in one HTML file."""
+    from handpose.gestures import GestureTable
+    from pipeline.labels.class_gallery import gallery
+    from stages.params import load_params
+
+    found = _map(ctx)
+    table = GestureTable.read(found.path, found.naming)
+    photos = Path(load_params(ctx.obj).data.root)
+    lines = gallery(Path(), photos, table, out=out, people=people, cameras=cameras)
+    print("\n".join(lines))
 
 
 class _NamedMap(NamedTuple):
