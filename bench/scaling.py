@@ -157,6 +157,7 @@ def set_params(frames: int, px: tuple[int, int], view_px: int, crop_px: int) -> 
     raw = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     people = {"main_subjects": 4, "short_subjects": 0, "frames": frames, "workers": 2}
     raw["synthesize"] |= people | {"image_px": list(px), "cameras_per_instant": VIEWS}
+    raw["ingest"]["exclusions"] = str(ROOT / "labels" / "exclusions.csv")
     raw["ingest"] |= {"validation_subjects": [1], "test_subjects": [2, 3]}
     raw["shard"] |= {"view_px": view_px, "crop_px": crop_px, "workers": 2}
     Path("params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")

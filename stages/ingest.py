@@ -4,6 +4,7 @@ Reads the annotations and photos in `data.root`, by the reader of `data.format`,
 of `hand.mano`. Writes `data/ingest/`: samples.parquet, rejects.parquet (every annotation that is
 not used, with the reason), contradictions.parquet (annotations beside their box, and fits that are
 not used, to be drawn), folders.csv (histogram), split.json (who is in which split), manifest.json.
+What `ingest.exclusions` lists is left out.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from handpose.counted import counted
 from handpose.data.reader import DatasetReader, SourceSplit
 from handpose.data.splits import HELD_OUT_GESTURES, LABELLED_SPLITS, TRAIN
 from handpose.errors import HandPoseError
+from handpose.exclusions import Exclusions
 from handpose.files import atomic_file, digest_of
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
 from stages.hand_model import load_hand_model
 from stages.ingestion.candidates import read_ahead
 from stages.ingestion.chunks import photo_faults
 from stages.ingestion.contradictions import CONTRADICTION
+from stages.ingestion.excluded import check_splits, described
 from stages.ingestion.formats import open_reader
 from stages.ingestion.histogram import Histogram
 from stages.ingestion.judgement import Judgement
@@ -56,6 +59,8 @@ def main() -> None:
     params = load_params()
     reader, root = open_reader(params.data), Path(params.data.root)
     source_splits = reader.splits()
+    exclusions = Exclusions.read(Path(params.ingest.exclusions))
+    check_splits(exclusions, source_splits)
     mano = load_hand_model(params.hand, params.data)
     judgement = Judgement(params.ingest, mano)
     hashing = ThreadPoolExecutor(1)  # gigabytes, without holding Python's lock
@@ -65,7 +70,7 @@ def main() -> None:
     unused: list[pa.Table] = []
     faults = partial(photo_faults, root=root) if params.ingest.check_images else None
     with (
-        closing(read_ahead(reader, source_splits, params.ingest, mano)) as candidates,
+        closing(read_ahead(reader, source_splits, params.ingest, mano, exclusions)) as candidates,
         atomic_file(SAMPLES) as file,
         hashing,
         SamplesFile(file, lambda: {"source_digest": source.result()}) as samples,
@@ -85,7 +90,7 @@ def main() -> None:
         write_table(REJECTS, rejects.drop_columns("split"))  # whatever else is wrong
         contradictions = [CONTRADICTION.empty_table(), *judgement.contradictions]
         write_table(CONTRADICTIONS, pa.concat_tables(contradictions))
-        report(judgement)
+        report(judgement, exclusions)
         if samples.count == 0:
             lost = describe(rejects, REJECTS)
             raise IngestError(f"no sample is left of {counted(len(rejects), 'annotation')}; {lost}")
@@ -100,6 +105,7 @@ def main() -> None:
         "samples": {split: own.samples for split, own in members.items()},
         "without_mano_fit": sum(own.without_mano_fit for own in members.values()),
         "rejected": reasons(rejects),
+        **by_exclusions(judgement),
         **judgement.left_out,  # by the parameters
         **judgement.fit_faults,  # samples, by why they keep no fit
         **judgement.incomplete,  # samples, by why a joint is masked
@@ -149,8 +155,18 @@ def warn_without_fits(histogram: Histogram, reader: DatasetReader, source: Sourc
         print(f"ingest: warning: {found}: {reader.no_fits(source)}", flush=True)
 
 
-def report(judgement: Judgement) -> None:
-    """Print a line for each camera beside the hand, and for the fits that are not used: whose."""
+def by_exclusions(judgement: Judgement) -> dict[str, dict[str, int]]:
+    """Annotations that the list of exclusions names, by action and kind; nothing without any."""
+    found: dict[str, dict[str, int]] = {}
+    for (action, kind), count in sorted(judgement.excluded.items()):
+        found.setdefault(f"excluded_{action}", {})[kind] = count
+    return found
+
+
+def report(judgement: Judgement, exclusions: Exclusions) -> None:
+    """Print what is excluded, each camera beside the hand, and whose fits are not used."""
+    for line in described(judgement.excluded, exclusions):
+        print(f"ingest: {line}", flush=True)
     for split, camera in judgement.off_cameras:
         print(f"ingest: warning: {split}: {camera}; ingest.min_joints_in_boxes", flush=True)
     if judgement.beside_boxes.total:

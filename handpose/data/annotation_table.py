@@ -51,7 +51,12 @@ class ManoFit(NamedTuple):
 
 NO_FIT = ManoFit(np.zeros(3), np.zeros(45), np.zeros(10), np.zeros(3))
 
-FIT_FAULTS = {"nan_in_mano": -2, "malformed_mano": -3, "fit_off_joints": -4}
+FIT_FAULTS = {
+    "nan_in_mano": -2,
+    "malformed_mano": -3,
+    "fit_off_joints": -4,
+    "fit_excluded": -5,  # by `labels/exclusions.csv`
+}
 """Why a fit that is there is not used -> what stands for its index; -1: there is none."""
 
 NO_BOX = np.full(4, np.nan)

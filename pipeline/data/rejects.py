@@ -60,6 +60,8 @@ MEANING = {
     "image_undecodable": "its photo is not a picture",
     "image_black": "its photo is black",
     "image_size": "its photo has another size than annotated",
+    "excluded": "labels/exclusions.csv leaves it out",
+    "fit_excluded": "used without its MANO fit, as labels/exclusions.csv says",
     "fit_off_joints": "used without its MANO fit (blue), which is far from the joints (green)",
     "nan_in_mano": "used without its MANO fit, which has a value that is not a number",
     "malformed_mano": "used without its MANO fit, which lacks a value, or has one of another type",

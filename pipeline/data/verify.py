@@ -16,6 +16,7 @@ from handpose.data.annotation_table import AnnotationTable, Unusable
 from handpose.data.reader import SourceSplit, SplitAnnotations
 from handpose.data.splits import LABELLED_SPLITS
 from handpose.errors import HandPoseError
+from handpose.exclusions import ExclusionError, Exclusions
 from handpose.gestures import GestureTable
 from handpose.hand.mano import Mano
 from handpose.interhand.reader import SPLITS
@@ -30,6 +31,7 @@ from stages.ingestion.candidates import (
     check_gestures,
     check_subjects,
 )
+from stages.ingestion.excluded import check_matches, check_splits, described
 from stages.ingestion.formats import open_reader
 from stages.ingestion.judgement import Judgement
 from stages.ingestion.naming import folder_naming
@@ -83,6 +85,9 @@ def _findings(
     except HandPoseError as error:
         mano = None
         yield VerifyResult("note", "hand", f"no fit is compared with the joints: {error}")
+    exclusions, fault = _exclusions(params, root, is_own=is_own)
+    if fault:
+        yield VerifyResult("FAIL", "labels", fault)
     if params.data.format == "interhand":
         yield from verify(
             root,
@@ -90,15 +95,32 @@ def _findings(
             expected=_expected(params) if is_own else None,
             start=_progress,
             taken=lambda split, faults: taken(
-                split.found, SPLITS[split.name], params, mano, faults, is_own=is_own
+                split.found, SPLITS[split.name], params, mano, faults, exclusions, is_own=is_own
             ),
         )
     else:
-        yield from _as_ingest_reads(params, root, mano, is_own=is_own)
+        yield from _as_ingest_reads(params, root, mano, exclusions, is_own=is_own)
+
+
+def _exclusions(params: Params, root: Path, *, is_own: bool) -> tuple[Exclusions, str]:
+    """The list of exclusions, and what is wrong with it; no row where that, or of other data."""
+    path = Path(params.ingest.exclusions)
+    if not is_own:
+        return Exclusions(path), ""
+    try:
+        found = Exclusions.read(path)
+        if found.rows:
+            reader = open_reader(params.data.model_copy(update={"root": str(root)}))
+            check_splits(found, reader.splits())
+    except ExclusionError as error:
+        return Exclusions(path), str(error)
+    except HandPoseError:  # of the layout, which has a line of its own
+        pass
+    return found, ""
 
 
 def _as_ingest_reads(
-    params: Params, root: Path, mano: Mano | None, *, is_own: bool
+    params: Params, root: Path, mano: Mano | None, exclusions: Exclusions, *, is_own: bool
 ) -> Iterator[VerifyResult]:
     """What the reader reports, the photos that are missing, and what is taken."""
     reader = open_reader(params.data.model_copy(update={"root": str(root)}))
@@ -118,7 +140,7 @@ def _as_ingest_reads(
                 text += f", {'the first' if len(missing) > 1 else 'it'} is {root / missing[0]}"
                 yield VerifyResult("FAIL", split.name, text)
             faults = {image: ("image_missing", str(root / image)) for image in missing}
-            for state, text in taken(found, split, params, mano, faults, is_own=is_own):
+            for state, text in taken(found, split, params, mano, faults, exclusions, is_own=is_own):
                 yield VerifyResult(state, split.name, text)
     except HandPoseError as error:
         yield VerifyResult("FAIL", "layout", str(error))
@@ -130,6 +152,7 @@ def taken(
     params: Params,
     mano: Mano | None,
     faults: Faults,
+    exclusions: Exclusions,
     *,
     is_own: bool,
 ) -> Findings:
@@ -141,13 +164,18 @@ def taken(
         params: of ingest.
         mano: None: fits are not compared with joints.
         faults: photos that cannot be used, as far as they are known.
+        exclusions: what people left out.
         is_own: whether the held-out people of the parameters are of this data set.
     """
     judgement = Judgement(params.ingest, mano)
     known = partial(_known, faults=faults) if params.ingest.check_images else None
     used, gestures = 0, Counter[str]()
     unused: list[pa.Table] = []
-    hands = candidates(found, split, params.ingest, mano)
+    try:
+        check_matches(found, split, exclusions)
+    except ExclusionError as error:
+        yield "FAIL", str(error)
+    hands = candidates(found, split, params.ingest, mano, exclusions)
     for samples, rejects in judgement.of(hands, split, known):
         unused.append(rejects)
         if samples is not None:
@@ -155,6 +183,8 @@ def taken(
             own = samples.filter(pc.equal(samples["kind"], "gesture"))
             gestures.update(own["split"].to_pylist())
     rejected = pa.concat_tables(unused)
+    for line in described(judgement.excluded, exclusions):
+        yield "note", line
     yield from _off_cameras(judgement, found)
     yield from _unused_fits(judgement, used)
     for reason, count in judgement.incomplete.most_common():

@@ -19,9 +19,11 @@ from handpose.cores import usable_cores
 from handpose.data.annotation_table import REJECT, AnnotationTable
 from handpose.data.reader import DatasetReader, SourceSplit, SplitAnnotations
 from handpose.errors import HandPoseError
+from handpose.exclusions import Exclusions
 from handpose.hand.mano import Mano
 from stages.ingestion.camera_boxes import OffCamera, off_cameras
 from stages.ingestion.contradictions import beside_boxes
+from stages.ingestion.excluded import check_matches, exclude
 from stages.ingestion.fit_distance import far_fits
 from stages.ingestion.samples import without_number
 from stages.ingestion.selection import select
@@ -46,6 +48,8 @@ class Candidates(NamedTuple):
     rows: AnnotationTable  # in the order of samples
     total: int  # hands that the reader found usable
     rejected: pa.Table  # by the reader
+    excluded: pa.Table  # rejects of the list of exclusions
+    excluded_kinds: Counter[tuple[str, str]]  # annotations that it names, by action and kind
     off_cameras: list[OffCamera]
     beside_boxes: pa.Table  # the rejects of these cameras
     contradictions: list[pa.Table]  # the same, to be drawn
@@ -61,34 +65,45 @@ class SplitTask(NamedTuple):
     split: SourceSplit
     ingest: IngestParams
     mano: Mano | None
+    exclusions: Exclusions
 
 
 def read_ahead(
-    reader: DatasetReader, splits: Sequence[SourceSplit], ingest: IngestParams, mano: Mano | None
+    reader: DatasetReader,
+    splits: Sequence[SourceSplit],
+    ingest: IngestParams,
+    mano: Mano | None,
+    exclusions: Exclusions,
 ) -> Generator[Candidates, None, None]:
     """The candidates of every split in turn; close it to end the processes that read.
 
     Raises:
         SubjectError: as `check_subjects`.
         HeldOutGestureError: as `check_gestures`.
+        ExclusionError: as `check_matches`.
         HandPoseError: those of the reader.
     """
-    tasks = [SplitTask(reader, split, ingest, mano) for split in splits]
+    tasks = [SplitTask(reader, split, ingest, mano, exclusions) for split in splits]
     size = sum(file.stat().st_size for file in reader.files())
     readers = min(usable_cores(), len(splits)) if size >= FEWEST_BYTES_FOR_PROCESSES else 1
     yield from in_order(read_candidates, tasks, readers)
 
 
 def read_candidates(task: SplitTask) -> Candidates:
-    """Read a split, whose held-out people and gestures must exist."""
+    """Read a split; people and gestures held out, and what is excluded, must exist."""
     found = task.reader.read(task.split)
     check_subjects(found, task.split, task.ingest)
     check_gestures(found, task.split, task.ingest)
-    return candidates(found, task.split, task.ingest, task.mano)
+    check_matches(found, task.split, task.exclusions)
+    return candidates(found, task.split, task.ingest, task.mano, task.exclusions)
 
 
 def candidates(
-    found: SplitAnnotations, split: SourceSplit, ingest: IngestParams, mano: Mano | None
+    found: SplitAnnotations,
+    split: SourceSplit,
+    ingest: IngestParams,
+    mano: Mano | None,
+    exclusions: Exclusions,
 ) -> Candidates:
     """Sort the annotations of a split and leave out what the annotations alone tell to.
 
@@ -97,8 +112,9 @@ def candidates(
         split: whose annotations they are.
         ingest: the limits.
         mano: None: fits are not compared with joints.
+        exclusions: what people left out; the first to go, so that it is judged no further.
     """
-    rows = found.usable.in_order()
+    rows, excluded, kinds = exclude(found.usable.in_order(), exclusions)
     off, unusable = off_cameras(rows, ingest.min_joints_in_boxes)
     lost, contradictions = REJECT.empty_table(), []
     if unusable:
@@ -113,8 +129,18 @@ def candidates(
             number, fit_at = (column[far].tolist() for column in columns)
             far_fit_of = dict(zip(number, fit_at, strict=True))
             rows = rows.without_fits(far, "fit_off_joints")
-    total, rejected = len(found.usable), found.rejected
-    return Candidates(rows, total, rejected, off, lost, contradictions, left_out, far_fit_of)
+    return Candidates(
+        rows,
+        len(found.usable),
+        found.rejected,
+        excluded,
+        kinds,
+        off,
+        lost,
+        contradictions,
+        left_out,
+        far_fit_of,
+    )
 
 
 def check_subjects(found: SplitAnnotations, split: SourceSplit, ingest: IngestParams) -> None:

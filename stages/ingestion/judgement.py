@@ -43,6 +43,8 @@ class Judgement:
         self._rest_wrist = RestWrist(mano.rest_wrist if mano else lambda _: nowhere)
         self.left_out: Counter[str] = Counter()
         """Annotations that the parameters leave out: `held_out`, `trimmed` and `thinned`."""
+        self.excluded: Counter[tuple[str, str]] = Counter()
+        """Annotations that the list of exclusions names, by action and kind of fault."""
         self.unused_fits: dict[str, Tally] = {}
         """Samples whose fit is not used, by reason; those without one are not counted."""
         self.incomplete: Counter[str] = Counter()
@@ -82,6 +84,9 @@ class Judgement:
         self.off_cameras += [(split.name, camera) for camera in found.off_cameras]
         self.contradictions += found.contradictions
         self.left_out.update(found.left_out)  # += would drop a parameter that leaves out nothing
+        self.excluded.update(found.excluded_kinds)
+        if len(found.excluded):
+            yield None, found.excluded
         if len(found.beside_boxes):
             self.beside_boxes.add(found.beside_boxes)
             yield None, found.beside_boxes

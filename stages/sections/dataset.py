@@ -145,6 +145,8 @@ class IngestParams(Section):
     max_fit_error_mm: NonNegativeFloat = 15.0
     """mean distance of a MANO fit from the joints; a farther one is not used, its hand is; 0: not
     compared"""
+    exclusions: str = "labels/exclusions.csv"
+    """annotations that people left out, see docs/curation.md"""
     check_images: bool = True
     """decode every image once to find missing, truncated, black ones"""
     cameras_per_instant: NonNegativeInt = 0

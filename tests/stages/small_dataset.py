@@ -113,5 +113,6 @@ def set_params(stand_in: Path, **changes: Any) -> None:
     raw["data"]["root"] = "dataset"
     raw["hand"]["mano"] = str(stand_in)
     raw["ingest"] |= {"validation_subjects": [4], "test_subjects": [7]}
+    raw["ingest"]["exclusions"] = str(ROOT / "labels" / "exclusions.csv")
     raw["ingest"] |= {"max_fit_error_mm": 0} | changes  # its joints and its fits are random
     Path("params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")

@@ -44,6 +44,7 @@ def set_data(**data: str) -> None:
     for section, values in CHANGES.items():
         raw[section] |= values
     raw["data"] |= data
+    raw["ingest"]["exclusions"] = str(ROOT / "labels" / "exclusions.csv")
     Path("params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from handpose.errors import HandPoseError
+from handpose.exclusions import COLUMNS
 from handpose.hand.mano import Mano
 from pipeline.data import verify
 from stages import ingest
@@ -294,6 +295,28 @@ def test_verify_follows_the_parameters_of_ingest(
     dataset.photo(9).unlink()
     use(**keys)
     check_same(dataset)
+
+
+@pytest.mark.parametrize(
+    ("row", "said_of_it"),
+    [
+        ("train,0,0003_fake_gun,5,*,*,cut_off,drop,", "2 annotations are not used by my.csv"),
+        (
+            "train,0,0003_fake_gun,5,*,*,wrong_fit,drop_fit,",
+            "2 samples will keep no MANO fit: fit_e",
+        ),
+        ("train,0,0003_fake_gun,6,*,*,cut_off,drop,", "1 row names no annotation of"),
+        ("trian,0,0003_fake_gun,5,*,*,cut_off,drop,", "did you mean train?"),
+        ("train,0,0003_fake_gun,5", "my.csv has 1 fault"),
+    ],
+)
+def test_verify_follows_the_list_of_exclusions(
+    dataset: Dataset, use: Callable[..., None], row: str, said_of_it: str
+) -> None:
+    dataset.write()
+    Path("my.csv").write_text(f"{','.join(COLUMNS)}\n{row}\n", encoding="utf-8")
+    use(exclusions="my.csv")
+    assert said_of_it in check_same(dataset)
 
 
 def test_a_camera_beside_the_hand_is_named_with_its_session(
