@@ -529,6 +529,33 @@ def data_rejects(ctx: Context, out: Path = Path("work/rejects.png")) -> None:
     print("\n".join(rejects(_params(ctx), out)))
 
 
+@data.command("faults")
+def data_faults(
+    ctx: Context,
+    out: Annotated[Path, Option(metavar="FILE.html")] = Path("work/faults.html"),
+    photos: Annotated[int, Option(min=0, metavar="N", help="To open, at most.")] = 20_000,
+    top: Annotated[int, Option(min=1, metavar="N", help="Pictures of each kind.")] = 24,
+) -> None:
+    """Rank annotations that may be wrong, with pictures."""
+    from pipeline.faults.find_faults import find_faults
+
+    print("\n".join(find_faults(_params(ctx), out=out, photos=photos, top=top)))
+
+
+@data.command("exclude")
+def data_exclude(
+    ctx: Context,
+    choices: Annotated[
+        list[str], Argument(metavar="KIND[:RANKS]...", help="Such as dark_photo second_hand:1-12.")
+    ],
+) -> None:
+    """Leave out what data faults proposes, or its first ranks."""
+    from pipeline.faults.accept import accept
+    from pipeline.faults.find_faults import RANKING
+
+    print("\n".join(accept(RANKING, Path(_params(ctx).ingest.exclusions), choices)))
+
+
 @remote.command("add")
 def remote_add(
     name: str,

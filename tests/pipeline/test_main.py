@@ -129,7 +129,8 @@ def test_help_is_plain_text_and_waits_for_no_heavy_import() -> None:
 
 def test_bash_completes_commands_stages_profiles_and_choices() -> None:
     assert completed("rem") == ["remote"]
-    assert completed("data", "") == ["verify", "inspect", "rejects"]
+    everything = ["verify", "inspect", "rejects", "faults", "exclude"]
+    assert completed("data", "") == everything
     assert completed("run", "p") == ["pretrain", "pose", "pose_scratch"]
     assert completed("plan", "evaluate", "la") == ["label"]
     assert completed("configure", "--profile", "") == profiles()

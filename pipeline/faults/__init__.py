@@ -1,0 +1,1 @@
+"""`handpose data faults` and `exclude`: suspicious annotations, ranked, shown, and left out."""

@@ -1,0 +1,225 @@
+"""Measures of what the annotations say of a hand: fit, bones, shape, side, pose at the ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from handpose.hand.mano import Mano
+from handpose.hand.mirror import mirror_points
+from handpose.hand.palm_frame import KNUCKLES, in_palm_frame, palm_length
+from handpose.hand.rotation import axis_angle_to_matrix
+from handpose.hand.skeleton import MIDDLE_MCP, PARENTS, WRIST
+from pipeline.faults.ingested_hands import Floats, IngestedHands, Ints
+
+MM = 1000.0
+AT_A_TIME = 1024
+"""Meshes that are in memory at a time."""
+
+FEWEST = 3
+"""Frames of a person of which a median is taken."""
+
+FEWEST_POSES = 100
+"""Hands from which the look of a right hand is learnt."""
+
+RIDGE = 0.05
+"""Of the variance, added to that of each coordinate: poses of one data set leave directions out."""
+
+END = 0.3
+"""Share of a sequence at each end in which the pose may still be neutral."""
+AT_REST = 0.06
+"""Share at each end from which a person's rest is taken."""
+HELD = (0.3, 0.7)
+APART_MM = 10.0
+"""A gesture whose held pose is not so far from rest, mean over joints, has no neutral end."""
+
+
+def fit_distance(hands: IngestedHands, mano: Mano) -> Floats:
+    """`wrong_fit` of M hands, mm; NaN without a fit."""
+    distance = np.full(len(hands.view_of), np.nan)
+    rows = np.flatnonzero(hands.has_mano & hands.joint_valid.any(1))
+    for start in range(0, len(rows), AT_A_TIME):
+        some = rows[start : start + AT_A_TIME]
+        away = np.linalg.norm(fitted_joints(hands, some, mano) - hands.joints[some], axis=-1)
+        valid = hands.joint_valid[some]
+        distance[some] = MM * np.where(valid, away, 0.0).sum(1) / valid.sum(1)
+    return distance
+
+
+def fitted_joints(hands: IngestedHands, some: Ints, mano: Mano) -> Floats:
+    """Joints of the fits of some hands (K, 21, 3) m, in the camera's frame."""
+    root, pose, betas, transl = (
+        torch.from_numpy(hands.fit[name][some]).float()
+        for name in ("global_orient", "hand_pose", "betas", "transl")
+    )
+    left = torch.from_numpy(hands.of_hands("is_left")[some])
+    with torch.inference_mode():
+        right = mano(axis_angle_to_matrix(root), mano.rotations(pose), betas).joints
+        joints = mirror_points(right, left) + transl[:, None]
+    return np.asarray(joints.double().numpy())
+
+
+def bone_difference(hands: IngestedHands) -> Floats:
+    """`wrong_bones` of M hands, mm; NaN where fewer than `FEWEST` frames show the person."""
+    bones = [(joint, parent) for joint, parent in enumerate(PARENTS) if parent >= 0]
+    child, parent = (np.array(ends) for ends in zip(*bones, strict=True))
+    length = MM * np.linalg.norm(hands.joints[:, child] - hands.joints[:, parent], axis=-1)
+    known = hands.joint_valid[:, child] & hands.joint_valid[:, parent]
+    length = np.where(known, length, np.nan)  # (M, 20)
+    off = np.abs(length - _medians(length, hands.person))
+    return _largest(off)
+
+
+def shape_shift(hands: IngestedHands, mano: Mano) -> Floats:
+    """`shape_drift` of M hands, mm; NaN without a fit, or with fewer than `FEWEST` of the person.
+
+    The joints of a fixed pose are linear in betas, so eleven shapes determine them.
+    """
+    zeros = torch.zeros(11, 45)
+    shapes = torch.cat([torch.zeros(1, 10), torch.eye(10)])
+    with torch.inference_mode():
+        joints = mano.hand(zeros[:, :3], zeros, shapes, torch.zeros(11, dtype=torch.bool)).joints
+    slope = (joints[1:] - joints[:1]).double().numpy()  # (10, 21, 3) m
+    betas = np.where(hands.has_mano[:, None], hands.fit["betas"], np.nan)
+    # of each side: their shapes are fitted apart
+    own = 2 * hands.person + hands.of_hands("is_left")
+    shift = np.einsum("nk,kjd->njd", betas - _medians(betas, own), slope)
+    return np.asarray(MM * np.linalg.norm(shift, axis=-1).max(1))
+
+
+def other_side(hands: IngestedHands) -> Floats:
+    """`swapped_side` of M hands; NaN where a joint is not known, or there are too few hands.
+
+    Seen as a hand of the other side, a pose is mirrored in the plane of its palm. How likely it and
+    its mirrored pose are is told by a normal distribution of the poses of the data set, most of
+    which have the right side (linear discriminant analysis with one covariance).
+    """
+    score = np.full(len(hands.view_of), np.nan)
+    pose, known = _poses(hands)
+    if known.sum() < FEWEST_POSES:
+        return score
+    flat = pose[known].reshape(-1, 63)
+    mirrored = (pose[known] * (1, 1, -1)).reshape(-1, 63)
+    middle = (np.median(flat, 0) - np.median(mirrored, 0)) / 2
+    spread = (_covariance(flat) + _covariance(mirrored)) / 2
+    spread += RIDGE * np.trace(spread) / len(spread) * np.eye(len(spread))
+    weight = np.linalg.solve(spread, 2 * middle)
+    score[known] = -(flat @ weight)
+    return score
+
+
+def neutral_share(hands: IngestedHands) -> Floats:
+    """`neutral_end` of M hands; NaN elsewhere than at the ends of gesture sequences.
+
+    A person's rest is the median of how their sequences begin and end, and the gesture that of the
+    middle of their sequences of this folder, of all sessions. Joints that are not known are left
+    out; those of the palm must be.
+    """
+    share = np.full(len(hands.view_of), np.nan)
+    pose, _ = _poses(hands)
+    pose = np.where(hands.joint_valid[..., None], pose, np.nan)
+    known = hands.joint_valid[:, [WRIST, *KNUCKLES]].all(1) & np.isfinite(pose[:, MIDDLE_MCP]).all(
+        1
+    )
+    gesture = (hands.of_hands("kind") == "gesture") & known
+    if not gesture.any():
+        return share
+    size = MM * float(np.median(palm_length(torch.from_numpy(hands.joints[gesture])).numpy()))
+    flat = (size * pose).reshape(-1, 63)
+    phase, person = _phase(hands), hands.person
+    ends = np.minimum(phase, 1 - phase)
+    rest = {
+        one: _median(flat[own])
+        for one in np.unique(person)
+        if (own := gesture & (person == one) & (ends <= AT_REST)).sum() >= FEWEST
+    }
+    folder = np.unique(hands.of_hands("sequence"), return_inverse=True)[1].ravel()
+    for one, name in np.unique(np.stack([person, folder], 1)[gesture], axis=0).tolist():
+        own = np.flatnonzero(gesture & (person == one) & (folder == name))
+        held = own[(phase[own] >= HELD[0]) & (phase[own] <= HELD[1])]
+        if one not in rest or not len(held):
+            continue
+        goal = _median(flat[held])
+        if _mean_distance(goal, rest[one]) < APART_MM:
+            continue
+        tails = own[ends[own] <= END]
+        to_goal = _mean_distance(flat[tails], goal)
+        to_rest = _mean_distance(flat[tails], rest[one])
+        share[tails] = to_goal / (to_goal + to_rest)
+    return share
+
+
+def share_outside(hands: IngestedHands) -> Floats:
+    """`cut_off` of N views: joints outside the photo, or missing of a hand at its border."""
+    size = np.stack([hands.columns[name] for name in ("width", "height")], 1)[:, None]
+    valid = np.isfinite(hands.uv).all(-1)
+    with np.errstate(invalid="ignore"):
+        outside = ((hands.uv < 0) | (hands.uv > size - 1)).any(-1) & valid
+    low, high = hands.bbox[:, :2], hands.bbox[:, :2] + hands.bbox[:, 2:]
+    reach = 0.15 * hands.bbox[:, 2:].max(1, keepdims=True)  # a joint farther, and it is outside
+    at_border = ((low < reach) | (high > size[:, 0] - 1 - reach)).any(1)
+    missing = np.where(at_border, (~valid).sum(1), 0)
+    return np.asarray((outside.sum(1) + missing) / valid.shape[1])
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def _medians(values: Floats, group: NDArray[Any]) -> Floats:
+    """Of each row (M, K) the median of its group; NaN of groups with fewer than `FEWEST` values."""
+    found = np.full(values.shape, np.nan)
+    for one in np.unique(group):
+        own = group == one
+        enough = np.isfinite(values[own]).sum(0) >= FEWEST
+        if enough.any():
+            middle = np.full(values.shape[1], np.nan)
+            middle[enough] = np.nanmedian(values[own][:, enough], 0)
+            found[own] = middle
+    return found
+
+
+def _median(flat: Floats) -> Floats:
+    """Of poses (K, 63) that may lack joints; NaN for a joint that all lack."""
+    known = np.isfinite(flat).any(0)
+    middle = np.full(flat.shape[1], np.nan)
+    middle[known] = np.nanmedian(flat[:, known], 0)
+    return middle
+
+
+def _largest(values: Floats) -> Floats:
+    """The largest number of each row (M, K); NaN of a row without any."""
+    known = np.isfinite(values)
+    return np.where(known.any(1), np.where(known, values, -np.inf).max(1), np.nan)
+
+
+def _poses(hands: IngestedHands) -> tuple[Floats, NDArray[np.bool_]]:
+    """Joints in the frame of the palm (M, 21, 3) in lengths of the palm, and where known (M,)."""
+    left = torch.from_numpy(hands.of_hands("is_left"))
+    pose = in_palm_frame(torch.from_numpy(hands.joints), left).numpy()
+    known = hands.joint_valid.all(1) & np.isfinite(pose).all((1, 2))
+    return pose, known
+
+
+def _covariance(flat: Floats) -> Floats:
+    return np.asarray(np.cov(flat - np.median(flat, 0), rowvar=False))
+
+
+def _phase(hands: IngestedHands) -> Floats:
+    """Where in its sequence each hand's frame is, 0 to 1 (M,)."""
+    names = ("source_split", "session", "sequence")
+    codes = [np.unique(hands.of_hands(name), return_inverse=True)[1].ravel() for name in names]
+    sequence = np.unique(np.stack(codes, 1), axis=0, return_inverse=True)[1].ravel()
+    frame = hands.of_hands("frame").astype(np.float64)
+    first, last = np.full(sequence.max() + 1, np.inf), np.full(sequence.max() + 1, -np.inf)
+    np.minimum.at(first, sequence, frame)
+    np.maximum.at(last, sequence, frame)
+    return np.asarray((frame - first[sequence]) / np.maximum(last - first, 1)[sequence])
+
+
+def _mean_distance(flat: Floats, other: Floats) -> Any:
+    """Mean distance of the joints of poses (..., 63) from those of another."""
+    away = np.linalg.norm((flat - other).reshape(*flat.shape[:-1], 21, 3), axis=-1)
+    return np.nanmean(away, -1)

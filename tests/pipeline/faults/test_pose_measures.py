@@ -1,0 +1,151 @@
+"""Laws of the measures that annotations alone give, on hands made up here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from handpose.hand.mano import Mano
+from pipeline.faults import pose_measures
+from pipeline.faults.ingested_hands import IngestedHands
+
+M = 160
+"""Hands: one frame each of one sequence, by one person."""
+
+
+def hands_of(mano: Mano, rng: np.random.Generator, **changes: Any) -> IngestedHands:
+    """M right and left hands with exact fits, bent like real ones, 0.7 m from the camera."""
+    is_left = np.arange(M) % 2 == 1
+    pose = torch.from_numpy(0.15 * rng.normal(size=(M, 45))).float()
+    pose[:, 2:36:3] += torch.from_numpy(rng.uniform(0.2, 0.9, (M, 12))).float()
+    root = torch.from_numpy(rng.normal(size=(M, 3))).float()
+    betas = torch.zeros(M, 10)
+    found = mano.hand(root, pose, betas, torch.from_numpy(is_left))
+    wrist = mano.rest_wrist(betas).double().numpy() * np.where(is_left, -1, 1)[:, None] ** [1, 0, 0]
+    joints = found.joints.double().numpy() + np.array([0.02, 0.01, 0.7])
+    columns: dict[str, Any] = {
+        "source_split": np.array(["train"] * M),
+        "session": np.zeros(M, np.int64),
+        "subject": np.zeros(M, np.int64),
+        "sequence": np.array(["0016_fist"] * M),
+        "kind": np.array(["gesture"] * M),
+        "frame": np.arange(M),
+        "is_left": is_left,
+        "width": np.full(M, 200),
+        "height": np.full(M, 100),
+    }
+    parts: dict[str, Any] = {
+        "columns": columns,
+        "bbox": np.tile([60.0, 20, 50, 50], (M, 1)),
+        "uv": np.tile([80.0, 40.0], (M, 21, 1)),
+        "hand_of": np.arange(M),
+        "view_of": np.arange(M),
+        "K": np.tile(np.eye(3), (M, 1, 1)),
+        "joints": joints,
+        "joint_valid": np.ones((M, 21), bool),
+        "has_mano": np.ones(M, bool),
+        "fit": {
+            "global_orient": root.double().numpy(),
+            "hand_pose": pose.double().numpy(),
+            "betas": betas.double().numpy(),
+            "transl": joints[:, 0] - wrist,
+        },
+    }
+    return IngestedHands(**parts | changes)
+
+
+@pytest.fixture
+def hands(mano: Mano) -> IngestedHands:
+    return hands_of(mano, np.random.default_rng(0))
+
+
+def test_an_exact_fit_has_no_distance_and_a_shifted_one_its_shift(
+    hands: IngestedHands, mano: Mano
+) -> None:
+    hands.fit["transl"][7] += [0.003, 0.004, 0]
+    hands.has_mano[9] = False
+    found = pose_measures.fit_distance(hands, mano)
+    assert np.isnan(found[9])
+    np.testing.assert_allclose(found[7], 5.0, atol=0.02)
+    np.testing.assert_allclose(np.delete(found, [7, 9]), 0, atol=0.02)
+
+
+def test_bones_are_compared_with_those_of_the_same_person(hands: IngestedHands) -> None:
+    before = pose_measures.bone_difference(hands)
+    hands.joints[3, 8] += [0.0, 0.0, 0.05]
+    wrist = hands.joints[5, :1]
+    hands.joints[5] = wrist + 1000 * (hands.joints[5] - wrist)  # millimetres for metres
+    hands.joint_valid[6, 8] = False
+    hands.joints[6, 8] = 9.0
+    found = pose_measures.bone_difference(hands)
+    assert before.max() < 5
+    assert found[3] > 15
+    assert found[5] > 10_000
+    assert found[6] < 5, "what is not valid does not count"
+    hands.columns["subject"][:2] = 4
+    assert np.isnan(pose_measures.bone_difference(hands)[:2]).all(), "two frames have no median"
+
+
+def test_a_shape_of_its_own_is_measured_by_the_joints_it_moves(
+    hands: IngestedHands, mano: Mano
+) -> None:
+    hands.fit["betas"][4, 0] = 2.0
+    found = pose_measures.shape_shift(hands, mano)
+    shapes = torch.tensor([[0.0] * 10, [2.0, *[0.0] * 9]])
+    right = torch.zeros(2, dtype=torch.bool)
+    rest = mano.hand(torch.zeros(2, 3), torch.zeros(2, 45), shapes, right)
+    moved = 1000 * torch.linalg.vector_norm(rest.joints[1] - rest.joints[0], dim=-1).max()
+    np.testing.assert_allclose(found[4], float(moved), rtol=1e-3)
+    assert np.delete(found, 4).max() < 1e-6
+    everybody = {"betas": np.full((M, 10), 1.3)}
+    hands.fit.update(everybody)
+    assert pose_measures.shape_shift(hands, mano).max() < 1e-6, "a person may have any shape"
+
+
+def test_a_swapped_side_is_told_by_how_the_fingers_bend(hands: IngestedHands) -> None:
+    swapped = [3, 10, 41, 78]
+    hands.columns["is_left"][swapped] ^= True
+    found = pose_measures.other_side(hands)
+    assert set(np.argsort(-found)[: len(swapped)]) == set(swapped)
+    assert (found[swapped] > 0).all()
+    assert (np.delete(found, swapped) < 0).all()
+
+
+def test_too_few_hands_teach_no_side(mano: Mano) -> None:
+    hands = hands_of(mano, np.random.default_rng(0))
+    hands.joint_valid[90:, 4] = False
+    assert np.isnan(pose_measures.other_side(hands)).all()
+
+
+def test_neutral_ends_are_where_the_pose_is_near_rest(mano: Mano) -> None:
+    """From rest to the gesture and back, over sixteen sequences of ten frames."""
+    rng = np.random.default_rng(1)
+    hands = hands_of(mano, rng)
+    rest, gesture = hands.joints[0] - hands.joints[0, :1], hands.joints[2] - hands.joints[2, :1]
+    phase = np.tile(np.linspace(0, 1, 10), 16)
+    amount = np.clip(np.minimum(phase, 1 - phase) / 0.3, 0, 1)[:, None, None]
+    hands.joints[:] = (1 - amount) * rest + amount * gesture + [0, 0, 0.7]
+    hands.columns["is_left"][:] = False
+    hands.columns["session"][:] = np.repeat(np.arange(16), 10)
+    hands.columns["frame"][:] = np.tile(np.arange(10), 16)
+    found = pose_measures.neutral_share(hands)
+    ends = np.isin(phase, [0, 1])
+    assert (found[ends] > 0.9).all()
+    assert np.isnan(found[(phase > 0.31) & (phase < 0.69)]).all(), "held, so not judged"
+    assert (found[np.isclose(amount[:, 0, 0], 1) & np.isfinite(found)] < 0.1).all()
+    hands.columns["kind"][:] = "rom"
+    assert np.isnan(pose_measures.neutral_share(hands)).all()
+
+
+def test_joints_outside_the_photo_and_missing_at_its_border_are_counted(
+    hands: IngestedHands,
+) -> None:
+    hands.uv[0, :7] = [250.0, 40.0]
+    hands.uv[1, :7] = np.nan  # in the middle of the photo: hidden, not cut
+    hands.uv[2, :7] = np.nan
+    hands.bbox[2] = [0, 20, 50, 50]
+    found = pose_measures.share_outside(hands)
+    np.testing.assert_allclose(found[:4], [1 / 3, 0, 1 / 3, 0])
