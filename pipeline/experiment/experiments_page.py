@@ -112,7 +112,7 @@ def page(grids: Mapping[str, GridResults]) -> Iterator[str]:
 
 
 def _two_by_two(claim: GridResults) -> Iterator[str]:
-    yield (f"The {MEASURES[PRIMARY]}: mean [95 % over seeds and people] (wall clock of both stages).")
+    yield f"The {MEASURES[PRIMARY]}: mean [95 % over seeds and people] (wall clock of both stages)."
     yield from ("", "| | gesture tokens | none |", "| --- | --- | --- |")
     for title, names in TWO_BY_TWO.items():
         cells = [_cell(claim.row(name)) for name in names]
