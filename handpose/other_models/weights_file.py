@@ -1,0 +1,190 @@
+"""A checkpoint of PyTorch Lightning as tensors by name, without running anything in it.
+
+Such a file is a pickle: besides the weights it holds the options of the training as objects of
+whichever library they were in, and a pickle can call any function while it is read. Here tensors
+and plain containers are read; objects of the libraries of `INERT` become empty records, whose code
+is neither imported nor called; every other name is refused.
+"""
+
+from __future__ import annotations
+
+import builtins
+import collections
+import pickle
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from handpose.errors import HandPoseError
+from handpose.file_content import AGAIN, recognise
+
+REBUILT: dict[tuple[str, str], Callable[..., Any]] = {
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("collections", "defaultdict"): lambda *_: {},
+    ("collections", "Counter"): lambda *_: {},
+    ("collections", "deque"): lambda *_: [],
+}
+"""All that is called for a file: what makes tensors, and containers."""
+
+BUILT_IN = ("bool", "complex", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple")
+"""Types of Python's own; files of Python 2 have them in `__builtin__`."""
+
+INERT = (
+    *("yacs", "omegaconf", "hydra", "easydict"),  # options
+    *("pytorch_lightning", "lightning", "lightning_fabric", "torchmetrics"),
+    *("torch.optim", "torch.Size", "torch.device"),
+    *("numpy", "_codecs.encode", "pathlib", "argparse", "typing", "datetime", "enum"),
+    *("hamer", "wilor"),  # the projects' own
+)
+"""Libraries, or names in them, whose objects may lie in such a file beside the weights."""
+
+
+class WeightsError(HandPoseError):
+    """A checkpoint is missing, damaged, of another network, or more than weights."""
+
+
+class EmptyRecord(dict[Any, Any]):
+    """Stands for any object: takes what belongs to it, and does nothing."""
+
+    def __new__(cls, *_: Any, **__: Any) -> EmptyRecord:
+        """Whatever it would be made of."""
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Whatever it would be made of."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Ignore it."""
+
+    def append(self, item: Any) -> None:
+        """Ignore it."""
+
+    def extend(self, items: Any) -> None:
+        """Ignore them."""
+
+    def add(self, item: Any) -> None:
+        """Ignore it."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
+
+
+class ForbiddenNameError(pickle.UnpicklingError):
+    """A file asks for something that is no weight."""
+
+
+class WeightsUnpickler(pickle.Unpickler):
+    """Knows the names of `REBUILT` and `BUILT_IN`, replaces those of `INERT`, refuses others."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What stands for a name; called before anything of it can run.
+
+        Raises:
+            ForbiddenNameError: it is none that such a file needs.
+        """
+        if (module, name) in REBUILT:
+            rebuild = REBUILT[module, name]
+            # not the function itself, whose attributes the file could set
+            return rebuild if isinstance(rebuild, type) else lambda *args: rebuild(*args)
+        if module in ("builtins", "__builtin__") and name in BUILT_IN:
+            return getattr(builtins, name)
+        full = f"{module}.{name}"
+        if any(f"{full}.".startswith(f"{known}.") for known in INERT):
+            return EmptyRecord
+        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
+            return EmptyRecord
+        raise ForbiddenNameError(full)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint's `state_dict`, or of a file that is a state dict itself.
+
+    They stay in the file until they are used.
+
+    Raises:
+        WeightsError: it is missing or damaged, is no file of PyTorch, asks for a name that no
+            weights need, or holds something else than tensors.
+    """
+    _check_format(path)
+    try:
+        content = torch.load(
+            path,
+            map_location="cpu",
+            mmap=True,
+            weights_only=False,  # torch's own restriction refuses the options beside the weights
+            pickle_module=SimpleNamespace(Unpickler=WeightsUnpickler, __name__=__name__),
+        )
+    except ForbiddenNameError as error:
+        raise WeightsError(
+            f"{path}: needs {error}, which no weights do; nothing of it was run. Such a file can "
+            "run any program on this machine. Take the original file. If this one is an honest "
+            "copy, save its weights alone where it was made: "
+            "torch.save({'state_dict': checkpoint['state_dict']}, FILE)"
+        ) from None
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        _cannot_read(path, error)
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or isinstance(state, EmptyRecord) or not state:
+        raise WeightsError(f"{path}: holds no state_dict, where weights are")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise WeightsError(
+                f"{path}: {name!r} in its state_dict is {type(value).__name__}, not a tensor"
+            )
+    return dict(state)
+
+
+def _check_format(path: Path) -> None:
+    """Refuse what is not the zip archive that torch.save writes."""
+    if not path.is_file():
+        raise WeightsError(f"{path}: {'is a folder' if path.is_dir() else 'not found'}")
+    found = recognise(path)
+    if found is not None and found.kind == "pickle":
+        raise WeightsError(
+            f"{path}: is a pickle, or a file of PyTorch before 1.6; expected one of torch.save as "
+            "it is since then, such as the published checkpoints"
+        )
+    if found is None or found.kind != "torch":
+        told = found or "is no file of PyTorch"
+        raise WeightsError(f"{path}: {told}; expected a checkpoint")
+    with zipfile.ZipFile(path) as archive:
+        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+            raise WeightsError(f"{path}: is a program (TorchScript); expected weights alone")
+
+
+def _cannot_read(path: Path, error: Exception) -> NoReturn:
+    raise WeightsError(
+        f"{path}: cannot be read ({type(error).__name__}: {error}); {AGAIN}"
+    ) from None
+
+
+def misfits(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:
+    """What keeps weights from a network: entries missing, unknown and of another shape."""
+    missing = [name for name in wanted if name not in found]
+    unknown = [name for name in found if name not in wanted]
+    shaped = [
+        f"{name} {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in found and found[name].shape != wanted[name].shape
+    ]
+    return [
+        f"{len(names):,} {what} ({_some(names)})"
+        for what, names in (
+            ("missing", missing),
+            ("unknown", unknown),
+            ("of another shape", shaped),
+        )
+        if names
+    ]
+
+
+def _some(names: Iterable[str], shown: int = 3) -> str:
+    listed = list(names)
+    return ", ".join(listed[:shown]) + (", ..." if len(listed) > shown else "")
