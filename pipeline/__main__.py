@@ -381,8 +381,16 @@ def evaluate_(
     partial: Annotated[bool, Option("--partial", help="Images may lack a prediction.")] = False,
     out: Annotated[Path, Option(metavar="FOLDER")] = Path("results/imported"),
     model: Annotated[
-        File, Option(metavar="FOLDER", help="To export. Default: the full model.")
+        File,
+        Option(
+            metavar="PATH",
+            help="To export: a folder, or a checkpoint of HaMeR, WiLoR or AnyHand."
+            " Default: the full model.",
+        ),
     ] = None,
+    native: Annotated[
+        bool, Option("--native", help="Of a checkpoint: its own joints, without meshes.")
+    ] = False,
     device: Annotated[Literal["auto", "cpu", "cuda"], Option(help="Of --export.")] = "auto",
 ) -> None:
     """Score anyone's predictions beside this clone's models.
@@ -405,11 +413,20 @@ def evaluate_(
     elif export_to:
         from handpose.training.device import prepare_device
         from pipeline.imported.export import export
+        from pipeline.imported.published_export import export_published, is_checkpoint
         from stages.paths import STAGE_2_MODELS
 
-        folder = model or next(iter(STAGE_2_MODELS.values()))
-        count = export(export_to, split, folder, _params(ctx), prepare_device(device, 0))
-        write(f"wrote {count:,} predictions of {folder} into {export_to}")
+        chosen = model or next(iter(STAGE_2_MODELS.values()))
+        params, on = _params(ctx), prepare_device(device, 0)
+        if is_checkpoint(chosen):
+            count = export_published(
+                export_to, split, chosen, params, on, native=native, write=write
+            )
+        elif native:
+            raise HandPoseError("--native is of a checkpoint of HaMeR, WiLoR or AnyHand: --model")
+        else:
+            count = export(export_to, split, chosen, params, on)
+        write(f"wrote {count:,} predictions of {chosen} into {export_to}")
 
 
 @app.command()

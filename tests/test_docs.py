@@ -48,6 +48,12 @@ ELSEWHERE = {
         "handpose evaluate --export work/scratch.jsonl --split official_val"
         " --model models/pose/scratch"
     ): "pipeline/imported/test_evaluate_command.py",
+    "handpose evaluate --export work/hamer.parquet --model hamer.ckpt": (
+        "pipeline/imported/test_published_export.py"
+    ),
+    "handpose evaluate --export work/native.parquet --model wilor_final.ckpt --native": (
+        "pipeline/imported/test_published_export.py"
+    ),
     "handpose evaluate --predictions theirs.parquet": "pipeline/imported/test_evaluate_command.py",
     "handpose evaluate --predictions theirs.jsonl --partial": (
         "pipeline/imported/test_evaluate_command.py"
