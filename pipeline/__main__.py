@@ -326,6 +326,46 @@ def predict_(
     return predict(estimator, found, request, model=folder, mano=mano, write=write)
 
 
+@app.command("export")
+def export_(
+    out: Annotated[Path, Argument(metavar="FILE", help="Such as hand.onnx or hand.pt.")],
+    format_: Annotated[
+        Literal["onnx", "torchscript"], Option("--format", help="What will run it.")
+    ],
+    model: Annotated[
+        File, Option(metavar="FOLDER", help="Default: released, else this clone's.")
+    ] = None,
+    output: Annotated[
+        Literal["joints", "mesh"], Option(help="Of the hand model; never MANO's.")
+    ] = "joints",
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"], Option(help="Of the layers; onnx.")
+    ] = "fp32",
+    mano: Annotated[
+        File, Option(metavar="FOLDER", help="Of its hand model. Default: the stand-in hand.")
+    ] = None,
+) -> None:
+    """Write a trained model as one file for other runtimes.
+
+    Checked against torch on pictures. FILE's name with .json describes what goes in and out.
+    """
+    from pipeline.export.model_export import ExportRequest, export
+    from pipeline.predict.request import default_model
+
+    def write(line: str) -> None:
+        print(line, flush=True)
+
+    request = ExportRequest(
+        out=out,
+        model=model or default_model(write),
+        format=format_,
+        precision=precision,
+        output=output,
+        mano=mano,
+    )
+    export(request, write)
+
+
 @app.command("fit")
 def fit_(
     source: Annotated[

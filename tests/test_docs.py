@@ -35,6 +35,14 @@ ELSEWHERE = {
     "handpose configure --profile eanet": "pipeline/profiles/test_configure.py",
     "handpose release": "pipeline/release/test_release.py, without the hours of training",
     "handpose confidence": "pipeline/confidence/test_confidence_command.py",
+    "handpose export work/hand.onnx --format onnx": "pipeline/export/test_export_command.py",
+    "handpose export work/hand.onnx --format onnx --output mesh": (
+        "pipeline/export/test_export_command.py"
+    ),
+    "handpose export work/hand.onnx --format onnx --precision int8": (
+        "pipeline/export/test_export_command.py"
+    ),
+    "handpose export work/hand.pt --format torchscript": "pipeline/export/test_export_command.py",
     "handpose fit hands.npz": "pipeline/fit_hands/test_fit_command.py",
     "handpose fit joints.npy --order interhand --unit mm --side right": (
         "pipeline/fit_hands/test_fit_command.py"

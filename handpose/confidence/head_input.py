@@ -97,6 +97,6 @@ def _misfit(xy: Tensor, uv: Tensor) -> Tensor:
 def _view_numbers(hand: PoseOutput) -> Tensor:
     """(B, 5): which side, how surely, and the probabilities of all faces."""
     if hand.view is None:
-        return hand.uv.new_zeros(len(hand.uv), 2 + len(FACINGS))
+        return hand.uv.new_zeros(hand.uv.shape[0], 2 + len(FACINGS))
     left = (hand.view.side_logit.detach() / SURE_LOGIT).tanh()[:, None]
     return torch.cat([left, left.abs(), hand.view.facing_logits.detach().softmax(-1)], -1)

@@ -64,7 +64,7 @@ class Located(NamedTuple):
 
     def mean_with(self, in_mirror: Located) -> Located:
         """With joints averaged with those of the mirror images; the grid is of the images."""
-        everywhere = torch.ones(len(self.uvd), dtype=torch.bool, device=self.uvd.device)
+        everywhere = torch.ones(self.uvd.shape[0], dtype=torch.bool, device=self.uvd.device)
         return self._replace(uvd=(self.uvd + mirror_points(in_mirror.uvd, everywhere)) / 2)
 
 

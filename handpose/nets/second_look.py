@@ -77,7 +77,7 @@ def rotate_camera_back(hands: PoseOutput, R: Tensor, is_left: Tensor) -> PoseOut
 
     rot6d, rotmat = hands.rot6d.clone(), hands.rotmat.clone()
     rot6d[:, 0] = root(rot6d[:, 0].view(-1, 2, 3)).flatten(1)
-    rotmat[:, 0] = root(rotmat[:, 0].mT).mT
+    rotmat[:, 0] = root(rotmat[:, 0].transpose(1, 2)).transpose(1, 2)
     return dataclasses.replace(
         hands,
         rot6d=rot6d,

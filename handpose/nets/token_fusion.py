@@ -116,7 +116,8 @@ class TokenFusion(nn.Module):
 
 def _normalise(x: Tensor) -> Tensor:
     """Mean 0 and variance 1 over the last dimension."""
-    return F.layer_norm(x.float(), x.shape[-1:])
+    width = int(x.shape[-1])  # a number where the network is traced, too: ONNX wants one
+    return F.layer_norm(x.float(), (width,))
 
 
 def _mlp(classes: int, dim: int) -> nn.Sequential:

@@ -131,7 +131,8 @@ class VolumeHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Logits of the volumes: features (B, C, G, G) -> (B, J, D, G, G)."""
         logits: Tensor = self.sharpness * self.logits(features)  # (B, J D, G, G)
-        return logits.view(len(logits), -1, self.depth, *logits.shape[2:])
+        # by shape, which tracing takes for any batch, and not by len(), a number of this one
+        return logits.view(logits.shape[0], -1, self.depth, *logits.shape[2:])
 
 
 def soft_argmax(logits: Tensor, grid: CellGrid) -> Tensor:

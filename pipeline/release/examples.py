@@ -75,12 +75,7 @@ def check_examples(folder: Path, predictor: Predictor) -> dict[str, float]:
     Raises:
         ExamplesError: a file is missing, or the picture does not hold the crops.
     """
-    try:
-        truth = json.loads((folder / TRUTH).read_text("utf-8"))
-        picture = (folder / PICTURE).read_bytes()
-    except OSError as error:
-        raise ExamplesError(f"{error.filename}: cannot be read ({error.strerror})") from None
-    crops = _crops(np.frombuffer(picture, np.uint8), truth, folder / PICTURE)
+    crops, truth = read_examples(folder)
     to_view = _shift(-border(truth["px"]))
     hands = predictor.in_photos(list(crops), np.stack([to_view] * len(crops)))
     assert hands.view is not None, "the model has no view heads"
@@ -93,6 +88,20 @@ def check_examples(folder: Path, predictor: Predictor) -> dict[str, float]:
         "error_2d_px": (hands.uv - uv).norm(dim=-1).mean().item(),
         "side": ((hands.view.side_logit > 0) == is_left).float().mean().item(),
     }
+
+
+def read_examples(folder: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """The crops (N, S, S, 3) RGB in this folder, each with its border, and what `TRUTH` holds.
+
+    Raises:
+        ExamplesError: a file is missing, or the picture does not hold the crops.
+    """
+    try:
+        truth = json.loads((folder / TRUTH).read_text("utf-8"))
+        picture = (folder / PICTURE).read_bytes()
+    except OSError as error:
+        raise ExamplesError(f"{error.filename}: cannot be read ({error.strerror})") from None
+    return _crops(np.frombuffer(picture, np.uint8), truth, folder / PICTURE), truth
 
 
 def border(px: int) -> int:

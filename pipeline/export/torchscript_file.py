@@ -1,0 +1,45 @@
+"""TorchScript: written by tracing, run by libtorch or torch.jit alone."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.export.hand_graph import HandGraph
+from pipeline.export.interface import KEY
+from pipeline.export.parity import Arrays, Examples, Run
+
+TRACED = 2
+"""Pictures that the trace sees; parity shows that any other number runs too."""
+
+
+def write_torchscript(
+    graph: HandGraph, path: Path, description: dict[str, Any], examples: Examples
+) -> None:
+    """Write the model, with its description as extra file `KEY`."""
+    inputs = tuple(torch.from_numpy(examples.inputs[n][:TRACED]) for n in graph.inputs)
+    with torch.no_grad(), warnings.catch_warnings():
+        # of sizes that are the same for every batch, and that torch.export is to replace it
+        warnings.simplefilter("ignore")
+        frozen = torch.jit.freeze(torch.jit.trace(graph, inputs, check_trace=False))
+        torch.jit.save(frozen, str(path), _extra_files={KEY: json.dumps(description)})
+
+
+def run_torchscript(path: Path, graph: HandGraph) -> Run:
+    """The file, loaded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = torch.jit.load(str(path))
+
+    @torch.no_grad()
+    def run(inputs: Arrays) -> dict[str, NDArray[Any]]:
+        found = model(*(torch.from_numpy(np.ascontiguousarray(inputs[n])) for n in graph.inputs))
+        return {name: tensor.numpy() for name, tensor in zip(graph.names, found, strict=True)}
+
+    return run

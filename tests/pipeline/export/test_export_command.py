@@ -1,0 +1,227 @@
+"""`handpose export`, from the command line to a file that runs by itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from handpose.estimator import HandEstimator
+from handpose.hand.mano import Mano
+from pipeline.__main__ import main
+from pipeline.export import model_export as command
+from pipeline.export import onnx_file
+from pipeline.export.hand_graph import HandGraph
+from pipeline.export.parity import MOST, Examples, measure, outputs_of
+from tests.pipeline.export.small_model import pictures, small_predictor, write_small_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, mano: Mano) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    write_small_model(folder, mano, view_heads=True, second_look=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def licensed(tmp_path_factory: pytest.TempPathFactory, stand_in: Path) -> Path:
+    """A folder with a hand model that does not say that it is ours."""
+    folder = tmp_path_factory.mktemp("licensed")
+    with np.load(stand_in / "MANO_RIGHT.npz") as arrays:
+        np.savez(folder / "MANO_RIGHT.npz", **{k: arrays[k] for k in arrays if k != "model_name"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(
+    model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Files by precision, with the mesh, and their descriptions."""
+    folder = tmp_path_factory.mktemp("exported")
+    found = {}
+    for precision in ("fp32", "fp16", "int8"):
+        path = folder / f"{precision}.onnx"
+        words = ["export", str(path), "--format", "onnx", "--model", str(model)]
+        assert main([*words, "--precision", precision, "--output", "mesh"]) == 0
+        found[precision] = path, json.loads(path.with_suffix(".json").read_text("utf-8"))
+    return found
+
+
+def test_the_file_says_what_goes_in_and_out(
+    exported: dict[str, tuple[Path, dict[str, Any]]],
+) -> None:
+    path, about = exported["fp32"]
+    session = onnxruntime.InferenceSession(path)
+    for ports, found in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+        assert [(p["name"], p["shape"]) for p in about[ports]] == [(p.name, p.shape) for p in found]
+    inside = json.loads(session.get_modelmeta().custom_metadata_map["handpose"])
+    assert inside == {key: value for key, value in about.items() if key != "parity"}
+    assert {opset.domain for opset in onnx.load(path).opset_import} == {""}, (
+        "operators of ONNX alone"
+    )
+    assert np.shape(about["faces"]) == (1538, 3)
+
+
+def test_any_number_of_pictures_goes_in_and_each_is_as_alone(
+    exported: dict[str, tuple[Path, dict[str, Any]]], mano: Mano
+) -> None:
+    path, _ = exported["fp32"]
+    graph = HandGraph(small_predictor(mano, view_heads=True, second_look=True), "mesh")
+    inputs = Examples.of(graph).rows(slice(7)).inputs
+    expected, run = outputs_of(graph, inputs), onnx_file.run_onnx(path)
+    together = run(inputs)
+    alone = [run({"image": inputs["image"][k : k + 1]}) for k in range(7)]
+    for name, array in expected.items():
+        np.testing.assert_allclose(together[name], array, atol=1e-3, err_msg=name)
+        np.testing.assert_allclose(
+            np.concatenate([one[name] for one in alone]), array, atol=1e-3, err_msg=name
+        )
+
+
+def test_smaller_files_come_with_their_measured_error(
+    exported: dict[str, tuple[Path, dict[str, Any]]],
+) -> None:
+    size = {name: path.stat().st_size for name, (path, _) in exported.items()}
+    assert size["int8"] < 0.7 * size["fp16"] and size["fp16"] < 0.7 * size["fp32"]
+    apart = {name: about["parity"]["joints_mm_largest"] for name, (_, about) in exported.items()}
+    assert apart["fp32"] < 1000 * MOST["m"] < apart["int8"]
+    assert apart["fp16"] < apart["int8"]
+    for _, about in exported.values():
+        torch_mm, file_mm = about["parity"]["error_mm_torch_and_file"]
+        assert abs(file_mm - torch_mm) <= about["parity"]["joints_mm_largest"]
+
+
+def test_the_snippet_of_the_docs_gives_the_estimators_hand_without_torch(
+    exported: dict[str, tuple[Path, dict[str, Any]]], model: Path, stand_in: Path, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "export.md").read_text("utf-8")
+    snippet = page.split("```python\n")[1].split("```")[0]
+    for suffix in (".onnx", ".json"):
+        file = exported["fp32"][0].with_suffix(suffix)
+        (tmp_path / f"hand{suffix}").write_bytes(file.read_bytes())
+    photo = pictures(1, 160)[0, :120]
+    cv2.imwrite(str(tmp_path / "photo.jpg"), photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])
+    program = (
+        f"import sys; sys.modules['torch'] = None\n{snippet}\n"
+        "np.savez('found.npz', joints=camera_joints, uv=uv, K=K, box=[x, y, w, h])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found = np.load(tmp_path / "found.npz")
+    estimate = HandEstimator.load(model, mano=stand_in)
+    hand = estimate(tmp_path / "photo.jpg", found["box"].tolist(), K=found["K"])
+    np.testing.assert_allclose(found["uv"], hand.joints_px, atol=0.5)
+    np.testing.assert_allclose(found["joints"], hand.joints, atol=2e-3)
+    other = estimate(tmp_path / "photo.jpg", found["box"].tolist())
+    assert np.abs(other.joints - hand.joints).max() > 5e-3, "the frames differ"
+
+
+def test_torchscript_runs_any_number_of_pictures(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "hand.pt"
+    assert main(["export", str(path), "--format", "torchscript", "--model", str(model)]) == 0
+    assert "batches of 1 and 5: joints differ from torch by 0.0" in capsys.readouterr().out
+    inside = {"handpose": ""}
+    torch.jit.load(str(path), _extra_files=inside)
+    about = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    assert json.loads(inside["handpose"])["outputs"] == about["outputs"]
+
+
+def test_a_file_that_differs_is_not_written(
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As if the runtime had a fault: joints come out 0.2 mm off."""
+
+    def off(graph: HandGraph, run: Any, examples: Examples) -> Any:
+        def wrong(inputs: Any) -> dict[str, Any]:
+            found = run(inputs)
+            return {**found, "joints": found["joints"] + np.float32(2e-4)}
+
+        return measure(graph, wrong, examples)
+
+    monkeypatch.setattr(command, "measure", off)
+    path = tmp_path / "hand.pt"
+    assert main(["export", str(path), "--format", "torchscript", "--model", str(model)]) == 2
+    assert "not written, since it would differ from the network: joints by 0.0002 m" in (
+        capsys.readouterr().err
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_licensed_hand_stays_outside(
+    model: Path, licensed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["export", str(tmp_path / "hand.pt"), "--format", "torchscript"]
+    words += ["--model", str(model), "--mano", str(licensed)]
+    assert main([*words, "--output", "mesh"]) == 2
+    assert (
+        "MANO may not be passed on, so its mesh is in no exported file" in capsys.readouterr().err
+    )
+    assert main(words) == 0
+    about = json.loads((tmp_path / "hand.json").read_text("utf-8"))
+    names = [port["name"] for port in about["outputs"]]
+    assert {"joints", "vertices"}.isdisjoint(names) and {"joints_px", "betas"} <= set(names)
+    assert "none: the model's hand is MANO" in about["hand_model"]
+    loaded = torch.jit.load(str(tmp_path / "hand.pt"))
+    constants = [n.t("value") for n in loaded.inlined_graph.findAllNodes("prim::Constant")
+                 if n.hasAttribute("value") and n.kindOf("value") == "t"]  # fmt: skip
+    assert constants and not any(778 in array.shape for array in constants)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["hand.pt", "--format", "torchscript", "--precision", "int8"], "is for --format onnx"),
+        ([".", "--format", "onnx"], "is a folder; name a file in it"),
+        (["hand.json", "--format", "onnx"], "hand.json is where its description goes"),
+        (["hand.onnx", "--format", "onnx", "--model", "nowhere"], "no trained model is here"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", *words]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_extra_it_says_how_to_install_it(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_is_here", lambda package: package != "onnxruntime")
+    words = ["export", str(tmp_path / "hand.onnx"), "--format", "onnx", "--model", str(model)]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert "needs onnxruntime" in error and "pip install -c constraints.txt -e '.[export]'" in error
+
+
+def test_a_baseline_is_refused(
+    tmp_path: Path, mano: Mano, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_small_model(tmp_path, mano, head=False)
+    record = json.loads((tmp_path / "model.json").read_text("utf-8"))
+    record["pose_net"] = {"network": "eanet"}
+    (tmp_path / "model.json").write_text(json.dumps(record), "utf-8")
+    words = ["export", str(tmp_path / "hand.pt"), "--format", "torchscript"]
+    assert main([*words, "--model", str(tmp_path)]) == 2
+    assert "eanet, a baseline; only the project's own network" in capsys.readouterr().err
