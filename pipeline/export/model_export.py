@@ -134,7 +134,9 @@ def load_graph(request: ExportRequest) -> tuple[HandGraph, dict[str, Any]]:
             f"{folder}: pose_net.network is {record.pose_net['network']}, a baseline; only the "
             "project's own network, gesture_guided, is exported"
         )
-    hand = Mano(build(), load_joint_definition(folder, request.mano or ""))
+    joints = load_joint_definition(folder, request.mano or "")
+    stand_in = None if licensed else request.mano
+    hand = Mano(build(), joints) if stand_in is None else Mano.load(stand_in, joints)
     net = load_pose_net(folder, hand)
     assert isinstance(net, PoseNet), "the record names it"
     points: Points = "none" if licensed else request.output

@@ -101,31 +101,30 @@ def _session(model: bytes, threads: int = 1) -> Any:
 def _exported(graph: HandGraph, examples: Examples) -> Any:
     """The model as ONNX, in single precision."""
     inputs = tuple(torch.from_numpy(examples.inputs[n][:TRACED]) for n in graph.inputs)
-    content = io.BytesIO()
-    with _silent(), torch.no_grad():
+    with tempfile.TemporaryDirectory() as folder, _silent(), torch.no_grad():
+        path = Path(folder) / "traced.onnx"
         torch.onnx.export(
             graph,
             inputs,
-            content,
+            path,
             input_names=graph.inputs,
             output_names=graph.names,
             dynamic_axes={name: {0: BATCH} for name in (*graph.inputs, *graph.names)},
             opset_version=OPSET,
             dynamo=False,
         )
-    return _simplified(content.getvalue())
+        return _simplified(path)
 
 
-def _simplified(content: bytes) -> Any:
-    """The same model without copies and constant subgraphs; ONNX's own operators alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "simple.onnx"
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(path)
-        options.log_severity_level = 3
-        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        model = onnx.load(str(path))
+def _simplified(path: Path) -> Any:
+    """The model of this file without copies and constant subgraphs, in ONNX's own operators."""
+    simple = path.with_name("simple.onnx")
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(simple)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    model = onnx.load(str(simple))
     own = [opset for opset in model.opset_import if not opset.domain]
     del model.opset_import[:]
     model.opset_import.extend(own)

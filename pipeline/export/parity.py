@@ -55,7 +55,7 @@ class Examples(NamedTuple):
             "is_left": np.array(truth["is_left"]),
             "K": np.stack([_some_camera(graph.side)] * len(crops)),
         }
-        joints = np.array(truth["joints_mm"], np.float32) / 1000
+        joints = (np.array(truth["joints_mm"]) / 1000).astype(np.float32)
         return cls({name: inputs[name] for name in graph.inputs}, joints)
 
     def rows(self, part: slice) -> Examples:

@@ -27,7 +27,8 @@ def write_torchscript(
     with torch.no_grad(), warnings.catch_warnings():
         # of sizes that are the same for every batch, and that torch.export is to replace it
         warnings.simplefilter("ignore")
-        frozen = torch.jit.freeze(torch.jit.trace(graph, inputs, check_trace=False))
+        traced = torch.jit.trace(graph, inputs, check_trace=False)  # type: ignore[no-untyped-call]
+        frozen = torch.jit.freeze(traced)
         torch.jit.save(frozen, str(path), _extra_files={KEY: json.dumps(description)})
 
 
@@ -35,7 +36,7 @@ def run_torchscript(path: Path, graph: HandGraph) -> Run:
     """The file, loaded."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = torch.jit.load(str(path))
+        model = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def run(inputs: Arrays) -> dict[str, NDArray[Any]]:

@@ -81,8 +81,9 @@ def test_a_model_that_needs_K_gives_hands_in_the_cameras_frame(
     predictor = small_predictor(
         mano, head=False, view_heads=True, ray_input=True, turn_camera=turn_camera
     )
-    assert predictor.net.rays is not None  # type: ignore[union-attr]
-    torch.nn.init.normal_(predictor.net.rays.weight)  # type: ignore[union-attr]
+    rays = predictor.net.get_submodule("rays")
+    assert isinstance(rays, torch.nn.Linear)
+    torch.nn.init.normal_(rays.weight)
     graph = HandGraph(predictor, "joints")
     assert graph.inputs == ["image", "K"]
     crops = pictures(2, PX)
