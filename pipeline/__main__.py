@@ -347,7 +347,7 @@ def export_(
 ) -> None:
     """Write a trained model as one file for other runtimes.
 
-    Checked against torch on pictures. FILE's name with .json describes what goes in and out.
+    Checked against torch on pictures. FILE.json describes what goes in and out.
     """
     from pipeline.export.model_export import ExportRequest, export
     from pipeline.predict.request import default_model

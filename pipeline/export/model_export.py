@@ -56,11 +56,8 @@ class ExportRequest:
         """
         if self.out.is_dir():
             raise ExportError(f"{self.out}: is a folder; name a file in it, such as hand.onnx")
-        if self.out == self.sidecar:
-            raise ExportError(
-                f"{self.out}: {self.out.name} is where its description goes; name the "
-                "file hand.onnx, or hand.pt"
-            )
+        if self.mano is not None and not (self.mano / FILE).is_file():
+            raise ExportError(f"{self.mano / FILE}: not found; --mano is the folder that holds it")
         if self.format != "onnx" and self.precision != "fp32":
             raise ExportError(
                 f"--precision {self.precision} is for --format onnx; {self.format} files are fp32"
@@ -74,7 +71,7 @@ class ExportRequest:
     @property
     def sidecar(self) -> Path:
         """Where the description goes."""
-        return self.out.with_suffix(".json")
+        return self.out.with_name(f"{self.out.name}.json")
 
 
 def export(request: ExportRequest, write: Callable[[str], None]) -> Parity:

@@ -57,9 +57,14 @@ def exported(
             words = ["export", str(path), "--format", "onnx", "--precision", precision]
             words += ["--output", "mesh", "--model", str(model), "--mano", str(stand_in)]
             assert main(words) == 0
-        return path, json.loads(path.with_suffix(".json").read_text("utf-8"))
+        return path, described(path)
 
     return make
+
+
+def described(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.with_name(f"{path.name}.json").read_text("utf-8"))
+    return found
 
 
 def test_the_file_says_what_goes_in_and_out(
@@ -112,9 +117,9 @@ def test_the_snippet_of_the_docs_gives_the_estimators_hand_without_torch(
 ) -> None:
     page = (Path(__file__).parents[3] / "docs" / "export.md").read_text("utf-8")
     snippet = page.split("```python\n")[1].split("```")[0]
-    for suffix in (".onnx", ".json"):
-        file = exported("fp32")[0].with_suffix(suffix)
-        (tmp_path / f"hand{suffix}").write_bytes(file.read_bytes())
+    path, about = exported("fp32")
+    (tmp_path / "hand.onnx").write_bytes(path.read_bytes())
+    (tmp_path / "hand.onnx.json").write_text(json.dumps(about), "utf-8")
     photo = pictures(1, 160)[0, :120]
     cv2.imwrite(str(tmp_path / "photo.jpg"), photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])
     program = (
@@ -143,7 +148,7 @@ def test_torchscript_runs_any_number_of_pictures(
     assert "batches of 1 and 5: joints differ from torch by 0.0" in capsys.readouterr().out
     inside = {"handpose": ""}
     torch.jit.load(str(path), _extra_files=inside)  # type: ignore[no-untyped-call]
-    about = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    about = described(path)
     assert json.loads(inside["handpose"])["outputs"] == about["outputs"]
 
 
@@ -183,7 +188,7 @@ def test_a_licensed_hand_stays_outside(
         "MANO may not be passed on, so its mesh is in no exported file" in capsys.readouterr().err
     )
     assert main(words) == 0
-    about = json.loads((tmp_path / "hand.json").read_text("utf-8"))
+    about = described(tmp_path / "hand.pt")
     names = [port["name"] for port in about["outputs"]]
     assert {"joints", "vertices"}.isdisjoint(names) and {"joints_px", "betas"} <= set(names)
     assert "none: the model's hand is MANO" in about["hand_model"]
@@ -198,7 +203,7 @@ def test_a_licensed_hand_stays_outside(
     [
         (["hand.pt", "--format", "torchscript", "--precision", "int8"], "is for --format onnx"),
         ([".", "--format", "onnx"], "is a folder; name a file in it"),
-        (["hand.json", "--format", "onnx"], "hand.json is where its description goes"),
+        (["hand.pt", "--format", "torchscript", "--mano", "no"], "no/MANO_RIGHT.npz: not found"),
         (["hand.onnx", "--format", "onnx", "--model", "nowhere"], "no trained model is here"),
     ],
 )
