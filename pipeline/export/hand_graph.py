@@ -14,13 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from handpose.hand.camera import mirrored_intrinsics, turn, turn_back, warp_intrinsics
-from handpose.hand.mano import ManoOutput
 from handpose.hand.mirror import mirror_points
-from handpose.hand.skeleton import JOINTS
 from handpose.nets.pose_net import PoseNet
 from handpose.nets.second_look import rotate_camera_back
 from handpose.predict import Predictor
 from handpose.sample import PoseOutput
+from pipeline.export.posed_hand import NoHand, PosedHand
 from pipeline.release.examples import border
 
 Points = Literal["none", "joints", "mesh"]
@@ -31,7 +30,7 @@ class HandGraph(nn.Module):
     """Pictures (B, N, N, 3) uint8 RGB of a hand -> the outputs `names`, in that order."""
 
     def __init__(self, predictor: Predictor, points: Points) -> None:
-        """The model of this predictor, which is changed: with 'none' its hand model is taken out.
+        """The model of this predictor, whose hand model is replaced by that of the file.
 
         Args:
             predictor: on the CPU.
@@ -39,8 +38,8 @@ class HandGraph(nn.Module):
         """
         super().__init__()
         net = predictor.net
-        if points == "none":
-            net.mano = NoHand()  # type: ignore[assignment]
+        hand = NoHand() if points == "none" else PosedHand(net.mano)
+        net.mano = hand  # type: ignore[assignment]
         self.net = net
         self.confidence = None if points == "none" else predictor.confidence
         self.points = points
@@ -168,15 +167,6 @@ class HandGraph(nn.Module):
             joints=mirror_points(hand.joints, is_left),
             vertices=mirror_points(hand.vertices, is_left),
         )
-
-
-class NoHand(nn.Module):
-    """In place of a hand model that may not be passed on: every point at the origin."""
-
-    def forward(self, global_orient: Tensor, rotations: Tensor, betas: Tensor) -> ManoOutput:
-        """Points of B hands."""
-        points = betas.new_zeros(betas.shape[0], len(JOINTS), 3)
-        return ManoOutput(points, points)
 
 
 def turned_view(picture: Tensor, R: Tensor, px: int) -> Tensor:

@@ -109,7 +109,7 @@ class Parity:
             torch_mm, file_mm = self.error_mm
             found.append(
                 f"error of the joints about the wrist: {file_mm:.2f} mm, in torch {torch_mm:.2f} mm"
-                f": {file_mm - torch_mm:+.2f} mm"
+                f": {round(file_mm - torch_mm, 2) + 0:+.2f} mm"
             )
         return found
 

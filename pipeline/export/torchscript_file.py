@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,16 @@ def write_torchscript(
         traced = torch.jit.trace(graph, inputs, check_trace=False)  # type: ignore[no-untyped-call]
         frozen = torch.jit.freeze(traced)
         torch.jit.save(frozen, str(path), _extra_files={KEY: json.dumps(description)})
+    _drop_stack_traces(path)
+
+
+def _drop_stack_traces(path: Path) -> None:
+    """Write the file anew without what it knows of this machine: paths of the source files."""
+    content = io.BytesIO(path.read_bytes())
+    with zipfile.ZipFile(content) as before, zipfile.ZipFile(path, "w") as after:
+        for record in before.infolist():
+            if not record.filename.endswith(".debug_pkl"):
+                after.writestr(record, before.read(record))
 
 
 def run_torchscript(path: Path, graph: HandGraph) -> Run:
