@@ -121,7 +121,7 @@ def test_the_snippet_of_the_docs_gives_the_estimators_hand_without_torch(
     path, about = exported("fp32")
     (tmp_path / "hand.onnx").write_bytes(path.read_bytes())
     (tmp_path / "hand.onnx.json").write_text(json.dumps(about), "utf-8")
-    photo = pictures(1, 160)[0, :120]
+    photo = pictures(1, 320)[0, :240]
     cv2.imwrite(str(tmp_path / "photo.jpg"), photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])
     program = (
         f"import sys; sys.modules['torch'] = None\n{snippet}\n"
