@@ -266,7 +266,7 @@ class PoseNet(nn.Module):
         """Where the joints are in the images, by the heatmap volume."""
         stride, level = next(iter(levels.items()))
         encoder = self.grid_encoder
-        cells = CellGrid(stride * level.shape[-1], encoder.grid, encoder.centred)
+        cells = CellGrid(stride * int(level.shape[-1]), encoder.grid, encoder.centred)
         grid = self.grid_encoder([levels[stride] for stride in self.pose_levels])
         volume = self.volume_head(grid)
         return Located(grid, cells, volume, soft_argmax(volume, cells))

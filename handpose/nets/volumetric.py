@@ -107,11 +107,11 @@ class GridEncoder(nn.Module):
         return encoded.transpose(1, 2).reshape(x.shape)  # (B, C, G, G)
 
     def _resample(self, x: Tensor) -> Tensor:
-        if x.shape[-1] == self.grid:
+        cells = int(x.shape[-1])  # a number where the network is traced, too
+        if cells == self.grid:
             return x
         # the side of the image cancels out: only the ratio of both strides matters
-        image = CellGrid(self.grid * x.shape[-1], self.grid, self.centred)
-        weights = image.resampling(x.shape[-1], x.device)
+        weights = CellGrid(self.grid * cells, self.grid, self.centred).resampling(cells, x.device)
         return torch.einsum("gi,bcij,hj->bcgh", weights, x.float(), weights)
 
 

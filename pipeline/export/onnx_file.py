@@ -36,8 +36,7 @@ OPSET = 17
 """The oldest with GridSample and LayerNormalization, for the sake of older runtimes."""
 
 NETS = (
-    "/hrnet/",
-    "/resnet/",
+    "/backbone/",
     "/project",
     "/transformer/",
     "/volume_head/",
