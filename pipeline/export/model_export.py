@@ -29,7 +29,7 @@ from pipeline.licence_guard import is_stand_in
 Format = Literal["onnx", "torchscript"]
 Precision = Literal["fp32", "fp16", "int8"]
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+PACKAGES = ("onnx", "onnxruntime")
 """Those of the extra `export`."""
 
 
