@@ -19,7 +19,7 @@ from handpose.nets.pose_net import PoseNet
 from handpose.nets.second_look import rotate_camera_back
 from handpose.predict import Predictor
 from handpose.sample import PoseOutput
-from pipeline.export.posed_hand import NoHand, PosedHand
+from pipeline.export.file_hand import FileHand, NoHand
 from pipeline.release.examples import border
 
 Points = Literal["none", "joints", "mesh"]
@@ -38,7 +38,7 @@ class HandGraph(nn.Module):
         """
         super().__init__()
         net = predictor.net
-        hand = NoHand() if points == "none" else PosedHand(net.mano)
+        hand = NoHand() if points == "none" else FileHand(net.mano)
         net.mano = hand  # type: ignore[assignment]
         self.net = net
         self.confidence = None if points == "none" else predictor.confidence

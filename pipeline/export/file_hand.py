@@ -11,7 +11,7 @@ from handpose.hand.skeleton import JOINTS
 ROTATIONS = 16
 
 
-class PosedHand(nn.Module):
+class FileHand(nn.Module):
     """What `Mano` computes, without smplx, whose licence does not let its code be passed on.
 
     Linear blend skinning with corrections for shape and pose; source: Romero, Tzionas, Black,

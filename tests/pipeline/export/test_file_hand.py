@@ -6,14 +6,14 @@ import torch
 
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix
-from pipeline.export.posed_hand import NoHand, PosedHand
+from pipeline.export.file_hand import FileHand, NoHand
 
 
 def test_it_poses_as_smplx_does(mano: Mano) -> None:
     rng = torch.Generator().manual_seed(0)
     rotations = axis_angle_to_matrix(torch.randn(5, 16, 3, generator=rng))
     given = rotations[:, 0], rotations[:, 1:], 2 * torch.randn(5, 10, generator=rng)
-    expected, found = mano(*given), PosedHand(mano)(*given)
+    expected, found = mano(*given), FileHand(mano)(*given)
     torch.testing.assert_close(found.vertices, expected.vertices, atol=1e-6, rtol=0)
     torch.testing.assert_close(found.joints, expected.joints, atol=1e-6, rtol=0)
 
