@@ -18,15 +18,26 @@ from numpy.typing import NDArray
 
 from handpose.errors import HandPoseError
 from handpose.file_content import recognise
-from handpose.hand.skeleton import FROM_INTERHAND, FROM_MANO_AND_TIPS, TIPS
+from handpose.hand.skeleton import (
+    FINGERS,
+    FROM_INTERHAND,
+    FROM_MANO_AND_TIPS,
+    MANO_JOINTS,
+    TIPS,
+)
 
 TIP_VERTICES = {
     "smplx": (744, 320, 443, 554, 671),  # smplx vertex_ids.py 'mano'; HaMeR and WiLoR use them too
     "interhand": (745, 317, 445, 556, 673),  # EANet J_sh, InterHand2.6M's J_regressor_mano_ih26m
     "intaghand": (745, 317, 444, 556, 673),  # IntagHand's and EANet's evaluation: Table 2
     "freihand": (744, 320, 443, 555, 672),  # lmb-freiburg/freihand utils/mano_utils.py
+    "ho3d": (744, 333, 444, 555, 672),  # shreyashampali/ho3d setup_mano.py, its patch of lbs.py
 }
-"""Vertex ids of the fingertips, thumb to pinky, per public source."""
+"""Vertex ids of the fingertips, thumb to pinky, per public source. DexYCB's, those of manopth, are
+IntagHand's."""
+
+LAST_JOINTS = tuple(MANO_JOINTS.index(f"{finger}_3") for finger in FINGERS)
+"""MANO's joint that moves each fingertip, thumb to pinky."""
 
 INTERHAND_REGRESSOR = "J_regressor_mano_ih26m.npy"
 """Its name in InterHand2.6M's repository."""
@@ -95,12 +106,23 @@ class JointDefinition:
         ordered = np.ascontiguousarray(rows[FROM_INTERHAND], np.float32)
         return cls(tips, ordered, file, hashlib.sha256(content).hexdigest())
 
-    def matrix(self, mano: NDArray[Any]) -> NDArray[np.float32]:
-        """(21, 778) vertices -> joints; `mano` (16, 778) is MANO's own regressor."""
+    def matrix(self, mano: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float32]:
+        """(21, 778) vertices -> joints.
+
+        The stand-in numbers its vertices as MANO at the fingertips of most sources only. A source's
+        vertex that the last joint of its finger does not move is no fingertip: smplx's stands for
+        it.
+
+        Args:
+            mano: (16, 778) the model's own regressor.
+            weights: (778, 16) its skinning weights.
+        """
         if self.regressor is not None:
             return self.regressor
+        ids, others = np.array(TIP_VERTICES[self.tips]), np.array(TIP_VERTICES["smplx"])
+        ids = np.where(weights[ids, LAST_JOINTS] > 0.5, ids, others)
         tips = np.zeros((len(TIPS), mano.shape[1]))
-        tips[np.arange(len(TIPS)), list(TIP_VERTICES[self.tips])] = 1
+        tips[np.arange(len(TIPS)), ids] = 1
         return np.concatenate([mano, tips])[FROM_MANO_AND_TIPS].astype(np.float32)
 
     def record(self) -> dict[str, str]:

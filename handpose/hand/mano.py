@@ -64,6 +64,7 @@ class Mano(nn.Module):
 
     J_regressor: Tensor
     hands_mean: Tensor
+    hands_components: Tensor
     faces: Tensor
     edges: Tensor
     joint_matrix: Tensor
@@ -88,13 +89,18 @@ class Mano(nn.Module):
         for name, array, dtype in (
             ("J_regressor", arrays["J_regressor"], torch.float32),
             ("hands_mean", arrays["hands_mean"], torch.float32),
+            ("hands_components", arrays["hands_components"], torch.float32),
             ("faces", arrays["f"].astype(np.int64), torch.int64),
             ("edges", edges_of(arrays["f"]), torch.int64),
-            ("joint_matrix", joints.matrix(arrays["J_regressor"]), torch.float32),
+            (
+                "joint_matrix",
+                joints.matrix(arrays["J_regressor"], arrays["weights"]),
+                torch.float32,
+            ),
             *(
                 (
                     f"joints_{source}",
-                    JointDefinition(source).matrix(arrays["J_regressor"]),
+                    JointDefinition(source).matrix(arrays["J_regressor"], arrays["weights"]),
                     torch.float32,
                 )
                 for source in TIP_VERTICES

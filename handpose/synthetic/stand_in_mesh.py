@@ -35,6 +35,10 @@ PAD = [7, 8]
 THUMB_HOLE = (slice(3, 6), slice(24, 28))
 """Palm rings and columns around the thumb."""
 
+NUMBERED_AS = ("smplx", "interhand", "intaghand", "freihand")
+"""Sources of `TIP_VERTICES` whose fingertips have the same numbers here: with another one all
+numbers would change."""
+
 # where the rings lie: (bone + fraction of it), the base ring first
 RINGS: dict[str, tuple[float, ...]] = {
     "thumb": (0.78, 1.0, 1.24, 1.48, 1.74, 2.0, 2.3, 2.58, 2.8, 2.94),
@@ -78,11 +82,11 @@ class Template:
     def _renumber(self, removed: Ids) -> None:
         """Assign MANO's ids at the fingertips, -1 in the thumb's hole, and the rest in order.
 
-        Every public fingertip id is the tip vertex or lies on the last ring before it.
+        Every fingertip id of `NUMBERED_AS` is the tip vertex or lies on the last ring before it.
         """
         new = np.full(self._count, -1)
         for k, name in enumerate(FINGERS):
-            ids = list(dict.fromkeys(tips[k] for tips in TIP_VERTICES.values()))  # smplx's first
+            ids = list(dict.fromkeys(TIP_VERTICES[source][k] for source in NUMBERED_AS))
             new[[self.tips[name], *self.rings[name][-1][PAD]][: len(ids)]] = ids
         rest = np.setdiff1d(np.flatnonzero(new < 0), removed)
         new[rest] = np.setdiff1d(np.arange(self._count - len(removed)), new)
