@@ -11,12 +11,13 @@ from __future__ import annotations
 import copyreg
 import pickle
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from handpose.array_pickle import ARRAYS, ForbiddenName, load_allowed
 from handpose.file_content import AGAIN, recognise
 from handpose.hand.mano import SHAPES, ManoError
 from handpose.hand.skeleton import MANO_PARENTS
@@ -51,53 +52,17 @@ class Sparse(Inert):
     """`scipy.sparse.csc_matrix`."""
 
 
-def _latin1(text: str, encoding: str) -> bytes:
-    """`_codecs.encode` as Python 3 writes bytes for Python 2, and for nothing else."""
-    if encoding != "latin1":
-        raise ValueError(f"bytes are written as latin1, not as {encoding}")
-    return text.encode("latin1")
-
-
 ALLOWED: dict[tuple[str, str], Any] = {
     ("chumpy.ch", "Ch"): Ch,
     ("chumpy.reordering", "Select"): Select,
     ("scipy.sparse.csc", "csc_matrix"): Sparse,
     ("scipy.sparse._csc", "csc_matrix"): Sparse,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    **ARRAYS,
     ("copy_reg", "_reconstructor"): copyreg._reconstructor,  # type: ignore[attr-defined]
     ("__builtin__", "object"): object,
     ("__builtin__", "set"): set,
-    ("_codecs", "encode"): _latin1,
 }
 """All that a MANO file needs, by its names in Python 2 or, if saved again, in Python 3."""
-
-_reconstruct, _scalar = (np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0])
-for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    ALLOWED |= {(_module, "_reconstruct"): _reconstruct, (_module, "scalar"): _scalar}
-
-
-class ArrayUnpickler(pickle.Unpickler):
-    """Allows the names of `ALLOWED` and no others."""
-
-    def __init__(self, stream: IO[bytes], path: Path) -> None:
-        """`path` is named in errors."""
-        super().__init__(stream, encoding="latin1")  # Python 2's bytes, byte for byte
-        self._path = path
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The object for a name; called before anything of it can run.
-
-        Raises:
-            ManoError: the name is not allowed.
-        """
-        if (module, name) not in ALLOWED:
-            raise ManoError(
-                f"{self._path}: needs {module}.{name}, which MANO's own files do not; nothing "
-                "of it was run. If another program saved it again, use the original file, or "
-                "download it from the MANO site, mano.is.tue.mpg.de"
-            )
-        return ALLOWED[module, name]
 
 
 def read_pickle(path: Path) -> dict[str, NDArray[Any]]:
@@ -109,10 +74,14 @@ def read_pickle(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         with path.open("rb") as stream:
-            content = ArrayUnpickler(stream, path).load()
+            content = load_allowed(stream.read(), ALLOWED)
         arrays = {key: _array(content[key]) for key in SHAPES}
-    except ManoError:
-        raise
+    except ForbiddenName as error:
+        raise ManoError(
+            f"{path}: needs {error}, which MANO's own files do not; nothing of it was run. If "
+            "another program saved it again, use the original file, or download it from the MANO "
+            "site, mano.is.tue.mpg.de"
+        ) from None
     except FileNotFoundError:
         raise ManoError(f"{path}: not found") from None
     except PermissionError:
