@@ -43,7 +43,7 @@ from stages.evaluation.tables import (
     write_rows,
     write_tables,
 )
-from stages.hand_model import load_hand_model
+from stages.hand_model import BENCHMARK_TIPS, load_hand_model
 from stages.params import EvaluateParams, Params, load_params
 from stages.paths import (
     LABELS,
@@ -80,7 +80,10 @@ def main() -> None:
     print(f"evaluate: on {describe_device(device, settings.device)}", flush=True)
 
     with data.loading:
-        scored = {split: score(split, data, models, settings) for split in data.splits}
+        scored = {
+            split: score(split, data, models, settings, split_hand_model(split, models, params))
+            for split in data.splits
+        }
     evaluation = summarise(scored, data, models, records, params)
     print("evaluate: tables, charts and pictures", flush=True)
     with atomic_folder(RESULTS / "tables") as folder:
@@ -166,8 +169,22 @@ def load_models(
 # --- numbers -------------------------------------------------------------------------------------
 
 
-def score(split: str, data: EvaluationData, models: Models, settings: EvaluateParams) -> Scores:
-    """Score all samples of a split, with progress lines."""
+def split_hand_model(split: str, models: Models, params: Params) -> Mano:
+    """The hand model with the joints that this split annotates, on the models' device."""
+    if split not in BENCHMARK_TIPS:
+        return models.mano
+    device = next(models.gesture.parameters()).device
+    return load_hand_model(params.hand, params.data, split).to(device)
+
+
+def score(
+    split: str,
+    data: EvaluationData,
+    models: Models,
+    settings: EvaluateParams,
+    mano: Mano | None = None,
+) -> Scores:
+    """Score all samples of a split, with progress lines; `mano` as in `score_split`."""
     count = data.shards.index.count(split)
     drawn = np.random.default_rng(settings.seed).permutation(count)[: settings.tsne_samples]
     progress = Progress(f"evaluate {split}", count, "images")
@@ -177,7 +194,8 @@ def score(split: str, data: EvaluationData, models: Models, settings: EvaluatePa
             yield batch
             progress.step(len(batch))
 
-    return score_split(counted(), models, feature_rows=drawn if split == "test" else None)
+    rows = drawn if split == "test" else None
+    return score_split(counted(), models, feature_rows=rows, mano=mano)
 
 
 def summarise(

@@ -109,6 +109,7 @@ def main() -> None:
         **judgement.left_out,  # by the parameters
         **judgement.fit_faults,  # samples, by why they keep no fit
         **judgement.incomplete,  # samples, by why a joint is masked
+        **{f"root_of_{split}": one._asdict() for split, one in judgement.roots.items()},
     }
     print(f"ingest: {counts}")
     tables = ("samples.parquet", "rejects.parquet", "contradictions.parquet")
@@ -167,6 +168,8 @@ def report(judgement: Judgement, exclusions: Exclusions) -> None:
     """Print what is excluded, each camera beside the hand, and whose fits are not used."""
     for line in described(judgement.excluded, exclusions):
         print(f"ingest: {line}", flush=True)
+    for split, decision in judgement.roots.items():
+        print(f"ingest: {split}: {decision}", flush=True)
     for split, camera in judgement.off_cameras:
         print(f"ingest: warning: {split}: {camera}; ingest.min_joints_in_boxes", flush=True)
     if judgement.beside_boxes.total:

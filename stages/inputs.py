@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from handpose.data.several.beside import names_of
 from handpose.files import digest
 from stages.artifacts import run_stage, write_json, write_manifest
 from stages.hand_model import hand_files, load_hand_model
@@ -29,8 +30,8 @@ def main() -> None:
     hand = hand_files(params.hand)
     if not all(file.is_file() for file in hand):
         load_hand_model(params.hand, params.data)  # says what is missing, and where to get it
-    write_json(ANNOTATIONS_RECORD, record(annotations))
-    write_json(HAND_RECORD, record(hand))
+    write_json(ANNOTATIONS_RECORD, record(annotations, Path(params.data.root)))
+    write_json(HAND_RECORD, record(hand, Path(params.hand.mano)))
     counts = {"annotation_files": len(annotations), "hand_files": len(hand)}
     print(f"inputs: {counts}")
     write_manifest(
@@ -41,9 +42,9 @@ def main() -> None:
     )
 
 
-def record(files: Sequence[Path]) -> dict[str, str]:
-    """SHA-256 of each file by its name, which no two of them share."""
-    return {file.name: digest(file) for file in sorted(files)}
+def record(files: Sequence[Path], root: Path) -> dict[str, str]:
+    """SHA-256 of each file by its name, or by its path from `root` if several share the name."""
+    return {name: digest(file) for name, file in sorted(names_of(files, root).items())}
 
 
 if __name__ == "__main__":

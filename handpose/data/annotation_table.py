@@ -49,6 +49,25 @@ class ManoFit(NamedTuple):
     transl: FloatArray  # (3,) m
 
 
+class FitForm(NamedTuple):
+    """How a data set writes its fits where it does not write them as `ManoFit` says.
+
+    `data/several/fit_form.py` turns them into that form, which takes the hand model.
+    """
+
+    pose: Literal["relative", "flat", "pca"] = "relative"
+    """`hand_pose` relative to hands_mean, or not, or as 45 coefficients of hands_components."""
+    placed: Literal["origin", "middle_mcp"] = "origin"
+    """`transl` is added to MANO's output, or is where the middle MCP lies."""
+    tips: str | None = None
+    """Whose fingertips the annotated joints have, a key of `TIP_VERTICES`; None: the main data
+    set's."""
+    root_in_doubt: bool = False
+    """Whether `global_orient` is of the camera is disputed: the joints decide."""
+
+
+AS_MANO_FIT = FitForm()
+
 NO_FIT = ManoFit(np.zeros(3), np.zeros(45), np.zeros(10), np.zeros(3))
 
 FIT_FAULTS = {
@@ -125,6 +144,7 @@ class AnnotationTable:
     cameras: Camera  # the fields of this and of the next two have a further first axis
     joints: HandJoints
     fits: ManoFit  # the last one stands for none
+    form: FitForm = AS_MANO_FIT
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -204,6 +224,12 @@ class AnnotationTable:
         fit_at = np.where(rows, FIT_FAULTS[fault], self.table["fit_at"].to_numpy())
         at = self.table.schema.get_field_index("fit_at")
         return replace(self, table=self.table.set_column(at, "fit_at", pa.array(fit_at)))
+
+    def without_any_fit(self) -> AnnotationTable:
+        """The same rows without fits, as if there were none."""
+        at = self.table.schema.get_field_index("fit_at")
+        none = pa.array(np.full(len(self), -1))
+        return replace(self, table=self.table.set_column(at, "fit_at", none), form=AS_MANO_FIT)
 
     def rejects(self, unusable: Sequence[Unusable]) -> pa.Table:
         """These rows as REJECT."""

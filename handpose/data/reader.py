@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from handpose.data.annotation_table import AnnotationTable
+from handpose.data.annotation_table import AnnotationTable, FloatArray
 
 
 class SourceSplit(NamedTuple):
@@ -21,8 +23,8 @@ class SourceSplit(NamedTuple):
     name: str  # stands in samples.parquet as `source_split`
     title: str  # what messages call it
     evaluated_as: str = ""
-    """Our name of the split when it is evaluated whole; '' for the training data, which is divided
-    by subject. Lower-case letters, digits and underscores."""
+    """Our name of the split that it is as a whole: lower-case letters, digits and underscores. ''
+    for the training data, which is divided by subject; `train` for what is only trained on."""
 
 
 class SplitAnnotations(NamedTuple):
@@ -30,6 +32,18 @@ class SplitAnnotations(NamedTuple):
 
     usable: AnnotationTable
     rejected: pa.Table  # columns of `annotation_table.REJECT`
+
+
+class BenchmarkTruth(NamedTuple):
+    """The truth of a benchmark's evaluation set, in the order of its own evaluator.
+
+    In metres, our axes of the camera and our order of joints.
+    """
+
+    official: NDArray[np.int64]  # (N,) its number there, the `annotation_id`, rising
+    joints: FloatArray  # (N, 21, 3)
+    vertices: FloatArray | None  # (N, 778, 3); None: the data set publishes none
+    unit: NDArray[np.int64]  # (N,) what intervals resample: a person or a recording
 
 
 class DatasetReader(Protocol):
@@ -42,10 +56,25 @@ class DatasetReader(Protocol):
         """
 
     def splits(self) -> Sequence[SourceSplit]:
-        """The splits that are there; the training data, of which there is one, comes first."""
+        """The splits that are there; the training data, of which there is one, comes first.
+
+        Of a data set beside another one (`data/several/beside.py`) every split is whole.
+        """
 
     def read(self, split: SourceSplit) -> SplitAnnotations:
         """The annotations of a split in any order; no photo is opened."""
 
     def no_fits(self, split: SourceSplit) -> str:
         """Why a split may have no MANO fit at all, and what to do: the end of a sentence."""
+
+
+class BenchmarkReader(DatasetReader, Protocol):
+    """Reads a benchmark, whose evaluation set comes first and, if asked for, its training set."""
+
+    units: str
+    """What `BenchmarkTruth.unit` counts, in the plural."""
+    wrist_is_given: bool
+    """Whether a model is told where the evaluation's wrists are."""
+
+    def truth(self) -> BenchmarkTruth:
+        """The truth of the evaluation set."""

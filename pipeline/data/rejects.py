@@ -48,6 +48,7 @@ MEANING = {
     "nan_in_camera": "its camera has a value that is not a number",
     "no_joint_3d": "its frame is not in the joint_3d file",
     "early_release": "its frame is written as of the early release",
+    "not_annotated": "the data set has no hand for it",
     "malformed": "something is missing, or not of its type",
     "dangling_image_id": "it names an image that is not listed",
     "duplicate_image_id": "several images have its image's id",

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from handpose.counted import counted
 from handpose.data.annotation_table import AnnotationTable, Unusable
-from handpose.data.reader import SourceSplit, SplitAnnotations
+from handpose.data.reader import DatasetReader, SourceSplit, SplitAnnotations
 from handpose.data.splits import LABELLED_SPLITS
 from handpose.errors import HandPoseError
 from handpose.exclusions import ExclusionError, Exclusions
@@ -32,7 +32,7 @@ from stages.ingestion.candidates import (
     check_subjects,
 )
 from stages.ingestion.excluded import check_matches, check_splits, described
-from stages.ingestion.formats import open_reader
+from stages.ingestion.formats import BENCHMARKS, benchmark_root, open_benchmark, open_reader
 from stages.ingestion.judgement import Judgement
 from stages.ingestion.naming import folder_naming
 from stages.ingestion.reject_table import reasons
@@ -99,7 +99,13 @@ def _findings(
             ),
         )
     else:
-        yield from _as_ingest_reads(params, root, mano, exclusions, is_own=is_own)
+        only = params.data.model_copy(update={"root": str(root), "benchmarks": {}})
+        yield from _as_ingest_reads(
+            open_reader(only), params, root, mano, exclusions, is_own=is_own
+        )
+    for name in sorted(set(BENCHMARKS) & set(params.data.benchmarks)) if is_own else ():
+        folder, reader = benchmark_root(params.data, name), open_benchmark(params.data, name)
+        yield from _as_ingest_reads(reader, params, folder, mano, exclusions, is_own=is_own)
 
 
 def _exclusions(params: Params, root: Path, *, is_own: bool) -> tuple[Exclusions, str]:
@@ -120,10 +126,15 @@ def _exclusions(params: Params, root: Path, *, is_own: bool) -> tuple[Exclusions
 
 
 def _as_ingest_reads(
-    params: Params, root: Path, mano: Mano | None, exclusions: Exclusions, *, is_own: bool
+    reader: DatasetReader,
+    params: Params,
+    root: Path,
+    mano: Mano | None,
+    exclusions: Exclusions,
+    *,
+    is_own: bool,
 ) -> Iterator[VerifyResult]:
     """What the reader reports, the photos that are missing, and what is taken."""
-    reader = open_reader(params.data.model_copy(update={"root": str(root)}))
     try:
         for split in reader.splits():
             found = reader.read(split)
@@ -185,6 +196,7 @@ def taken(
     rejected = pa.concat_tables(unused)
     for line in described(judgement.excluded, exclusions):
         yield "note", line
+    yield from (("note", str(decision)) for decision in judgement.roots.values())
     yield from _off_cameras(judgement, found)
     yield from _unused_fits(judgement, used)
     for reason, count in judgement.incomplete.most_common():

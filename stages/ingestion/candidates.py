@@ -16,8 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from handpose.cores import usable_cores
-from handpose.data.annotation_table import REJECT, AnnotationTable
+from handpose.data.annotation_table import AS_MANO_FIT, REJECT, AnnotationTable
 from handpose.data.reader import DatasetReader, SourceSplit, SplitAnnotations
+from handpose.data.several.fit_form import RootDecision, in_mano_form, with_our_joints
+from handpose.data.splits import TRAIN
 from handpose.errors import HandPoseError
 from handpose.exclusions import Exclusions
 from handpose.hand.mano import Mano
@@ -56,6 +58,8 @@ class Candidates(NamedTuple):
     left_out: Counter[str]  # by the parameters
     far_fit_of: dict[int, int]
     """Annotation -> the index of its fit, which is too far from the joints to be used."""
+    root: RootDecision | None = None
+    """What was decided of the fits' root rotations, where these are in doubt."""
 
 
 class SplitTask(NamedTuple):
@@ -111,10 +115,15 @@ def candidates(
         found: as read.
         split: whose annotations they are.
         ingest: the limits.
-        mano: None: fits are not compared with joints.
+        mano: None: fits are not compared with joints, nor read from any form of their own.
         exclusions: what people left out; the first to go, so that it is judged no further.
     """
     rows, excluded, kinds = exclude(found.usable.in_order(), exclusions)
+    root = None
+    if mano is None and rows.form != AS_MANO_FIT:
+        rows = rows.without_any_fit()
+    elif mano is not None:
+        rows, root = in_mano_form(rows, mano)
     off, unusable = off_cameras(rows, ingest.min_joints_in_boxes)
     lost, contradictions = REJECT.empty_table(), []
     if unusable:
@@ -129,6 +138,8 @@ def candidates(
             number, fit_at = (column[far].tolist() for column in columns)
             far_fit_of = dict(zip(number, fit_at, strict=True))
             rows = rows.without_fits(far, "fit_off_joints")
+        if split.evaluated_as == TRAIN:
+            rows = with_our_joints(rows, mano)
     return Candidates(
         rows,
         len(found.usable),
@@ -140,6 +151,7 @@ def candidates(
         contradictions,
         left_out,
         far_fit_of,
+        root,
     )
 
 

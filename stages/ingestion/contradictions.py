@@ -67,7 +67,7 @@ def unused_fits(
             first = at[:drawn]
             some = rows.take(first)
             fits = ManoFit(*(part[far_fit_at[first]] for part in some.fits))
-            joints = fitted_joints(fits, some.is_left(), mano)
+            joints = fitted_joints(fits, some.is_left(), mano, some.form.tips)
             hands = some.hands()
             known = np.isfinite(hands.joints).all(-1) & hands.joint_valid
             away = np.linalg.norm(np.where(known[..., None], joints - hands.joints, 0.0), axis=-1)

@@ -52,7 +52,10 @@ def far_fits(rows: AnnotationTable, mano: Mano, max_error_mm: float) -> BoolArra
     for start in range(0, len(unclear), FITS_AT_A_TIME):
         some = unclear[start : start + FITS_AT_A_TIME]
         error = _errors_mm(
-            rows, hands[some], np.arange(21), lambda fits, left: fitted_joints(fits, left, mano)
+            rows,
+            hands[some],
+            np.arange(21),
+            lambda fits, left: fitted_joints(fits, left, mano, rows.form.tips),
         )
         is_far[some] = error > max_error_mm
     far[fitted] = is_far[index]
@@ -81,13 +84,16 @@ def _errors_mm(
     return np.asarray(1000 * mean)
 
 
-def fitted_joints(fits: ManoFit, is_left: BoolArray, mano: Mano) -> FloatArray:
-    """The joints of M fits in the world (M, 21, 3) m."""
+def fitted_joints(
+    fits: ManoFit, is_left: BoolArray, mano: Mano, tips: str | None = None
+) -> FloatArray:
+    """The joints of M fits in the world (M, 21, 3) m, as the hand model's or with these `tips`."""
     root, pose, betas, transl = (torch.from_numpy(part).float() for part in fits)
     left = torch.from_numpy(is_left)
     root = mirror_axis_angle(root, left)
     pose = mirror_axis_angle(pose.view(-1, 15, 3), left).flatten(1)
     with torch.inference_mode():
-        right = mano(axis_angle_to_matrix(root), mano.rotations(pose), betas).joints
-        joints = mirror_points(right, left) + transl[:, None]
+        right = mano(axis_angle_to_matrix(root), mano.rotations(pose), betas)
+        own = right.joints if tips is None else mano.joints_from(right.vertices, tips)
+        joints = mirror_points(own, left) + transl[:, None]
     return np.asarray(joints.double().numpy())

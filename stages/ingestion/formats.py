@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from handpose.data.reader import DatasetReader
+from handpose.data.reader import BenchmarkReader, DatasetReader
+from handpose.data.several.beside import Beside, ReaderWithOthers
+from handpose.dexycb.reader import DexYcbReader
 from handpose.folder.reader import FolderReader
+from handpose.freihand.reader import FreiHandReader
+from handpose.ho3d.reader import Ho3dReader
 from handpose.interhand.reader import InterHandReader
 from stages.params import DataParams
 
@@ -16,7 +21,33 @@ READERS: dict[str, Callable[[Path], DatasetReader]] = {
 }
 """By `data.format`."""
 
+BENCHMARKS: dict[str, Callable[..., BenchmarkReader]] = {
+    "freihand": FreiHandReader,
+    **{f"ho3d_{version}": partial(Ho3dReader, version=version) for version in ("v2", "v3")},
+    **{f"dexycb_{setup}": partial(DexYcbReader, setup=setup) for setup in ("s0", "s1", "s2", "s3")},
+}
+"""By key of `data.benchmarks`: a folder, and by keyword whether the training set is read. HInt has
+2D joints alone, so it is scored but not ingested."""
+
 
 def open_reader(data: DataParams) -> DatasetReader:
-    """The reader of the data set in `data.root`; nothing is read yet."""
-    return READERS[data.format](Path(data.root))
+    """The reader of the data set in `data.root`, and of those beside it; nothing is read yet."""
+    root = Path(data.root)
+    main = READERS[data.format](root)
+    others = {
+        str(name): Beside(benchmark_root(data, name), open_benchmark(data, name))
+        for name in data.benchmarks
+        if name in BENCHMARKS
+    }
+    return ReaderWithOthers(root, main, others) if others else main
+
+
+def benchmark_root(data: DataParams, name: str) -> Path:
+    """The folder of a benchmark; `~` is the user's."""
+    folders = {str(key): folder for key, folder in data.benchmarks.items()}
+    return Path(folders[name]).expanduser()
+
+
+def open_benchmark(data: DataParams, name: str) -> BenchmarkReader:
+    """The reader of a benchmark that `data.benchmarks` names."""
+    return BENCHMARKS[name](benchmark_root(data, name), training=name in data.trained_benchmarks)

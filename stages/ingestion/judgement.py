@@ -18,6 +18,7 @@ import torch
 from handpose.data.annotation_table import AnnotationTable
 from handpose.data.camera_frame import RestWrist
 from handpose.data.reader import SourceSplit
+from handpose.data.several.fit_form import RootDecision
 from handpose.hand.mano import Mano
 from stages.ingestion.camera_boxes import OffCamera
 from stages.ingestion.candidates import Candidates
@@ -55,6 +56,8 @@ class Judgement:
         """Annotations of these cameras."""
         self.contradictions: list[pa.Table] = []
         """Rows of contradictions.parquet."""
+        self.roots: dict[str, RootDecision] = {}
+        """What was decided of root rotations in doubt, by source split."""
         self._drawn: Counter[str] = Counter()  # fits, by source split
 
     @property
@@ -81,6 +84,8 @@ class Judgement:
             by_all_cores: as opening photos needs; otherwise all is done here.
         """
         yield None, found.rejected
+        if found.root is not None:
+            self.roots[split.name] = found.root
         self.off_cameras += [(split.name, camera) for camera in found.off_cameras]
         self.contradictions += found.contradictions
         self.left_out.update(found.left_out)  # += would drop a parameter that leaves out nothing

@@ -10,6 +10,10 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from stages.sections.section import Probability, Section
 
+Benchmark = Literal[
+    "freihand", "ho3d_v2", "ho3d_v3", "dexycb_s0", "dexycb_s1", "dexycb_s2", "dexycb_s3", "hint"
+]
+
 Quality = Annotated[int, Field(ge=1, le=100)]  # of a JPEG
 
 
@@ -53,6 +57,35 @@ class DataParams(Section):
     replaced"""
     format: Literal["interhand", "folder"] = "interhand"
     """or folder: your own recordings, see docs/own-data.md"""
+    benchmarks: dict[Benchmark, str] = Field(default_factory=dict)
+    """folders of data sets that are evaluated too, by name, see docs/benchmarks.md: freihand,
+    ho3d_v2, ho3d_v3, dexycb_s0 to dexycb_s3, hint"""
+    trained_benchmarks: tuple[Benchmark, ...] = ()
+    """of these, those whose training sets are trained on
+
+    Stage 2 learns from them; they have no gestures.
+    """
+
+    @pydantic.model_validator(mode="after")
+    def _trained_are_there(self) -> DataParams:
+        if missing := sorted(set(self.trained_benchmarks) - set(self.benchmarks)):
+            raise ValueError(
+                f"data.trained_benchmarks names {', '.join(missing)}, which data.benchmarks does "
+                "not; name the folder there"
+            )
+        if "hint" in self.trained_benchmarks:
+            raise ValueError(
+                "data.trained_benchmarks names hint, which has 2D joints alone and is scored only; "
+                "leave it out there"
+            )
+        for name in self.trained_benchmarks:
+            family = name.partition("_")[0]
+            if others := [n for n in self.benchmarks if n != name and n.startswith(family)]:
+                raise ValueError(
+                    f"data.trained_benchmarks names {name}, data.benchmarks {', '.join(others)} "
+                    "too: what one version of a data set trains on, the other evaluates; name one"
+                )
+        return self
 
 
 class SynthesizeParams(Section):

@@ -5,17 +5,25 @@ from __future__ import annotations
 import ast
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import yaml
 
 from handpose.hand.joint_definition import INTERHAND_REGRESSOR, JointError
+from handpose.imported.submission import FORMATS
 from stages.code_digest import SourceTree
-from stages.hand_model import TIPS, joint_definition, load_hand_model
-from stages.ingestion.formats import READERS
+from stages.hand_model import (
+    BENCHMARK_TIPS,
+    TIPS,
+    joint_definition,
+    load_hand_model,
+)
+from stages.ingestion.formats import BENCHMARKS, READERS
 from stages.params import DataParams, HandParams
 from stages.paths import HAND_RECORD
+from stages.sections.dataset import Benchmark
 from tests.hand.made_up_regressor import made_up_regressor
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +35,17 @@ def test_every_format_has_its_fingertips(stand_in: Path) -> None:
     for name, tips in (("interhand", "interhand"), ("folder", "smplx")):
         mano = load_hand_model(hand, DataParams.model_validate({"format": name}))
         assert mano.joint_definition.record() == {"tips": tips, "file": "", "sha256": ""}
+
+
+def test_every_benchmark_has_its_fingertips_its_reader_and_its_file(stand_in: Path) -> None:
+    assert set(BENCHMARK_TIPS) == set(BENCHMARKS) == set(FORMATS)
+    assert {*BENCHMARKS, "hint"} == set(get_args(Benchmark)), "HInt has no 3D joints"
+    hand, data = HandParams(mano=str(stand_in)), DataParams()
+    found = {name: load_hand_model(hand, data, name) for name in ("test", "ho3d_v2")}
+    assert {k: m.joint_definition.tips for k, m in found.items()} == {
+        "test": "interhand",
+        "ho3d_v2": "ho3d",
+    }
 
 
 def test_the_regressor_is_read_beside_the_hand_model(stand_in: Path, tmp_path: Path) -> None:

@@ -157,6 +157,18 @@ def test_eanet_refuses_a_backbone_of_patches(tmp_path: Path, name: str) -> None:
     assert f"pose_net.network is eanet but encoder.backbone is {name}: its voxel i is" in found
 
 
+def test_a_benchmark_is_known_and_what_trains_is_not_what_is_evaluated(tmp_path: Path) -> None:
+    message = refusal(tmp_path, data__benchmarks={"rhd": "data/rhd"})
+    assert "data.benchmarks.rhd" in message and "'freihand', 'ho3d_v2'" in message
+    message = refusal(tmp_path, data__trained_benchmarks=["freihand"])
+    assert "data.trained_benchmarks names freihand, which data.benchmarks does not" in message
+    both = {"ho3d_v2": "a", "ho3d_v3": "b", "freihand": "c"}
+    message = refusal(tmp_path, data__benchmarks=both, data__trained_benchmarks=["ho3d_v3"])
+    assert "names ho3d_v3, data.benchmarks ho3d_v2 too: what one version" in message
+    changes = {"data__benchmarks": {"hint": "a"}, "data__trained_benchmarks": ["hint"]}
+    assert "hint, which has 2D joints alone" in refusal(tmp_path, **changes)
+
+
 def test_eanet_refuses_the_parts_that_only_the_papers_network_has(tmp_path: Path) -> None:
     found = refusal(tmp_path, pose_net__network="eanet")
     assert "pose_net.network is eanet, which has no such part, but" in found
