@@ -431,13 +431,42 @@ def evaluate_(
     native: Annotated[
         bool, Option("--native", help="Of a checkpoint: its own joints, without meshes.")
     ] = False,
-    device: Annotated[Literal["auto", "cpu", "cuda"], Option(help="Of --export.")] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], Option(help="Of the model.")] = "auto",
+    benchmark: Annotated[
+        str, Option(metavar="NAME", help="Score by its own evaluator; docs/benchmarks.md.")
+    ] = "",
+    submission: Annotated[
+        File, Option(metavar="FILE", help="To write, of --benchmark: as its evaluator reads it.")
+    ] = None,
 ) -> None:
     """Score anyone's predictions beside this clone's models.
 
     Every protocol, paired over the same images, intervals over people. docs/imported.md describes
-    the file. Give --predictions or --export, which writes such a file.
+    the file. Give --predictions or --export, which writes such a file. With --benchmark, the model
+    or a submission file is scored as FreiHAND, HO-3D or DexYCB score it.
     """
+    if benchmark:
+        if export_to or partial:
+            raise HandPoseError("--export and --partial do not go with --benchmark")
+        from handpose.training.device import prepare_device
+        from pipeline.benchmark.evaluate_benchmark import BenchmarkRequest, evaluate_benchmark
+        from stages.paths import STAGE_2_MODELS
+
+        evaluate_benchmark(
+            BenchmarkRequest(
+                benchmark,
+                predictions,
+                submission,
+                model or next(iter(STAGE_2_MODELS.values())),
+                out,
+                prepare_device(device, 0),
+            ),
+            _params(ctx),
+            lambda line: print(line, flush=True),
+        )
+        return
+    if submission:
+        raise HandPoseError("--submission goes with --benchmark NAME")
     if (predictions is None) == (export_to is None):
         raise HandPoseError(
             "give either --predictions FILE, to score, or --export FILE, to write; docs/imported.md"

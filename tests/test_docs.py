@@ -66,6 +66,18 @@ ELSEWHERE = {
     "handpose evaluate --predictions theirs.jsonl --partial": (
         "pipeline/imported/test_evaluate_command.py"
     ),
+    "handpose evaluate --benchmark hint": (
+        "pipeline/benchmark/test_evaluate_hint.py, with a made-up HInt"
+    ),
+    "handpose evaluate --benchmark freihand": (
+        "pipeline/benchmark/test_evaluate_benchmark.py, with a made-up FreiHAND"
+    ),
+    "handpose evaluate --benchmark ho3d_v3 --submission work/pred.json": (
+        "pipeline/benchmark/test_evaluate_benchmark.py, with a made-up HO-3D"
+    ),
+    "handpose evaluate --benchmark freihand --predictions pred.json": (
+        "pipeline/benchmark/test_evaluate_benchmark.py, with a made-up FreiHAND"
+    ),
     "handpose predict photo.jpg --bbox 120,80,200,240": "pipeline/predict/test_predict_command.py",
     "handpose predict photos --boxes boxes.csv --out work/hands": (
         "pipeline/predict/test_predict_command.py"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -34,7 +34,7 @@ from handpose.hand.skeleton import MIDDLE_MCP, WRIST
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.nets.pose_network import PoseNetwork
-from handpose.sample import HandBatch
+from handpose.sample import HandBatch, PoseOutput
 
 Key = tuple[str, ...]
 Named = tuple[Key, Tensor]
@@ -98,7 +98,11 @@ class Scores:
 
 @torch.no_grad()
 def score_split(
-    batches: Iterable[HandBatch], models: Models, *, feature_rows: NDArray[Any] | None = None
+    batches: Iterable[HandBatch],
+    models: Models,
+    *,
+    feature_rows: NDArray[Any] | None = None,
+    mano: Mano | None = None,
 ) -> Scores:
     """Score all samples.
 
@@ -106,6 +110,7 @@ def score_split(
         batches: of the split, each sample once.
         models: what is evaluated.
         feature_rows: indices in the split of the samples whose features and logits are kept.
+        mano: with the joints that this split annotates, if they are not those of `models.mano`.
 
     Raises:
         ProtocolError: a network predicts values that are not finite; on a GPU it is noticed when
@@ -128,7 +133,7 @@ def score_split(
             chain(
                 _truth(batch),
                 _gestures(batch, rows, models),
-                _poses(batch, models, interventions),
+                _poses(batch, models, interventions, mano or models.mano),
                 [(("feature_rows",), torch.from_numpy(sampled))],
             )
         )
@@ -204,10 +209,20 @@ def _gestures(batch: HandBatch, rows: Tensor, models: Models) -> Iterator[Named]
 
 
 def _poses(
-    batch: HandBatch, models: Models, interventions: Mapping[str, TokenInterventions]
+    batch: HandBatch,
+    models: Models,
+    interventions: Mapping[str, TokenInterventions],
+    mano: Mano,
 ) -> Iterator[Named]:
-    """Scores of every run and baseline, and the gestures predicted by Stage 2's heads."""
-    truth = Truth.of(batch, models.mano)
+    """Scores of every run and baseline, and the gestures predicted by Stage 2's heads.
+
+    By the joints of `mano`: a network's own are those that it was trained on.
+    """
+    truth = Truth.of(batch, mano)
+
+    def joints_of(output: PoseOutput) -> Tensor:
+        return output.joints if mano is models.mano else mano.joints_from(output.vertices)
+
     for run, net in models.pose.items():
         encoded = net.encode(batch.image, batch.K)
         output = net.decode(encoded, batch.is_left)
@@ -222,7 +237,8 @@ def _poses(
         if output.view is not None:
             yield ("view", run, "side_accuracy"), side_hits(output.view, batch)
             yield ("view", run, "facing_accuracy"), facing_hits(output.view, batch)
-        yield from _scored(run, Prediction.of(output), truth, models.mano)
+        prediction = replace(Prediction.of(output), joints=joints_of(output))
+        yield from _scored(run, prediction, truth, mano)
         distances = 1000 * (output.vertices - output.joints[:, [WRIST]] - truth.fit_vertices).norm(
             dim=-1
         )  # a sum for each batch: the distances themselves would not fit into memory
@@ -230,21 +246,21 @@ def _poses(
         yield ("vertex_count", run), batch.has_mano.sum()[None]
         if run in interventions:
             for name, changed, possible in interventions[run].outputs(encoded, batch):
-                for key, values in joint_scores(changed.joints, truth).items():
+                for key, values in joint_scores(joints_of(changed), truth).items():
                     values = torch.where(possible, values, torch.nan)
                     yield ("interventions", run, name, key), values
 
     in_camera = models.means.mean_joints(batch.is_left)
     mean = Prediction(turn(in_camera, batch.view_rotation))
-    yield from _scored(MEAN_JOINTS, mean, truth, models.mano)
+    yield from _scored(MEAN_JOINTS, mean, truth, mano)
 
     # without a fit there is no true root, without one in training no mean: no such baseline
     has = batch.has_mano & models.means.has_pose
     known = has & models.means.knows(batch.coarse)
     for name, coarse, rows in ((MEAN_POSE, None, has), (CLASS_POSE, batch.coarse, known)):
-        posed = models.means.mean_pose(batch.global_orient, batch.is_left, models.mano, coarse)
+        posed = models.means.mean_pose(batch.global_orient, batch.is_left, mano, coarse)
         mean = Prediction(posed.joints, posed.vertices)
-        for column, values in _scored(name, mean, truth, models.mano):
+        for column, values in _scored(name, mean, truth, mano):
             own = rows.view(-1, *[1] * (values.ndim - 1))
             is_score = column[0] != NOT_FINITE
             yield column, torch.where(own, values, torch.nan) if is_score else values

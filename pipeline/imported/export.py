@@ -71,14 +71,14 @@ def export(path: Path, split: str, model: Path, params: Params, device: torch.de
             rows = slice(first, first + len(batch))
             images = [image for image, _ in held_out.keys[rows]]
             is_left = held_out.is_left[rows]
-            points = _points(net, batch, is_left, held_out.K_photo[rows], data.canonical)
+            points = points_in_photo(net, batch, is_left, held_out.K_photo[rows], data.canonical)
             write(images, is_left, points)
             first += len(batch)
             progress.step(len(batch))
     return first
 
 
-def _points(
+def points_in_photo(
     net: PoseNetwork,
     batch: HandBatch,
     is_left: NDArray[np.bool_],
