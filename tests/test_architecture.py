@@ -63,6 +63,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/data/splits.py": "the names of the splits",
     "handpose/interhand/folders.py": "what the names of folders say",
     "handpose/interhand/verify/jpeg_header.py": "a file format",
+    "handpose/evaluation/pixel_share.py": "HInt's one score",
     "handpose/evaluation/view.py": "side and facing, for validation and evaluation",
     "pipeline/release/drawing.py": "the one picture of a release, for people and not for checks",
     "handpose/nets/gesture_heads.py": "a figure of the paper: a module each",

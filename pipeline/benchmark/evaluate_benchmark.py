@@ -117,10 +117,11 @@ def evaluate_benchmark(
     }
     remarks = list(_remarks(request, params, reader, truth, estimates, of_stand_in=of_stand_in))
     units = len(np.unique(truth.unit))
-    write(
+    told = (
         f"{who} on {form.name}: {counted(len(truth.official), 'hand')}; [low, high]: Student's "
         f"95 % interval over {units} {reader.units}."
     )
+    write(textwrap.fill(told, WIDTH))
     write("")
     for line in aligned(("by the benchmark's own evaluator", who), list(_rows(estimates))):
         write(line)
