@@ -18,9 +18,11 @@ from handpose.hand.mano import FILE, Mano
 from handpose.hand.skeleton import FROM_MANO_AND_TIPS, TIPS, inverse
 from pipeline.__main__ import main
 from pipeline.benchmark.placement import wrist_by_pixels
+from pipeline.data.verify import check
 from pipeline.licence_guard import is_stand_in
 from stages import evaluate, ingest, inputs, label, pose, pretrain, shard
 from stages.code_digest import ROOT
+from stages.params import load_params
 from tests.freihand.made_up_freihand import write_freihand
 from tests.ho3d.made_up_ho3d import OPENGL, write_ho3d
 from tests.stages.small_dataset import Dataset
@@ -126,6 +128,16 @@ def test_inputs_record_every_file_by_a_name_of_its_own(clone: Path) -> None:
     frames = [name for name in names if name.startswith("../HO3D_v3/") or name.endswith(".pkl")]
     assert len(frames) >= HANDS and "freihand" not in names
     assert any(name.endswith("evaluation_xyz.json") for name in names)
+
+
+def test_verify_reads_benchmarks_as_ingest_does(clone: Path) -> None:
+    lines: list[str] = []
+    check(load_params(), each=1, write_line=lines.append)
+    own = [line for line in lines if "freihand" in line or "ho3d" in line]
+    for name in ("freihand_evaluation", "ho3d_v3_evaluation"):
+        assert any(name in line and f"{HANDS} hands" in line for line in own), lines
+    assert any("root rotations of 24 fits are taken as they are" in line for line in own)
+    assert not any(line.startswith("FAIL") for line in own)
 
 
 def test_the_report_has_zero_shot_rows_with_intervals(clone: Path) -> None:
