@@ -66,6 +66,11 @@ class DataParams(Section):
     Stage 2 learns from them; they have no gestures.
     """
 
+    def __hash__(self) -> int:
+        """By all keys; a dictionary among them has no hash of its own."""
+        benchmarks = frozenset(self.benchmarks.items())
+        return hash((self.root, self.format, benchmarks, self.trained_benchmarks))
+
     @pydantic.model_validator(mode="after")
     def _trained_are_there(self) -> DataParams:
         if missing := sorted(set(self.trained_benchmarks) - set(self.benchmarks)):

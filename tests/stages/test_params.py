@@ -169,6 +169,13 @@ def test_a_benchmark_is_known_and_what_trains_is_not_what_is_evaluated(tmp_path:
     assert "hint, which has 2D joints alone" in refusal(tmp_path, **changes)
 
 
+def test_the_section_of_the_data_is_a_key_of_a_cache() -> None:
+    """`synthesize` keeps one renderer for each."""
+    data = load_params(SHIPPED).data
+    same, other = (data.model_copy(update={"benchmarks": b}) for b in ({}, {"freihand": "a"}))
+    assert len({data, same}) == 1 and len({data, other}) == 2
+
+
 def test_eanet_refuses_the_parts_that_only_the_papers_network_has(tmp_path: Path) -> None:
     found = refusal(tmp_path, pose_net__network="eanet")
     assert "pose_net.network is eanet, which has no such part, but" in found
