@@ -37,7 +37,11 @@ CHANGES: dict[str, dict[str, Any]] = {
         "trained_benchmarks": ["freihand"],
     },
     "hand": {"mano": "mano"},
-    "ingest": {"validation_subjects": [4], "test_subjects": [7]},
+    "ingest": {
+        "validation_subjects": [4],
+        "test_subjects": [7],
+        "exclusions": str(ROOT / "labels" / "exclusions.csv"),
+    },
     "label": {"map": str(ROOT / "labels" / "gesture_map.csv")},
     "pose_scratch": {"epochs": 1},
 }
