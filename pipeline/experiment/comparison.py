@@ -19,7 +19,6 @@ from pipeline.experiment.grid_results import (
     ComparisonError,
     GridResults,
     Row,
-    adjusted,
 )
 from pipeline.experiment.runs import RESULTS
 
@@ -66,7 +65,7 @@ def page(results: GridResults) -> Iterator[str]:
         "A difference is the "
         f"variant minus `{grid.against}`, each person counted once; its interval is 95 %, for "
         "other seeds and other people (`handpose/evaluation/crossed.py`). p is adjusted for the "
-        "number of variants in the table (Holm)."
+        "number of variants in the table (Holm), and not told before every run has a result."
     )
     for measure, title in MEASURES.items():
         measured = results.measured(measure)
@@ -77,7 +76,8 @@ def page(results: GridResults) -> Iterator[str]:
             yield "No person has a value in every run."
             continue
         found = results.differences(measure)
-        yield from _table(grid, rows, measure, measured, found)
+        p_values = results.p_values(measure) if not results.missing else {}
+        yield from _table(grid, rows, measure, measured, found, p_values)
         if measure == PRIMARY:
             yield from needed(found, len(measured))
     yield from ("", "## Training, and what the gesture tokens do", "")
@@ -103,8 +103,8 @@ def _table(
     measure: str,
     people: Sequence[str],
     found: Mapping[str, CrossedDifference],
+    p_values: Mapping[str, float],
 ) -> Iterator[str]:
-    p_values = adjusted(found)
     seeds = [f"seed {seed}" for seed in grid.seeds]
     yield f"| variant | what | {' | '.join(seeds)} | mean | difference | % | p |"
     yield f"|{' --- |' * (len(seeds) + 6)}"
@@ -118,7 +118,8 @@ def _table(
         change = percent = p = ""
         if one := found.get(row.name):
             change = f"{one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}]"
-            percent, p = f"{one.percent:+.1f}", f"{p_values[row.name]:.3g}"
+            percent = f"{one.percent:+.1f}"
+            p = f"{p_values[row.name]:.3g}" if p_values else "open"
         elif row.name != grid.against and len(table):
             change = "needs two people" if len(people) < 2 else "needs two seeds"
         cells = [row.name, row.what, *cells, mean, change, percent, p]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from handpose.counted import counted
 from handpose.evaluation.crossed import CrossedMean
 from handpose.files import atomic_file
-from pipeline.experiment.answers import answers, format_p, outcome, progress
+from pipeline.experiment.answers import answers, format_p, outcome, progress, tokens
 from pipeline.experiment.comparison import needed, origin, write_page
 from pipeline.experiment.forest_plot import forest_plot
 from pipeline.experiment.grid import read_grids
@@ -17,7 +18,6 @@ from pipeline.experiment.grid_results import (
     ComparisonError,
     GridResults,
     Row,
-    adjusted,
 )
 from pipeline.experiment.runs import RESULTS
 
@@ -81,8 +81,11 @@ def page(grids: Mapping[str, GridResults]) -> Iterator[str]:
     yield (
         "Written by `handpose experiment report` from "
         "[experiments/results](../experiments/results), a JSON file for each training run. The "
-        "questions, the primary measure and the tests were fixed in [the plan](plan.md) before "
-        "the first run. All hands are synthetic; no number here is about photos of real hands."
+        "primary measure, the tests and the first grids were fixed in [the plan](plan.md) before "
+        "the first run; what was added later is marked, and the plan's amendments say when and "
+        "why. A grid is read when all of its runs have a result: until then no p-value is told, "
+        "and a difference decides nothing. All hands are synthetic; no number here is about "
+        "photos of real hands."
     )
     yield from ("", "## Answers", "")
     yield from answers(grids)
@@ -91,6 +94,7 @@ def page(grids: Mapping[str, GridResults]) -> Iterator[str]:
     if claim := grids.get("claim"):
         yield from ("", "## Pretraining and tokens", "")
         yield from _two_by_two(claim)
+        yield from ("", f"**What the gesture tokens do.** {tokens(claim)}")
     if table := grids.get("table2"):
         yield from ("", "## The rows of the paper's Table 2", "")
         yield from _table_2(table)
@@ -112,7 +116,10 @@ def page(grids: Mapping[str, GridResults]) -> Iterator[str]:
 
 
 def _two_by_two(claim: GridResults) -> Iterator[str]:
-    yield f"The {MEASURES[PRIMARY]}: mean [95 % over seeds and people] (wall clock of both stages)."
+    yield (
+        f"The {MEASURES[PRIMARY]}: mean [95 % over seeds and people]; number of seeds, and seconds "
+        "of both stages by the clock of a machine that did other work too."
+    )
     yield from ("", "| | gesture tokens | none |", "| --- | --- | --- |")
     for title, names in TWO_BY_TWO.items():
         cells = [_cell(claim.row(name)) for name in names]
@@ -123,7 +130,8 @@ def _cell(row: Row) -> str:
     if not row.known:
         return f"`{row.name}`: missing"
     seconds = sum(sum(one["seconds"].values()) for one in row.known) / len(row.known)
-    return f"`{row.name}`: {_mean(row, PRIMARY)} ({seconds:,.0f} s)"
+    seeds = counted(len(row.known), "seed", "seeds")
+    return f"`{row.name}`: {_mean(row, PRIMARY)} ({seeds}, {seconds:,.0f} s)"
 
 
 def _mean(row: Row, measure: str) -> str:
@@ -132,7 +140,7 @@ def _mean(row: Row, measure: str) -> str:
     if found is not None:
         return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
     table = row.table(measure, row.measured(measure))
-    return f"{table.mean():.2f} (one seed)" if table.size else ""
+    return f"{table.mean():.2f}" if table.size else ""
 
 
 def _table_2(table: GridResults) -> Iterator[str]:
@@ -156,8 +164,7 @@ def _table_2(table: GridResults) -> Iterator[str]:
 
 
 def _grid(one: GridResults) -> Iterator[str]:
-    found = one.differences(PRIMARY)
-    p_values = adjusted(found)
+    found, p_values = one.differences(PRIMARY), one.p_values(PRIMARY)
     yield f"Each seed, PA-MPJPE, gates and times: [{one.name}.md](../{RESULTS}/{one.name}.md)."
     yield ""
     yield f"| variant | what | seeds | mean, mm | minus `{one.grid.against}`, mm | % | p |"
@@ -168,7 +175,8 @@ def _grid(one: GridResults) -> Iterator[str]:
         cells = [f"`{row.name}`", row.what, count, mean, "", "", ""]
         if difference := found.get(row.name):
             cells[4] = f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
-            cells[5:] = [f"{difference.percent:+.1f}", format_p(p_values[row.name])]
+            p = "open" if one.missing else format_p(p_values[row.name])
+            cells[5:] = [f"{difference.percent:+.1f}", p]
         yield f"| {' | '.join(cells)} |"
     yield from needed(found, len(one.measured(PRIMARY)))
 
@@ -179,7 +187,7 @@ def _helped(grids: Mapping[str, GridResults]) -> Iterator[str]:
         if one.missing:
             continue
         found = one.differences(PRIMARY)
-        for name, p_value in adjusted(found).items():
+        for name, p_value in one.p_values(PRIMARY).items():
             kind = outcome(found[name], p_value)
             by_kind[kind].append(f"`{name}` against `{one.grid.against}`")
     if not any(by_kind.values()):

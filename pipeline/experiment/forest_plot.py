@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from handpose.evaluation.plots import DPI, FAINT, PALETTE
 from pipeline.experiment.answers import outcome
-from pipeline.experiment.grid_results import MEASURES, PRIMARY, GridResults, adjusted
+from pipeline.experiment.grid_results import MEASURES, PRIMARY, GridResults
 
 LOWER, HIGHER, OPEN = PALETTE[0], PALETTE[1], "#808080"
 COLOURS = {"lower": LOWER, "higher": HIGHER, "inconclusive": OPEN}
@@ -30,7 +30,7 @@ def forest_plot(grids: Sequence[GridResults]) -> Figure:
         _panel(axis, one)
     figure.suptitle(
         f"Difference of the {MEASURES[PRIMARY]}, 95 % over seeds and people:\n"
-        "circle lower, square higher, diamond not shown (p adjusted within the grid)",
+        "circle lower, square higher, diamond not shown or grid incomplete (p adjusted within it)",
         fontsize=10,
     )
     return figure
@@ -38,10 +38,10 @@ def forest_plot(grids: Sequence[GridResults]) -> Figure:
 
 def _panel(axis: Axes, results: GridResults) -> None:
     found = results.differences(PRIMARY)
-    p_values: Mapping[str, float] = adjusted(found)
+    p_values = results.p_values(PRIMARY)
     axis.axvline(0, color="#404040", linewidth=1)
     for k, (name, one) in enumerate(found.items()):
-        kind = outcome(one, p_values[name])
+        kind = "inconclusive" if results.missing else outcome(one, p_values[name])
         axis.axhline(k, color=FAINT, linewidth=0.6, zorder=0)
         axis.plot([one.low, one.high], [k, k], color=COLOURS[kind], linewidth=2)
         axis.plot(one.value, k, MARKERS[kind], color=COLOURS[kind], markersize=6)

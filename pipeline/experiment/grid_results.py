@@ -125,6 +125,15 @@ class GridResults:
         """Of each other variant with enough seeds: itself minus `against`."""
         return differences(self.rows, self.against, measure, self.measured(measure))
 
+    def p_values(self, measure: str) -> dict[str, float]:
+        """Of `differences`, adjusted for all variants that the grid compares."""
+        return adjusted(self.differences(measure), len(self.rows) - 1)
+
+    def seconds(self, name: str) -> dict[int, float]:
+        """Of the training of both stages, by seed."""
+        results = self.row(name).results
+        return {seed: sum(one["seconds"].values()) for seed, one in results.items() if one}
+
 
 def _row(root: Path, variant: str, runs: Sequence[ExperimentRun]) -> Row:
     own = [run for run in runs if run.resolved.name == variant]
@@ -169,7 +178,13 @@ def differences(
     return found
 
 
-def adjusted(found: Mapping[str, CrossedDifference]) -> dict[str, float]:
-    """p-values adjusted for the number of variants (Holm), by variant."""
-    values = holm(np.array([one.p_value for one in found.values()]))
-    return dict(zip(found, map(float, values), strict=True))
+def adjusted(found: Mapping[str, CrossedDifference], planned: int) -> dict[str, float]:
+    """p-values adjusted for the number of variants that the grid compares (Holm), by variant.
+
+    Args:
+        found: those that have results.
+        planned: how many there will be; those that are missing count as 1, the least evidence.
+    """
+    values = [one.p_value for one in found.values()]
+    every = holm(np.array(values + [1.0] * (planned - len(values))))
+    return dict(zip(found, map(float, every), strict=False))

@@ -63,6 +63,7 @@ def test_a_difference_that_is_there_is_found_and_another_is_not() -> None:
 def test_a_missing_seed_is_shown_and_the_others_are_averaged() -> None:
     table = lines(rows(low=1))
     assert table["low"][4] == "missing" and table["low"][7].startswith("-")
+    assert table["low"][9] == table["same"][9] == "open", "no p-value before all runs are there"
     whole = lines(rows())["low"]
     assert table["low"][3] == whole[3] and table["low"][6] != whole[6]
     alone = rows()
