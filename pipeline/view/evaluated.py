@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from handpose.hand.skeleton import JOINTS, PARENTS, WRIST
 from handpose.sample import UNLABELLED, HandBatch
 from stages.evaluation.data import EvaluationData, hands
 from stages.evaluation.summary import MODELS, RUNS
-from stages.paths import PREDICTIONS, SHARDS
+from stages.paths import LABELS, PREDICTIONS, SHARDS
 
 ERROR = "wrist_mpjpe_mm"
 PROBABILITY = f"{STAGE_1}_probability"
@@ -61,6 +61,7 @@ class EvaluatedSamples:
 
     table: pa.Table  # with the columns row, position in its split, gesture and predicted
     data: EvaluationData
+    last: dict[str, Any] = field(default_factory=dict)  # row and batch that were read last
 
     @classmethod
     def open(cls) -> EvaluatedSamples:
@@ -93,6 +94,13 @@ class EvaluatedSamples:
         position = np.zeros(len(table), np.int64)
         for name in counts:
             position[split == name] = np.arange(counts[name])
+        classes = len(data.classes.coarse)
+        for level in ("coarse", f"{STAGE_1}_coarse"):
+            if len(table) and not UNLABELLED <= pc.max(table[level]).as_py() < classes:
+                raise ViewError(
+                    f"{PREDICTIONS} has classes that {LABELS} with its {classes} has not: the "
+                    "labels were made anew since; `dvc repro` evaluates with them"
+                )
         names = {
             "gesture": data.gesture_names(table["coarse"].to_numpy()),
             "predicted": data.gesture_names(table[f"{STAGE_1}_coarse"].to_numpy()),
@@ -182,12 +190,22 @@ class EvaluatedSamples:
         """The sample alone.
 
         Raises:
-            ViewError: there is no such row.
+            ViewError: there is no such row, or the shards hold another sample there.
         """
         if not 0 <= row < len(self.table):
             raise ViewError(f"row {row}: expected 0 to {len(self.table) - 1}")
-        split, position = (self.table[name][row].as_py() for name in ("split", "position"))
-        return self.data.one(split, position)
+        if self.last.get("row") != row:  # its photo and its hands are asked for in turn
+            split, position = (self.table[name][row].as_py() for name in ("split", "position"))
+            batch = self.data.one(split, position)
+            own, stored = self.table["sample_id"][row].as_py(), int(batch.sample_id[0])
+            if own != stored:
+                raise ViewError(
+                    f"row {row} of {PREDICTIONS} is of sample {own}, the shards hold sample "
+                    f"{stored} there: they are not of one run; `dvc repro` evaluates these shards"
+                )
+            self.last.update(row=row, batch=batch)
+        found: HandBatch = self.last["batch"]
+        return found
 
 
 def _drawn(

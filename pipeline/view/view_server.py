@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -78,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         try:
             kind, content = self._content(url.path, parse_qs(url.query))
-        except (HandPoseError, ValueError, KeyError) as error:
+        except HandPoseError as error:
             self._send(400, "text/plain", str(error).encode())
             return
         if kind:
@@ -93,14 +94,14 @@ class Handler(BaseHTTPRequestHandler):
             return "text/html; charset=utf-8", PAGE.read_bytes()
         with self.reading:
             if word == "photo":
-                return "image/png", self.samples.photo(int(row))
+                return "image/png", self.samples.photo(_row(row))
             found: Any = None
             if path == "/choices":
                 found = self.samples.choices()
             elif path == "/rows":
                 found = self.samples.listed(_query(query))
             elif word == "row":
-                found = self.samples.described(int(row))
+                found = self.samples.described(_row(row))
         return ("", b"") if found is None else ("application/json", json.dumps(found).encode())
 
     def _send(self, status: int, kind: str, content: bytes) -> None:
@@ -110,6 +111,7 @@ class Handler(BaseHTTPRequestHandler):
             ("Content-Length", str(len(content))),
             ("Content-Security-Policy", POLICY),
             ("X-Content-Type-Options", "nosniff"),
+            ("Cross-Origin-Resource-Policy", "same-origin"),
             ("Cache-Control", "no-store"),
         ):
             self.send_header(name, value)
@@ -121,24 +123,38 @@ class Handler(BaseHTTPRequestHandler):
         """Log no request."""
 
 
+def _row(word: str) -> int:
+    """Raises ViewError: it is no number."""
+    if not word.isdecimal():
+        raise ViewError(f"row {word!r}: expected a number")
+    return int(word)
+
+
 def _query(words: dict[str, list[str]]) -> Query:
     """A query of an address.
 
     Raises:
-        ValueError: a number is none.
-        KeyError: there is no split.
+        ViewError: a number is none, or there is no split.
     """
+    if "split" not in words:
+        raise ViewError("the address names no split; expected such as rows?split=test")
 
     def word(name: str, default: str) -> str:
         return words.get(name, [default])[0]
 
+    try:
+        least_mm, offset = float(word("least_mm", "0")), int(word("offset", "0"))
+    except ValueError as error:
+        raise ViewError(f"least_mm and offset: expected numbers; {error}") from None
+    if not 0 <= least_mm < math.inf:
+        raise ViewError(f"least_mm: {least_mm}, expected 0 or more")
     return Query(
         split=words["split"][0],
         gesture=word("gesture", ""),
         wrong_gesture=word("wrong", "") == "1",
-        least_mm=float(word("least_mm", "0")),
+        least_mm=least_mm,
         order=word("order", "as stored"),
-        offset=max(0, int(word("offset", "0"))),
+        offset=max(0, offset),
     )
 
 

@@ -67,6 +67,7 @@ def test_no_stage_and_no_command_loads_a_hand_without_its_joints() -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "Mano.load"
     ]
     assert sorted(loads) == [
+        "pipeline/export/model_export.py",  # the joints are those of the model's record
         "pipeline/fit_hands/fit_hands.py",  # the joints are those of the order that a user names
         "pipeline/mano_import/mano_import.py",
         "stages/hand_model.py",

@@ -154,9 +154,12 @@ def test_the_page_and_its_parts_are_served(address: str, samples: EvaluatedSampl
     ("path", "status", "message"),
     [
         ("row/99", 400, "expected 0 to 11"),
-        ("row/x", 400, "invalid literal"),
+        ("row/x", 400, "expected a number"),
+        ("row/-1", 400, "expected a number"),
+        ("rows", 400, "names no split"),
         ("rows?split=test&order=x", 400, "expected one of"),
-        ("rows?split=test&least_mm=many", 400, "could not convert"),
+        ("rows?split=test&least_mm=many", 400, "expected numbers"),
+        ("rows?split=test&least_mm=nan", 400, "expected 0 or more"),
         ("elsewhere", 404, "not found"),
         ("../params.yaml", 404, "not found"),
     ],
@@ -189,6 +192,30 @@ def test_without_results_the_remedy_is_named(
     (folder / "results" / "predictions.parquet").unlink()
     assert main(["view"]) == 2
     assert "`dvc repro` evaluates" in capsys.readouterr().err
+
+
+def test_a_photo_of_another_sample_is_never_shown(folder: Path, shards_of: Any) -> None:
+    """As many samples as before, in another order."""
+    path = folder / "results" / "predictions.parquet"
+    whole = pq.read_table(path)
+    ids = whole["sample_id"].to_pylist()
+    swapped = pa.array([ids[1], ids[0], *ids[2:]], whole["sample_id"].type)
+    pq.write_table(whole.set_column(0, "sample_id", swapped), path)
+    samples = EvaluatedSamples.open()
+    with pytest.raises(ViewError, match=r"is of sample .* not of one run"):
+        samples.described(0)
+    with pytest.raises(ViewError, match="not of one run"):
+        samples.photo(1)
+    assert samples.photo(2)
+
+
+def test_results_of_other_labels_are_refused(folder: Path) -> None:
+    path = folder / "results" / "predictions.parquet"
+    whole = pq.read_table(path)
+    k = whole.column_names.index("coarse")
+    pq.write_table(whole.set_column(k, "coarse", pa.array([40] * len(whole))), path)
+    with pytest.raises(ViewError, match="labels were made anew"):
+        EvaluatedSamples.open()
 
 
 def test_results_of_other_shards_or_of_older_code_are_refused(folder: Path) -> None:
