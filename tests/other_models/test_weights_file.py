@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import struct
+import sys
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -37,11 +40,16 @@ WEIGHTS = {"mano_head.decpose.weight": np.eye(3)}
 
 def with_pickle(path: Path, content: bytes) -> Path:
     """The file with another pickle in the place of its own."""
+    return with_record(path, "data.pkl", content)
+
+
+def with_record(path: Path, record: str, content: bytes) -> Path:
+    """The file with another content of one record."""
     with zipfile.ZipFile(path) as old:
         entries = {name: old.read(name) for name in old.namelist()}
     with zipfile.ZipFile(path, "w") as new:
         for name, data in entries.items():
-            new.writestr(name, content if name.endswith("data.pkl") else data)
+            new.writestr(name, content if name.endswith(f"/{record}") else data)
     return path
 
 
@@ -145,9 +153,122 @@ def test_damaged_and_other_files_are_told_apart(tmp_path: Path) -> None:
         read_weights(path)
 
 
-def test_a_program_is_refused(tmp_path: Path) -> None:
-    path = write_checkpoint(tmp_path / "program.pt", WEIGHTS)
-    with zipfile.ZipFile(path, "a") as archive:  # by which torch.load knows a program
-        archive.writestr("program/constants.pkl", b"")
+def test_tensors_that_share_memory_share_it_when_read(tmp_path: Path) -> None:
+    whole = torch.arange(12, dtype=torch.float16).reshape(3, 4)
+    torch.save({"state_dict": {"whole": whole, "part": whole.T[1:]}}, tmp_path / "a.ckpt")
+    before = (tmp_path / "a.ckpt").read_bytes()
+    read = read_weights(tmp_path / "a.ckpt")
+    assert (read["part"] == whole.T[1:]).all() and read["part"].dtype == torch.float16
+    read["whole"][0, 1] = 99
+    assert read["part"][0, 0] == 99
+    assert (tmp_path / "a.ckpt").read_bytes() == before, "a change stays in this process"
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "count", "message"),
+    [
+        (b"ctorch\nFloatStorage\n", b"0", 1000, "expected 4,000"),
+        (b"ctorch\nFloatStorage\n", b"0", -1, "expected -4"),
+        (b"ctorch\nFloatStorage\n", b"9", 1, "data/9 is missing"),
+        (b"I1\n", b"0", 1, "found the tensor"),
+    ],
+)
+def test_memory_that_the_file_does_not_have_is_not_read(
+    tmp_path: Path, kind: bytes, key: bytes, count: int, message: str
+) -> None:
+    described = b"(Vstorage\n" + kind + b"V" + key + b"\nVcpu\nI%d\ntQ." % count
+    path = with_pickle(write_checkpoint(tmp_path / "a.ckpt", WEIGHTS), described)
+    with pytest.raises(WeightsError, match=message):
+        read_weights(path)
+
+
+# --- programs ------------------------------------------------------------------------------------
+
+
+class Program(torch.nn.Module):
+    """Writes a file into the current folder when it is loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.ones(2))
+
+    @torch.jit.export  # type: ignore[untyped-decorator]
+    def __getstate__(self) -> tuple[torch.Tensor, bool]:
+        return (self.w, True)
+
+    @torch.jit.export  # type: ignore[untyped-decorator]
+    def __setstate__(self, state: tuple[torch.Tensor, bool]) -> None:
+        torch.save(state[0], "trace")
+        self.w = state[0]
+        self.training = state[1]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Such a program, in the current folder, and no trace of it there."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "program.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated
+        torch.jit.script(Program()).save(str(path))  # type: ignore[no-untyped-call]
+    Path("trace").unlink(missing_ok=True)
+    return path
+
+
+def second_table(path: Path, old: bytes, new: bytes) -> None:
+    """Give a zip another table of contents, with one name changed, behind its own.
+
+    PyTorch's reader begins at the offset that the end of the file tells, Python's zipfile as far
+    before the end as the table is long.
+    """
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(buffer := io.BytesIO(), "w") as plain:
+        for name in archive.namelist():
+            plain.writestr(zipfile.ZipInfo(name), archive.read(name))
+    whole = buffer.getvalue()
+    end = whole.rfind(b"PK\5\6")
+    size, start = struct.unpack("<LL", whole[end + 12 : end + 20])
+    table = whole[start : start + size]
+    assert table.count(old) == 1 and len(old) == len(new)
+    path.write_bytes(whole[:end] + table.replace(old, new) + whole[end:])
+
+
+def test_a_program_is_refused_and_not_run(program: Path) -> None:
     with pytest.raises(WeightsError, match=r"is a program \(TorchScript\)"):
+        read_weights(program)
+    assert not Path("trace").exists()
+
+
+def test_a_program_that_zipfile_does_not_see_is_refused_and_not_run(program: Path) -> None:
+    second_table(program, b"program/constants.pkl", b"program/constantz.pkl")
+    with zipfile.ZipFile(program) as archive:
+        assert "program/constants.pkl" not in archive.namelist()
+    with pytest.raises(WeightsError, match=r"is a program \(TorchScript\)"):
+        read_weights(program)
+    assert not Path("trace").exists()
+
+
+def test_two_tables_of_contents_and_compressed_records_are_refused(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "a.ckpt", WEIGHTS)
+    assert read_weights(path)
+    with zipfile.ZipFile(path) as archive:
+        first = next(name for name in archive.namelist() if name.endswith("/data/0"))
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    second_table(path, first.encode(), first[:-1].encode() + b"x")
+    with pytest.raises(WeightsError, match="has two tables of contents that differ"):
+        read_weights(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    with pytest.raises(WeightsError, match="is compressed inside"):
+        read_weights(path)
+
+
+def test_numbers_in_another_byte_order_are_refused(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "a.ckpt", WEIGHTS)
+    other = b"big" if sys.byteorder == "little" else b"little"
+    with_record(path, "byteorder", other)
+    with pytest.raises(WeightsError, match="byte order"):
         read_weights(path)
