@@ -123,7 +123,8 @@ class Archive:
             raise pickle.UnpicklingError(f"{name} is missing")
         # tensors that share memory are to share it here too
         if (key, size) not in self._memory:
-            start, held = self.reader.get_record_offset(name), self.reader.get_record_size(name)
+            start: int = self.reader.get_record_offset(name)  # type: ignore[attr-defined]
+            held = self.reader.get_record_size(name)
             if not 0 <= size <= held or start + size > len(self._file):
                 raise pickle.UnpicklingError(f"{name} has {held:,} bytes, expected {size:,}")
             self._memory[key, size] = self._file[start : start + size]
@@ -147,7 +148,9 @@ class WeightsUnpickler(pickle.Unpickler):
         match pid:
             case ("storage", torch.dtype() as dtype, str(key), str(), int(count)) if self._archive:
                 memory = self._archive.memory(key, count * dtype.itemsize)
-                return torch.TypedStorage(wrap_storage=memory, dtype=dtype, _internal=True)
+                return torch.TypedStorage(  # type: ignore[no-untyped-call]
+                    wrap_storage=memory, dtype=dtype, _internal=True
+                )
         raise pickle.UnpicklingError(f"found the tensor {pid!r:.200}")
 
     def find_class(self, module: str, name: str) -> Any:

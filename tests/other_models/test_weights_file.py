@@ -192,14 +192,14 @@ class Program(torch.nn.Module):
         super().__init__()
         self.w = torch.nn.Parameter(torch.ones(2))
 
-    @torch.jit.export  # type: ignore[untyped-decorator]
+    @torch.jit.export
     def __getstate__(self) -> tuple[torch.Tensor, bool]:
         return (self.w, True)
 
-    @torch.jit.export  # type: ignore[untyped-decorator]
+    @torch.jit.export
     def __setstate__(self, state: tuple[torch.Tensor, bool]) -> None:
         torch.save(state[0], "trace")
-        self.w = state[0]
+        self.w = state[0]  # type: ignore[assignment]
         self.training = state[1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
