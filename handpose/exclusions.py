@@ -10,7 +10,7 @@ import csv
 import difflib
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -67,6 +67,13 @@ class Exclusion(NamedTuple):
         ]
 
 
+class Added(NamedTuple):
+    """What became of rows that were to be added; the others are in the list as strictly or more."""
+
+    new: list[Exclusion]  # appended
+    raised: list[Exclusion]  # in place of a row of the same target that left out the fit alone
+
+
 @dataclass(frozen=True)
 class Exclusions:
     """The rows of a list of exclusions without faults."""
@@ -82,7 +89,7 @@ class Exclusions:
             ExclusionError: it is missing, unreadable, or has faults, all reported at once.
         """
         try:
-            text = path.read_bytes().decode("utf-8")
+            text = path.read_bytes().decode("utf-8-sig")  # Excel's "CSV UTF-8" has a mark
         except FileNotFoundError:
             raise ExclusionError(
                 f"{path}: not found; ingest.exclusions in params.yaml names the list of "
@@ -108,21 +115,61 @@ class Exclusions:
         """Those of one split of the data set."""
         return Exclusions(self.path, tuple(row for row in self.rows if row.split == split))
 
-    def add(self, rows: Iterable[Exclusion]) -> list[Exclusion]:
-        """Append to the file those rows whose target it does not name yet; returns them."""
-        known = {row.target for row in self.rows}
+    def add(self, rows: Iterable[Exclusion]) -> Added:
+        """Append to the file those rows whose target it does not name yet.
+
+        A row that drops what the file, or an earlier one of these, leaves without its fit alone,
+        takes that one's place and keeps its kind and note in its own note. All else in the file
+        stays to the byte.
+        """
+        known = {row.target: row for row in self.rows}
         new: dict[Target, Exclusion] = {}
+        raised: dict[Target, Exclusion] = {}
         for row in rows:
-            if row.target not in known:
-                new.setdefault(row.target, row)
-        if new:
-            text = self.path.read_bytes().decode("utf-8")
-            lines = io.StringIO()
-            csv.writer(lines, lineterminator="\n").writerows(row.cells() for row in new.values())
+            before = known.get(row.target)
+            if before is None:
+                new[row.target] = known[row.target] = row
+            elif (before.action, row.action) == (DROP_FIT, DROP):
+                place = new if row.target in new else raised
+                place[row.target] = known[row.target] = _instead_of(before, row)
+        if new or raised:
+            text = self.path.read_bytes().decode("utf-8")  # with its mark, if it has one
+            text = _replaced(text, {row.line: row for row in raised.values()})
+            end = "" if text.endswith("\n") else "\n"
+            content = text + end + "".join(_line(row) for row in new.values())
             with atomic_file(self.path) as partial:
-                end = "" if text.endswith("\n") else "\n"
-                partial.write_bytes(f"{text}{end}{lines.getvalue()}".encode())
-        return list(new.values())
+                partial.write_bytes(content.encode())
+        return Added(list(new.values()), list(raised.values()))
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def _instead_of(before: Exclusion, row: Exclusion) -> Exclusion:
+    """The row on the other's line, with what that one told."""
+    told = f"was {before.action} as {before.kind}" + (f": {before.note}" if before.note else "")
+    note = f"{row.note}; {told}" if row.note else told
+    return row._replace(note=note, line=before.line)
+
+
+def _replaced(text: str, rows: Mapping[int, Exclusion]) -> str:
+    """The text with these rows in place of those that end on these lines."""
+    lines = list(io.StringIO(text, newline=""))
+    reader, done = csv.reader(lines, strict=True), 0
+    for _ in reader:
+        if row := rows.get(reader.line_num):
+            last = lines[reader.line_num - 1]
+            end = last[len(last.rstrip("\r\n")) :]
+            own = range(done, reader.line_num)  # more than one, where a note has line breaks
+            lines[own.start : own.stop] = [*[""] * (len(own) - 1), _line(row, end)]
+        done = reader.line_num
+    return "".join(lines)
+
+
+def _line(row: Exclusion, end: str = "\n") -> str:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator=end).writerow(row.cells())
+    return stream.getvalue()
 
 
 # --- reading -------------------------------------------------------------------------------------

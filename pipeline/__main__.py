@@ -634,12 +634,16 @@ def data_exclude(
     choices: Annotated[
         list[str], Argument(metavar="KIND[:RANKS]...", help="Such as dark_photo second_hand:1-12.")
     ],
+    all_splits: Annotated[
+        bool, Option("--all-splits", help="Of validation and test people too.")
+    ] = False,
 ) -> None:
     """Leave out what data faults proposes, or its first ranks."""
     from pipeline.faults.accept import accept
     from pipeline.faults.find_faults import RANKING
 
-    print("\n".join(accept(RANKING, Path(_params(ctx).ingest.exclusions), choices)))
+    exclusions = Path(_params(ctx).ingest.exclusions)
+    print("\n".join(accept(RANKING, exclusions, choices, all_splits=all_splits)))
 
 
 @remote.command("add")

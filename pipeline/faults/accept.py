@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from handpose.counted import counted
+from handpose.data.splits import TRAIN
 from handpose.errors import HandPoseError
-from handpose.exclusions import Exclusion, Exclusions
+from handpose.exclusions import DROP, DROP_FIT, Exclusion, Exclusions
 from pipeline.faults.fault_kinds import BY_NAME
-from pipeline.faults.ranking import read_ranking
+from pipeline.faults.ranking import RankedRow, read_ranking
 
 RANKS = re.compile(r"[1-9]\d*(-[1-9]\d*)?(,[1-9]\d*(-[1-9]\d*)?)*")
 
@@ -50,13 +51,16 @@ class Choice(NamedTuple):
         return cls(kind, frozenset(chosen))
 
 
-def accept(ranking: Path, exclusions: Path, choices: Sequence[str]) -> list[str]:
+def accept(
+    ranking: Path, exclusions: Path, choices: Sequence[str], *, all_splits: bool = False
+) -> list[str]:
     """Add what is chosen to the list; lines of text.
 
     Args:
         ranking: as `handpose data faults` wrote it.
         exclusions: the list that `ingest.exclusions` names.
         choices: texts as of `Choice.parse`; at least one.
+        all_splits: also what is not of training people; otherwise that is counted and left.
 
     Raises:
         AcceptError: there is no ranking, or it lacks a rank that is asked for.
@@ -65,12 +69,30 @@ def accept(ranking: Path, exclusions: Path, choices: Sequence[str]) -> list[str]
     wanted = [Choice.parse(text) for text in choices]
     before = Exclusions.read(exclusions)
     rows = _rows(ranking)
-    chosen = [row for choice in wanted for row in _chosen(rows, choice, ranking)]
-    added = before.add(chosen)
-    lines = [f"{kind}: {counted(count, 'row')} added" for kind, count in _by_kind(added).items()]
-    if known := len(chosen) - len(added):
+    asked = [row for choice in wanted for row in _chosen(rows, choice, ranking)]
+    taken = [row.exclusion for row in asked if all_splits or row.used_in == TRAIN]
+    left = Counter(row.used_in for row in asked if not all_splits and row.used_in != TRAIN)
+    new, raised = before.add(taken)
+    lines = [f"{kind}: {counted(count, 'row')} added" for kind, count in _by_kind(new).items()]
+    lines += [
+        f"{kind}: {counted(count, 'row')} of {DROP_FIT} became {DROP}: the annotation is not used "
+        f"at all ({', '.join(f'line {row.line}' for row in raised if row.kind == kind)})"
+        for kind, count in _by_kind(raised).items()
+    ]
+    listed = {row.target for row in before.rows} - {row.target for row in raised}
+    known = sum(row.target in listed for row in taken)
+    if known:
         lines.append(f"{counted(known, 'row was', 'rows were')} in {exclusions} already")
-    after = len(before.rows) + len(added)
+    if twice := len(taken) - len(new) - len(raised) - known:
+        lines.append(f"{counted(twice, 'row names', 'rows name')} what another of these names")
+    if left:
+        of = ", ".join(f"{count} of {split}" for split, count in sorted(left.items()))
+        lines.append(
+            f"{counted(left.total(), 'row was', 'rows were')} left, as not of training people: "
+            f"{of}. What is excluded of validation and test changes what the figures are measured "
+            "on; --all-splits takes these too"
+        )
+    after = len(before.rows) + len(new)
     return [
         *lines,
         f"{exclusions} has {counted(after, 'row')} now; dvc repro runs ingest and what reads its "
@@ -78,7 +100,7 @@ def accept(ranking: Path, exclusions: Path, choices: Sequence[str]) -> list[str]
     ]
 
 
-def _rows(ranking: Path) -> list[tuple[str, int, bool, Exclusion]]:
+def _rows(ranking: Path) -> list[RankedRow]:
     try:
         return read_ranking(ranking)
     except FileNotFoundError:
@@ -89,16 +111,14 @@ def _rows(ranking: Path) -> list[tuple[str, int, bool, Exclusion]]:
         ) from None
 
 
-def _chosen(
-    rows: Sequence[tuple[str, int, bool, Exclusion]], choice: Choice, ranking: Path
-) -> list[Exclusion]:
-    own = {rank: (proposed, row) for kind, rank, proposed, row in rows if kind == choice.kind}
+def _chosen(rows: Sequence[RankedRow], choice: Choice, ranking: Path) -> list[RankedRow]:
+    own = {row.rank: row for row in rows if row.kind == choice.kind}
     if choice.ranks is None:
-        return [row for proposed, row in own.values() if proposed]
+        return [row for row in own.values() if row.proposed]
     if missing := sorted(choice.ranks - set(own)):
         last = f"its last is {max(own)}" if own else "it has none of this kind"
         raise AcceptError(f"{ranking}: has no rank {missing[0]} of {choice.kind}; {last}")
-    return [row for rank, (_, row) in own.items() if rank in choice.ranks]
+    return [row for rank, row in own.items() if rank in choice.ranks]
 
 
 def _by_kind(rows: Sequence[Exclusion]) -> dict[str, int]:

@@ -22,7 +22,7 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-TEXTS = ("source_split", "sequence", "camera", "kind", "image")
+TEXTS = ("split", "source_split", "sequence", "camera", "kind", "image")
 NUMBERS = ("session", "subject", "frame", "width", "height")
 POSES = {"global_orient": 3, "hand_pose": 45, "betas": 10, "transl": 3}
 JOINTS = 21

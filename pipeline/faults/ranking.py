@@ -20,8 +20,18 @@ MOST = 500
 COLUMNS = (
     *("kind", "rank", "proposed", "value", "limit"),
     *("split", "session", "sequence", "frame", "camera", "hand"),
-    *("action", "person", "image"),
+    *("action", "person", "used_in", "image"),
 )
+
+
+class RankedRow(NamedTuple):
+    """A row of the file."""
+
+    kind: str
+    rank: int  # from 1
+    proposed: bool
+    used_in: str  # our split, to which the person belongs
+    exclusion: Exclusion  # what leaves it out
 
 
 class Suspect(NamedTuple):
@@ -100,17 +110,17 @@ def write_ranking(path: Path, hands: IngestedHands, suspects: Iterable[Sequence[
         for own in suspects:
             for one in own:
                 row = exclusion_of(hands, one)
-                person, image = (hands.columns[name][one.view] for name in ("subject", "image"))
+                names = ("subject", "split", "image")
+                person, used_in, image = (hands.columns[name][one.view] for name in names)
                 where = row.cells()[:6]
                 proposed = str(one.proposed).lower()
                 numbers = (f"{one.value:.6g}", f"{one.limit:.6g}")
-                writer.writerow(
-                    [one.kind.name, one.rank, proposed, *numbers, *where, row.action, person, image]
-                )
+                what = (row.action, person, used_in, image)
+                writer.writerow([one.kind.name, one.rank, proposed, *numbers, *where, *what])
 
 
-def read_ranking(path: Path) -> list[tuple[str, int, bool, Exclusion]]:
-    """Kind, rank, whether proposed, and the row that leaves it out, of a file as written.
+def read_ranking(path: Path) -> list[RankedRow]:
+    """The rows of a file as written.
 
     Raises:
         ValueError, KeyError: the file is another one.
@@ -133,5 +143,6 @@ def read_ranking(path: Path) -> list[tuple[str, int, bool, Exclusion]]:
             row["action"],
             f"{value:.{digits}f}, limit {least:.{digits}f}",
         )
-        found.append((row["kind"], int(row["rank"]), row["proposed"] == "true", exclusion))
+        rank, proposed = int(row["rank"]), row["proposed"] == "true"
+        found.append(RankedRow(row["kind"], rank, proposed, row["used_in"], exclusion))
     return found

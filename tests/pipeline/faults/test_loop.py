@@ -68,12 +68,13 @@ def test_the_loop(own: Path, planted_set: PlantedSet, capsys: pytest.CaptureFixt
     assert page.count("<img ") == page.count("data:image/webp")
     assert all(f'id="{name}"' in page for name in BY_NAME)
 
-    out = told(capsys, "exclude", "swapped_side", "wrong_fit:1-3", "dark_photo:2")
+    chosen = ("swapped_side", "wrong_fit:1-3", "dark_photo:2", "--all-splits")
+    out = told(capsys, "exclude", *chosen)
     assert "swapped_side: 10 rows added" in out
     assert "14 rows now" in out
-    assert "14 rows were in" in told(
-        capsys, "exclude", "swapped_side", "wrong_fit:1-3", "dark_photo:2"
-    )
+    of = dict(zip(*(rows_before[name].to_pylist() for name in ("image", "split")), strict=True))
+    assert all(row["used_in"] == of[row["image"]] for row in ranking())
+    assert "14 rows were in" in told(capsys, "exclude", *chosen)
     listed = Exclusions.read(LIST)
     assert len(listed.rows) == 14
     ingest.main()
