@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -243,10 +244,8 @@ def read_frame_list(root: Path, part: str) -> list[FrameName]:
         if not match:
             raise Ho3dError(f"{path}:{number}: expected SEQUENCE/NUMBER, found {line[:60]}")
         names.append(FrameName(*match.groups()))
-    if len(set(names)) < len(names):
-        seen: set[FrameName] = set()
-        double = next(n for n in names if n in seen or seen.add(n))  # type: ignore[func-returns-value]
-        raise Ho3dError(f"{path}: {'/'.join(double)} is listed twice")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise Ho3dError(f"{path}: {'/'.join(twice[0])} is listed twice")
     if not names:
         raise Ho3dError(f"{path}: lists no frame")
     return names

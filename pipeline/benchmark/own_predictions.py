@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from handpose.counted import counted
-from handpose.data.loading import Loading
 from handpose.data.reader import BenchmarkReader, BenchmarkTruth
 from handpose.errors import HandPoseError
 from handpose.hand.skeleton import WRIST
@@ -50,14 +49,7 @@ def own_predictions(
         HandPoseError: there is no such model, or a hand is not in the shards.
     """
     record = read_pose_record(model)
-    settings = params.evaluate
-    data = EvaluationData.open(
-        image_px=record.encoder["image_px"],
-        canonical=record.handedness == "canonical",
-        turn_camera=bool(record.pose_net.get("turn_camera", True)),
-        batch=settings.batch,
-        loading=Loading.on(device, workers=settings.loader_workers, key="evaluate.loader_workers"),
-    )
+    data = EvaluationData.for_model(record, params.evaluate, device)
     held_out = HeldOut.open(data, name)
     row_of = _rows(name, truth, held_out)
     mano = load_hand_model(params.hand, params.data, name)

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from handpose.data.loading import Loading
 from handpose.hand.camera import turn_back
 from handpose.hand.mirror import mirror_points
 from handpose.hand.skeleton import WRIST
@@ -44,14 +43,7 @@ def export(path: Path, split: str, model: Path, params: Params, device: torch.de
         HandPoseError: there is no such model, or no evaluated data.
     """
     record = read_pose_record(model)
-    settings = params.evaluate
-    data = EvaluationData.open(
-        image_px=record.encoder["image_px"],
-        canonical=record.handedness == "canonical",
-        turn_camera=bool(record.pose_net.get("turn_camera", True)),
-        batch=settings.batch,
-        loading=Loading.on(device, workers=settings.loader_workers, key="evaluate.loader_workers"),
-    )
+    data = EvaluationData.for_model(record, params.evaluate, device)
     held_out = HeldOut.open(data, split)
     mano = load_hand_model(params.hand, params.data).to(device)
     net = load_pose_net(model, mano).to(device).eval()

@@ -22,7 +22,9 @@ from handpose.errors import HandPoseError
 from handpose.evaluation.baselines import TrainingMeans
 from handpose.hand.mano import Mano
 from handpose.sample import UNLABELLED, HandBatch
+from handpose.training.model_io import ModelRecord
 from stages.evaluation.summary import Classes
+from stages.params import EvaluateParams
 from stages.paths import LABELS, MEMBERSHIP, SAMPLES, SHARDS
 
 ORIGIN = ("split", "subject", "session", "sequence", "kind", "camera", "frame", "is_left")
@@ -96,6 +98,21 @@ class EvaluationData:
         )
         data._check_labelled(Counter(split[labelled].tolist()))
         return data
+
+    @classmethod
+    def for_model(
+        cls, record: ModelRecord, settings: EvaluateParams, device: torch.device
+    ) -> EvaluationData:
+        """As `open`, with images and frames as a Stage 2 model was trained with."""
+        return cls.open(
+            image_px=record.encoder["image_px"],
+            canonical=record.handedness == "canonical",
+            turn_camera=bool(record.pose_net.get("turn_camera", True)),
+            batch=settings.batch,
+            loading=Loading.on(
+                device, workers=settings.loader_workers, key="evaluate.loader_workers"
+            ),
+        )
 
     def _check_labelled(self, counts: Mapping[str, int]) -> None:
         images = self.shards.index.count(TEST)
