@@ -180,7 +180,7 @@ def tokens(results: GridResults | None) -> str:
 def progress(grid: str, results: GridResults | None) -> str:
     """How many runs a grid still needs."""
     if results is None:
-        return f"`experiments/grid.yaml` has no grid `{grid}`."
+        return f"grid `{grid}` is missing or cannot be read."
     total = len(results.grid.variants) * len(results.grid.seeds)
     done = total - results.missing
     return f"{done} of {counted(total, 'run', 'runs')} of `{grid}` have a result."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from handpose.counted import counted
@@ -19,7 +19,7 @@ from pipeline.experiment.grid_results import (
     GridResults,
     Row,
 )
-from pipeline.experiment.runs import RESULTS
+from pipeline.experiment.runs import RESULTS, RunsError
 
 PAGE = Path("docs/results.md")
 PICTURE = Path("docs/results.png")
@@ -49,11 +49,14 @@ def write_results(root: Path) -> str:
         What the page says.
 
     Raises:
-        HandPoseError: a result is damaged, has other parameters or other images, or there is none.
+        ComparisonError: there is no result. Or a grid cannot be read: a result is damaged, or has
+            other parameters or other images; then the pages of the other grids are written first.
+        HandPoseError: `experiments/grid.yaml` cannot be used.
     """
-    file = read_grids(root)
-    grids = {name: GridResults.read(root, file, name) for name in file.grids}
-    text = "\n".join(page(grids)) + "\n"
+    grids, faults = read_all(root)
+    if faults and not any(one.known for one in grids.values()):
+        raise ComparisonError("\n".join(faults.values()))
+    text = "\n".join(page(grids, list(faults))) + "\n"
     for name, one in grids.items():
         if one.known:
             write_page(root, name)
@@ -63,11 +66,34 @@ def write_results(root: Path) -> str:
             forest_plot(shown).savefig(partial, format="png", metadata={"Software": ""})
     with atomic_file(root / PAGE) as partial:
         partial.write_text(text, encoding="utf-8")
+    if faults:
+        lines = "\n".join(f"{name}: {fault}" for name, fault in faults.items())
+        raise ComparisonError(f"{PAGE} is written, without grids that cannot be read:\n{lines}")
     return text
 
 
-def page(grids: Mapping[str, GridResults]) -> Iterator[str]:
+def read_all(root: Path) -> tuple[dict[str, GridResults], dict[str, str]]:
+    """Every grid's results, and what is wrong with those that cannot be read, by name.
+
+    Raises:
+        GridError: `experiments/grid.yaml` itself cannot be used.
+    """
+    file = read_grids(root)
+    grids, faults = {}, {}
+    for name in file.grids:
+        try:
+            grids[name] = GridResults.read(root, file, name)
+        except (RunsError, ComparisonError) as error:
+            faults[name] = str(error)
+    return grids, faults
+
+
+def page(grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> Iterator[str]:
     """Lines of Markdown.
+
+    Args:
+        grids: by name.
+        unread: names of those that cannot be read.
 
     Raises:
         ComparisonError: there are no results.
@@ -111,6 +137,11 @@ def page(grids: Mapping[str, GridResults]) -> Iterator[str]:
         "Stage 1 that several models share counts with each. "
         f"Test images: digest {known[0]['test'][:12]}."
     )
+    for name in unread:
+        yield from (
+            "",
+            f"**Grid `{name}` is not shown: `handpose experiment table {name}` says why.**",
+        )
     if unfinished := [progress(name, one) for name, one in grids.items() if one.missing]:
         yield from ("", *(f"- {line}" for line in unfinished))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,34 +143,35 @@ def _faults(found: GridFile) -> Iterator[str]:
             yield f"  grids.{name}.seeds: {wrong} are below 0"
 
 
-def resolve(root: Path, grids: GridFile, names: list[str], draft: Path) -> list[Resolved]:
+def resolve(root: Path, grids: GridFile, names: list[str]) -> list[Resolved]:
     """These variants with their parameters.
 
     Args:
         root: of the clone, with `params.yaml`.
         grids: the file.
         names: of variants.
-        draft: a file that is written on the way.
 
     Raises:
-        GridError: a variant sets a key that does not exist or a value that is refused, or two
+        GridError: `params.yaml` is missing, a variant sets a key that does not exist or a value that is refused, or two
             variants are the same.
     """
     found: list[Resolved] = []
+    path = root / "params.yaml"
+    try:
+        base = path.read_bytes()
+    except FileNotFoundError:
+        raise GridError(f"{path}: not found; run this in the folder of the clone") from None
     for name in names:
         variant = grids.variants[name]
         pairs = tuple(
             f"{key}={json.dumps(value)}"
             for key, value in {**(grids.base or {}), **(variant.set or {})}.items()
         )
-        draft.write_bytes((root / "params.yaml").read_bytes())
         try:
-            override(pairs, draft)
-        except HandPoseError as error:
-            text = str(error).replace(f"{draft}: please fix\n  ", "").replace("-S ", "")
-            text = text.replace("\n ", ";")
-            raise GridError(f"{root / FILE}: variants.{name}: {text}") from None
-        one = Resolved(name, variant, pairs, load_params(draft))
+            params = _overridden(base, pairs)
+        except GridError as error:
+            raise GridError(f"{root / FILE}: variants.{name}: {error}") from None
+        one = Resolved(name, variant, pairs, params)
         for other in found:
             if (one.variant.run, one.settings) == (other.variant.run, other.settings):
                 raise GridError(
@@ -178,3 +180,21 @@ def resolve(root: Path, grids: GridFile, names: list[str], draft: Path) -> list[
                 )
         found.append(one)
     return found
+
+
+@cache  # grids share variants, and reading params.yaml takes a quarter second
+def _overridden(base: bytes, pairs: tuple[str, ...]) -> Params:
+    """The parameters of a `params.yaml` with this content and these overrides.
+
+    Raises:
+        GridError: an override is refused.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / "params.yaml"
+        draft.write_bytes(base)
+        try:
+            override(pairs, draft)
+        except HandPoseError as error:
+            text = str(error).replace(f"{draft}: please fix\n  ", "").replace("-S ", "")
+            raise GridError(text.replace("\n ", ";")) from None
+        return load_params(draft)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -89,8 +88,7 @@ def runs_of(root: Path, grids: GridFile, grid: SeedGrid) -> list[ExperimentRun]:
     Raises:
         GridError: see `resolve`.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        variants = resolve(root, grids, grid.variants, Path(folder) / "params.yaml")
+    variants = resolve(root, grids, grid.variants)
     return [ExperimentRun(one, seed) for seed in grid.seeds for one in variants]
 
 

@@ -84,7 +84,7 @@ def test_a_grid_is_read_when_it_is_whole() -> None:
     assert answer(BETTER, results) == "Open: 5 of 6 runs of `g` have a result."
     assert "27" not in answer(BETTER, results)
     assert tokens(results).startswith("Open: 5 of 6 runs")
-    assert answer(BETTER, None) == "Open: `experiments/grid.yaml` has no grid `g`."
+    assert answer(BETTER, None) == "Open: grid `g` is missing or cannot be read."
     assert progress("g", grid(old=30.0)) == "3 of 3 runs of `g` have a result."
 
 

@@ -13,9 +13,16 @@ import yaml
 from pipeline.__main__ import main
 from pipeline.clones.training_clone import SEEDED
 from pipeline.experiment.answers import QUESTIONS
-from pipeline.experiment.experiments_page import PAGE, PAPER, PICTURE, TWO_BY_TWO, page
+from pipeline.experiment.experiments_page import (
+    PAGE,
+    PAPER,
+    PICTURE,
+    TWO_BY_TWO,
+    page,
+    read_all,
+)
 from pipeline.experiment.grid import FILE, read_grids
-from pipeline.experiment.grid_results import ComparisonError, GridResults
+from pipeline.experiment.grid_results import ComparisonError
 from pipeline.experiment.runs import RESULTS, runs_of
 from tests.pipeline.experiment.made_up_results import result
 
@@ -75,6 +82,37 @@ def test_without_a_result_the_remedy_is_named(
     assert not (folder / PAGE).exists()
 
 
+def test_a_grid_that_cannot_be_read_stops_no_other(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(folder, "claim", full=27.0)
+    fill(folder, "handedness", canonical=31.0)
+    damaged = folder / RESULTS / "neither" / "seed-11.json"
+    damaged.write_text("{")
+    assert main(["experiment", "report"]) == 2
+    said = capsys.readouterr().err
+    assert f"{PAGE} is written, without grids that cannot be read" in said
+    assert f"claim: {damaged}: is not a result" in said and "delete it and run again" in said
+    text = (folder / PAGE).read_text("utf-8")
+    assert "**Grid `claim` is not shown: `handpose experiment table claim` says why.**" in text
+    assert "Open: grid `claim` is missing or cannot be read." in text
+    assert "## Grid `handedness`" in text and str(folder) not in text
+    damaged.unlink()
+    assert main(["experiment", "report"]) == 0, "the remedy"
+    assert "24 of 25 runs of `claim`" in (folder / PAGE).read_text("utf-8")
+
+
+def test_if_no_grid_can_be_read_their_faults_are_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(folder, "handedness")
+    for path in (folder / RESULTS).rglob("*.json"):
+        path.write_text("{")
+    assert main(["experiment", "report"]) == 2
+    assert "is not a result" in capsys.readouterr().err
+    assert not (folder / PAGE).exists()
+
+
 def test_what_the_page_asks_for_is_in_the_grids() -> None:
     grids = read_grids(ROOT)
     for question in QUESTIONS:
@@ -88,8 +126,8 @@ def test_the_page_in_git_is_of_the_results_in_git() -> None:
     if not (ROOT / RESULTS).is_dir():
         assert not (ROOT / PAGE).exists()
         return
-    file = read_grids(ROOT)
-    grids = {name: GridResults.read(ROOT, file, name) for name in file.grids}
+    grids, faults = read_all(ROOT)
+    assert not faults
     expected = "\n".join(page(grids)) + "\n"
     assert (ROOT / PAGE).read_text("utf-8") == expected, "run `handpose experiment report`"
 

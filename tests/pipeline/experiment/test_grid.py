@@ -33,7 +33,7 @@ def written(root: Path, **changes: Any) -> Path:
 
 def resolved(root: Path, *names: str) -> Any:
     grids = read_grids(root)
-    return resolve(root, grids, list(names), root / "draft.yaml")
+    return resolve(root, grids, list(names))
 
 
 def test_every_variant_of_the_project_can_be_run_and_is_another(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_every_variant_of_the_project_can_be_run_and_is_another(tmp_path: Path) 
         *("backbone_convnext", "backbone_vit"),
     }
     assert set(grids.variants) == {v for grid in grids.grids.values() for v in grid.variants}
-    found = resolve(ROOT, grids, list(grids.variants), tmp_path / "params.yaml")
+    found = resolve(ROOT, grids, list(grids.variants))
     assert [one.name for one in found] == list(grids.variants)
 
 
@@ -56,6 +56,12 @@ def test_a_variant_sets_its_keys_on_top_of_those_of_all(tmp_path: Path) -> None:
     assert full.data_settings == slow.data_settings
     changed = {key for key in full.settings if full.settings[key] != slow.settings[key]}
     assert changed == {"pose"}
+
+
+def test_without_params_the_place_is_named(tmp_path: Path) -> None:
+    (written(tmp_path) / "params.yaml").unlink()
+    with pytest.raises(GridError, match=r"params\.yaml: not found; run this in the folder of the"):
+        resolved(tmp_path, "full")
 
 
 def test_only_what_decides_a_result_counts(tmp_path: Path) -> None:
