@@ -79,6 +79,14 @@ QUESTIONS = (
         "loss may harm.",
     ),
     Question(
+        "And in Stage 1 alone, without the gesture loss in Stage 2?",
+        "labels_stage_1",
+        ("stage_1_shuffled_sequences", "stage_1_shuffled_images"),
+        "higher",
+        "Stage 1 on shuffled labels gives a higher error than on gestures",
+        "Added before any of its runs.",
+    ),
+    Question(
         "Is the model with classes for each hand better than the one with mirrored hands?",
         "handedness",
         ("canonical",),

@@ -41,6 +41,17 @@ TWO_BY_TWO = {
 }
 """Rows of the 2x2; columns: with tokens, without."""
 
+AT_EQUAL_TIME = {
+    "equal_time": "the demo's data, 5,670 frames; people differ by 15 degrees",
+    "data_third": "a third of the frames",
+    "data_triple": "three times the frames",
+    "style_alike": "people perform gestures alike",
+    "style_unlike": "people differ by 30 degrees",
+    "backbone_convnext": "ConvNeXt in place of HRNet",
+    "backbone_vit": "ViT in place of HRNet",
+}
+"""Grids whose first variant has gesture pretraining, and that are compared at equal time."""
+
 
 def write_results(root: Path) -> str:
     """Write `docs/results.md`, its picture, and the page of every grid that has results.
@@ -124,6 +135,8 @@ def page(grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> Iterat
     if table := grids.get("table2"):
         yield from ("", "## The rows of the paper's Table 2", "")
         yield from _table_2(table)
+    yield from ("", "## Gesture pretraining at equal time, by data, people and backbone", "")
+    yield from _at_equal_time(grids)
     for name, one in grids.items():
         if one.known:
             yield from ("", f"## Grid `{name}`: {one.grid.what}", "")
@@ -135,7 +148,7 @@ def page(grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> Iterat
     yield (
         f"{origin(known)} {len(known)} training runs; {hours:.1f} hours of training, in which a "
         "Stage 1 that several models share counts with each. "
-        f"Test images: digest {known[0]['test'][:12]}."
+        f"Test images: digest {', '.join(sorted({one['test'][:12] for one in known}))}."
     )
     for name in unread:
         yield from (
@@ -192,6 +205,27 @@ def _table_2(table: GridResults) -> Iterator[str]:
         cells = [_mean(row, measure) for measure in TABLE_2] if row.known else ["missing"] * 2
         count = f"{len(row.known)} of {len(row.results)}"
         yield f"| {title} | {joints} | {vertices} | `{variant}` | {' | '.join(cells)} | {count} |"
+
+
+def _at_equal_time(grids: Mapping[str, GridResults]) -> Iterator[str]:
+    yield (
+        "The full model minus one without Stage 1 and tokens that trains as long, wrist-relative "
+        "MPJPE. Data and people differ between rows, and with them the test images: only "
+        "differences compare."
+    )
+    yield from ("", "| what | grid | without, mm | full, mm | difference, mm | % | p |")
+    yield f"|{' --- |' * 7}"
+    for name, what in AT_EQUAL_TIME.items():
+        one = grids.get(name)
+        if one is None or one.missing:
+            yield f"| {what} | `{name}` | {progress(name, one)} | | | | |"
+            continue
+        row, without = one.rows[0], one.against
+        found = one.differences(PRIMARY)[row.name]
+        interval = f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+        p = format_p(one.p_values(PRIMARY)[row.name])
+        means = f"{_mean(without, PRIMARY)} | {_mean(row, PRIMARY)}"
+        yield f"| {what} | `{name}` | {means} | {interval} | {found.percent:+.1f} | {p} |"
 
 
 def _grid(one: GridResults) -> Iterator[str]:

@@ -152,8 +152,8 @@ def resolve(root: Path, grids: GridFile, names: list[str]) -> list[Resolved]:
         names: of variants.
 
     Raises:
-        GridError: `params.yaml` is missing, a variant sets a key that does not exist or a value that is refused, or two
-            variants are the same.
+        GridError: `params.yaml` is missing, a variant sets a key that does not exist or a value
+            that is refused, or two variants are the same.
     """
     found: list[Resolved] = []
     path = root / "params.yaml"

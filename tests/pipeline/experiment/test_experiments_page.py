@@ -14,6 +14,7 @@ from pipeline.__main__ import main
 from pipeline.clones.training_clone import SEEDED
 from pipeline.experiment.answers import QUESTIONS
 from pipeline.experiment.experiments_page import (
+    AT_EQUAL_TIME,
     PAGE,
     PAPER,
     PICTURE,
@@ -70,6 +71,7 @@ def test_the_page_of_one_whole_grid(folder: Path, capsys: pytest.CaptureFixture[
     assert "- 3 of 12 runs of `table2` have a result." in text
     assert "| EANet | 4.94 | 5.26 | `eanet` | missing | missing | 0 of 3 |" in text
     assert (folder / RESULTS / "claim.md").is_file()
+    assert "| three times the frames | `data_triple` | 0 of 6 runs of" in text
     picture = cv2.imread(str(folder / PICTURE))
     assert picture is not None and min(picture.shape[:2]) > 200
 
@@ -80,6 +82,17 @@ def test_without_a_result_the_remedy_is_named(
     assert main(["experiment", "report"]) == 2
     assert "handpose experiment run claim" in capsys.readouterr().err
     assert not (folder / PAGE).exists()
+
+
+def test_differences_at_equal_time_are_those_of_their_grids(folder: Path) -> None:
+    fill(folder, "data_third", third_full=27.0)
+    assert main(["experiment", "report"]) == 0
+    text = (folder / PAGE).read_text("utf-8")
+    (row,) = (line for line in text.splitlines() if line.startswith("| a third of the frames"))
+    (own,) = (line for line in text.splitlines() if line.startswith("| `third_full` |"))
+    difference = row.split(" | ")[4]
+    assert -3.5 < float(difference.split()[0]) < -2.5
+    assert difference == own.split(" | ")[4]
 
 
 def test_a_grid_that_cannot_be_read_stops_no_other(
@@ -119,6 +132,11 @@ def test_what_the_page_asks_for_is_in_the_grids() -> None:
         grid = grids.grids[question.grid]
         assert set(question.variants) <= set(grid.variants) - {grid.against}, question.text
     assert {v for *_, v in PAPER.values() if v} == set(grids.grids["table2"].variants)
+    for name in AT_EQUAL_TIME:
+        grid = grids.grids[name]
+        first, other = grid.variants[0], grid.against
+        assert first != other
+        assert grids.variants[first].run == "pretrained" and grids.variants[other].run == "scratch"
     assert {v for row in TWO_BY_TWO.values() for v in row} <= set(grids.grids["claim"].variants)
 
 
