@@ -184,7 +184,8 @@ class Shards:
             canonical: mirror every left hand to a right one; its classes stay as in `labels`.
             seed: of the training run.
             epoch: number of the pass over the data, or None.
-            skip: number of batches at the start to skip without decoding them, to resume.
+            skip: number of batches at the start to skip without decoding them; of evaluation also
+                without opening the tars that hold nothing else.
             augmentation: of training; None for none.
             turn_camera: give the labels in the frame of the camera turned onto each view's centre.
             buffer: samples among which the next one is drawn.
@@ -200,13 +201,15 @@ class Shards:
             PreprocessError: while reading, when a gesture folder has no class in `labels`.
         """
         count = self._checked_count(split, 1 if epoch is None else batch)
-        end = count if epoch is None else count // batch * batch
-        order = None if epoch is None else random.Random(f"{seed} {epoch}")
-        if part is None or order is None:
-            stored = self._encoded_samples(split, order, buffer)
+        end = count // batch * batch  # of training
+        start = skip * batch
+        if epoch is None:
+            tars, passed = _from(self.index.splits[split], start)
+            encoded = islice(self._read_tars(tars), start - passed, None)
         else:
-            stored = _passes(part, order)
-        encoded = islice(stored, skip * batch, end)
+            order = random.Random(f"{seed} {epoch}")
+            stored = self._shuffled(split, order, buffer) if part is None else _passes(part, order)
+            encoded = islice(stored, start, end)
         preprocessor = Preprocessor(
             image_px=image_px,
             view_px=self.index.view_px,
@@ -227,7 +230,7 @@ class Shards:
             ShardError: the split is not there or empty; while reading, when a tar was changed.
         """
         self._checked_count(split, 1)
-        for sample in islice(self._read_tars(list(self.index.splits[split])), most):
+        for sample in islice(self._read_tars(self.index.splits[split]), most):
             yield json.loads(sample.json)
 
     def stored(self, split: str, sample_ids: Collection[int]) -> list[EncodedSample]:
@@ -238,7 +241,7 @@ class Shards:
         """
         self._checked_count(split, 1)
         keys = {sample_key(number) for number in sample_ids}
-        found = self._read_tars(list(self.index.splits[split]))
+        found = self._read_tars(self.index.splits[split])
         return [sample for sample in found if sample.key in keys]
 
     def _checked_count(self, split: str, least: int) -> int:
@@ -251,23 +254,19 @@ class Shards:
             )
         return count
 
-    def _encoded_samples(
-        self, split: str, order: random.Random | None, buffer: int
-    ) -> Iterator[EncodedSample]:
-        """Undecoded samples of a split, shuffled by `order` if there is one.
+    def _shuffled(self, split: str, order: random.Random, buffer: int) -> Iterator[EncodedSample]:
+        """Undecoded samples of a split in a new order.
 
         The order is made here, anew for each call: webdataset's own shard shuffling repeats the
         first epoch's order for ever.
         """
         tars = list(self.index.splits[split])
-        if order is None:
-            return self._read_tars(tars)
         order.shuffle(tars)
         shuffle = wds.shuffle(buffer, initial=buffer, rng=order)
         shuffled: Iterator[EncodedSample] = shuffle(self._read_tars(tars))
         return shuffled
 
-    def _read_tars(self, tars: list[Tar]) -> Iterator[EncodedSample]:
+    def _read_tars(self, tars: Iterable[Tar]) -> Iterator[EncodedSample]:
         """The samples of these tars; the content of each tar is verified first."""
         for entry in tars:
             path = self._check_size(entry)
@@ -284,6 +283,16 @@ class Shards:
         if path.stat().st_size != entry.bytes:
             raise _damaged(path, f"{path.stat().st_size} bytes; index.json says {entry.bytes}")
         return path
+
+
+def _from(tars: Sequence[Tar], start: int) -> tuple[Sequence[Tar], int]:
+    """The tars from the one on that holds sample number `start`, and the samples before it."""
+    passed = 0
+    for number, entry in enumerate(tars):
+        if start < passed + entry.samples:
+            return tars[number:], passed
+        passed += entry.samples
+    return (), start
 
 
 def _passes(part: Sequence[EncodedSample], order: random.Random) -> Iterator[EncodedSample]:

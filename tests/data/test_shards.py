@@ -331,6 +331,19 @@ def test_evaluation_reads_each_sample_once_in_stored_order(folder: Path) -> None
     assert ids(iter(batches)) == list(range(SAMPLES))
 
 
+@pytest.mark.parametrize("skip", [1, 7, 19, 20, 39, 40, 59, 60, 61])
+def test_evaluation_skips_whole_tars_unopened(folder: Path, skip: int) -> None:
+    whole = list(read(folder, "train", batch=1))
+    names = sorted(path.name for path in (folder / "tars").glob("train-*"))
+    for name in names[: skip // PER_TAR]:
+        path = folder / "tars" / name
+        path.write_bytes(bytes(path.stat().st_size))  # opened, it would be refused
+    rest = list(read(folder, "train", batch=1, skip=skip))
+    assert ids(iter(rest)) == ids(iter(whole[skip:]))
+    for one, other in zip(rest, whole[skip:], strict=True):
+        assert_same(one, other)
+
+
 def test_classes_are_joined_by_folder(folder: Path) -> None:
     batch = next(read(folder, "test", batch=7))
     assert batch.coarse.tolist() == [1, 28, UNLABELLED] * 2 + [1]
