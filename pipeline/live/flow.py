@@ -29,6 +29,7 @@ from prefect.runtime import flow_run as this_run
 from prefect.schedules import Cron
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
+from handpose.counted import counted
 from handpose.errors import HandPoseError
 from pipeline.dag import read_dag
 from pipeline.live import watcher
@@ -92,6 +93,7 @@ def repro(
     try:
         code = _tried(root, targets or [], retries, log)
     except KeyboardInterrupt:
+        log.finish()
         return Cancelled(message=STOPPED)
     log.finish()
     if code == 0:
@@ -232,8 +234,11 @@ class FlowLog:
         self._report(report)
 
     def finish(self) -> None:
-        """Send what the server has not taken; the watcher corrects what is missing then."""
+        """Send what the server has not taken; the watcher corrects states that are missing then."""
         self._send()
+        if self._unsent:
+            some = counted(len(self._unsent), "report")
+            print(f"prefect: {some} could not be sent; the run is not affected", flush=True)
 
     def _report(self, act: Callable[[], None]) -> None:
         self._unsent.append(act)

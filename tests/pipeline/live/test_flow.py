@@ -64,6 +64,8 @@ def test_a_server_that_went_away_is_reported_once_and_stops_nothing(
         flow_log.line(f"Stage '{stage}' didn't change, skipping")
     assert capsys.readouterr().out.count("does not answer") == 1
     assert flow_log.summary() == "3 cached"
+    flow_log.finish()
+    assert "prefect: 6 reports could not be sent" in capsys.readouterr().out
 
 
 def test_what_a_busy_server_did_not_take_is_sent_again_in_order(
