@@ -173,10 +173,18 @@ def write_manifest(
         {
             "counts": counts,
             "digests": {str(out): digest(out) for out in outputs},
-            "versions": {name: metadata.version(name) for name in packages},
+            "versions": {name: _version(name) for name in packages},
             "seconds": round(time.monotonic() - started, 2),
         },
     )
+
+
+def _version(package: str) -> str | None:
+    """None if it is not installed, as smplx need not be (`handpose/hand/mano.py`)."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 class Progress:

@@ -65,6 +65,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/interhand/verify/jpeg_header.py": "a file format",
     "handpose/evaluation/pixel_share.py": "HInt's one score",
     "handpose/evaluation/view.py": "side and facing, for validation and evaluation",
+    "pipeline/export/file_hand.py": "what of the hand model an exported file may hold",
     "pipeline/release/drawing.py": "the one picture of a release, for people and not for checks",
     "handpose/nets/gesture_heads.py": "a figure of the paper: a module each",
     "handpose/nets/pose_network.py": "which network a name means, for stages, describe and loading",

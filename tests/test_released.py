@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 from handpose import HandEstimator
@@ -36,6 +40,27 @@ def test_its_scores_on_the_crops_in_git_are_those_of_the_card(
 ) -> None:
     found = check_examples(FOLDER, released._predictor)
     assert found == pytest.approx(numbers["examples"], rel=1e-3)  # another CPU, other last digits
+
+
+WITHOUT_SMPLX = """
+import json, sys
+sys.modules["smplx"] = None  # importing it fails, as where it is not installed
+import cv2
+from handpose import HandEstimator
+hand = HandEstimator.released()(cv2.imread(sys.argv[1])[..., ::-1].copy(), side="right")
+print(json.dumps(hand.joints.tolist()))
+"""
+
+
+def test_a_photo_needs_no_smplx(released: HandEstimator, tmp_path: Path) -> None:
+    sheet = cv2.imread(str(FOLDER / "examples.jpg"))
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), sheet[: sheet.shape[1] // 8, : sheet.shape[1] // 8])
+    command = [sys.executable, "-c", WITHOUT_SMPLX, str(photo)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    expected = released(photo, side="right").joints
+    np.testing.assert_allclose(json.loads(found.stdout), expected, atol=1e-5)
+    assert np.ptp(expected, axis=0).max() > 0.02, "a hand, in metres"
 
 
 def test_weights_are_small_and_those_that_were_measured(numbers: dict[str, Any]) -> None:

@@ -1,19 +1,21 @@
-"""The hand model: MANO parameters of a right hand to mesh and 21 joints. The only use of smplx."""
+"""The hand model: MANO parameters of a right hand to mesh and 21 joints. The only use of smplx.
+
+Without smplx, `skinned_hand.py` poses the hand.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, cast, overload
 
 import numpy as np
-import smplx
 import torch
 from numpy.typing import NDArray
-from smplx.utils import Struct
 from torch import Tensor, nn
 
 from handpose.errors import HandPoseError
@@ -21,6 +23,7 @@ from handpose.file_content import recognise
 from handpose.hand.joint_definition import SMPLX, TIP_VERTICES, JointDefinition
 from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
+from handpose.hand.skinned_hand import SkinnedHand
 
 SHAPES: dict[str, tuple[int, ...]] = {
     "v_template": (778, 3),
@@ -78,14 +81,7 @@ class Mano(nn.Module):
         """
         super().__init__()
         self.joint_definition = joints
-        with contextlib.redirect_stdout(io.StringIO()):  # smplx prints a warning about 10 betas
-            self.layer = smplx.MANOLayer(
-                "", data_struct=Struct(**arrays), is_rhand=True, create_body_pose=False
-            )
-        self.layer.parents = KinematicTree(self.layer._buffers.pop("parents"))
-        for module in self.layer.modules():
-            for name, buffer in list(module.named_buffers(recurse=False)):
-                module.register_buffer(name, buffer, persistent=False)
+        self.layer = _layer(arrays)
         for name, array, dtype in (
             ("J_regressor", arrays["J_regressor"], torch.float32),
             ("hands_mean", arrays["hands_mean"], torch.float32),
@@ -177,6 +173,27 @@ class Mano(nn.Module):
         right = self(axis_angle_to_matrix(global_orient), self.rotations(hand_pose), betas)
         wrist = right.joints[:, :1]  # (B, 1, 3)
         return ManoOutput(*(mirror_points(points - wrist, is_left) for points in right))
+
+
+def _layer(arrays: dict[str, NDArray[Any]]) -> SkinnedHand:
+    """The layer of smplx; where it is not installed our own, which agrees within a micrometre.
+
+    Its licence is for non-commercial use: whoever may not use it can leave it out.
+    """
+    if importlib.util.find_spec("smplx") is None:
+        return SkinnedHand.of_arrays(arrays)
+    import smplx
+    from smplx.utils import Struct
+
+    with contextlib.redirect_stdout(io.StringIO()):  # smplx prints a warning about 10 betas
+        layer = smplx.MANOLayer(
+            "", data_struct=Struct(**arrays), is_rhand=True, create_body_pose=False
+        )
+    layer.parents = KinematicTree(layer._buffers.pop("parents"))
+    for module in layer.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            module.register_buffer(name, buffer, persistent=False)
+    return cast(SkinnedHand, layer)  # by names, arguments and results
 
 
 class KinematicTree(nn.Module):

@@ -57,8 +57,9 @@ def card(facts: Mapping[str, Any]) -> str:
             f"{speed['1']:.0f} photos/s one by one, {speed['16']:.0f} sixteen at a time.",
             "- **Licence**: that of this repository, Apache-2.0. Nothing of MANO, of InterHand2.6M "
             "or of any photo of a hand is in it; crops of three photos by others were backdrops of "
-            "its training images. Running it needs smplx, whose licence is non-commercial. NOTICE "
-            "has the credits and the terms.",
+            "its training images. Running it needs no smplx, whose licence is non-commercial: "
+            "where that package is not installed, this repository's own code poses the hand. "
+            "NOTICE has the credits and the terms.",
             "",
             "## On synthetic sets that it never saw",
             "",
