@@ -54,6 +54,7 @@ print(json.dumps(hand.joints.tolist()))
 
 def test_a_photo_needs_no_smplx(released: HandEstimator, tmp_path: Path) -> None:
     sheet = cv2.imread(str(FOLDER / "examples.jpg"))
+    assert sheet is not None
     photo = tmp_path / "photo.png"
     cv2.imwrite(str(photo), sheet[: sheet.shape[1] // 8, : sheet.shape[1] // 8])
     command = [sys.executable, "-c", WITHOUT_SMPLX, str(photo)]

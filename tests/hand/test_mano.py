@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from handpose.hand.mano import SHAPES, Mano, ManoError, edges_of, side_of
+from handpose.hand.mano import SHAPES, KinematicTree, Mano, ManoError, edges_of, side_of
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.hand.skeleton import MANO_PARENTS
@@ -233,9 +233,11 @@ def _arrays() -> list[tuple[str, NDArray[np.float64]]]:
 def test_the_tree_is_numbers_one_by_one_and_an_index_on_the_device(mano: Mano) -> None:
     """On a GPU a number read from a tensor waits for all work begun; a CPU's index is copied."""
     tree = copy.deepcopy(mano).to("meta").layer.parents
+    own = mano.layer.parents
+    assert isinstance(tree, KinematicTree) and isinstance(own, KinematicTree)
     assert tree[1:].is_meta
     assert [tree[joint] for joint in range(tree.shape[0])][1:] == list(MANO_PARENTS)[1:]
-    assert mano.layer.parents[1:].tolist() == list(MANO_PARENTS)[1:]
+    assert own[1:].tolist() == list(MANO_PARENTS)[1:]
     assert not any("parents" in name for name in mano.state_dict())
 
 
