@@ -366,6 +366,26 @@ def export_(
     export(request, write)
 
 
+@app.command("publish")
+def publish_(
+    ctx: Context,
+    out: Annotated[Path, Argument(metavar="FOLDER", help="A new one.")],
+    run: Annotated[
+        Literal["pretrained", "scratch"], Option(help="Which of the two Stage 2 models.")
+    ] = "pretrained",
+) -> None:
+    """Put a trained model into a folder that can be passed on.
+
+    Weights, numbers with intervals, and a card that says whose terms it is under.
+    """
+    from pipeline.publish.publish import publish
+
+    facts = publish(Path.cwd(), _params(ctx), run, out)
+    for line in facts["terms"]:
+        print(f"publish: {line}")
+    print(f"wrote {out}; read its card.md before you pass it on")
+
+
 @app.command("fit")
 def fit_(
     source: Annotated[

@@ -43,6 +43,7 @@ ELSEWHERE = {
         "pipeline/export/test_export_command.py"
     ),
     "handpose export work/hand.pt --format torchscript": "pipeline/export/test_export_command.py",
+    "handpose publish work/my-model": "pipeline/publish/test_publish.py",
     "handpose fit hands.npz": "pipeline/fit_hands/test_fit_command.py",
     "handpose fit joints.npy --order interhand --unit mm --side right": (
         "pipeline/fit_hands/test_fit_command.py"

@@ -1,0 +1,144 @@
+"""`handpose publish`: a trained and evaluated model into a folder that can be passed on."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import yaml
+
+from handpose.confidence import confidence_io
+from handpose.errors import HandPoseError
+from handpose.files import atomic_folder
+from handpose.training.model_io import ModelRecord, read_record
+from pipeline import git
+from pipeline.licence_guard import is_synthetic
+from pipeline.publish.model_card import model_card
+from pipeline.publish.terms import terms
+from stages.params import Params
+from stages.paths import INGEST, METRICS, STAGE_2_MODELS
+
+SPLIT = INGEST / "split.json"
+CARD, NUMBERS = "card.md", "numbers.json"
+
+
+class PublishError(HandPoseError):
+    """The model is not trained, not evaluated, or there is no place for it."""
+
+
+def publish(root: Path, params: Params, run: str, out: Path) -> dict[str, Any]:
+    """Write weights, records, numbers and card of a Stage 2 model into a new folder.
+
+    The hand model is never in it: a network's weights hold nothing of it.
+
+    Args:
+        root: the clone, in which `dvc repro` has finished.
+        params: its parameters.
+        run: pretrained or scratch.
+        out: the folder, which must be new or empty.
+
+    Returns:
+        The facts that the card tells.
+
+    Raises:
+        PublishError: the folder holds something; or the numbers in results/ are not of this model.
+        CheckpointError: there is no model, it was trained with other parameters, or its confidence
+            head is of another one.
+        GitError: git cannot be asked.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise PublishError(f"{out}: is there already; name a new folder, or delete that one")
+    model = STAGE_2_MODELS[run]
+    record = read_record(root / model)
+    record.require(
+        root / model, encoder=params.encoder.keywords(), handedness=params.label.handedness
+    )
+    metrics = _metrics(root, model)
+    has_head = confidence_io.load_confidence(root / model, record) is not None
+    facts = {
+        "run": run,
+        "model": _model(root / model, record),
+        "data": _data(root, params),
+        "synthetic": is_synthetic(root / params.data.root),
+        "terms": terms(root, params, record.before),
+        "splits": {split: found[run] for split, found in metrics["pose"].items()},
+        "gesture": metrics["gesture"].get(run),
+        "confidence": has_head,
+        "code": {
+            "commit": git.text(root, "rev-parse", "HEAD").strip(),
+            "changed": len(
+                git.text(root, "status", "--porcelain", "--untracked-files=no").splitlines()
+            ),
+        },
+    }
+    names = ["model.safetensors", "model.json"]
+    names += [confidence_io.WEIGHTS, confidence_io.RECORD] if has_head else []
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(out) as folder:
+        for name in names:
+            shutil.copyfile(root / model / name, folder / name)
+        (folder / NUMBERS).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+        (folder / CARD).write_text(model_card(facts), "utf-8")
+    return facts
+
+
+def _metrics(root: Path, model: Path) -> dict[str, Any]:
+    """What evaluation measured of this model, as `dvc.lock` confirms.
+
+    Raises:
+        PublishError: it was not evaluated, or its weights or numbers were changed since.
+    """
+    try:
+        lock = yaml.safe_load((root / "dvc.lock").read_text("utf-8"))
+        stage = lock["stages"]["evaluate"]
+        recorded = {one["path"]: one.get("md5") for one in (*stage["deps"], *stage["outs"])}
+        for path in (model / "model.safetensors", METRICS):
+            content = (root / path).read_bytes()
+            if hashlib.md5(content, usedforsecurity=False).hexdigest() != recorded[str(path)]:
+                raise PublishError(
+                    f"{path}: is not the file of the last finished evaluation (dvc.lock); "
+                    "`dvc repro` evaluates the model that is here now"
+                )
+        found: dict[str, Any] = json.loads((root / METRICS).read_text("utf-8"))
+    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError) as error:
+        raise PublishError(
+            f"{METRICS}: no finished evaluation of {model} is here ({error!r}); `dvc repro` trains "
+            "and evaluates, then publish"
+        ) from None
+    return found
+
+
+def _model(folder: Path, record: ModelRecord) -> dict[str, Any]:
+    with safetensors.safe_open(folder / "model.safetensors", "np") as file:
+        sizes = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118
+    with (folder / "curves.csv").open(encoding="utf-8") as stream:
+        steps = max(int(float(row["step"])) for row in csv.DictReader(stream))
+    return {
+        "parameters": sum(one.size for one in sizes if one.dtype.kind == "f"),
+        "backbone": record.encoder["backbone"],
+        "image_px": record.encoder["image_px"],
+        "coarse": len(record.coarse),
+        "joints_file": record.joints.get("file", ""),
+        "seconds": record.seconds,
+        "steps": steps,
+        "sha256": record.weights_sha256,
+        "labels": record.labels_digest,
+    }
+
+
+def _data(root: Path, params: Params) -> dict[str, Any]:
+    split: Mapping[str, Any] = json.loads((root / SPLIT).read_text("utf-8"))["train"]
+    kinds = {"interhand": "in InterHand2.6M's format", "folder": "own recordings"}
+    own = "synthetic, rendered by this project"
+    data = root / params.data.root
+    return {
+        "people": len(split["subjects"]),
+        "images": split["samples"],
+        "what": own if is_synthetic(data) else kinds[params.data.format],
+    }
