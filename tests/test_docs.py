@@ -43,6 +43,12 @@ ELSEWHERE = {
         "pipeline/export/test_export_command.py"
     ),
     "handpose export work/hand.pt --format torchscript": "pipeline/export/test_export_command.py",
+    "handpose experiment timed data_fourfold --minutes 9 --jobs 8 --out work/timed": (
+        "pipeline/experiment/test_timed_runs.py, with small stages"
+    ),
+    "handpose experiment import work/timed/results.json": (
+        "pipeline/experiment/test_timed_runs.py"
+    ),
     "handpose publish work/my-model": "pipeline/publish/test_publish.py",
     "handpose fit hands.npz": "pipeline/fit_hands/test_fit_command.py",
     "handpose fit joints.npy --order interhand --unit mm --side right": (

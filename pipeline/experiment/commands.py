@@ -27,6 +27,8 @@ def add_to(experiment: typer.Typer) -> None:
         ("run", run),
         ("table", table),
         ("report", report),
+        ("timed", timed),
+        ("import", import_),
     ):
         experiment.command(name)(command)
 
@@ -123,3 +125,56 @@ def report() -> None:
 
     print(write_results(Path.cwd()))
     print(f"wrote {PAGE}, {PICTURE} and a page for each grid")
+
+
+def timed(
+    name: GridName,
+    minutes: Annotated[float, Option(min=0.1, help="Until what runs is stopped.")] = 9.0,
+    jobs: Annotated[
+        int, Option("--jobs", "-j", min=1, help="Trainings at once, on one GPU or a core each.")
+    ] = 8,
+    out: Annotated[Path, Option(metavar="FOLDER", help="results.json and curves.csv.")] = Path(
+        "work/timed"
+    ),
+) -> None:
+    """Train what fits into some minutes, on a machine without DVC and git.
+
+    For a GPU that is lent: bring results.json back, and import it into a clone.
+    """
+    import tempfile
+    import time
+
+    from pipeline.clones.machine_record import Machine
+    from pipeline.experiment.grid import GridError, read_grids
+    from pipeline.experiment.runs import runs_of
+    from pipeline.experiment.timed_runs import TimedRuns
+
+    begun = time.monotonic()
+    root = Path.cwd()
+    grids = read_grids(root)
+    if name not in grids.grids:
+        raise GridError(f"no grid is called {name!r}; there are: {', '.join(grids.grids)}")
+    runs = runs_of(root, grids, grids.grids[name])
+    with tempfile.TemporaryDirectory(prefix="handpose-") as folder:
+        timed_runs = TimedRuns(
+            root=root,
+            work=Path(folder) / "runs",
+            jobs=jobs,
+            deadline=begun + 60 * minutes,
+            show=lambda line: print(f"{time.monotonic() - begun:.0f} s: {line}", flush=True),
+            machine=Machine.here(),
+        )
+        done = timed_runs.run(runs, out)
+    print(f"{len(done)} of {len(runs)} runs of {name} ended; wrote {out}")
+
+
+def import_(
+    file: Annotated[Path, Argument(metavar="FILE", help="results.json of `timed`.")],
+) -> None:
+    """Take results of another machine into experiments/results.
+
+    Only those of this clone's code and parameters.
+    """
+    from pipeline.experiment.result_import import import_results
+
+    print("\n".join(import_results(Path.cwd(), file)))

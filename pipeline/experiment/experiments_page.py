@@ -45,6 +45,7 @@ AT_EQUAL_TIME = {
     "equal_time": "the demo's data, 5,670 frames; people differ by 15 degrees",
     "data_third": "a third of the frames",
     "data_triple": "three times the frames",
+    "data_fourfold": "four times the frames, each seen as often as in the demo; batch 64",
     "style_alike": "people perform gestures alike",
     "style_unlike": "people differ by 30 degrees",
     "backbone_convnext": "ConvNeXt in place of HRNet",

@@ -70,16 +70,22 @@ class ExperimentRun:
             raise RunsError(f"{path}: is not a result ({error}); delete it and run again") from None
         if seed != self.seed or found.get("run") != self.resolved.variant.run:
             raise RunsError(f"{path}: is of run {found.get('run')}, seed {seed}; delete it")
-        known = merged(
-            _without_seeds(deciding(defaults(Params))), settings
-        )  # before a key was there
-        now = _without_seeds(self.resolved.settings)
-        if changed := _differences({name: known[name] for name in now}, now):
+        if changed := self.differences(settings):
             raise RunsError(
                 f"{path}: was run with other parameters than {self.resolved.name} has now: "
                 f"{'; '.join(changed)}. Delete it to run it again, or give the variant a new name"
             )
         return found
+
+    def differences(self, settings: Mapping[str, Any]) -> list[str]:
+        """Parameters of a result that are not the variant's, as `pose.lr 0.001 (now 0.002)`.
+
+        Args:
+            settings: of the result; keys that were added since count with their defaults.
+        """
+        known = merged(_without_seeds(deciding(defaults(Params))), settings)
+        now = _without_seeds(self.resolved.settings)
+        return _differences({name: known[name] for name in now}, now)
 
 
 def runs_of(root: Path, grids: GridFile, grid: SeedGrid) -> list[ExperimentRun]:
@@ -180,17 +186,9 @@ class Runner:
         threads = {"OMP_NUM_THREADS": str(max(1, self.machine.cores // self.jobs))}
         clone.repro([target], self._line_of(run), threads)
         scores = json.loads((clone.folder / SCORES / f"{name}.json").read_text("utf-8"))
-        result = {
-            "variant": run.resolved.name,
-            "seed": run.seed,
-            "set": changed,
-            "commit": self.source.commit,
-            "uncommitted": self.source.changed,
-            "machine": asdict(self.machine) | {"omp_num_threads": threads["OMP_NUM_THREADS"]},
-            "code": self.code,
-            "settings": _without_seeds(run.resolved.settings),
-            **scores,
-        }
+        machine = asdict(self.machine) | {"omp_num_threads": threads["OMP_NUM_THREADS"]}
+        result = content_of(run, changed, machine, self.code, scores)
+        result |= {"commit": self.source.commit, "uncommitted": self.source.changed}
         path = self.root / run.file
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as partial:
@@ -199,6 +197,35 @@ class Runner:
         with contextlib.suppress(OSError):  # other seeds have theirs there
             clone.folder.parent.rmdir()
         self.line(f"{run.name}: done, {run.file}")
+
+
+def content_of(
+    run: ExperimentRun,
+    changed: Sequence[str],
+    machine: Mapping[str, Any],
+    code: Mapping[str, str],
+    scores: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the file of a result holds, but for its commit.
+
+    Args:
+        run: the run.
+        changed: parameters that it set, as of `override`.
+        machine: that it ran on.
+        code: digests of the stages' code.
+        scores: what `stages/score.py` wrote.
+    """
+    return {
+        "variant": run.resolved.name,
+        "seed": run.seed,
+        "set": list(changed),
+        "commit": "",
+        "uncommitted": [],
+        "machine": dict(machine),
+        "code": dict(code),
+        "settings": _without_seeds(run.resolved.settings),
+        **scores,
+    }
 
 
 def _without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:

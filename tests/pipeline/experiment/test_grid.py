@@ -42,7 +42,7 @@ def test_every_variant_of_the_project_can_be_run_and_is_another(tmp_path: Path) 
         *("claim", "equal_time", "equal_steps", "parts", "table2"),
         *("controls", "labels", "handedness", "recipe"),
         *("backbone_convnext", "backbone_vit", "labels_stage_1"),
-        *("data_third", "data_triple", "style_alike", "style_unlike"),
+        *("data_third", "data_triple", "data_fourfold", "style_alike", "style_unlike"),
     }
     assert set(grids.variants) == {v for grid in grids.grids.values() for v in grid.variants}
     found = resolve(ROOT, grids, list(grids.variants))
