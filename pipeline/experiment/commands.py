@@ -9,9 +9,12 @@ import typer
 from typer import Argument, Option
 
 from handpose.errors import HandPoseError
+from stages.paths import WORK
 
 if TYPE_CHECKING:
     from pipeline.experiment.runs import ExperimentRun
+
+TIMED = WORK / "timed"
 
 GridName = Annotated[str, Argument(metavar="GRID", help="Of experiments/grid.yaml.")]
 
@@ -133,9 +136,9 @@ def timed(
     jobs: Annotated[
         int, Option("--jobs", "-j", min=1, help="Trainings at once, on one GPU or a core each.")
     ] = 8,
-    out: Annotated[Path, Option(metavar="FOLDER", help="results.json and curves.csv.")] = Path(
-        "work/timed"
-    ),
+    out: Annotated[
+        Path, Option(metavar="FOLDER", help="results.json and curves.csv. Default: work/timed.")
+    ] = TIMED,
 ) -> None:
     """Train what fits into some minutes, on a machine without DVC and git.
 
