@@ -81,7 +81,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "stages/ingestion/formats.py": "which reader reads which format",
     "stages/ingestion/reject_table.py": "the table of what ingest leaves out",
     "stages/ingestion/tally.py": "where a fault is, for ingest and for verify",
-    "pipeline/benchmark/placement.py": "a least-squares problem",
+    "handpose/hand/placement.py": "a least-squares problem",
     "pipeline/licence_guard.py": "what MANO's licence forbids",
     "pipeline/export/torchscript_file.py": "a file format",
     "pipeline/offline_plots.py": "a program: python -m pipeline.offline_plots",

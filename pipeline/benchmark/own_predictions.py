@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from handpose.counted import counted
 from handpose.data.reader import BenchmarkReader, BenchmarkTruth
 from handpose.errors import HandPoseError
+from handpose.hand.placement import wrist_by_pixels
 from handpose.hand.skeleton import WRIST
 from handpose.imported.submission import Floats, Submission
 from handpose.training.trained_nets import load_pose_net, read_pose_record
-from pipeline.benchmark.placement import wrist_by_pixels
 from pipeline.imported.export import points_in_photo
 from pipeline.imported.held_out import HeldOut
 from stages.artifacts import Progress

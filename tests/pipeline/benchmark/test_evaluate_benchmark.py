@@ -15,9 +15,9 @@ import yaml
 
 from handpose.hand.joint_definition import JointDefinition
 from handpose.hand.mano import FILE, Mano
+from handpose.hand.placement import wrist_by_pixels
 from handpose.hand.skeleton import FROM_MANO_AND_TIPS, TIPS, inverse
 from pipeline.__main__ import main
-from pipeline.benchmark.placement import wrist_by_pixels
 from pipeline.data.verify import check
 from pipeline.licence_guard import is_stand_in
 from stages import evaluate, ingest, inputs, label, pose, pretrain, shard

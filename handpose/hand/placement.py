@@ -1,4 +1,4 @@
-"""Where in the camera a hand is that is known about its wrist alone, as official files want it."""
+"""Where in the camera's frame a hand is that is known about its wrist alone."""
 
 from __future__ import annotations
 
