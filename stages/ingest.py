@@ -1,4 +1,4 @@
-"""One row per single-hand annotation: `python -m stages.ingest`.
+"""One row per annotated hand: `python -m stages.ingest`.
 
 Reads the annotations and photos in `data.root`, by the reader of `data.format`, and the hand model
 of `hand.mano`. Writes `data/ingest/`: samples.parquet, rejects.parquet (every annotation that is
@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from handpose.counted import counted
+from handpose.data.annotation_table import INTERACTING
 from handpose.data.reader import DatasetReader, SourceSplit
-from handpose.data.splits import HELD_OUT_GESTURES, LABELLED_SPLITS, TRAIN
+from handpose.data.splits import HELD_OUT_GESTURES, INTERACTING_HANDS, LABELLED_SPLITS, TRAIN
 from handpose.errors import HandPoseError
 from handpose.exclusions import Exclusions
 from handpose.files import atomic_file, digest_of
@@ -48,6 +49,10 @@ from stages.paths import CONTRADICTIONS, INGEST, REJECTS, SAMPLES
 
 OUT = INGEST
 
+NO_TWO_HANDS = (
+    "ingest.interacting asks for annotations of both hands, and the data have none that can be used"
+)
+
 
 class IngestError(HandPoseError):
     """Nothing is left to train on or to evaluate."""
@@ -57,7 +62,8 @@ def main() -> None:
     """Read every split, reject what cannot be used, divide the rest by subject, write."""
     started = time.monotonic()
     params = load_params()
-    reader, root = open_reader(params.data), Path(params.data.root)
+    each_hand, root = params.ingest.each_hand, Path(params.data.root)
+    reader = open_reader(params.data, each_hand=each_hand)
     source_splits = reader.splits()
     exclusions = Exclusions.read(Path(params.ingest.exclusions))
     check_splits(exclusions, source_splits)
@@ -65,8 +71,9 @@ def main() -> None:
     judgement = Judgement(params.ingest, mano)
     hashing = ThreadPoolExecutor(1)  # gigabytes, without holding Python's lock
     source = hashing.submit(digest_of, reader.files())  # new annotations, new shards
-    held_out = [HELD_OUT_GESTURES] if params.ingest.held_out_gestures else []
-    histogram = Histogram([*held_out, *(split.evaluated_as for split in source_splits)])
+    parts = [HELD_OUT_GESTURES] if params.ingest.held_out_gestures else []
+    parts += [INTERACTING_HANDS] if each_hand else []
+    histogram = Histogram([*parts, *(split.evaluated_as for split in source_splits)])
     unused: list[pa.Table] = []
     faults = partial(photo_faults, root=root) if params.ingest.check_images else None
     with (
@@ -96,12 +103,17 @@ def main() -> None:
             raise IngestError(f"no sample is left of {counted(len(rejects), 'annotation')}; {lost}")
         check_labelled(histogram, rejects, source_splits[0], params.ingest)
         warn_without_fits(histogram, reader, source_splits[0])
+        if each_hand and not judgement.of_both_hands:
+            print(f"ingest: warning: {NO_TWO_HANDS}", flush=True)
 
     histogram.write(OUT / "folders.csv")
     members = histogram.members
     write_json(OUT / "split.json", {split: own.summary() for split, own in members.items()})
+    hands = samples.count + len(rejects) + judgement.left_out.total()
+    both = {"annotations_of_both_hands": judgement.of_both_hands} if each_hand else {}
     counts = {
-        "annotations": samples.count + len(rejects) + judgement.left_out.total(),
+        "annotations": hands - judgement.of_both_hands,  # whose hands count one by one
+        **both,
         "samples": {split: own.samples for split, own in members.items()},
         "without_mano_fit": sum(own.without_mano_fit for own in members.values()),
         "rejected": reasons(rejects),
@@ -127,9 +139,10 @@ def with_splits(
     source = rejects["source_split"].to_numpy()
     subjects = rejects["subject"].fill_null(-1).to_numpy()
     held_out = of_held_out_gestures(rejects["sequence"], ingest)
+    interacting = pc.equal(rejects["kind"], INTERACTING).fill_null(False).to_numpy()
     for split in source_splits:
         own = source == split.name
-        splits[own] = split_of(split, subjects[own], held_out[own], ingest)
+        splits[own] = split_of(split, subjects[own], held_out[own], interacting[own], ingest)
     return rejects.append_column("split", pa.array(splits, pa.string()))
 
 

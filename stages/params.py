@@ -123,6 +123,12 @@ class Params(Section):
                 "`dvc repro` replaces: the stand-in has no such file; set hand.joint_regressor to "
                 "'', or hand.mano to the folder of your MANO_RIGHT.npz"
             )
+        if self.ingest.each_hand and self.data.format != "interhand":
+            wrong.append(
+                f"ingest.interacting is {self.ingest.interacting}, which is about InterHand2.6M's "
+                f"annotations of both hands, but data.format is {self.data.format}, where each "
+                "record is one hand already; set ingest.interacting to drop"
+            )
         if self.pose_scratch.gesture_tokens and not self.pose_net.gesture_tokens:
             wrong.append(
                 "pose_scratch.gesture_tokens is true but pose_net.gesture_tokens is false: the run "

@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-Kind = Literal["gesture", "rom", "two_hands"]
-"""A gesture of one hand that the gesture map lists, free motion (range of motion), or two hands."""
+Kind = Literal["gesture", "rom", "two_hands", "interacting"]
+"""A gesture of one hand that the gesture map lists, free motion (range of motion), one hand of a
+folder for two, or one of two hands that are both annotated in the photo, whatever its folder."""
+
+INTERACTING: Kind = "interacting"
 
 JOINTS = 21
 
@@ -85,7 +88,7 @@ WORD = pa.dictionary(pa.int32(), pa.string())
 """Texts with few distinct values."""
 
 ORIGIN = {
-    "annotation_id": pa.int64(),  # unique in its source split
+    "annotation_id": pa.int64(),  # unique in its source split, with `hand` if interacting
     "session": pa.int64(),  # recording session: frame numbers and cameras are of one session
     "subject": pa.int64(),
     "sequence": WORD,  # of kind gesture: the gesture folder, as in the gesture map
@@ -103,6 +106,7 @@ ROW = pa.schema(
     | {"visible": pa.binary(JOINTS)}  # 21 bytes 0 or 1: annotated in this photo
     | {"box": pa.binary(BOX_BYTES)}  # 4 float64 x, y, w, h px as annotated; NO_BOX for none
     | dict.fromkeys(("camera_at", "joints_at", "fit_at"), pa.int64())  # fit_at < 0: no fit
+    | {"other_at": pa.int64()}  # joints of the other annotated hand of the photo; -1: there is none
 )
 
 _plain = {name: pa.string() if kind == WORD else kind for name, kind in ORIGIN.items()}
@@ -164,14 +168,19 @@ class AnnotationTable:
         """
         table = self.table.take(pa.array(np.arange(len(self))))
         shared: dict[str, Any] = {}
-        for index, name in (("camera_at", "cameras"), ("joints_at", "joints"), ("fit_at", "fits")):
-            at = table[index].to_numpy()
+        for indices, name in (
+            (("camera_at",), "cameras"),
+            (("joints_at", "other_at"), "joints"),
+            (("fit_at",), "fits"),
+        ):
+            at = np.stack([table[index].to_numpy() for index in indices])
             own, moved = np.unique(at[at >= 0], return_inverse=True)
             new = at.copy()
             new[at >= 0] = moved
-            table = table.set_column(
-                table.schema.get_field_index(index), index, pa.array(new, pa.int64())
-            )
+            for index, column in zip(indices, new, strict=True):
+                table = table.set_column(
+                    table.schema.get_field_index(index), index, pa.array(column, pa.int64())
+                )
             if name == "fits":
                 own = np.append(own, -1)  # the one that stands for none
             parts = getattr(self, name)
@@ -179,11 +188,17 @@ class AnnotationTable:
         return replace(self, table=table, **shared)
 
     def in_order(self) -> AnnotationTable:
-        """The rows sorted by session, sequence, frame, camera and id, whatever the files' order."""
-        number = {name: self.table[name].to_numpy() for name in ("session", "frame")}
+        """The rows sorted by session, sequence, frame, camera and id, whatever the files' order.
+
+        Those of two hands come last, right before left, so that without them the others have the
+        same numbers.
+        """
+        names = ("session", "frame", "annotation_id")
+        number = {name: self.table[name].to_numpy() for name in names}
         number |= {name: sort_keys(self.table[name]) for name in ("sequence", "camera")}
-        keys = [number[name] for name in ("session", "sequence", "frame", "camera")]
-        return self.take(np.lexsort([self.table["annotation_id"].to_numpy(), *reversed(keys)]))
+        order = ("session", "sequence", "frame", "camera", "annotation_id")
+        keys = [self.is_kind(INTERACTING), *(number[name] for name in order), self.is_left()]
+        return self.take(np.lexsort(keys[::-1]))
 
     def plain(self, name: str) -> pa.ChunkedArray:
         """A column, with dictionary-encoded texts decoded."""
@@ -197,6 +212,12 @@ class AnnotationTable:
     def is_left(self) -> BoolArray:
         """Whether each row's hand is a left one (N,)."""
         return of_words(self.table["hand"], lambda hand: hand == "left")
+
+    def other_hands(self) -> HandJoints:
+        """Joints of the other annotated hand of each photo (N, 21, 3) m; none valid without one."""
+        at = self.table["other_at"].to_numpy()
+        valid = self.joints.joint_valid[at] & (at >= 0)[:, None]
+        return HandJoints(self.joints.joints[at], valid)
 
     def hands(self) -> HandsInWorld:
         """The hands as arrays, each with its own camera, joints and fit."""

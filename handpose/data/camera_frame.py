@@ -14,7 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from handpose.data.annotation_table import BoolArray, FloatArray, HandsInWorld, Unusable
+from handpose.data.annotation_table import (
+    BoolArray,
+    Camera,
+    FloatArray,
+    HandJoints,
+    HandsInWorld,
+    Unusable,
+)
 from handpose.hand.camera import project, root_to_camera, world_to_camera
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_axis_angle
@@ -35,6 +42,16 @@ class HandsInCamera(NamedTuple):
     hand_pose: FloatArray  # (N, 45) axis-angle relative to hands_mean
     betas: FloatArray  # (N, 10)
     transl: FloatArray  # (N, 3) m: mesh in the camera = mirror(mano(parameters)) + transl
+
+
+class OtherHands(NamedTuple):
+    """What the other annotated hand of each of N photos takes of the picture.
+
+    Nobody annotated which joints are hidden, so this is where they may be.
+    """
+
+    is_known: BoolArray  # (N,) there is one, and its joints span an area inside the photo
+    in_other_box: BoolArray  # (N, 21) valid joints inside the box of its known joints
 
 
 class RestWrist:
@@ -88,6 +105,28 @@ def to_camera_frame(
         *(np.where(hands.has_mano[:, None], part, 0.0) for part in _mano(hands, rest_wrist)),
     )
     return in_camera, [unusable[i] for i in sorted(unusable)]
+
+
+def other_hands(
+    hands: HandsInCamera, others: HandJoints, camera: Camera, size: NDArray[np.int64]
+) -> OtherHands:
+    """Which joints of N hands lie where the other hand of their photo is.
+
+    Args:
+        hands: whose joints.
+        others: the other hand of each photo, in the world.
+        camera: of each photo.
+        size: (N, 2) width and height of each photo, px.
+    """
+    joints = world_to_camera(others.joints, camera.R, camera.C)
+    seen = others.joint_valid & np.isfinite(joints).all(-1) & (joints[..., 2] >= NEAR_M)
+    box = _box(project(np.where(seen[..., None], joints, [0.0, 0.0, 1.0]), camera.K), seen, size)
+    is_known = np.asarray((box[:, 2:] > 0).all(1))
+    own = np.where(hands.joint_valid[..., None], hands.joints_cam, [0.0, 0.0, 1.0])
+    uv = project(own, camera.K)  # (N, 21, 2)
+    low, high = box[:, None, :2], box[:, None, :2] + box[:, None, 2:]
+    inside = ((uv >= low) & (uv <= high)).all(-1)
+    return OtherHands(is_known, hands.joint_valid & inside & is_known[:, None])
 
 
 def take(hands: HandsInCamera, rows: Sequence[int] | NDArray[Any]) -> HandsInCamera:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from handpose.data.annotation_table import INTERACTING
 from handpose.data.tar import sample_key
 from handpose.errors import HandPoseError
 from handpose.sample import UNLABELLED
@@ -37,11 +38,14 @@ class ClassIds(NamedTuple):
 NO_CLASS = ClassIds(UNLABELLED, UNLABELLED, UNLABELLED, UNLABELLED)
 
 
-def class_of(labels: Mapping[str, ClassIds], key: str, folder: str) -> ClassIds:
+def class_of(labels: Mapping[str, ClassIds], key: str, folder: str, kind: str) -> ClassIds:
     """The classes of an image of this key (`tar.sample_key`) and folder; or `NO_CLASS` itself.
 
-    `labels` are those of folders or of images: no folder is called like an image.
+    `labels` are those of folders or of images: no folder is called like an image. One of two hands
+    has no class in any folder: nobody knows which of them performs the gesture.
     """
+    if kind == INTERACTING:
+        return NO_CLASS
     return labels.get(key) or labels.get(folder, NO_CLASS)
 
 
@@ -116,10 +120,12 @@ class Labels:
         """Coarse and fine class name of each gesture folder."""
         return {f: (self.coarse[ids.coarse], self.fine[ids.fine]) for f, ids in self.ids.items()}
 
-    def classes(self, sample_ids: Iterable[int], folders: Iterable[str]) -> list[ClassIds]:
+    def classes(
+        self, sample_ids: Iterable[int], folders: Iterable[str], kinds: Iterable[str]
+    ) -> list[ClassIds]:
         """The classes of these images, `NO_CLASS` for one without."""
         labels, keys = self.of_images, map(sample_key, sample_ids)
-        return [class_of(labels, *one) for one in zip(keys, folders, strict=True)]
+        return [class_of(labels, *one) for one in zip(keys, folders, kinds, strict=True)]
 
 
 def majority(classes: Collection[ClassIds]) -> dict[str, int]:

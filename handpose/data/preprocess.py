@@ -92,7 +92,7 @@ class Preprocessor:
 
     def _classes(self, key: str, label: Mapping[str, Any]) -> ClassIds:
         folder = label["sequence"]
-        ids = class_of(self.labels, key, folder)
+        ids = class_of(self.labels, key, folder, label["kind"])
         if ids is NO_CLASS and label["kind"] == "gesture":
             raise PreprocessError(
                 f"gesture folder {folder!r} (sample {label['sample_id']}) is in the shards but has "

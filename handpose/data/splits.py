@@ -9,11 +9,25 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 HELD_OUT_GESTURES = "held_out_gestures"
 """The test people's images of gestures that nobody trained on (`ingest.held_out_gestures`)."""
 
+INTERACTING_HANDS = "interacting"
+"""The test people's hands of photos that show two (`ingest.interacting`). Those of a split that is
+evaluated whole are `official_test_interacting`, say."""
+
 LABELLED_SPLITS = (TRAIN, VALIDATION, TEST)
 """The training data of a data set, divided by subject; each must hold samples with a gesture.
 
 A data set may have further splits, which are evaluated whole and need no gesture. Their names are
 its reader's."""
+
+
+def of_two_hands(split: str) -> str:
+    """The split of those hands of an evaluated split that stand beside another annotated hand."""
+    return INTERACTING_HANDS if split == TEST else f"{split}_{INTERACTING_HANDS}"
+
+
+def shows_two_hands(split: str) -> bool:
+    """Whether a split is one of those."""
+    return split == INTERACTING_HANDS or split.endswith(f"_{INTERACTING_HANDS}")
 
 
 def all_splits(found: Iterable[str]) -> tuple[str, ...]:

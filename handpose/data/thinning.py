@@ -37,6 +37,8 @@ def without_ends(sequence: IntArray, frame: IntArray, share: float) -> BoolArray
 def fewer_cameras(frame: IntArray, camera: IntArray, most: int) -> BoolArray:
     """Which photos (N,) are kept when every frame keeps at most `most` of its cameras.
 
+    Rows of one camera, the hands of a photo, are kept or left out together.
+
     A hash of frame and camera chooses, so that over many frames each camera is chosen equally
     often, and neither the order nor the presence of other photos changes the choice between two.
 
@@ -45,11 +47,14 @@ def fewer_cameras(frame: IntArray, camera: IntArray, most: int) -> BoolArray:
         camera: (N,) a number for each camera's name, the same in every run.
         most: at least 1.
     """
-    order = np.lexsort([_mixed(frame, camera), frame[:, 1], frame[:, 0]])
-    new = np.ones(len(order), np.bool_)
+    order = np.lexsort([camera, _mixed(frame, camera), frame[:, 1], frame[:, 0]])
+    new = np.ones(len(order), np.bool_)  # a frame's first row
     new[1:] = (np.diff(frame[order], axis=0) != 0).any(1)
     starts = np.flatnonzero(new)
-    position = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)]))
+    view = new.copy()  # a camera's first row of a frame
+    view[1:] |= np.diff(camera[order]) != 0
+    number = np.cumsum(view)
+    position: IntArray = number - np.repeat(number[starts], np.diff([*starts, len(order)]))
     chosen = np.empty(len(order), np.bool_)
     chosen[order] = position < most
     return chosen

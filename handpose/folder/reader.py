@@ -190,6 +190,7 @@ def _table(split: str, records: Sequence[NumberedRecord]) -> AnnotationTable:
         "camera_at": everyone,
         "joints_at": everyone,
         "fit_at": fit_at,
+        "other_at": np.full(len(own), -1),
     }
     arrays = {name: pa.array(columns[name], ROW.field(name).type) for name in ROW.names}
     return AnnotationTable(

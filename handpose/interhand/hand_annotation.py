@@ -1,5 +1,8 @@
 """Annotations one by one: a hand as one camera sees it, or the reason why it is rejected.
 
+An annotation of both hands is rejected, or becomes one of each: they share the photo, its camera
+and its box, and have joints, flags and a fit of their own.
+
 Reasons for a reject: malformed, duplicate_annotation_id, duplicate_image_id, dangling_image_id,
 two_hands, hand_type_not_valid, hand_contradicts_folder, no_camera, nan_in_camera, no_joint_3d,
 early_release. `data/camera_frame.py` adds those that need geometry. A MANO fit may be missing; one
@@ -11,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from handpose.data.annotation_table import NO_BOX, Camera, Kind, ManoFit
+from handpose.data.annotation_table import INTERACTING, NO_BOX, Camera, Kind, ManoFit
 from handpose.interhand.annotations import (
     HANDS,
     Annotations,
@@ -21,6 +24,9 @@ from handpose.interhand.annotations import (
     parse_box,
 )
 from handpose.interhand.folders import folder_hand, folder_kind
+
+BOTH = "interacting"
+"""The `hand_type` of an annotation of both hands."""
 
 UNKNOWN = -1
 """Replaces a whole number that an unusable annotation lacks."""
@@ -53,7 +59,8 @@ class HandAnnotation(NamedTuple):
     frame_joints: FrameJoints
     fit: ManoFit | None
     fit_fault: str = ""  # why a fit that is there is not used: a key of FIT_FAULTS
-    box: bytes = NO_BOX.tobytes()  # 4 float64 x, y, w, h px as annotated
+    box: bytes = NO_BOX.tobytes()  # 4 float64 x, y, w, h px as annotated; of both, if interacting
+    interacting: bool = False  # the annotation is of both hands, and this is one of them
 
 
 class Reject(NamedTuple):
@@ -64,23 +71,33 @@ class Reject(NamedTuple):
     detail: str
 
 
-def hand_annotations(annotations: Annotations) -> Iterator[HandAnnotation | Reject]:
-    """Every annotation of the split, in order: one hand, or a reject."""
+def hand_annotations(
+    annotations: Annotations, *, each_hand: bool = False
+) -> Iterator[HandAnnotation | Reject]:
+    """Every annotation of the split, in order: one hand, or a reject.
+
+    With `each_hand`, an annotation of both hands is two, the right one first.
+    """
     ids: set[int] = set()
     for hand in annotations.hands:
         origin = _origin(annotations.split, hand, {})
         try:
             image = annotations.image(hand.get("image_id"))
             origin = _origin(annotations.split, hand, image)
-            yield _annotation(annotations, origin, hand, image, ids)
+            yield from _annotation(annotations, origin, hand, image, ids, each_hand)
         except RecordError as error:
             yield Reject(origin, error.reason, error.detail)
 
 
 def _annotation(
-    annotations: Annotations, origin: Origin, hand: Json, image: Json, ids: set[int]
-) -> HandAnnotation:
-    """One annotation; `ids` holds the ids of those before it, and gets its own."""
+    annotations: Annotations,
+    origin: Origin,
+    hand: Json,
+    image: Json,
+    ids: set[int],
+    each_hand: bool,
+) -> list[HandAnnotation]:
+    """The hands of one annotation; `ids` holds the ids of those before it, and gets its own."""
     width, height = whole(image.get("width")), whole(image.get("height"))
     visible = hand.get("joint_valid")
     lacking = [name for name, part in origin._asdict().items() if part in (UNKNOWN, "")]
@@ -93,23 +110,32 @@ def _annotation(
     if origin.annotation_id in ids:
         raise RecordError("duplicate_annotation_id", "an annotation before it has the same id")
     ids.add(origin.annotation_id)
-    _check_hand(origin, hand.get("hand_type_valid"))
+    is_both = each_hand and origin.hand_type == BOTH
+    if not is_both:
+        _check_hand(origin, hand.get("hand_type_valid"))
     camera = annotations.camera(origin.capture, origin.camera)
     frame_joints = annotations.frame_joints(origin.capture, origin.frame)
-    fit, fit_fault = _fit(annotations, origin)
-    return HandAnnotation(
-        origin=origin,
-        kind=folder_kind(origin.seq_name),
-        width=width,
-        height=height,
-        is_left=origin.hand_type == "left",
-        visible=visible,
-        camera=camera,
-        frame_joints=frame_joints,
-        fit=fit,
-        fit_fault=fit_fault,
-        box=parse_box(hand.get("bbox")),
-    )
+    origins = [origin]
+    if is_both:
+        origins = [origin._replace(hand_type=side) for side in HANDS]
+    fits = [_fit(annotations, own) for own in origins]
+    return [
+        HandAnnotation(
+            origin=own,
+            kind=INTERACTING if is_both else folder_kind(own.seq_name),
+            width=width,
+            height=height,
+            is_left=own.hand_type == "left",
+            visible=visible,
+            camera=camera,
+            frame_joints=frame_joints,
+            fit=fit,
+            fit_fault=fit_fault,
+            box=parse_box(hand.get("bbox")),
+            interacting=is_both,
+        )
+        for own, (fit, fit_fault) in zip(origins, fits, strict=True)
+    ]
 
 
 def _fit(annotations: Annotations, origin: Origin) -> tuple[ManoFit | None, str]:
@@ -121,9 +147,13 @@ def _fit(annotations: Annotations, origin: Origin) -> tuple[ManoFit | None, str]
 
 
 def _check_hand(origin: Origin, valid: Any) -> None:
-    """RecordError unless it is of one hand, and of the hand that the gesture folder shows."""
+    """RecordError unless it is of one hand, and of the hand that the gesture folder shows.
+
+    Not asked of both hands: there `hand_type_valid` says whether more than 30 of the 42 joints are
+    valid, so that one hand seen whole beside a hidden one would be lost. Each is judged by its own.
+    """
     hand = origin.hand_type
-    if hand == "interacting":
+    if hand == BOTH:
         raise RecordError("two_hands", "")
     if hand not in HANDS:
         raise RecordError("malformed", f"hand_type is {hand!r}, expected right or left")

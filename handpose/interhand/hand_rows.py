@@ -41,6 +41,7 @@ ROW = pa.schema(
     ORIGIN
     | {"width": pa.int64(), "height": pa.int64(), "visible": pa.binary(FLAGS)}
     | {"box": pa.binary(BOX_BYTES)}  # as in `annotation_table.ROW`
+    | {"interacting": pa.bool_()}  # one of the two hands of its annotation
     | dict.fromkeys(("camera_at", "frame_at", "fit_at"), pa.int64())  # fit_at < 0: no fit
 )
 
@@ -69,7 +70,8 @@ def of_annotations(official_split: str, hands: Sequence[HandAnnotation]) -> Hand
         name: [getattr(hand.origin, name) for hand in hands] for name in ORIGIN
     }
     columns |= {name: [getattr(hand, name) for hand in hands] for name in ("width", "height")}
-    columns |= {name: [getattr(hand, name) for hand in hands] for name in ("visible", "box")}
+    for name in ("visible", "box", "interacting"):
+        columns[name] = [getattr(hand, name) for hand in hands]
     columns |= {"camera_at": camera_at, "frame_at": frame_at}
     columns["fit_at"] = [
         FIT_FAULTS.get(hand.fit_fault, -1) if hand.fit is None else next(next_fit) for hand in hands

@@ -1,6 +1,7 @@
 """Annotations joined with their image, camera, frame and fit, a million at a time.
 
-Clear cases are handled here, column by column: a usable hand, or two hands. All others, malformed
+Clear cases are handled here, column by column: a usable hand, or two hands, which are left out or
+become a row each. All others, malformed
 or unusual, go one by one through `hand_annotation.py`, which knows every reason for a reject. A
 clear case that takes that path costs time, but gives the same result.
 """
@@ -22,6 +23,7 @@ from handpose.data.annotation_table import (
     BoolArray,
     Camera,
     ManoFit,
+    map_words,
     of_words,
 )
 from handpose.interhand.annotations import (
@@ -45,7 +47,13 @@ from handpose.interhand.frame_columns import (
     read_fits,
     read_frame_joints,
 )
-from handpose.interhand.hand_annotation import HandAnnotation, Reject, hand_annotations, whole
+from handpose.interhand.hand_annotation import (
+    BOTH,
+    HandAnnotation,
+    Reject,
+    hand_annotations,
+    whole,
+)
 from handpose.interhand.hand_rows import ORIGIN, ROW, HandRows, joined, of_annotations
 
 NO_IMAGE, NO_ID = np.iinfo(np.int64).max, np.iinfo(np.int64).min
@@ -56,7 +64,7 @@ class JoinedSplit(NamedTuple):
     """Every annotation of one official split."""
 
     rows: HandRows  # usable so far
-    two_hands: pa.Table  # as ORIGIN
+    two_hands: pa.Table  # as ORIGIN; annotations of both hands that are left out
     rejects: list[Reject]  # all others that are not used
     unused_images: int  # records of images that no annotation names
 
@@ -71,8 +79,8 @@ class Sources(NamedTuple):
     fits: FrameTable[ManoFit]
 
 
-def read_split(root: Path, split: str) -> JoinedSplit:
-    """The annotations of this split, joined.
+def read_split(root: Path, split: str, *, each_hand: bool = False) -> JoinedSplit:
+    """The annotations of this split, joined; `each_hand` as in `join`.
 
     Raises:
         DatasetError: a file is not JSON (with line and column), or has another structure.
@@ -84,29 +92,38 @@ def read_split(root: Path, split: str) -> JoinedSplit:
             read_cameras(root, split),
             read_frame_joints(annotation_file(root, split, "joint_3d")),
             read_fits(annotation_file(root, split, "MANO_NeuralAnnot")),
-        )
+        ),
+        each_hand=each_hand,
     )
 
 
-def join(sources: Sources) -> JoinedSplit:
-    """Every annotation as a row or as a reject."""
+def join(sources: Sources, *, each_hand: bool = False) -> JoinedSplit:
+    """Every annotation as a row or as a reject; with `each_hand`, one of both hands as two rows."""
     images, hands = sources.data
     image_at = _image_index(images, hands)
     sound = (image_at >= 0) & (_numbers(hands, "id", NO_ID) >= 0) & _unique(hands)
     sound[sound] = _sound_images(images)[image_at[sound]]
-    two_hands = sound & of_words(hands.table["hand_type"], lambda hand: hand == "interacting")
+    two_hands = sound & of_words(hands.table["hand_type"], lambda hand: hand == BOTH)
     one_hand = sound & of_words(hands.table["hand_type"], lambda hand: hand in HANDS)
     one_hand &= _numbers(hands, "hand_type_valid", 0) == 1
 
-    rows, usable = _rows(sources, _table(sources.data, one_hand, image_at))
-    one_hand[one_hand] = usable
-    found = _one_by_one(sources, np.flatnonzero(~(one_hand | two_hands)))
+    table = _table(sources.data, one_hand, image_at)
+    count, left_out = len(table), two_hands
+    if each_hand:
+        both = _table(sources.data, two_hands, image_at)
+        table = pa.concat_tables([table, *(_of_side(both, side) for side in HANDS)])
+        table, left_out = table.unify_dictionaries().combine_chunks(), np.zeros_like(two_hands)
+    rows, usable = _rows(sources, table)
+    one_hand[one_hand] = usable[:count]
+    if each_hand:  # of both sides the same: the camera and the frame decide
+        two_hands[two_hands] = usable[count:].reshape(2, -1)[0]
+    found = _one_by_one(sources, np.flatnonzero(~(one_hand | two_hands)), each_hand)
     late = [item for item in found if isinstance(item, HandAnnotation)]
     if late:
         rows = joined(rows, of_annotations(sources.split, late))
     return JoinedSplit(
         rows,
-        _table(sources.data, two_hands, image_at).select(list(ORIGIN)),
+        _table(sources.data, left_out, image_at).select(list(ORIGIN)),
         [item for item in found if isinstance(item, Reject)],
         _unused_images(images, hands),
     )
@@ -190,6 +207,7 @@ def _table(data: DataColumns, chosen: BoolArray, image_at: IntArray) -> pa.Table
         "hand_type": hands["hand_type"],
         "visible": hands["joint_valid"],
         "box": hands["bbox"],
+        "interacting": pa.repeat(pa.scalar(False), len(hands)),
     }
     return pa.table({name: named[name] for name in ROW.names if not name.endswith("_at")})
 
@@ -205,7 +223,7 @@ def _rows(sources: Sources, table: pa.Table) -> tuple[HandRows, BoolArray]:
     expected = of_words(table["seq_name"], lambda name: folder_hand(name) or "")
     hand = of_words(table["hand_type"], str)
     usable = (camera_at >= 0) & (frame_at >= 0)
-    usable &= (expected == "") | (expected == hand)
+    usable &= (expected == "") | (expected == hand) | table["interacting"].to_numpy()
     for name, index in (("camera_at", camera_at), ("frame_at", frame_at), ("fit_at", fit_at)):
         table = table.append_column(name, pa.array(index, pa.int64()))
     fits = zip(sources.fits.columns, NO_FIT, strict=True)
@@ -217,6 +235,17 @@ def _rows(sources: Sources, table: pa.Table) -> tuple[HandRows, BoolArray]:
         ManoFit(*(np.concatenate([part, none[None]]) for part, none in fits)),
     )
     return rows, usable
+
+
+def _of_side(table: pa.Table, side: str) -> pa.Table:
+    """One hand of each annotation of both."""
+    named = map_words(table["hand_type"], lambda _: side)
+    for name, column in (
+        ("hand_type", named),
+        ("interacting", pa.repeat(pa.scalar(True), len(table))),
+    ):
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    return table
 
 
 def _fit_at(fits: FrameTable[ManoFit], keys: IntArray) -> IntArray:
@@ -259,7 +288,9 @@ def _cameras(
 # --- one by one ----------------------------------------------------------------------------------
 
 
-def _one_by_one(sources: Sources, chosen: IntArray) -> list[HandAnnotation | Reject]:
+def _one_by_one(
+    sources: Sources, chosen: IntArray, each_hand: bool
+) -> list[HandAnnotation | Reject]:
     """The chosen annotations, by number, as `hand_annotations` reads them."""
     hands = _records(sources.data.hands, chosen)
     wanted = _ids(hands, "image_id")
@@ -267,7 +298,7 @@ def _one_by_one(sources: Sources, chosen: IntArray) -> list[HandAnnotation | Rej
     asked = np.isin(ids, wanted)
     asked[list(sources.data.images.odd)] = True
     images = _records(sources.data.images, np.flatnonzero(asked))
-    return list(hand_annotations(_annotations(sources, images, hands)))
+    return list(hand_annotations(_annotations(sources, images, hands), each_hand=each_hand))
 
 
 def _records(columns: Columns, chosen: IntArray) -> list[Json]:

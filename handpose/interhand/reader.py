@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from handpose.data.annotation_table import (
+    INTERACTING,
     REJECT,
     AnnotationTable,
     HandJoints,
@@ -50,9 +51,9 @@ NEUTRAL = {
 class InterHandReader:
     """Reads a folder with images/ and annotations/ in InterHand2.6M v1.0's layout."""
 
-    def __init__(self, root: Path) -> None:
-        """Nothing is read yet."""
-        self._root = root
+    def __init__(self, root: Path, *, each_hand: bool = False) -> None:
+        """Nothing is read yet; with `each_hand`, annotations of both hands are two rows."""
+        self._root, self._each_hand = root, each_hand
 
     def files(self) -> Sequence[Path]:
         """The four files of each split.
@@ -77,7 +78,7 @@ class InterHandReader:
         Raises:
             DatasetError: a file is not JSON (with line and column), or has another structure.
         """
-        return neutral(read_split(self._root, split.name))
+        return neutral(read_split(self._root, split.name, each_hand=self._each_hand))
 
     def no_fits(self, split: SourceSplit) -> str:
         """The file that lacks the fits, and how to find out why."""
@@ -110,6 +111,13 @@ def annotation_table(rows: HandRows) -> AnnotationTable:
         "joints_at": pa.array(2 * rows.table["frame_at"].to_numpy() + is_left),
         "fit_at": rows.table["fit_at"],
     }
+    both = rows.table["interacting"].to_numpy()
+    if both.any():
+        kinds = columns["kind"].cast(pa.string())
+        columns["kind"] = pc.if_else(rows.table["interacting"], INTERACTING, kinds)
+        columns["kind"] = columns["kind"].dictionary_encode()
+    other_at = 2 * rows.table["frame_at"].to_numpy() + 1 - is_left
+    columns["other_at"] = pa.array(np.where(both, other_at, -1))
     return AnnotationTable(
         rows.official_split,
         pa.table({name: columns[name] for name in NEUTRAL_ROW.names}).cast(NEUTRAL_ROW),

@@ -20,6 +20,7 @@ from handpose.confidence.calibration import REGION
 from handpose.confidence.confidence_head import ConfidenceHead
 from handpose.confidence.confidence_io import ConfidenceRecord, save_confidence
 from handpose.confidence.head_fit import HeadExamples, calibrate, fit_head, join_examples
+from handpose.data.annotation_table import INTERACTING
 from handpose.data.photo import Photo, PhotoError, read_photo
 from handpose.data.splits import TRAIN, VALIDATION
 from handpose.errors import HandPoseError
@@ -42,7 +43,7 @@ EMPTY_SHARE = 0.5
 EPOCHS, BATCH, SEED = 20, 64, 0
 
 COLUMNS = ("subject", "split", "image", "width", "height", "bbox", "K", "joints_cam", "joint_valid",
-           "is_left")  # fmt: skip
+           "is_left", "kind")  # fmt: skip
 
 
 class ConfidenceError(HandPoseError):
@@ -176,7 +177,8 @@ class ViewReader:
                 px=self._px,
                 turn_camera=self._turn_camera,
             )
-            if self._rng.uniform() < EMPTY_SHARE:
+            # beside one of two hands is the other
+            if self._rng.uniform() < EMPTY_SHARE and row["kind"] != INTERACTING:
                 window = empty_window(box, (row["width"], row["height"]), self._rng)
                 if window is not None:
                     yield empty_view(image, window, px=self._px)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from handpose.data.annotation_table import INTERACTING
 from handpose.data.augment import Augmentation
 from handpose.data.labels import Labels
 from handpose.data.shards import Shards
@@ -63,7 +64,7 @@ class Origins:
         for path, stage in ((SAMPLES, "ingest"), (LABELS, "label"), (MEMBERSHIP, "label")):
             if not path.is_file():
                 raise InspectError(f"{path}: not found; run `dvc repro {stage}` first")
-        names = {name for columns in MIXED.values() for name in columns}
+        names = {name for columns in MIXED.values() for name in columns} | {"kind"}
         table = pq.read_table(SAMPLES, columns=sorted(names | {"sample_id", "is_left"}))
         folders = pa.array(MEMBERSHIP.read_text("utf-8").splitlines(), pa.string())
         is_in = pc.and_(pc.equal(table["split"], split), pc.is_in(table["sequence"], folders))
@@ -150,6 +151,7 @@ def _tiles(params: Params, batch: HandBatch, origin: pa.Table) -> list[Tile]:
             for names, ids in ((labels.coarse, batch.coarse), (labels.fine, batch.fine))
         )
         hand = f"{'left' if is_left else 'right'}{', MIRRORED' if mirrored else ''}"
+        hand += " of two" if row["kind"] == INTERACTING else ""
         fit = "" if batch.has_mano[i] else ", no fit"
         if batch.has_mano[i] and not batch.joint_valid[i, WRIST]:
             fit = ", mesh not drawn: wrist unknown"

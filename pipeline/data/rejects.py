@@ -36,7 +36,7 @@ LOOKED_AT = 200
 """Annotations of one reason that are searched for a photo that can be shown."""
 
 MEANING = {
-    "two_hands": "both hands are annotated; this pipeline is for one",
+    "two_hands": "both hands are annotated, which ingest.interacting leaves out",
     "hand_type_not_valid": "nobody was sure which hand it is",
     "hand_contradicts_folder": "another hand than the folder's number stands for",
     "too_few_joints": "fewer valid joints in this view than ingest.min_valid_joints",

@@ -97,6 +97,7 @@ def _findings(
             taken=lambda split, faults: taken(
                 split.found, SPLITS[split.name], params, mano, faults, exclusions, is_own=is_own
             ),
+            each_hand=params.ingest.each_hand,
         )
     else:
         only = params.data.model_copy(update={"root": str(root), "benchmarks": {}})
@@ -252,8 +253,11 @@ def _unused_fits(judgement: Judgement, used: int) -> Findings:
 def _summary(used: int, rejected: pa.Table, judgement: Judgement) -> tuple[State, str]:
     """One line: how many annotations are used, and how many are not for which reasons."""
     counts = reasons(rejected)
-    text = f"ingest will use {counted(used, 'annotation')} and reject {len(rejected):,}"
+    unit = "hand" if judgement.of_both_hands else "annotation"
+    text = f"ingest will use {counted(used, unit)} and reject {len(rejected):,}"
     text += ": " + ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) if counts else ""
+    if both := judgement.of_both_hands:
+        text += f"; {counted(both, 'annotation')} of both hands {'is' if both == 1 else 'are'} two"
     for name, count in judgement.left_out.items():
         text += f"; {count:,} {'is' if count == 1 else 'are'} {name} (params.yaml, section ingest)"
     odd = {reason: n for reason, n in counts.items() if reason != "two_hands"}

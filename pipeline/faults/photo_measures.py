@@ -1,6 +1,6 @@
 """Measures of what a photo shows: too dark, another hand beside the annotated one, the last photo.
 
-A photo is opened once.
+A photo is opened once for each hand annotated in it. Where that is two, a second hand is no fault.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.cores import usable_cores
+from handpose.data.annotation_table import INTERACTING
 from handpose.data.photo import Photo, PhotoError, read_photo
 from pipeline.faults.ingested_hands import Floats, IngestedHands, Ints
 from pipeline.faults.second_hand import AreHands, Surroundings, second_hands, without_hand
@@ -94,7 +95,9 @@ def in_order(hands: IngestedHands, most: int) -> Ints:
     """
     names = ("source_split", "session", "camera", "sequence")
     codes = [np.unique(hands.columns[name], return_inverse=True)[1].ravel() for name in names]
-    order = np.lexsort([hands.columns["frame"], *reversed(codes[:3])])
+    # one of two hands follows itself, not the other one
+    of_two = np.where(hands.columns["kind"] == INTERACTING, 1 + hands.columns["is_left"], 0)
+    order = np.lexsort([hands.columns["frame"], of_two, *reversed(codes[:3])])
     if len(order) <= most:
         return order.astype(np.int64)
     clip = np.unique(np.stack(codes, 1), axis=0, return_inverse=True)[1].ravel()
@@ -116,12 +119,17 @@ def look_at(hands: IngestedHands, view: int, root: Path) -> Looked:
     x, y, w, h = hands.bbox[view].round().astype(int)
     box = photo[y : y + h + 1, x : x + w + 1].max(-1)
     dark = 255.0 - float(np.percentile(box, BRIGHT)) if box.size else np.nan
+    if hands.columns["kind"][view] == INTERACTING:
+        return Looked(dark, None, look)
     return Looked(dark, without_hand(photo, hands.uv[view], hands.bbox[view]), look)
 
 
 def _one_camera(hands: IngestedHands, first: int, second: int) -> bool:
     names = ("source_split", "session", "camera")
     same = all(hands.columns[name][first] == hands.columns[name][second] for name in names)
+    kinds, sides = hands.columns["kind"], hands.columns["is_left"]
+    if INTERACTING in (kinds[first], kinds[second]):
+        same = same and kinds[first] == kinds[second] and sides[first] == sides[second]
     return bool(same and hands.columns["frame"][first] != hands.columns["frame"][second])
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from handpose.data.annotation_table import INTERACTING
 from handpose.data.shards import Shards
 from handpose.errors import HandPoseError
 from handpose.evaluation.scores import STAGE_1
@@ -170,9 +171,10 @@ class EvaluatedSamples:
         if not valid[WRIST]:  # predictions are placed at the true wrist
             hands_drawn = {"truth": hands_drawn["truth"]}
         side = hands({"is_left": np.array([known["is_left"]])})[0]
+        side += " hand of two" if known["kind"] == INTERACTING else " hand"
         return {
             "title": (
-                f"{known['gesture']}, {side} hand, subject {known['subject']}, "
+                f"{known['gesture']}, {side}, subject {known['subject']}, "
                 f"{known['sequence']}, camera {known['camera']}, frame {known['frame']}"
             ),
             "predicted": known["predicted"],

@@ -75,7 +75,8 @@ class EvaluationData:
         labels = Labels.read(LABELS)
         origins = pq.read_table(SAMPLES, columns=["sample_id", *ORIGIN]).sort_by("sample_id")
         folder, split = column(origins, "sequence"), column(origins, "split")
-        own = labels.classes(origins["sample_id"].to_pylist(), folder.tolist())
+        numbers, kinds = (origins[name].to_pylist() for name in ("sample_id", "kind"))
+        own = labels.classes(numbers, folder.tolist(), kinds)
         coarse = np.array([ids.coarse for ids in own])
         labelled = coarse != UNLABELLED
         trained, tested = (labelled & (split == s) for s in (TRAIN, TEST))
@@ -161,13 +162,16 @@ class EvaluationData:
     def training_means(self, mano: Mano) -> TrainingMeans:
         """The averages of the training samples, of all and of each coarse class."""
         rows = pq.read_table(
-            SAMPLES, columns=["sample_id", "sequence", *FITTED], filters=[("split", "=", TRAIN)]
+            SAMPLES,
+            columns=["sample_id", "sequence", "kind", *FITTED],
+            filters=[("split", "=", TRAIN)],
         )
         members = pa.array(MEMBERSHIP.read_text("utf-8").splitlines(), pa.string())
         rows = rows.filter(pc.is_in(rows["sequence"], members))
         columns = {name: torch.from_numpy(np.array(column(rows, name))) for name in FITTED}
         joints, valid = columns.pop("joints_cam").view(-1, 21, 3), columns.pop("joint_valid")
-        own = self.labels.classes(rows["sample_id"].to_pylist(), column(rows, "sequence").tolist())
+        names = ("sample_id", "sequence", "kind")
+        own = self.labels.classes(*(rows[name].to_pylist() for name in names))
         coarse = [ids.coarse for ids in own]
         return TrainingMeans.of(
             joints=joints, valid=valid, **columns, coarse=torch.tensor(coarse), mano=mano

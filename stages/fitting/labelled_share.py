@@ -76,7 +76,7 @@ def choose(
     images: defaultdict[SequenceKey, list[tuple[int, int]]] = defaultdict(list)  # number, class
     for label in labels:
         number, folder = label["sample_id"], label["sequence"]
-        fine = class_of(classes, sample_key(number), folder).fine
+        fine = class_of(classes, sample_key(number), folder, label["kind"]).fine
         if fine != UNLABELLED:
             key = SequenceKey(folder, label["subject"], label["session"])
             images[key].append((number, fine))

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from handpose.cores import usable_cores
-from handpose.data.annotation_table import AS_MANO_FIT, REJECT, AnnotationTable
+from handpose.data.annotation_table import AS_MANO_FIT, INTERACTING, REJECT, AnnotationTable
 from handpose.data.reader import DatasetReader, SourceSplit, SplitAnnotations
 from handpose.data.several.fit_form import RootDecision, in_mano_form, with_our_joints
 from handpose.data.splits import TRAIN
@@ -56,10 +56,12 @@ class Candidates(NamedTuple):
     beside_boxes: pa.Table  # the rejects of these cameras
     contradictions: list[pa.Table]  # the same, to be drawn
     left_out: Counter[str]  # by the parameters
-    far_fit_of: dict[int, int]
-    """Annotation -> the index of its fit, which is too far from the joints to be used."""
+    far_fit_of: dict[tuple[int, bool], int]
+    """Annotation and whether left -> the index of its fit, too far from the joints to be used."""
     root: RootDecision | None = None
     """What was decided of the fits' root rotations, where these are in doubt."""
+    of_both_hands: int = 0
+    """Annotations of both hands; each is two rows, as long as nothing rejects one of them."""
 
 
 class SplitTask(NamedTuple):
@@ -130,13 +132,13 @@ def candidates(
         lost, contradictions = rows.rejects(unusable), [beside_boxes(rows, unusable)]
         rows = rows.take(np.setdiff1d(np.arange(len(rows)), [one.row for one in unusable]))
     rows, left_out = select(rows, split, ingest)
-    far_fit_of: dict[int, int] = {}
+    far_fit_of: dict[tuple[int, bool], int] = {}
     if mano is not None:
         far = far_fits(rows, mano, ingest.max_fit_error_mm)
         if far.any():
-            columns = (rows.table[name].to_numpy() for name in ("annotation_id", "fit_at"))
-            number, fit_at = (column[far].tolist() for column in columns)
-            far_fit_of = dict(zip(number, fit_at, strict=True))
+            numbers, fit_at = (rows.table[name].to_numpy() for name in ("annotation_id", "fit_at"))
+            hands = zip(numbers[far].tolist(), rows.is_left()[far].tolist(), strict=True)
+            far_fit_of = dict(zip(hands, fit_at[far].tolist(), strict=True))
             rows = rows.without_fits(far, "fit_off_joints")
         if split.evaluated_as == TRAIN:
             rows = with_our_joints(rows, mano)
@@ -152,6 +154,7 @@ def candidates(
         left_out,
         far_fit_of,
         root,
+        int(found.usable.is_kind(INTERACTING).sum()) // 2,
     )
 
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from handpose.cores import usable_cores
-from handpose.data.annotation_table import AnnotationTable, Unusable
-from handpose.data.camera_frame import RestWrist, take, to_camera_frame
+from handpose.data.annotation_table import INTERACTING, AnnotationTable, Unusable
+from handpose.data.camera_frame import RestWrist, other_hands, take, to_camera_frame
 from handpose.data.photo import Photo, PhotoError, read_photo
 from handpose.data.reader import SourceSplit
 from handpose.hand.skeleton import WRIST
@@ -90,22 +90,39 @@ def decide(chunk: Chunk) -> Verdict:
     }
     held_out = of_held_out_gestures(sound.table["sequence"], rules.ingest)
     subjects = sound.table["subject"].to_numpy()
-    splits = split_of(rules.split, subjects, held_out, rules.ingest)
+    interacting = sound.is_kind(INTERACTING)
+    splits = split_of(rules.split, subjects, held_out, interacting, rules.ingest)
     incomplete = {reason: int(mask.sum()) for reason, mask in masked.items()}
-    samples = samples_table(sound, hands, splits)
+    others = None
+    if rules.ingest.each_hand:
+        own = sound.hands()
+        others = other_hands(hands, sound.other_hands(), own.camera, own.size)
+    samples = samples_table(sound, hands, splits, others)
     return Verdict(len(rows), good, samples, damaged, rejected, incomplete)
 
 
 def photo_faults(rows: AnnotationTable, root: Path) -> list[Unusable]:
-    """The rows whose photo, below this folder, is missing, truncated, black or of another size."""
+    """The rows whose photo, below this folder, is missing, truncated, black or of another size.
+
+    A photo of two hands, which are neighbours, is opened once.
+    """
     columns = (rows.table[name].to_pylist() for name in ("image", "width", "height"))
     damaged = []
-    for row, (name, width, height) in enumerate(zip(*columns, strict=True)):
-        try:
-            read_photo(Photo(root / name, width, height))
-        except PhotoError as error:
-            damaged.append(Unusable(row, error.reason, error.detail))
+    last: tuple[tuple[str, int, int], PhotoError | None] | None = None
+    for row, photo in enumerate(zip(*columns, strict=True)):
+        if last is None or last[0] != photo:
+            last = photo, _fault(Photo(root / photo[0], *photo[1:]))
+        if last[1] is not None:
+            damaged.append(Unusable(row, last[1].reason, last[1].detail))
     return damaged
+
+
+def _fault(photo: Photo) -> PhotoError | None:
+    try:
+        read_photo(photo)
+    except PhotoError as error:
+        return error
+    return None
 
 
 def _without(rows: NDArray[np.intp], unusable: list[Unusable]) -> NDArray[np.intp]:

@@ -29,6 +29,12 @@ SHOWN = 10
 NAMES = ("session", "sequence", "frame", "camera", "hand")
 
 
+BOTH = "interacting"
+HAND_OF_BOTH = ("right", "left")
+"""An annotation of both hands that is not used (`ingest.interacting: drop`) is one of each, so that
+a list that names them stays valid."""
+
+
 class ExcludedRows(NamedTuple):
     """A split without what the list leaves out."""
 
@@ -126,8 +132,10 @@ def matches(table: pa.Table, wanted: Sequence[Exclusion]) -> dict[int, list[Excl
     at = np.flatnonzero(near.to_numpy(zero_copy_only=False))
     some = zip(*(columns[name].take(pa.array(at)).to_pylist() for name in NAMES), strict=True)
     found: dict[int, list[Exclusion]] = {}
-    for number, (session, sequence, *rest) in zip(at.tolist(), some, strict=True):
-        for target in product(*(dict.fromkeys((value, None)) for value in rest)):
+    for number, (session, sequence, *rest, hand) in zip(at.tolist(), some, strict=True):
+        hands = HAND_OF_BOTH if hand == BOTH else (hand,)
+        values = [*((value, None) for value in rest), (*hands, None)]
+        for target in product(*map(dict.fromkeys, values)):
             own = by_target.get((session, sequence, *target))
             if own:
                 found.setdefault(number, []).extend(own)

@@ -15,11 +15,12 @@ from handpose.ho3d.reader import Ho3dReader
 from handpose.interhand.reader import InterHandReader
 from stages.params import DataParams
 
-READERS: dict[str, Callable[[Path], DatasetReader]] = {
+READERS: dict[str, Callable[..., DatasetReader]] = {
     "interhand": InterHandReader,
     "folder": FolderReader,
 }
-"""By `data.format`."""
+"""By `data.format`: a folder; InterHand2.6M's also takes by keyword whether both hands of an
+annotation are read."""
 
 BENCHMARKS: dict[str, Callable[..., BenchmarkReader]] = {
     "freihand": FreiHandReader,
@@ -30,10 +31,13 @@ BENCHMARKS: dict[str, Callable[..., BenchmarkReader]] = {
 2D joints alone, so it is scored but not ingested."""
 
 
-def open_reader(data: DataParams) -> DatasetReader:
-    """The reader of the data set in `data.root`, and of those beside it; nothing is read yet."""
+def open_reader(data: DataParams, *, each_hand: bool = False) -> DatasetReader:
+    """The reader of the data set in `data.root`, and of those beside it; nothing is read yet.
+
+    With `each_hand`, InterHand2.6M's annotations of both hands are two rows.
+    """
     root = Path(data.root)
-    main = READERS[data.format](root)
+    main = READERS[data.format](root, **({"each_hand": True} if each_hand else {}))
     others = {
         str(name): Beside(benchmark_root(data, name), open_benchmark(data, name))
         for name in data.benchmarks

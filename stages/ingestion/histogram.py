@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from handpose.data.annotation_table import INTERACTING
 from handpose.data.splits import all_splits
 from handpose.files import atomic_file
 
@@ -40,12 +42,13 @@ class Members:
         self.of_gesture_folders += table["kind"].to_pylist().count("gesture")
         self.without_mano_fit += table["has_mano"].to_pylist().count(False)
         self.subjects |= set(table["subject"].unique().to_pylist())
-        self._photos.update("".join(f"{image}\n" for image in table["image"].to_pylist()).encode())
+        self._photos.update("".join(f"{line}\n" for line in _lines(table)).encode())
 
     def summary(self) -> dict[str, Any]:
         """Subjects and counts, and a hash of the list of photos.
 
-        The hash is SHA-256 of one line per sample, the photo's path below data.root.
+        The hash is SHA-256 of one line per sample, the photo's path below data.root; of one of two
+        annotated hands, followed by a blank and right or left.
         """
         return {
             "subjects": sorted(self.subjects),
@@ -53,6 +56,13 @@ class Members:
             "of_gesture_folders": self.of_gesture_folders,
             "photos_sha256": self._photos.hexdigest(),
         }
+
+
+def _lines(table: pa.Table) -> list[str]:
+    hand = pc.if_else(table["is_left"], " left", " right")
+    hand = pc.if_else(pc.equal(table["kind"], INTERACTING), hand, "")
+    lines: list[str] = pc.binary_join_element_wise(table["image"], hand, "").to_pylist()
+    return lines
 
 
 class Histogram:
@@ -68,8 +78,9 @@ class Histogram:
         """Count rows of samples.parquet, in their order."""
         table = table.select(COLUMNS)  # a row is 600 bytes, and these are 100 of them
         for split in table["split"].unique().to_pylist():
-            self.members[split].add(table.filter(pa.compute.equal(table["split"], split)))
-        hand = pa.compute.if_else(table["is_left"], "left", "right")
+            own = self.members.setdefault(split, Members())  # official_test_interacting, say
+            own.add(table.filter(pc.equal(table["split"], split)))
+        hand = pc.if_else(table["is_left"], "left", "right")
         self._used.update(_keys(table.append_column("hand", hand)))
 
     def add_rejects(self, table: pa.Table) -> None:

@@ -56,6 +56,8 @@ class Judgement:
         """Annotations of these cameras."""
         self.contradictions: list[pa.Table] = []
         """Rows of contradictions.parquet."""
+        self.of_both_hands = 0
+        """Annotations of both hands that count as two, whatever becomes of each."""
         self.roots: dict[str, RootDecision] = {}
         """What was decided of root rotations in doubt, by source split."""
         self._drawn: Counter[str] = Counter()  # fits, by source split
@@ -90,6 +92,7 @@ class Judgement:
         self.contradictions += found.contradictions
         self.left_out.update(found.left_out)  # += would drop a parameter that leaves out nothing
         self.excluded.update(found.excluded_kinds)
+        self.of_both_hands += found.of_both_hands
         if len(found.excluded):
             yield None, found.excluded
         if len(found.beside_boxes):
@@ -114,7 +117,7 @@ class Judgement:
         rows: AnnotationTable,
         verdicts: list[Verdict],
         split: SourceSplit,
-        far_fit_of: Mapping[int, int],
+        far_fit_of: Mapping[tuple[int, bool], int],
     ) -> None:
         """The samples of a part that lack a joint or their fit."""
         for reason in verdicts[0].incomplete:
@@ -126,12 +129,13 @@ class Judgement:
             self._count_unused_fits(rows.take(np.concatenate(used)), split, far_fit_of)
 
     def _count_unused_fits(
-        self, rows: AnnotationTable, split: SourceSplit, far_fit_of: Mapping[int, int]
+        self, rows: AnnotationTable, split: SourceSplit, far_fit_of: Mapping[tuple[int, bool], int]
     ) -> None:
         if not (rows.table["fit_at"].to_numpy() < NO_FIT_AT).any():
             return
         numbers = rows.table["annotation_id"].to_pylist()
-        far_fit_at = np.array([far_fit_of.get(number, NO_FIT_AT) for number in numbers], np.int64)
+        hands = zip(numbers, rows.is_left().tolist(), strict=True)
+        far_fit_at = np.array([far_fit_of.get(hand, NO_FIT_AT) for hand in hands], np.int64)
         left = DRAWN - self._drawn[split.name]
         found = unused_fits(rows, far_fit_at, self._mano, left)
         self._drawn[split.name] += len(found) - found["fit"].null_count

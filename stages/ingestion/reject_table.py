@@ -27,7 +27,9 @@ def in_order(rejects: pa.Table, source_splits: Sequence[str]) -> pa.Table:
         for name in ("session", "frame", "annotation_id")
     }
     keys = [split, number["session"], text["sequence"], number["frame"], text["camera"]]
-    return rejects.take(pa.array(np.lexsort([number["annotation_id"], *reversed(keys)])))
+    keys.append(number["annotation_id"])
+    keys.append(rejects["hand"].to_numpy() == "left")  # one of both hands; else the id decides
+    return rejects.take(pa.array(np.lexsort(keys[::-1])))
 
 
 def reasons(rejects: pa.Table) -> dict[str, int]:

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from handpose.data.annotation_table import AnnotationTable, BoolArray, of_words
-from handpose.data.camera_frame import HandsInCamera
+from handpose.data.camera_frame import HandsInCamera, OtherHands
 from handpose.data.reader import SourceSplit
-from handpose.data.splits import HELD_OUT_GESTURES, TEST, TRAIN, VALIDATION
+from handpose.data.splits import HELD_OUT_GESTURES, TEST, TRAIN, VALIDATION, of_two_hands
 from handpose.files import atomic_file
 from stages.params import IngestParams
 
@@ -53,25 +53,39 @@ def without_number(folder: str) -> str:
 
 
 def split_of(
-    source: SourceSplit, subjects: NDArray[np.int64], held_out: BoolArray, ingest: IngestParams
+    source: SourceSplit,
+    subjects: NDArray[np.int64],
+    held_out: BoolArray,
+    interacting: BoolArray,
+    ingest: IngestParams,
 ) -> NDArray[np.object_]:
     """Split of each annotation (N,): training data are divided by subject, others stay whole.
 
     Of the test people's, those that are `held_out` (N,) by their gesture are a split of their own.
+    So are, of each evaluated split, hands that are `interacting` (N,) with another annotated one.
     """
     if source.evaluated_as:
-        return np.full(len(subjects), source.evaluated_as, object)
+        splits = np.full(len(subjects), source.evaluated_as, object)
+        splits[interacting] = of_two_hands(source.evaluated_as)
+        return splits
     splits = np.full(len(subjects), TRAIN, object)
     splits[np.isin(subjects, ingest.validation_subjects)] = VALIDATION
     splits[np.isin(subjects, ingest.test_subjects)] = TEST
-    splits[held_out & (splits == TEST)] = HELD_OUT_GESTURES
+    splits[held_out & ~interacting & (splits == TEST)] = HELD_OUT_GESTURES
+    splits[interacting & (splits == TEST)] = of_two_hands(TEST)
     return splits
 
 
 def samples_table(
-    rows: AnnotationTable, hands: HandsInCamera, splits: NDArray[np.object_]
+    rows: AnnotationTable,
+    hands: HandsInCamera,
+    splits: NDArray[np.object_],
+    others: OtherHands | None = None,
 ) -> pa.Table:
-    """Rows of samples.parquet without `sample_id`; float32, vectors as lists of fixed length."""
+    """Rows of samples.parquet without `sample_id`; float32, vectors as lists of fixed length.
+
+    Columns on the other hand of the photo are there only if it is asked for.
+    """
     columns: dict[str, Any] = {}
     source = pa.repeat(pa.scalar(rows.source_split), len(rows))
     columns |= {name: source if name == "source_split" else rows.plain(name) for name in ORIGIN}
@@ -80,6 +94,8 @@ def samples_table(
     columns |= {name: rows.plain(name) for name in ("width", "height")}
     columns["is_left"] = rows.is_left()
     columns |= {name: _column(field) for name, field in hands._asdict().items()}
+    if others is not None:
+        columns |= {"other_hand": others.is_known, "in_other_box": _column(others.in_other_box)}
     return pa.table(columns)
 
 

@@ -1,7 +1,7 @@
 """Usable hands that the parameters leave out.
 
-`ingest.held_out_gestures`, `ingest.trim_ends`, `ingest.cameras_per_instant`. Only training and
-validation are thinned. Splits that are evaluated stay whole, so that their
+`ingest.interacting`, `ingest.held_out_gestures`, `ingest.trim_ends`, `ingest.cameras_per_instant`.
+Only training and validation are thinned. Splits that are evaluated stay whole, so that their
 figures compare whatever was trained on.
 """
 
@@ -12,7 +12,13 @@ from collections import Counter
 
 import numpy as np
 
-from handpose.data.annotation_table import AnnotationTable, BoolArray, of_words, sort_keys
+from handpose.data.annotation_table import (
+    INTERACTING,
+    AnnotationTable,
+    BoolArray,
+    of_words,
+    sort_keys,
+)
 from handpose.data.reader import SourceSplit
 from handpose.data.splits import TRAIN, VALIDATION
 from handpose.data.thinning import fewer_cameras, without_ends
@@ -25,12 +31,22 @@ THINNED = (TRAIN, VALIDATION)
 def select(
     rows: AnnotationTable, source: SourceSplit, ingest: IngestParams
 ) -> tuple[AnnotationTable, Counter[str]]:
-    """The rows that stay, in their order, and how many were `held_out`, `trimmed`, `thinned`."""
+    """The rows that stay, in their order, and how many were left out by what.
+
+    `interacting`: hands beside another, of people who train (unless these are trained on) or
+    validate; then `held_out`, `trimmed`, `thinned`.
+    """
     left_out: Counter[str] = Counter()
     if source.evaluated_as:
         return rows, left_out
     held_out = of_held_out_gestures(rows.table["sequence"], ingest)
-    split = split_of(source, rows.table["subject"].to_numpy(), held_out, ingest)
+    interacting = rows.is_kind(INTERACTING)
+    split = split_of(source, rows.table["subject"].to_numpy(), held_out, interacting, ingest)
+    if ingest.each_hand:
+        unused = THINNED if ingest.interacting == "evaluate" else (VALIDATION,)
+        beside = interacting & np.isin(split, unused)
+        rows, split, held_out = _without(rows, beside), split[~beside], held_out[~beside]
+        left_out["interacting"] = int(beside.sum())
     if ingest.held_out_gestures:
         untrained = held_out & np.isin(split, THINNED)
         rows, split = _without(rows, untrained), split[~untrained]

@@ -172,6 +172,13 @@ class IngestParams(Section):
     Without its number a folder's name stands for both hands. A mirrored image has the gesture of
     the other hand, so `label` asks for both.
     """
+    interacting: Literal["drop", "evaluate", "train"] = "drop"
+    """annotations of both hands of InterHand2.6M: not used; or each hand a sample, the test
+    people's in splits of their own; or trained on as well
+
+    Their splits never choose an epoch: of validation people they are left out. They carry no
+    gesture.
+    """
     min_valid_joints: Annotated[int, Field(ge=1, le=21)] = 6
     """of 21; an annotation with fewer is rejected"""
     min_joints_in_boxes: Probability = 0.5
@@ -202,6 +209,11 @@ class IngestParams(Section):
                 "ingest.test_subjects; a subject belongs to one split"
             )
         return self
+
+    @property
+    def each_hand(self) -> bool:
+        """Whether an annotation of both hands becomes a sample of each."""
+        return self.interacting != "drop"
 
 
 class LabelParams(Section):

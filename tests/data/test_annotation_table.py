@@ -35,6 +35,7 @@ def rows() -> AnnotationTable:
         for name, texts in words.items()
     }
     columns |= {name: rng.integers(0, FRAMES, ROWS) for name in ("camera_at", "joints_at")}
+    columns["other_at"] = rng.integers(-1, FRAMES, ROWS)
     columns["fit_at"] = rng.integers(min(FIT_FAULTS.values()), FRAMES, ROWS)
     columns["image"] = pa.array([f"{k}.jpg" for k in range(ROWS)])
     columns["visible"] = as_bytes(rng.random((ROWS, JOINTS)) < 0.5)

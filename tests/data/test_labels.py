@@ -20,6 +20,8 @@ ROWS = [
     )
 ]  # fmt: skip
 
+KINDS = ["gesture"] * 3
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -49,7 +51,7 @@ def test_each_fine_class_has_its_coarse_one_and_a_gap_none(path: Path) -> None:
 
 def test_the_majority_is_the_most_frequent_class_and_of_equals_the_first(path: Path) -> None:
     labels = Labels.read(path)
-    right, left = labels.classes(range(2), labels.ids)
+    right, left = labels.classes(range(2), labels.ids, ["gesture"] * 2)
     assert majority([right, left, left]) == {"coarse": 3, "fine": 2}
     assert majority([left, right]) == {"coarse": 1, "fine": 0}
     assert majority([]) == {"coarse": 0, "fine": 0}
@@ -67,9 +69,21 @@ def test_images_may_have_classes_of_their_own_beside_those_of_folders(path: Path
     labels, whole = Labels.read(path), Labels.of(pa.Table.from_pylist(ROWS))
     assert (labels.ids, labels.coarse, labels.hands) == (whole.ids, whole.coarse, whole.hands)
     folder = str(right["folder"])
-    assert [ids.coarse for ids in labels.classes([7, 8, 9], [folder] * 3)] == [3, 1, UNLABELLED]
-    assert labels.classes([9], [folder])[0] is NO_CLASS, "the folder's classes are not this image's"
-    assert whole.classes([9], [folder]) == [whole.ids[folder]]
+    assert [ids.coarse for ids in labels.classes([7, 8, 9], [folder] * 3, KINDS)] == [3, 1, -1]
+    assert labels.classes([9], [folder], KINDS[:1])[0] is NO_CLASS, (
+        "the folder's classes are not this image's"
+    )
+    assert whole.classes([9], [folder], KINDS[:1]) == [whole.ids[folder]]
+
+
+def test_one_of_two_hands_has_no_class_in_whatever_folder(path: Path) -> None:
+    """Nor one of its own: which of the two performs the gesture is not known."""
+    labels = Labels.read(path)
+    folders = list(labels.ids)
+    assert labels.classes([1, 2], folders, ["interacting"] * 2) == [NO_CLASS] * 2
+    own = Labels({}, [], [], [], own={"000000001": labels.ids[folders[0]]})
+    assert own.classes([1], folders[:1], ["gesture"]) == [labels.ids[folders[0]]]
+    assert own.classes([1], folders[:1], ["interacting"]) == [NO_CLASS]
 
 
 def test_missing_and_damaged_files_are_refused(path: Path) -> None:

@@ -36,6 +36,13 @@ def test_every_moment_keeps_as_many_cameras_as_it_may() -> None:
         assert (np.unique(instant[kept, 1], return_counts=True)[1] == min(most, 12)).all()
 
 
+def test_both_hands_of_a_photo_are_one_view() -> None:
+    instant, camera = photos(40, 8)
+    kept = fewer_cameras(instant, camera, 3)
+    twice = fewer_cameras(np.repeat(instant, 2, 0), np.repeat(camera, 2), 3)
+    assert (twice == np.repeat(kept, 2)).all()
+
+
 def test_cameras_take_turns() -> None:
     instant, camera = photos(3000, 12)
     kept = fewer_cameras(instant, camera, 3)

@@ -79,8 +79,10 @@ def write(root: Path, files: Files, dumps: Callable[[Any], str] = json.dumps) ->
         path.write_bytes(content if isinstance(content, bytes) else dumps(content).encode())
 
 
-def in_order(origin: Origin) -> tuple[Any, ...]:
-    return origin.capture, origin.seq_name, origin.frame, origin.camera, origin.annotation_id
+def in_order(view: HandAnnotation) -> tuple[Any, ...]:
+    origin = view.origin
+    place = origin.capture, origin.seq_name, origin.frame, origin.camera, origin.annotation_id
+    return view.interacting, *place, view.is_left
 
 
 def neutral(view: HandAnnotation) -> dict[str, Any]:
@@ -104,13 +106,11 @@ def parts(field: Any) -> tuple[Any, ...]:
     return field if isinstance(field, tuple) else (field,)
 
 
-def check_same(root: Path) -> list[Reject]:
+def check_same(root: Path, *, each_hand: bool = False) -> list[Reject]:
     """That both ways find the same; the rejects, those of two hands apart."""
-    found = list(hand_annotations(Annotations.read(root, "train")))
-    split = read_split(root, "train")
-    slow = sorted(
-        (v for v in found if isinstance(v, HandAnnotation)), key=lambda view: in_order(view.origin)
-    )
+    found = list(hand_annotations(Annotations.read(root, "train"), each_hand=each_hand))
+    split = read_split(root, "train", each_hand=each_hand)
+    slow = sorted((v for v in found if isinstance(v, HandAnnotation)), key=in_order)
     rows = annotation_table(split.rows).in_order()
     found_origins = [
         dict(zip(ORIGIN, values, strict=True))
@@ -125,6 +125,13 @@ def check_same(root: Path) -> list[Reject]:
             )
             for one, other in pairs:
                 np.testing.assert_array_equal(one, other)
+        others = rows.other_hands()
+        for k, view in enumerate(slow):
+            assert others.joint_valid[k].any() <= view.interacting
+            if view.interacting:
+                part = [field[1 - int(view.is_left)] for field in view.frame_joints]
+                np.testing.assert_array_equal(others.joints[k], part[0])
+                np.testing.assert_array_equal(others.joint_valid[k], part[1])
     rejects = [item for item in found if isinstance(item, Reject)]
     columns = [Origin(official_split="train", **row) for row in split.two_hands.to_pylist()]
     by_id = [Reject(origin, "two_hands", "") for origin in columns] + split.rejects
@@ -254,6 +261,46 @@ def test_columns_and_records_find_the_same(tmp_path: Path, whole: Files, fault: 
     FAULTS[fault](files)
     write(tmp_path, files)
     check_same(tmp_path)
+    check_same(tmp_path, each_hand=True)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_both_hands_of_a_faulty_annotation_are_found_alike(
+    tmp_path: Path, whole: Files, fault: str
+) -> None:
+    """The same faults, where each annotation is of both hands."""
+    files = copy.deepcopy(whole)
+    for one in files["data"]["annotations"]:
+        one["hand_type"] = "interacting"
+    FAULTS[fault](files)
+    write(tmp_path, files)
+    check_same(tmp_path, each_hand=True)
+
+
+def test_both_hands_share_the_photo_and_have_joints_flags_and_fits_of_their_own(
+    tmp_path: Path, whole: Files
+) -> None:
+    files = copy.deepcopy(whole)
+    hand(files, 18, hand_type_valid=0)  # of 42 joints: it says nothing of one hand
+    write(tmp_path, files)
+    without, rows = (
+        annotation_table(read_split(tmp_path, "train", each_hand=both).rows).in_order()
+        for both in (False, True)
+    )
+    one, two = len(without), rows.is_kind("interacting").sum()
+    assert (one, two) == (36, 24)
+    first = rows.slice(0, one)  # as without the others: their numbers stay
+    found, expected = (part.table.drop_columns(["camera_at"]) for part in (first, without))
+    assert found.to_pydict() == expected.to_pydict()
+    np.testing.assert_array_equal(first.hands().camera.K, without.hands().camera.K)
+    columns = rows.slice(one, one + two).table.to_pydict()
+    for name in ("annotation_id", "image", "camera_at", "box", "width"):
+        assert columns[name][::2] == columns[name][1::2]
+    assert columns["hand"] == ["right", "left"] * 12
+    assert columns["joints_at"][::2] == columns["other_at"][1::2]
+    assert columns["joints_at"][1::2] == columns["other_at"][::2]
+    assert columns["fit_at"][::2] != columns["fit_at"][1::2]
+    assert set(without.table["other_at"].to_pylist()) == {-1}
 
 
 @pytest.mark.parametrize("size", [1, 5, 5000])

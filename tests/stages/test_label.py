@@ -294,6 +294,11 @@ def run(**changes: Any) -> Labels:
     return Labels.read(label.OUT / "labels.parquet")
 
 
+def classes_of(labels: Labels, images: list[dict[str, Any]]) -> list[ClassIds]:
+    names = ("sample_id", "sequence", "kind")
+    return labels.classes(*([row[name] for row in images] for name in names))
+
+
 @pytest.mark.parametrize("handedness", ["handed", "canonical"])
 @pytest.mark.parametrize("control", CONTROLS)
 def test_a_control_has_the_contract_of_the_map(
@@ -303,7 +308,7 @@ def test_a_control_has_the_contract_of_the_map(
     before = {path: digest(path) for path in (Path("map.csv"), SAMPLES)}
     labels = run(**CONTROLS[control], handedness=handedness)
     assert before == {path: digest(path) for path in before}, "neither is changed"
-    own = labels.classes([row["sample_id"] for row in images], [row["sequence"] for row in images])
+    own = classes_of(labels, images)
     assert own.pop() is NO_CLASS, "free motion has none"
     canonical = handedness == "canonical"
     twins = {(ids.coarse, ids.fine): (ids.twin_coarse, ids.twin_fine) for ids in own}
@@ -348,17 +353,14 @@ def test_shuffling_leaves_the_number_of_images_of_every_class(
     """In each split; the folders hold as many images each here."""
 
     def counts(labels: Labels) -> Counter[tuple[str, ClassIds]]:
-        own = labels.classes([r["sample_id"] for r in images], [r["sequence"] for r in images])
+        own = classes_of(labels, images)
         return Counter((row["split"], ids) for row, ids in zip(images, own, strict=True))
 
     before = counts(run())
     labels = run(**CONTROLS[control])
     assert counts(labels) == before
     true = run()
-    own, known = (
-        side.classes([r["sample_id"] for r in images], [r["sequence"] for r in images])
-        for side in (labels, true)
-    )
+    own, known = (classes_of(side, images) for side in (labels, true))
     same = np.mean([a.coarse == b.coarse for a, b in zip(own, known, strict=True)][:-1])
     assert same == 0 if control == "folders" else same < 0.15
 
@@ -374,7 +376,7 @@ def test_what_a_control_made_stands_in_the_manifest(images: list[dict[str, Any]]
     labels = run(source="finger_states")
     found = counts()
     assert found["images"] == len(images) - 1
-    own = labels.classes([row["sample_id"] for row in images], [row["sequence"] for row in images])
+    own = classes_of(labels, images)
     assert found["images_without_a_class"] == own.count(NO_CLASS) - 1
     assert found["fine_classes"] == len(labels.fine)
 
@@ -386,7 +388,7 @@ def test_a_control_reads_the_folders_that_the_map_keeps(images: list[dict[str, A
     Path("map.csv").write_text(text, encoding="utf-8")
     for control in CONTROLS.values():
         labels = run(**control)
-        own = labels.classes([r["sample_id"] for r in images], [r["sequence"] for r in images])
+        own = classes_of(labels, images)
         for row, ids in zip(images, own, strict=True):
             assert (ids is NO_CLASS) == (row["sequence"][5:] == "fake_gun" or row["kind"] == "rom")
         assert "0003_fake_gun" not in members()

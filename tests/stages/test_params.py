@@ -145,6 +145,16 @@ def test_a_joint_regressor_is_interhands_and_lies_beside_mano(tmp_path: Path) ->
     assert "in data/stand_in, which `dvc repro` replaces" in message
 
 
+def test_annotations_of_both_hands_are_interhands(tmp_path: Path) -> None:
+    message = refusal(tmp_path, ingest__interacting="evaluate", data__format="folder")
+    assert (
+        "ingest.interacting is evaluate, which is about InterHand2.6M's annotations of both hands, "
+        "but data.format is folder, where each record is one hand already; set ingest.interacting "
+        "to drop" in message
+    )
+    assert "drop" in refusal(tmp_path, ingest__interacting="both")
+
+
 @pytest.mark.parametrize("name", ["convnext_atto", "vit_tiny_patch16_224"])
 def test_eanet_refuses_a_backbone_of_patches(tmp_path: Path, name: str) -> None:
     found = refusal(

@@ -105,6 +105,7 @@ def one_hand_table(
         "camera_at": own,
         "joints_at": own,
         "fit_at": fit_at,
+        "other_at": np.full(count, -1),
     }
     arrays = {name: pa.array(columns[name], ROW.field(name).type) for name in ROW.names}
     return AnnotationTable(

@@ -38,7 +38,7 @@ def check_annotations(split: SplitContents) -> Findings:
     if split.unused_images:
         yield "note", f"{counted(split.unused_images, 'image record')} that no annotation uses"
     yield from _captures(split, found)
-    yield from _sizes(split.usable.table)
+    yield from _sizes(split.one_hand.table)
     yield from _cameras(split)
     yield from _frames(split)
 
@@ -144,7 +144,7 @@ def check_expected(split: SplitContents, expected: Expected) -> Findings:
         if unknown:
             text = f"{parameter} names {unknown}, who are not in official train"
             yield "FAIL", f"{text}; its people are {sorted(subjects)}"
-    folders = pc.unique(split.usable.plain("sequence")).to_pylist()
+    folders = pc.unique(split.one_hand.plain("sequence")).to_pylist()
     strange = sorted(
         name
         for name in folders

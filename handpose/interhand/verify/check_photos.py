@@ -51,7 +51,7 @@ def check_photos(split: SplitContents, each: int | None, faults: Faults, start: 
         start: called before each task that takes long.
     """
     yield from _on_disk(split, faults, start)
-    if each != 0 and len(split.usable):
+    if each != 0 and len(split.once):
         yield from _opened(split, each, faults, start)
 
 
@@ -93,7 +93,7 @@ def _gone(gone: Missing, path: Path) -> str:
 
 
 def _opened(split: SplitContents, each: int | None, faults: Faults, start: Start) -> Findings:
-    usable = split.usable.table
+    usable = split.once.table
     rows = np.arange(len(usable)) if each is None else sample_rows(usable["image"], each, SEED)
     table = usable.select(["image", "width", "height", "session", "camera"]).take(pa.array(rows))
     camera_of: dict[Path, tuple[int, str]] = {}

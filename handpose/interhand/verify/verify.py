@@ -45,6 +45,7 @@ def verify(
     expected: Expected | None = None,
     start: Start = quiet,
     taken: Taken = lambda _, __: iter(()),
+    each_hand: bool = False,
 ) -> Iterator[VerifyResult]:
     """Every finding on the data set in this folder, split by split.
 
@@ -54,15 +55,21 @@ def verify(
         expected: what the parameters expect in it, if they refer to this data set.
         start: called before each task that takes long.
         taken: what is taken of a split, given the photos that cannot be used.
+        each_hand: annotations of both hands are used, as two.
     """
     try:
-        yield from _findings(root, each, expected, start, taken)
+        yield from _findings(root, each, expected, start, taken, each_hand)
     except OSError as error:
         yield VerifyResult("FAIL", "layout", _unreadable(error))
 
 
 def _findings(
-    root: Path, each: int | None, expected: Expected | None, start: Start, taken: Taken
+    root: Path,
+    each: int | None,
+    expected: Expected | None,
+    start: Start,
+    taken: Taken,
+    each_hand: bool,
 ) -> Iterator[VerifyResult]:
     if faults := layout_faults(root):
         yield from (VerifyResult("FAIL", "layout", text) for text in faults)
@@ -76,7 +83,8 @@ def _findings(
             files = ", ".join(annotation_file(root, name, file).name for file in missing)
             yield VerifyResult("FAIL", name, f"annotations/{name}/ lacks {files}; {ANNOTATIONS}")
         else:
-            yield from _split(root, name, each, expected if name == "train" else None, start, taken)
+            own = expected if name == "train" else None
+            yield from _split(root, name, each, own, start, taken, each_hand)
 
 
 def _split(
@@ -86,9 +94,10 @@ def _split(
     expected: Expected | None,
     start: Start,
     taken: Taken,
+    each_hand: bool,
 ) -> Iterator[VerifyResult]:
     try:
-        split = SplitContents.read(root, name)
+        split = SplitContents.read(root, name, each_hand=each_hand)
         for state, text in check_annotations(split):
             yield VerifyResult(state, name, text)
         for state, text in check_expected(split, expected) if expected else ():

@@ -26,7 +26,8 @@ from tests.stages.small_dataset import CAMERAS, HEIGHT, ROOT, WIDTH, Dataset, se
 
 NAN = float("nan")
 SUMMARY = re.compile(
-    r"(?P<split>\w+) +ingest will use (?P<used>[\d,]+) annotations? and reject (?P<lost>[\d,]+)"
+    r"(?P<split>\w+) +ingest will use (?P<used>[\d,]+) (annotation|hand)s? and reject "
+    r"(?P<lost>[\d,]+)"
     r"(: (?P<reasons>[\d,]+ \w+(, [\d,]+ \w+)*))?"
 )
 
@@ -87,7 +88,8 @@ def box(files: dict[str, Any], hand: dict[str, Any]) -> list[float]:
     frame = files["joint_3d"][str(image["capture"])][str(image["frame_idx"])]
     world = np.array(frame["world_coord"]) + np.array([0, 0, 600])
     pixels = 250 * world[:, :2] / world[:, 2:] + [50, 40]
-    pixels = pixels[:21] if hand["hand_type"] == "right" else pixels[21:]
+    own = {"right": slice(0, 21), "left": slice(21, 42), "interacting": slice(0, 42)}
+    pixels = pixels[own[hand["hand_type"]]]
     return [*pixels.min(0).tolist(), *np.ptp(pixels, axis=0).tolist()]
 
 
@@ -295,6 +297,27 @@ def test_verify_follows_the_parameters_of_ingest(
     dataset.photo(9).unlink()
     use(**keys)
     check_same(dataset)
+
+
+@pytest.mark.parametrize("interacting", ["evaluate", "train"])
+@pytest.mark.parametrize(
+    "alteration",
+    ["nothing", "annotation ids as text", "no wrist", "other camera", "a moved camera"],
+)
+def test_verify_counts_each_hand_where_ingest_does(
+    dataset: Dataset, use: Callable[..., None], alteration: str, interacting: str
+) -> None:
+    for record in dataset.train["data"]["annotations"]:
+        if "no wrist" in alteration and record["hand_type"] == "interacting":
+            record["joint_valid"] = [[0]] * 20 + [[1]] * 22
+    ALTERED[alteration](dataset)
+    dataset.write()
+    dataset.photo(12).unlink()  # of both hands
+    use(interacting=interacting, cameras_per_instant=1)
+    lines = check_same(dataset)
+    assert "ingest will use" in lines and " annotations of both hands are two" in lines
+    count = 45 if alteration == "other camera" else 47
+    assert f"of {count} photos opened are sound" in lines, "each photo counts once"
 
 
 @pytest.mark.parametrize(

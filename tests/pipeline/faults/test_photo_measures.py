@@ -50,6 +50,8 @@ def views(root: Path, photos: list[Any], uv: list[Any], **changes: Any) -> Inges
         "image": np.array([f"{k}.png" for k in range(count)]),
         "width": np.full(count, SIZE[0]),
         "height": np.full(count, SIZE[1]),
+        "kind": np.array(["gesture"] * count),
+        "is_left": np.zeros(count, np.bool_),
     }
     empty: Any = np.empty(0)
     numbers = np.arange(count)
@@ -154,3 +156,25 @@ def test_both_questions_must_be_answered_with_yes(
 
     found = second_hands([around, None], answers)
     np.testing.assert_allclose(found, [expected, np.nan])
+
+
+def test_of_two_annotated_hands_neither_is_a_fault_of_the_other(tmp_path: Path) -> None:
+    """The other hand is no second one, and a photo is compared by each hand with the next photo."""
+    first, second = hand_at(50.0, 100.0), hand_at(110.0, 100.0)
+    photo = picture_of(first, second)
+    both: dict[str, Any] = {
+        "kind": np.array(["interacting"] * 4),
+        "is_left": np.array([False, True] * 2),
+        "frame": np.array([1, 1, 2, 2]),
+    }
+    uv = [first, second, first, second]
+    hands = views(tmp_path, [photo] * 4, uv, **both)
+    order = in_order(hands, 4)
+    assert order.tolist() == [0, 2, 1, 3]
+    found = measure_photos(hands, order, tmp_path, lambda pictures, boxes: [1.0] * len(boxes),
+                           lambda: None)  # fmt: skip
+    assert np.isnan(found.second_hand).all()
+    np.testing.assert_array_equal(found.repeated_photo, 0)
+    moved = views(tmp_path, [photo] * 4, [first, second, first, second + 20], **both)
+    found = measure_photos(moved, order, tmp_path, lambda pictures, boxes: [], lambda: None)
+    assert found.repeated_photo[3] > 0.1 and found.repeated_photo[2] == 0

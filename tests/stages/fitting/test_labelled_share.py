@@ -22,7 +22,13 @@ def labels(*, per_sequence: int = 5) -> list[Mapping[str, Any]]:
     """Every person in every folder, and without a gesture."""
     places = [(folder, subject) for folder in (*FOLDERS, "ROM01") for subject in SUBJECTS]
     return [
-        {"sample_id": number, "sequence": folder, "subject": subject, "session": subject // 2}
+        {
+            "sample_id": number,
+            "sequence": folder,
+            "subject": subject,
+            "session": subject // 2,
+            "kind": "gesture" if folder in CLASSES else "rom",
+        }
         for number, (folder, subject) in enumerate(places * per_sequence)
     ]
 

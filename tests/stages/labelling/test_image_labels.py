@@ -19,6 +19,7 @@ FOLDERS = ("0003_fake_gun", "0103_fake_gun", "0016_fist", "0116_fist")
 IMAGES = pa.table(
     {"sample_id": [3, 5, 8, 9], "sequence": FOLDERS, "is_left": [False, True, False, True]}
 )
+KINDS = ("gesture",) * 4
 CODES = Codes(
     number=np.array([0, 2, NONE, 1]),
     names={"coarse": ["open", "shut"], "fine": ["flat", "fist", "hook"]},
@@ -32,7 +33,7 @@ def test_an_image_has_the_classes_of_its_donor_and_the_names_are_the_maps(canoni
     given = ("0016_fist", "0103_fake_gun", "0003_fake_gun", "0116_fist")
     labels, true = Labels.of(of_donors(folders, IMAGES, given)), Labels.of(folders)
     assert dataclasses.replace(labels, own={}) == true
-    found = labels.classes(IMAGES["sample_id"].to_pylist(), FOLDERS)
+    found = labels.classes(IMAGES["sample_id"].to_pylist(), FOLDERS, KINDS)
     assert found == [true.ids[folder] for folder in given]
 
 
@@ -41,7 +42,7 @@ def test_codes_of_both_hands_are_twins() -> None:
     assert labels.ids == {}, "folders have no class"
     assert labels.coarse == ["open", "shut"] * 2 and labels.fine == ["flat", "fist", "hook"] * 2
     assert labels.hands == ["right", "right", "left", "left"]
-    assert labels.classes([3, 5, 8, 9], FOLDERS) == [
+    assert labels.classes([3, 5, 8, 9], FOLDERS, KINDS) == [
         ClassIds(0, 0, 2, 3),
         ClassIds(3, 5, 1, 2),
         NO_CLASS,
@@ -52,7 +53,7 @@ def test_codes_of_both_hands_are_twins() -> None:
 def test_canonical_codes_are_one_class_and_their_own_twin() -> None:
     labels = Labels.of(of_codes(IMAGES, CODES, canonical=True))
     assert labels.coarse == ["open", "shut"] and labels.fine == ["flat", "fist", "hook"]
-    assert labels.classes([3, 5, 9], FOLDERS[:3]) == [
+    assert labels.classes([3, 5, 9], FOLDERS[:3], KINDS[:3]) == [
         ClassIds(0, 0, 0, 0),
         ClassIds(1, 2, 1, 2),
         ClassIds(1, 1, 1, 1),
