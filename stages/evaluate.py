@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from handpose.data.loading import Loading
+from handpose.data.splits import shows_two_hands
 from handpose.evaluation import embedding
 from handpose.evaluation.scores import STAGE_1, UNTRAINED, Models, Scores, score_split
 from handpose.evaluation.statistics import SHARE
@@ -43,6 +44,7 @@ from stages.evaluation.tables import (
     write_rows,
     write_tables,
 )
+from stages.evaluation.two_hands import two_hands
 from stages.hand_model import BENCHMARK_TIPS, load_hand_model
 from stages.params import EvaluateParams, Params, load_params
 from stages.paths import (
@@ -195,7 +197,9 @@ def score(
             progress.step(len(batch))
 
     rows = drawn if split == "test" else None
-    return score_split(counted(), models, feature_rows=rows, mano=mano)
+    return score_split(
+        counted(), models, feature_rows=rows, mano=mano, placed=shows_two_hands(split)
+    )
 
 
 def summarise(
@@ -214,7 +218,7 @@ def summarise(
     labelled = test.feature_rows[test.classes["coarse"][test.feature_rows] != UNLABELLED]
     coarse = test.classes["coarse"][labelled]
     return Evaluation(
-        splits={split: _split(scores, data, intervals) for split, scores in scored.items()},
+        splits={split: _split(split, scores, data, intervals) for split, scores in scored.items()},
         gesture=summary.gesture_estimates(test, subjects, data.classes, intervals),
         comparisons=summary.comparisons(test, subjects, intervals),
         interventions=summary.intervention_costs(test, subjects, intervals),
@@ -235,7 +239,7 @@ def summarise(
     )
 
 
-def _split(scores: Scores, data: EvaluationData, intervals: Intervals) -> SplitResult:
+def _split(split: str, scores: Scores, data: EvaluationData, intervals: Intervals) -> SplitResult:
     origin = data.origin(scores.sample_id)
     subjects, is_left = origin["subject"], origin["is_left"].astype(bool)
     return SplitResult(
@@ -243,6 +247,15 @@ def _split(scores: Scores, data: EvaluationData, intervals: Intervals) -> SplitR
         subjects=np.unique(subjects).tolist(),
         without_fit=int((~scores.has_mano).sum()),
         pose=summary.pose_estimates(scores, subjects, is_left, intervals),
+        two_hands=two_hands(
+            scores,
+            origin,
+            data.beside_others(split, scores.sample_id),
+            canonical=data.canonical,
+            intervals=intervals,
+        )
+        if shows_two_hands(split)
+        else None,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -30,6 +30,7 @@ from handpose.evaluation.view import facing_hits, mirrored_fingers, side_hits
 from handpose.hand.camera import project, turn, turn_back
 from handpose.hand.facing import facing, image_rotation
 from handpose.hand.mano import Mano
+from handpose.hand.placement import wrist_by_pixels
 from handpose.hand.skeleton import MIDDLE_MCP, WRIST
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
@@ -90,6 +91,8 @@ class Scores:
     features: dict[str, NDArray[Any]]  # of Stage 1 and untrained: (n, C) of `feature_rows`
     logits: dict[str, NDArray[Any]]  # of Stage 1's coarse and fine classifier: (n, K) of these
     feature_rows: NDArray[Any]  # (n,) indices of these samples, ascending
+    wrists: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """By run, if hands were placed: (N, 3) m, where the wrist is, in the axes of `joints`."""
 
     def __len__(self) -> int:
         """Number of samples, N."""
@@ -103,6 +106,7 @@ def score_split(
     *,
     feature_rows: NDArray[Any] | None = None,
     mano: Mano | None = None,
+    placed: bool = False,
 ) -> Scores:
     """Score all samples.
 
@@ -111,6 +115,8 @@ def score_split(
         models: what is evaluated.
         feature_rows: indices in the split of the samples whose features and logits are kept.
         mano: with the joints that this split annotates, if they are not those of `models.mano`.
+        placed: say where each run's wrists are in the camera's frame. No network predicts it: a
+            hand is put where its joints are nearest to the pixels at which they were predicted.
 
     Raises:
         ProtocolError: a network predicts values that are not finite; on a GPU it is noticed when
@@ -133,7 +139,7 @@ def score_split(
             chain(
                 _truth(batch),
                 _gestures(batch, rows, models),
-                _poses(batch, models, interventions, mano or models.mano),
+                _poses(batch, models, interventions, mano or models.mano, placed=placed),
                 [(("feature_rows",), torch.from_numpy(sampled))],
             )
         )
@@ -213,6 +219,8 @@ def _poses(
     models: Models,
     interventions: Mapping[str, TokenInterventions],
     mano: Mano,
+    *,
+    placed: bool,
 ) -> Iterator[Named]:
     """Scores of every run and baseline, and the gestures predicted by Stage 2's heads.
 
@@ -230,6 +238,8 @@ def _poses(
         yield ("predicted", run, "fine"), output.fine_logits.argmax(-1)
         joints = output.joints - output.joints[:, [WRIST]]
         yield ("joints", run), turn_back(joints, batch.view_rotation)
+        if placed:
+            yield ("wrists", run), _placed(joints, output.uv, batch)
         yield (
             ("view", run, "mirrored_fingers"),
             mirrored_fingers(output.joints, batch.joints_cam, batch.joint_valid, batch.is_left),
@@ -266,6 +276,13 @@ def _poses(
             yield column, torch.where(own, values, torch.nan) if is_score else values
 
 
+def _placed(joints: Tensor, uv: Tensor, batch: HandBatch) -> Tensor:
+    """Where the wrists (B, 3) m of hands relative to them are, in the camera's axes."""
+    parts = (part.double().cpu().numpy() for part in (joints, uv, batch.K))
+    wrist = torch.from_numpy(wrist_by_pixels(*parts))
+    return turn_back(wrist[:, None], batch.view_rotation.double().cpu())[:, 0]
+
+
 def _scored(name: str, prediction: Prediction, truth: Truth, mano: Mano) -> Iterator[Named]:
     """Scores of a run or baseline, and how many of its values are not finite."""
     for part, count in prediction.not_finite().items():
@@ -296,6 +313,7 @@ def _assemble(columns: dict[Key, NDArray[Any]]) -> Scores:
             for run in dict.fromkeys(key[1] for key in columns if key[0] == "interventions")
         },
         joints=under("joints"),
+        wrists=under("wrists"),
         facing=columns[("facing",)],
         rotation=columns[("rotation",)],
         view={

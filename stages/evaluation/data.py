@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from handpose.data.splits import TEST, TRAIN, VALIDATION
 from handpose.errors import HandPoseError
 from handpose.evaluation.baselines import TrainingMeans
 from handpose.hand.mano import Mano
+from handpose.hand.skeleton import WRIST
 from handpose.sample import UNLABELLED, HandBatch
 from handpose.training.model_io import ModelRecord
 from stages.evaluation.summary import Classes
@@ -34,6 +35,14 @@ NO_GESTURE = "no gesture"
 
 class EvaluateError(HandPoseError):
     """There is nothing to evaluate."""
+
+
+class BesideOthers(NamedTuple):
+    """N hands of photos in which another hand is annotated too."""
+
+    is_known: NDArray[np.bool_]  # (N,) where that one is
+    in_other_box: NDArray[np.bool_]  # (N, 21) valid joints inside its box
+    wrists: NDArray[np.float64]  # (N, 3) m, camera, as annotated; NaN where not known
 
 
 @dataclass(frozen=True)
@@ -158,6 +167,21 @@ class EvaluationData:
         index = np.searchsorted(self.origins["sample_id"].to_numpy(), sample_id)
         rows = self.origins.take(index)
         return {name: column(rows, name) for name in ORIGIN}
+
+    def beside_others(self, split: str, sample_id: NDArray[Any]) -> BesideOthers:
+        """The other hands of the photos of these samples, of a split of two hands."""
+        names = ["sample_id", "other_hand", "in_other_box", "joints_cam", "joint_valid"]
+        rows = pq.read_table(SAMPLES, columns=names, filters=[("split", "=", split)])
+        order = np.argsort(rows["sample_id"].to_numpy())
+        at = np.searchsorted(rows["sample_id"].to_numpy()[order], sample_id)
+        rows = rows.take(pa.array(order[at]))
+        wrists = column(rows, "joints_cam").reshape(-1, 21, 3)[:, WRIST].astype(np.float64)
+        known = column(rows, "joint_valid")[:, [WRIST]]
+        return BesideOthers(
+            is_known=column(rows, "other_hand"),
+            in_other_box=column(rows, "in_other_box"),
+            wrists=np.where(known, wrists, np.nan),
+        )
 
     def training_means(self, mano: Mano) -> TrainingMeans:
         """The averages of the training samples, of all and of each coarse class."""

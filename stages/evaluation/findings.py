@@ -30,6 +30,7 @@ from stages.evaluation.summary import (
     Estimates,
     Subgroup,
 )
+from stages.evaluation.two_hands import TwoHands
 
 EQUAL_TIME = 0.15
 """Training times that differ by less than this share are called about the same."""
@@ -43,6 +44,7 @@ class SplitResult:
     subjects: Sequence[int]
     without_fit: int
     pose: Mapping[str, Estimates]  # by run or baseline
+    two_hands: TwoHands | None = None  # of photos that show two hands, each a sample
 
 
 @dataclass(frozen=True)
@@ -247,6 +249,32 @@ def view(e: Evaluation) -> list[str]:
             f"({_share(side)}), and palm, back and edge in {100 * facing.value:.1f} % "
             f"({_share(facing)})."
         )
+    return sentences
+
+
+def two_hands(e: Evaluation) -> list[str]:
+    """What is found on hands beside another one; nothing where no such split is evaluated."""
+    sentences = []
+    for name, split in e.splits.items():
+        if (found := split.two_hands) is None:
+            continue
+        full = split.pose[FULL][PRIMARY]
+        covered = 100 * found.joints_in_other_box / max(found.joints, 1)
+        inside, outside = (
+            place.estimates[f"{FULL}_{PRIMARY}"].value if place.estimates else math.nan
+            for place in found.places
+        )
+        text = (
+            f"Two hands ({name}): {split.samples:,} hands in {found.photos:,} photos, both in "
+            f"{found.with_both:,}; {covered:.0f} % of their joints lie in the other hand's box. "
+            f"The full model's wrist-relative MPJPE is {full.value:.1f} mm"
+        )
+        if math.isfinite(inside) and math.isfinite(outside):
+            text += f", {inside:.1f} mm for joints in that box and {outside:.1f} mm for the others"
+        mrrpe = found.mrrpe_mm[FULL]
+        if math.isfinite(mrrpe.value):
+            text += f"; MRRPE {mrrpe.value:.1f} mm"
+        sentences.append(f"{text}.")
     return sentences
 
 

@@ -28,6 +28,7 @@ from stages.evaluation.summary import (
     SCRATCH,
     Subgroup,
 )
+from stages.evaluation.two_hands import MRRPE, TwoHands
 
 WIDTH = 100
 TEMPLATE = Path(__file__).parent / "report.html.j2"
@@ -134,6 +135,7 @@ def _key_findings(e: Evaluation) -> list[str]:
         *findings.pretraining(e)[:3:2],
         findings.tokens(e)[0],
         *findings.baselines(e),
+        *findings.two_hands(e),
         findings.caution(e),
     ]
 
@@ -172,12 +174,18 @@ def html(e: Evaluation, images: Mapping[str, Path], mesh: str | None = None) -> 
     return template.render(
         e=e,
         findings=findings,
+        mrrpe=MRRPE,
         verdict=e.comparisons[PRIMARY].verdict,
         gesture=_gesture_table(e),
         pose={name: pose_table(e, name) for name in e.splits},
         compared=_comparison_table(e),
         tokens=_token_table(e),
         subgroups={BREAKDOWNS[k]: _subgroup_table(k, rows) for k, rows in e.subgroups.items()},
+        two_hands={
+            name: _two_hands_tables(split.two_hands)
+            for name, split in e.splits.items()
+            if split.two_hands
+        },
         protocols=ALL_COLUMNS,
         images={name: _inline(path) for name, path in images.items()},
         mesh=None if mesh is None else markupsafe.Markup(mesh.replace("<", "\\u003c")),
@@ -247,7 +255,24 @@ def _token_table(e: Evaluation) -> Table:
     return Table(("change", *(f"{names[key]}, mm" for key in TOKEN_COLUMNS), "images"), rows)
 
 
+def _two_hands_tables(found: TwoHands) -> list[Table]:
+    """Hands by how much of them lies in the other's box, their joints by place, and MRRPE."""
+    mrrpe = [
+        (MODELS[run], format_estimate(estimate, digits("mrrpe_mm")), str(estimate.samples))
+        for run, estimate in found.mrrpe_mm.items()
+    ]
+    return [
+        _grouped("hands", found.covered),
+        _grouped("joints, mean of each hand", found.places),
+        Table(("relative to the other hand", "MRRPE, mm", "photos with both wrists"), mrrpe),
+    ]
+
+
 def _subgroup_table(key: str, subgroups: Sequence[Subgroup]) -> Table:
+    return _grouped(BREAKDOWNS[key], subgroups)
+
+
+def _grouped(heading: str, subgroups: Sequence[Subgroup]) -> Table:
     keys = list(subgroups[0].estimates) if subgroups else []
     for subgroup in subgroups:
         keys += [k for k in subgroup.estimates if k not in keys]
@@ -259,7 +284,7 @@ def _subgroup_table(key: str, subgroups: Sequence[Subgroup]) -> Table:
         )
         for subgroup in subgroups
     ]
-    return Table((BREAKDOWNS[key], *map(_subgroup_heading, keys), "images"), rows)
+    return Table((heading, *map(_subgroup_heading, keys), "images"), rows)
 
 
 def _subgroup_heading(key: str) -> str:

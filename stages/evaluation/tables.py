@@ -19,11 +19,12 @@ from handpose.hand.mirror import mirror_points
 from stages.evaluation.data import EvaluationData
 from stages.evaluation.findings import Evaluation
 from stages.evaluation.summary import FULL, MAJORITY, SCRATCH, Estimates, to_json
+from stages.evaluation.two_hands import MRRPE, TwoHands
 
 
 def metrics_json(e: Evaluation) -> dict[str, Any]:
     """All estimates with intervals, sample and subject counts, and the protocols' definitions."""
-    content = {
+    content: dict[str, Any] = {
         "protocols": {c.key: c.protocol for c in (*COLUMNS, PUBLISHED)},
         "gesture": e.gesture,
         "pose": {name: split.pose for name, split in e.splits.items()},
@@ -43,8 +44,23 @@ def metrics_json(e: Evaluation) -> dict[str, Any]:
         },
         "without_fit": {name: split.without_fit for name, split in e.splits.items()},
     }
+    if both := {name: split.two_hands for name, split in e.splits.items() if split.two_hands}:
+        content["protocols"] |= {"mrrpe_mm": MRRPE}
+        content["two_hands"] = {name: _two_hands(found) for name, found in both.items()}
     found: dict[str, Any] = to_json(content)
     return found
+
+
+def _two_hands(found: TwoHands) -> dict[str, Any]:
+    groups = (*found.covered, *found.places)
+    return {
+        "photos": found.photos,
+        "with_both": found.with_both,
+        "joints": found.joints,
+        "joints_in_other_box": found.joints_in_other_box,
+        "mrrpe_mm": found.mrrpe_mm,
+        "groups": {group.name: group.estimates for group in groups},
+    }
 
 
 def headline_json(e: Evaluation) -> dict[str, Any]:
@@ -76,6 +92,10 @@ def write_tables(folder: Path, e: Evaluation) -> None:
     """One CSV per split and per breakdown, with a row per estimate."""
     for name, split in e.splits.items():
         write_rows(folder / f"pose_{name}.csv", _estimate_rows("model", split.pose))
+        if found := split.two_hands:
+            groups = {group.name: group.estimates for group in (*found.covered, *found.places)}
+            rows = _estimate_rows("hands", groups)
+            write_rows(folder / f"two_hands_{name}.csv", rows)
     write_rows(folder / "gesture.csv", _estimate_rows("heads", e.gesture))
     for name, subgroups in e.subgroups.items():
         by_subgroup = {subgroup.name: subgroup.estimates for subgroup in subgroups}

@@ -20,7 +20,7 @@ from handpose.evaluation.scores import (
     Scores,
     score_split,
 )
-from handpose.hand.camera import turn_back
+from handpose.hand.camera import project, turn, turn_back
 from handpose.hand.mano import Mano
 from handpose.nets.pose_net import Encoded
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch, PoseOutput
@@ -176,6 +176,32 @@ def test_joints_are_stored_in_the_frame_of_the_camera(batch: HandBatch, models: 
     # the network is blind: it says the same of both, here about the frame of the turned camera
     expected = turn_back(torch.from_numpy(plain.joints["scratch"]), turned.view_rotation)
     np.testing.assert_allclose(found.joints["scratch"], expected, atol=1e-6)
+
+
+class Placed(Pose):
+    """A hand whose joints it sees where they are when its wrist is here, in the camera's frame."""
+
+    def __init__(self, mano: Mano, batch: HandBatch, wrists: Tensor) -> None:
+        super().__init__(mano)
+        self.batch, self.wrists = batch, wrists
+
+    def decode(self, encoded: Encoded, is_left: Tensor, gates: Tensor | None = None) -> PoseOutput:
+        output = super().decode(encoded, is_left, gates)
+        there = turn(self.wrists[:, None], self.batch.view_rotation)
+        joints = output.joints - output.joints[:, :1] + there
+        return dataclasses.replace(output, uv=project(joints, self.batch.K))
+
+
+def test_wrists_are_where_the_joints_are_seen_and_found_only_if_asked_for(
+    batch: HandBatch, models: Models, mano: Mano
+) -> None:
+    wrists = torch.tensor([0.05, -0.03, 0.6]) + 0.02 * torch.randn(len(batch), 3)
+    for one in (batch, turned_batch(batch)):
+        nets: Any = {"scratch": Placed(mano, one, wrists)}
+        own = dataclasses.replace(models, pose=nets)
+        found = score_split([one], own, placed=True)
+        np.testing.assert_allclose(found.wrists["scratch"], wrists, atol=2e-4)
+    assert score_split([batch], models).wrists == {}
 
 
 def test_baselines_are_of_the_camera_and_score_alike_when_it_is_turned(

@@ -103,6 +103,46 @@ def results() -> Any:
     return json.loads(Path("results/metrics.json").read_text())
 
 
+def test_two_hands_of_a_photo_are_a_split_with_numbers_of_both(
+    trainable: Path, shards_of: Setter
+) -> None:
+    """Four hands in two photos, of two people; one photo's left wrist is not annotated."""
+    shards_of(train=12, validation=2, test=9, interacting=4)
+    write_samples()
+    path = Path("data/ingest/samples.parquet")
+    rows = pq.read_table(path).to_pylist()
+    pairs = {24: 100, 26: 100, 25: 101, 23: 101}
+    for row in rows:
+        frame = pairs.get(row["sample_id"])
+        row |= {
+            "other_hand": frame is not None,
+            "in_other_box": [frame is not None] * 2 + [False] * 19,
+        }
+        if frame:
+            row |= {"kind": "interacting", "camera": "400001", "frame": frame, "subject": frame}
+            row["joint_valid"][0] &= row["sample_id"] != 23
+    schema = pq.read_schema(path).append(pa.field("other_hand", pa.bool_()))
+    schema = schema.append(pa.field("in_other_box", pa.list_(pa.bool_(), 21)))
+    pq.write_table(pa.Table.from_pylist(rows, schema), path)
+    write_models()
+    evaluate.main()
+    found = results()
+    both = found["two_hands"]["interacting"]
+    assert (both["photos"], both["with_both"]) == (2, 2)
+    assert (both["joints"], both["joints_in_other_box"]) == (84, 8)
+    assert both["mrrpe_mm"]["pretrained"]["samples"] == 1
+    assert both["mrrpe_mm"]["pretrained"]["value"] > 0
+    assert both["groups"]["1 to 10 joints in it"]["pretrained_wrist_mpjpe_mm"]["samples"] == 4
+    pose = found["pose"]["interacting"]["pretrained"]["wrist_mpjpe_mm"]
+    assert (pose["samples"], pose["subjects"]) == (4, 2)
+    assert "4 images of a hand beside another one" in Path("results/report.html").read_text("utf-8")
+    summary = " ".join(Path("results/summary.txt").read_text("utf-8").split())
+    assert "Two hands (interacting): 4 hands in 2 photos, both in 2; 10 % of their" in summary
+    assert Path("results/tables/two_hands_interacting.csv").is_file()
+    table = pq.read_table("results/predictions.parquet", filters=[("split", "=", "interacting")])
+    assert len(set(zip(*(table[n].to_pylist() for n in ("frame", "is_left")), strict=True))) == 4
+
+
 def test_everything_is_written_and_every_number_has_its_counts(
     evaluable: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
