@@ -101,6 +101,9 @@ def main() -> None:
         if samples.count == 0:
             lost = describe(rejects, REJECTS)
             raise IngestError(f"no sample is left of {counted(len(rejects), 'annotation')}; {lost}")
+        if params.ingest.fit_missing:
+            made = counted(judgement.made_fits, "training annotation")
+            print(f"ingest: {made} without a MANO fit got one from its joints", flush=True)
         check_labelled(histogram, rejects, source_splits[0], params.ingest)
         warn_without_fits(histogram, reader, source_splits[0])
         if each_hand and not judgement.of_both_hands:
@@ -117,6 +120,7 @@ def main() -> None:
         "samples": {split: own.samples for split, own in members.items()},
         "without_mano_fit": sum(own.without_mano_fit for own in members.values()),
         "rejected": reasons(rejects),
+        **({"made_fits": judgement.made_fits} if params.ingest.fit_missing else {}),
         **by_exclusions(judgement),
         **judgement.left_out,  # by the parameters
         **judgement.fit_faults,  # samples, by why they keep no fit

@@ -136,9 +136,7 @@ def timed(
     jobs: Annotated[
         int, Option("--jobs", "-j", min=1, help="Trainings at once, on one GPU or a core each.")
     ] = 8,
-    out: Annotated[
-        Path, Option(metavar="FOLDER", help="results.json and curves.csv. Default: work/timed.")
-    ] = TIMED,
+    out: Annotated[Path, Option(metavar="FOLDER", help="results.json and curves.csv.")] = TIMED,
 ) -> None:
     """Train what fits into some minutes, on a machine without DVC and git.
 

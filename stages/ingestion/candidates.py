@@ -27,6 +27,7 @@ from stages.ingestion.camera_boxes import OffCamera, off_cameras
 from stages.ingestion.contradictions import beside_boxes
 from stages.ingestion.excluded import check_matches, exclude
 from stages.ingestion.fit_distance import far_fits
+from stages.ingestion.made_fits import with_made_fits
 from stages.ingestion.samples import without_number
 from stages.ingestion.selection import select
 from stages.params import IngestParams
@@ -62,6 +63,8 @@ class Candidates(NamedTuple):
     """What was decided of the fits' root rotations, where these are in doubt."""
     of_both_hands: int = 0
     """Annotations of both hands; each is two rows, as long as nothing rejects one of them."""
+    made_fits: int = 0
+    """Rows whose fit was made from their joints."""
 
 
 class SplitTask(NamedTuple):
@@ -133,6 +136,7 @@ def candidates(
         rows = rows.take(np.setdiff1d(np.arange(len(rows)), [one.row for one in unusable]))
     rows, left_out = select(rows, split, ingest)
     far_fit_of: dict[tuple[int, bool], int] = {}
+    made = 0
     if mano is not None:
         far = far_fits(rows, mano, ingest.max_fit_error_mm)
         if far.any():
@@ -142,6 +146,11 @@ def candidates(
             rows = rows.without_fits(far, "fit_off_joints")
         if split.evaluated_as == TRAIN:
             rows = with_our_joints(rows, mano)
+        if ingest.fit_missing:
+            held_out = {*ingest.validation_subjects, *ingest.test_subjects}
+            if split.evaluated_as:  # whole data sets of others train as they are, or not at all
+                held_out = set(rows.table["subject"].to_pylist())
+            rows, made = with_made_fits(rows, mano, frozenset(held_out), ingest.max_fit_error_mm)
     return Candidates(
         rows,
         len(found.usable),
@@ -155,6 +164,7 @@ def candidates(
         far_fit_of,
         root,
         int(found.usable.is_kind(INTERACTING).sum()) // 2,
+        made,
     )
 
 

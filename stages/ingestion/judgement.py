@@ -58,6 +58,8 @@ class Judgement:
         """Rows of contradictions.parquet."""
         self.of_both_hands = 0
         """Annotations of both hands that count as two, whatever becomes of each."""
+        self.made_fits = 0
+        """Annotations whose fit was made from their joints, whatever becomes of them."""
         self.roots: dict[str, RootDecision] = {}
         """What was decided of root rotations in doubt, by source split."""
         self._drawn: Counter[str] = Counter()  # fits, by source split
@@ -93,6 +95,7 @@ class Judgement:
         self.left_out.update(found.left_out)  # += would drop a parameter that leaves out nothing
         self.excluded.update(found.excluded_kinds)
         self.of_both_hands += found.of_both_hands
+        self.made_fits += found.made_fits
         if len(found.excluded):
             yield None, found.excluded
         if len(found.beside_boxes):

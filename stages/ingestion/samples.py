@@ -19,6 +19,7 @@ from handpose.data.camera_frame import HandsInCamera, OtherHands
 from handpose.data.reader import SourceSplit
 from handpose.data.splits import HELD_OUT_GESTURES, TEST, TRAIN, VALIDATION, of_two_hands
 from handpose.files import atomic_file
+from stages.ingestion.made_fits import MADE
 from stages.params import IngestParams
 
 ROWS_PER_GROUP = 1 << 16
@@ -84,7 +85,8 @@ def samples_table(
 ) -> pa.Table:
     """Rows of samples.parquet without `sample_id`; float32, vectors as lists of fixed length.
 
-    Columns on the other hand of the photo are there only if it is asked for.
+    Columns on the other hand of the photo, and on fits that were made, are there only if these are
+    asked for.
     """
     columns: dict[str, Any] = {}
     source = pa.repeat(pa.scalar(rows.source_split), len(rows))
@@ -96,6 +98,8 @@ def samples_table(
     columns |= {name: _column(field) for name, field in hands._asdict().items()}
     if others is not None:
         columns |= {"other_hand": others.is_known, "in_other_box": _column(others.in_other_box)}
+    if MADE in rows.table.column_names:
+        columns[MADE] = rows.table[MADE]
     return pa.table(columns)
 
 

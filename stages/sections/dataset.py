@@ -190,6 +190,12 @@ class IngestParams(Section):
     max_fit_error_mm: NonNegativeFloat = 15.0
     """mean distance of a MANO fit from the joints; a farther one is not used, its hand is; 0: not
     compared"""
+    fit_missing: bool = False
+    """fit the hand model to the joints of training hands without a MANO fit
+
+    All 21 joints must be known. A fit farther from them than `max_fit_error_mm` is not used. The
+    samples are marked (`fit_made`); evaluated hands get none.
+    """
     exclusions: str = "labels/exclusions.csv"
     """annotations that people left out, see docs/curation.md"""
     check_images: bool = True
