@@ -29,12 +29,13 @@ Points = Literal["none", "joints", "mesh"]
 class HandGraph(nn.Module):
     """Pictures (B, N, N, 3) uint8 RGB of a hand -> the outputs `names`, in that order."""
 
-    def __init__(self, predictor: Predictor, points: Points) -> None:
+    def __init__(self, predictor: Predictor, points: Points, *, told_side: bool = False) -> None:
         """The model of this predictor, whose hand model is replaced by that of the file.
 
         Args:
             predictor: on the CPU.
             points: with 'none', there is no confidence head either, which reads the hand's joints.
+            told_side: a model that knows left from right may be told the side nevertheless.
         """
         super().__init__()
         net = predictor.net
@@ -45,6 +46,7 @@ class HandGraph(nn.Module):
         self.points = points
         self.px = net.gesture_net.image_px
         self.canonical = predictor.record.handedness == "canonical"
+        self.told_side = told_side and not self.canonical
         self.left_classes = [k for k, hand in enumerate(predictor.record.hands) if hand == "left"]
         self.looks_twice = isinstance(net, PoseNet) and net.second_look and not self.canonical
         self.border = border(self.px) if self.looks_twice else 0
@@ -61,6 +63,8 @@ class HandGraph(nn.Module):
         names = ["image"]
         if self.canonical:
             names.append("is_left")
+        if self.told_side:
+            names.append("side")
         if self.net.ray_input:
             names.append("K")
         return names
@@ -86,7 +90,8 @@ class HandGraph(nn.Module):
 
         Args:
             image: (B, N, N, 3) uint8 RGB.
-            *given: those of `inputs` that follow: is_left (B,) bool, K (B, 3, 3) px of the picture.
+            *given: those of `inputs` that follow: is_left (B,) bool; side (B,) int32, 1 for left, 0
+                for right and -1 for whatever the model sees; K (B, 3, 3) px of the picture.
         """
         others = dict(zip(self.inputs[1:], given, strict=True))
         is_left, K = others.get("is_left"), others.get("K")
@@ -104,7 +109,7 @@ class HandGraph(nn.Module):
             hand = self._canonical(view, is_left, K)
             left = is_left.float()
         else:
-            hand, left = self._handed(view, picture, K)
+            hand, is_left, left = self._handed(view, picture, K, others.get("side"))
         results = {
             "left_probability": left,
             "gesture_probabilities": hand.coarse_logits.softmax(-1),
@@ -120,7 +125,7 @@ class HandGraph(nn.Module):
                 "is_hand_probability": sure.is_hand,
             }
         if onto_centre is not None and self.net.turn_camera:
-            hand = rotate_camera_back(hand, onto_centre, left > 0.5)
+            hand = rotate_camera_back(hand, onto_centre, is_left)
         results |= {
             "joints": hand.joints,
             "vertices": hand.vertices,
@@ -131,13 +136,18 @@ class HandGraph(nn.Module):
         }
         return tuple(results[name] for name in self.names)
 
-    def _handed(self, view: Tensor, picture: Tensor, K: Tensor | None) -> tuple[PoseOutput, Tensor]:
-        """Hands of a network that knows both sides, and the probability of a left one (B,)."""
+    def _handed(
+        self, view: Tensor, picture: Tensor, K: Tensor | None, side: Tensor | None
+    ) -> tuple[PoseOutput, Tensor, Tensor]:
+        """Hands of a network that knows both sides, which were posed as left, and P(left), (B,)."""
         net = self.net
 
         def cut(R: Tensor) -> Tensor:
             """The view turned about its centre by R (B, 3, 3), with the picture around it."""
             return turned_view(picture, R, self.px)
+
+        def as_told(is_left: Tensor) -> Tensor:
+            return is_left if side is None else (side > 0) | ((side < 0) & is_left)
 
         if isinstance(net, PoseNet) and self.looks_twice:
             encoded = net.encode(view, K, cut=cut, mirrored=True)
@@ -145,10 +155,16 @@ class HandGraph(nn.Module):
             encoded = net.encode(view, K)
         if net.view_heads is None:
             left = encoded.gesture.coarse_logits.softmax(-1)[:, self.left_classes].sum(-1)
-            return net.decode(encoded, left > 0.5), left
+            is_left = as_told(left > 0.5)
+            return net.decode(encoded, is_left), is_left, left
         hand = net.decode(encoded, None)
         assert hand.view is not None, "the network has view heads"
-        return hand, hand.view.side_logit.sigmoid()
+        left = hand.view.side_logit.sigmoid()
+        is_left = as_told(hand.view.side_logit > 0)
+        if side is not None:
+            # What both have in common is in an ONNX file once: ONNX Runtime's tools merge it.
+            hand = net.decode(encoded, is_left)
+        return hand, is_left, left
 
     def _canonical(self, view: Tensor, is_left: Tensor, K: Tensor | None) -> PoseOutput:
         """Hands as they are, by a network of right hands: mirrored there and back."""

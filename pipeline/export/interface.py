@@ -40,6 +40,11 @@ SQUARE = (
 INPUTS = {
     "image": Port(("N", "N", 3), "0 to 255, uint8", SQUARE),
     "is_left": Port((), "bool", "whether it is a left hand: this model cannot tell"),
+    "side": Port(
+        (),
+        "int32",
+        "1: posed as a left hand, 0: as a right one, -1: as left_probability says",
+    ),
     "K": Port((3, 3), "px", "intrinsics of the picture: `picture` times those of the photo"),
 }
 

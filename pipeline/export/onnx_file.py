@@ -112,7 +112,12 @@ def _exported(graph: HandGraph, examples: Examples) -> Any:
             opset_version=OPSET,
             dynamo=False,
         )
-        return _simplified(path)
+        model = _simplified(path)
+        if graph.told_side:  # it decodes twice, mostly the same
+            _merge_constants(model)
+            onnx.save(model, str(path))
+            model = _simplified(path)
+        return model
 
 
 def _simplified(path: Path) -> Any:
@@ -128,6 +133,23 @@ def _simplified(path: Path) -> Any:
     del model.opset_import[:]
     model.opset_import.extend(own)
     return model
+
+
+def _merge_constants(model: Any) -> None:
+    """Keep one of equal constants: then equal nodes are seen to be equal, and are merged."""
+    first: dict[Any, str] = {}
+    instead = {}
+    for array in model.graph.initializer:
+        value = onnx.numpy_helper.to_array(array)
+        instead[array.name] = first.setdefault(
+            (array.data_type, value.shape, value.tobytes()), array.name
+        )
+    kept = [array for array in model.graph.initializer if instead[array.name] == array.name]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    for node in model.graph.node:
+        for k, name in enumerate(node.input):
+            node.input[k] = instead.get(name, name)
 
 
 def _declare_shapes(model: Any, description: dict[str, Any]) -> None:

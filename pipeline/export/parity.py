@@ -53,6 +53,7 @@ class Examples(NamedTuple):
         inputs: dict[str, NDArray[Any]] = {
             "image": np.stack([warp(crop, A, graph.side) for crop in crops]),
             "is_left": np.array(truth["is_left"]),
+            "side": np.full(len(crops), -1, np.int32),
             "K": np.stack([_some_camera(graph.side)] * len(crops)),
         }
         joints = (np.array(truth["joints_mm"]) / 1000).astype(np.float32)
