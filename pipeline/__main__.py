@@ -328,9 +328,12 @@ def predict_(
 
 @app.command("export")
 def export_(
-    out: Annotated[Path, Argument(metavar="FILE", help="Such as hand.onnx or hand.pt.")],
+    out: Annotated[
+        Path, Argument(metavar="FILE", help="Such as hand.onnx or hand.pt; a folder for web.")
+    ],
     format_: Annotated[
-        Literal["onnx", "torchscript"], Option("--format", help="What will run it.")
+        Literal["onnx", "torchscript", "web"],
+        Option("--format", help="What will run it; web: a page, in any browser."),
     ],
     model: Annotated[
         File, Option(metavar="FOLDER", help="Default: released, else this clone's.")
@@ -339,13 +342,16 @@ def export_(
         Literal["joints", "mesh"], Option(help="Of the hand model; never MANO's.")
     ] = "joints",
     precision: Annotated[
-        Literal["fp32", "fp16", "int8"], Option(help="Of the layers; onnx.")
+        Literal["fp32", "fp16", "int8"], Option(help="Of the layers; onnx and web.")
     ] = "fp32",
+    runtime: Annotated[
+        File, Option(metavar="FILE", help="Of `npm pack onnxruntime-web`, or unpacked; web.")
+    ] = None,
     mano: Annotated[
         File, Option(metavar="FOLDER", help="Of its hand model. Default: the stand-in hand.")
     ] = None,
 ) -> None:
-    """Write a trained model as one file for other runtimes.
+    """Write a trained model as one file for other runtimes, or as a page for browsers.
 
     Checked against torch on pictures. FILE.json describes what goes in and out.
     """
@@ -362,6 +368,7 @@ def export_(
         precision=precision,
         output=output,
         mano=mano,
+        runtime=runtime,
     )
     export(request, write)
 
@@ -532,17 +539,36 @@ def ui(port: Annotated[int, Option(min=1, max=65534)] = 4200) -> None:
 
 
 @app.command()
-def view(port: Annotated[int, Option(min=0, max=65535, help="0: a free one.")] = 8321) -> None:
-    """Look at evaluated images and hands in a browser.
+def view(
+    folder: Annotated[
+        File,
+        Argument(
+            metavar="FOLDER",
+            help="A page of export --format web. Default: this clone's evaluated images.",
+        ),
+    ] = None,
+    port: Annotated[int, Option(min=0, max=65535, help="0: a free one.")] = 8321,
+) -> None:
+    """Look at evaluated images and hands in a browser, or at your own hand by an exported page.
 
-    One by one, by gesture, error or confidence; the page is local, and nothing leaves the machine.
+    Images one by one, by gesture, error or confidence; both pages are local, and nothing leaves the
+    machine.
     """
+
+    def write(line: str) -> None:
+        print(line, flush=True)
+
+    if folder is not None:
+        from pipeline.view.page_server import serve_page
+
+        serve_page(folder, port, write)
+        return
     from pipeline.dag import read_dag
     from pipeline.view.evaluated import EvaluatedSamples
     from pipeline.view.view_server import serve
 
     read_dag(Path.cwd())  # elsewhere there are no results
-    serve(EvaluatedSamples.open(), port, lambda line: print(line, flush=True))
+    serve(EvaluatedSamples.open(), port, write)
 
 
 @app.command()

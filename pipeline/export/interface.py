@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 from handpose.estimator import BOX_SCALE
 from handpose.hand.facing import FACINGS
-from handpose.hand.skeleton import JOINTS, MANO_JOINTS
+from handpose.hand.skeleton import JOINTS, MANO_JOINTS, PARENTS
 from handpose.training.model_io import ModelRecord
 from pipeline.export.hand_graph import HandGraph
+from pipeline.predict.hand_box import ROUNDS, SETTLED, SHRINKS, SMALLEST
+from pipeline.predict.overlay import COLOURS
 
 BATCH = "batch"
 """Name of the free dimension."""
@@ -108,6 +110,20 @@ def description(
         found["faces"] = graph.net.mano.faces.tolist()
         found["faces_of"] = "a right hand, outward; reverse each for a left one"
     return found
+
+
+def page_description() -> dict[str, Any]:
+    """What a page needs besides, to look for a hand and to draw it as `handpose predict` does."""
+    return {
+        "parents": list(PARENTS),  # of each of `joints`, -1 for the wrist
+        "colours": [list(colour) for colour in COLOURS],  # RGB, of each joint and of its bone
+        "boxes": {  # see pipeline/predict/hand_box.py
+            "shrinks": SHRINKS,
+            "settled": SETTLED,
+            "smallest": SMALLEST,
+            "rounds": ROUNDS,
+        },
+    }
 
 
 def _frame(graph: HandGraph) -> str:

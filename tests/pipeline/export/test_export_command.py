@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import subprocess
 import sys
@@ -21,9 +23,11 @@ from handpose.estimator import HandEstimator
 from handpose.hand.mano import Mano
 from pipeline.__main__ import main
 from pipeline.export import model_export as command
-from pipeline.export import onnx_file
+from pipeline.export import onnx_file, web_runtime
 from pipeline.export.hand_graph import HandGraph
 from pipeline.export.parity import MOST, Examples, measure, outputs_of
+from pipeline.export.web_page import ABOUT, FILES, MODEL
+from pipeline.export.web_runtime import BINARY, SCRIPT
 from tests.pipeline.export.small_model import pictures, small_predictor, write_small_model
 
 Exported = tuple[Path, dict[str, Any]]
@@ -186,6 +190,67 @@ def test_a_file_that_differs_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_page_is_a_folder_that_needs_nothing_else(
+    model: Path,
+    stand_in: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runtime, contents = made_up_runtime(tmp_path, monkeypatch)
+    page = tmp_path / "page"
+    words = ["export", str(page), "--format", "web", "--output", "mesh", "--runtime", str(runtime)]
+    words += ["--model", str(model), "--mano", str(stand_in)]
+    assert main(words) == 0
+    assert f"open it by `handpose view {page}`" in capsys.readouterr().out
+    assert {path.name for path in page.iterdir()} == set(FILES)
+    about = json.loads((page / ABOUT).read_text("utf-8"))
+    assert [port["name"] for port in about["inputs"]] == ["image", "side"]
+    assert about["parity"]["joints_mm_largest"] < 1000 * MOST["m"]
+    assert len(about["parents"]) == len(about["colours"]) == len(about["joints"])
+    session = onnxruntime.InferenceSession(gzip.decompress((page / f"{MODEL}.gz").read_bytes()))
+    assert [port.name for port in session.get_outputs()] == [p["name"] for p in about["outputs"]]
+    assert (page / SCRIPT).read_bytes() == contents[SCRIPT]
+    assert gzip.decompress((page / f"{BINARY}.gz").read_bytes()) == contents[BINARY]
+    assert "Copyright (c) Microsoft" in (page / "LICENCES.txt").read_text("utf-8")
+
+    before = (page / "index.html").read_bytes()
+    (page / "index.html").write_text("an older page", "utf-8")
+    assert main(words) == 0, "a page is replaced"
+    assert (page / "index.html").read_bytes() == before
+    (page / "mine.txt").write_text("not of a page", "utf-8")
+    assert main(words) == 2
+    assert f"{page}: holds mine.txt, which is of no page" in capsys.readouterr().err
+    assert (page / "mine.txt").is_file()
+
+
+def made_up_runtime(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, bytes]]:
+    """An installed npm package with other content, and that content, which is taken for pinned."""
+    contents = {name: f"made up: {name}".encode() for name in web_runtime.DIGESTS}
+    for name, content in contents.items():
+        path = folder / "package" / "dist" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        monkeypatch.setitem(web_runtime.DIGESTS, name, hashlib.sha256(content).hexdigest())
+    return folder / "package", contents
+
+
+def test_a_model_that_needs_a_camera_gets_no_page(
+    stand_in: Path,
+    mano: Mano,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runtime, _ = made_up_runtime(tmp_path, monkeypatch)
+    write_small_model(tmp_path / "rays", mano, view_heads=True, ray_input=True, head=False)
+    words = ["export", str(tmp_path / "page"), "--format", "web", "--runtime", str(runtime)]
+    words += ["--model", str(tmp_path / "rays"), "--mano", str(stand_in)]
+    assert main(words) == 2
+    assert "needs the camera's intrinsics, which no browser tells" in capsys.readouterr().err
+    assert not (tmp_path / "page").exists()
+
+
 def test_a_licensed_hand_stays_outside(
     model: Path,
     licensed: Path,
@@ -215,6 +280,9 @@ def test_a_licensed_hand_stays_outside(
     ("words", "message"),
     [
         (["hand.pt", "--format", "torchscript", "--precision", "int8"], "is for --format onnx"),
+        (["hand.onnx", "--format", "onnx", "--runtime", "x.tgz"], "--runtime is for --format web"),
+        (["page", "--format", "web"], "run `npm pack onnxruntime-web@1.30.0`"),
+        (["page", "--format", "web", "--runtime", "no.tgz"], "no.tgz: not found; run `npm pack "),
         ([".", "--format", "onnx"], "is a folder; name a file in it"),
         (["hand.pt", "--format", "torchscript", "--mano", "no"], "no/MANO_RIGHT.npz: not found"),
         (["hand.onnx", "--format", "onnx", "--model", "nowhere"], "no trained model is here"),
