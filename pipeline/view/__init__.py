@@ -1,1 +1,1 @@
-"""`handpose view`: the evaluated images with their hands, one by one, in a browser."""
+"""`handpose view`: evaluated images with their hands, or an exported model's page, in a browser."""

@@ -21,6 +21,7 @@ from handpose.data.labels import Labels
 from handpose.data.shards import Shards
 from pipeline.__main__ import main
 from pipeline.view.evaluated import ERROR, ORDERS, EvaluatedSamples, Query, ViewError
+from pipeline.view.loopback import PortError
 from pipeline.view.view_server import PAGE, served
 from stages.evaluation.data import ORIGIN
 from stages.evaluation.summary import RUNS
@@ -176,7 +177,7 @@ def test_a_page_of_elsewhere_whose_name_leads_here_gets_nothing(address: str) ->
 def test_a_port_in_use_is_refused_with_another(address: str, samples: EvaluatedSamples) -> None:
     port = int(address.rstrip("/").rsplit(":", 1)[1])
     with (
-        pytest.raises(ViewError, match=rf"port {port} .*--port {port + 100}"),
+        pytest.raises(PortError, match=rf"port {port} .*--port {port + 100}"),
         served(samples, port),
     ):
         pass
