@@ -50,6 +50,13 @@ ELSEWHERE = {
         "pipeline/experiment/test_timed_runs.py"
     ),
     "handpose publish work/my-model": "pipeline/publish/test_publish.py",
+    "npm pack --pack-destination work onnxruntime-web@1.30.0": "end_to_end/test_web_page.py",
+    (
+        "handpose export work/page --format web --output mesh"
+        " --runtime work/onnxruntime-web-1.30.0.tgz"
+    ): "end_to_end/test_web_page.py",
+    "handpose view work/page": "end_to_end/test_web_page.py",
+    "python -m http.server --bind 127.0.0.1 --directory work/page": "end_to_end/test_web_page.py",
     "handpose fit hands.npz": "pipeline/fit_hands/test_fit_command.py",
     "handpose fit joints.npy --order interhand --unit mm --side right": (
         "pipeline/fit_hands/test_fit_command.py"
