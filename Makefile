@@ -15,7 +15,7 @@ test: $(VENV)/.ready          ## the whole test suite, a file at a time on every
 	pytest -n auto --dist loadfile
 
 tiny: $(VENV)/.ready          ## end to end on a tiny data set, with real servers and a browser
-	@.ci/packages sshd chromium npm
+	@.ci/packages sshd chromium
 	pytest -m end_to_end -n auto --dist loadfile tests/end_to_end
 
 table: $(VENV)/.ready         ## train with three seeds, and write README's table of them

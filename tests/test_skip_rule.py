@@ -80,4 +80,4 @@ def test_ci_switches_the_rule_on_and_installs_before_it_tests() -> None:
 def test_an_unknown_package_is_refused() -> None:
     done = subprocess.run([ROOT / ".ci" / "packages", "x"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert "expected turbojpeg, sshd, chromium or npm; found x" in done.stderr
+    assert "expected turbojpeg, sshd or chromium; found x" in done.stderr
