@@ -465,13 +465,32 @@ def evaluate_(
     submission: Annotated[
         File, Option(metavar="FILE", help="To write, of --benchmark: as its evaluator reads it.")
     ] = None,
+    shifted: Annotated[
+        float | None,
+        Option(metavar="SEVERITY", help="Both models on other cameras, light...; docs/shifted.md."),
+    ] = None,
 ) -> None:
     """Score anyone's predictions beside this clone's models.
 
     Every protocol, paired over the same images, intervals over people. docs/imported.md describes
     the file. Give --predictions or --export, which writes such a file. With --benchmark, the model
-    or a submission file is scored as FreiHAND, HO-3D or DexYCB score it.
+    or a submission file is scored as FreiHAND, HO-3D or DexYCB score it. With --shifted, both
+    models are scored on synthetic images unlike their training's.
     """
+    if shifted is not None:
+        if predictions or export_to or partial or model or native or benchmark or submission:
+            raise HandPoseError("with --shifted only --out and --device go")
+        from handpose.training.device import prepare_device
+        from pipeline.shifted.evaluate_shifted import evaluate_shifted
+
+        evaluate_shifted(
+            shifted,
+            _params(ctx),
+            out=out,
+            device=prepare_device(device, 0),
+            write=lambda line: print(line, flush=True),
+        )
+        return
     if benchmark:
         if export_to or partial:
             raise HandPoseError("--export and --partial do not go with --benchmark")

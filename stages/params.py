@@ -25,7 +25,7 @@ from stages.sections.dataset import (
     ShardParams,
     SynthesizeParams,
 )
-from stages.sections.evaluation import EvaluateParams
+from stages.sections.evaluation import EvaluateParams, ShiftParams
 from stages.sections.networks import EncoderParams, PoseNetParams
 from stages.sections.optimization import (
     AugmentParams,
@@ -53,6 +53,7 @@ __all__ = [
     "PretrainParams",
     "ScratchParams",
     "ShardParams",
+    "ShiftParams",
     "SynthesizeParams",
     "TrainParams",
     "check_values",

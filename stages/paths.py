@@ -31,6 +31,11 @@ SHARDS = Path("data/shard")
 SHARD_REJECTS = SHARDS / "rejects.csv"
 """Samples whose crop could not be cut."""
 
+SHIFTED = Path("data/shifted/shards")
+"""The shifted test sets of `evaluate.shift`, for experiments."""
+
+SHIFT_MANIFEST = Path("data/shifted/manifest.json")
+
 STAGE_1_MODEL = Path("models/pretrain")
 STAGE_2_MODELS = {run: Path("models/pose") / run for run in ("pretrained", "scratch")}
 """By run: from Stage 1's weights, or without pretraining."""

@@ -1,8 +1,9 @@
 """One Stage 2 model on the test split, person by person: `python -m stages.score pretrained`.
 
 Or `scratch`. Reads the shards, the labels, `data/ingest/samples.parquet`, the hand model and the
-model in `models/pose/<run>/`. Writes `results/scores/`: <run>.json and <run>_manifest.json. It is
-what experiments compare (`experiments/dvc.yaml`); `stages/evaluate.py` measures all of a run.
+model in `models/pose/<run>/`, and with `evaluate.shift` the shifted test sets of
+`stages/shift.py`. Writes `results/scores/`: <run>.json and <run>_manifest.json. It is what
+experiments compare (`experiments/dvc.yaml`); `stages/evaluate.py` measures all of a run.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from stages.evaluation.data import EvaluationData
 from stages.evaluation.summary import COMPARED
 from stages.hand_model import load_hand_model
 from stages.params import load_params
-from stages.paths import LABELS, SCORES, SHARDS, STAGE_2_MODELS
+from stages.paths import LABELS, SCORES, SHARDS, SHIFTED, STAGE_2_MODELS
+from stages.shifting.shifted_scores import ShiftedSets
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -61,15 +63,21 @@ def main(argv: list[str] | None = None) -> None:
     net = load_pose_net(folder, mano).to(device).eval()
     print(f"score {run}: on {describe_device(device, settings.device)}", flush=True)
     models = Models(net.gesture_net, net.gesture_net, {run: net}, means, mano)
-    progress = Progress(f"score {run}", data.shards.index.count(TEST), "images")
+    severities = settings.shift.severities
+    shifted = ShiftedSets.open(SHIFTED, severities) if severities else None
+    total = data.shards.index.count(TEST) + (shifted.images if shifted else 0)
+    progress = Progress(f"score {run}", total, "images")
 
     def counted() -> Iterator[HandBatch]:
         for batch in data.batches(TEST):
             yield batch
             progress.step(len(batch))
 
+    sets: dict[str, Any] = {}
     with data.loading:
         scores = score_split(counted(), models)
+        for name, (own, person, test) in shifted.score(models, data, progress) if shifted else ():
+            sets[name] = {"test": test, "people": by_person(measures(own, run), person)}
     people = by_person(measures(scores, run), data.origin(scores.sample_id)["subject"])
     tokens = net.gesture_tokens
     out = SCORES / f"{run}.json"
@@ -83,6 +91,7 @@ def main(argv: list[str] | None = None) -> None:
             "steps": figures.last_step(folder / "curves.csv"),
             "gates": [] if tokens is None else [round(gate, 5) for gate in tokens.gates.tolist()],
             "people": people,
+            **({"sets": sets} if sets else {}),
         },
     )
     write_manifest(

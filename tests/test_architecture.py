@@ -76,8 +76,9 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "stages/paths.py": "the paths of artefacts",
     "stages/code.py": "a stage",
     "stages/inputs.py": "a stage",
-    "stages/fitting/checkpoint_gc.py": "when a finished checkpoint may go",
+    "stages/shift.py": "a stage",
     "stages/sections/evaluation.py": "a section of params.yaml",
+    "stages/fitting/checkpoint_gc.py": "when a finished checkpoint may go",
     "stages/ingestion/formats.py": "which reader reads which format",
     "stages/ingestion/reject_table.py": "the table of what ingest leaves out",
     "stages/ingestion/tally.py": "where a fault is, for ingest and for verify",
@@ -254,7 +255,7 @@ def test_a_path_of_an_artefact_is_spelled_once() -> None:
 
 def test_the_listing_of_stages_is_the_pipeline() -> None:
     stages = {"synthesize", "inputs", "ingest", "label", "shard", "pretrain", "pose", "evaluate"}
-    beside = {"code", "score"}  # the record of code, and the stage of experiments/dvc.yaml
+    beside = {"code", "shift", "score"}  # the record of code; the stages of experiments/dvc.yaml
     assert set(entry_points()) == stages | beside
     listed = {file.stem for file in NAMED if file.parent == Path("stages")}
     assert listed - stages - beside == STAGE_HELPERS, "helpers belong into a sub-package"

@@ -60,8 +60,9 @@ def page(results: GridResults) -> Iterator[str]:
     yield origin(known)
     yield ""
     images = sum(known[0]["people"][one]["images"] for one in people)
+    where = f"Shifted test set `{grid.test_set}`" if grid.test_set else "Labelled test split"
     yield (
-        f"Labelled test split: {images:,} images of {counted(len(people), 'person', 'people')}. "
+        f"{where}: {images:,} images of {counted(len(people), 'person', 'people')}. "
         "A difference is the "
         f"variant minus `{grid.against}`, each person counted once; its interval is 95 %, for "
         "other seeds and other people (`handpose/evaluation/crossed.py`). p is adjusted for the "
@@ -80,6 +81,9 @@ def page(results: GridResults) -> Iterator[str]:
         yield from _table(grid, rows, measure, measured, found, p_values)
         if measure == PRIMARY:
             yield from needed(found, len(measured))
+    if grid.test_set:
+        yield from ("", "## Every test set", "")
+        yield from every_test(results)
     yield from ("", "## Training, and what the gesture tokens do", "")
     yield from _training(rows)
 
@@ -128,6 +132,33 @@ def _table(
 
 def _mean(result: Mapping[str, Any], measure: str, people: Sequence[str]) -> float:
     return float(np.mean([result["people"][one][measure]["mean"] for one in people]))
+
+
+def every_test(results: GridResults) -> Iterator[str]:
+    """The primary measure on each shifted test set: means, and differences with intervals."""
+    against = results.grid.against
+    others = [row for row in results.rows if row.name != against]
+    titles = [f"`{row.name}`, mm | minus `{against}`, mm" for row in others]
+    yield (
+        f"The {MEASURES[PRIMARY]} on each of the test sets. Only `{results.grid.test_set}` was "
+        "chosen before the runs; the others describe and decide nothing."
+    )
+    yield from ("", f"| test set | `{against}`, mm | {' | '.join(titles)} |")
+    yield f"|{' --- |' * (2 + 2 * len(others))}"
+    for test in results.tests:
+        found = results.on(test)
+        differences = found.differences(PRIMARY)
+        cells = [f"`{test}`", _mean_of(found, against)]
+        for row in others:
+            one = differences.get(row.name)
+            change = f"{one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}]" if one else ""
+            cells += [_mean_of(found, row.name), change]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _mean_of(results: GridResults, name: str) -> str:
+    table = results.row(name).table(PRIMARY, results.measured(PRIMARY))
+    return f"{table.mean():.2f}" if table.size else "missing"
 
 
 def needed(found: Mapping[str, CrossedDifference], people: int) -> Iterator[str]:

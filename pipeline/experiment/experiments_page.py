@@ -9,7 +9,7 @@ from handpose.counted import counted
 from handpose.evaluation.crossed import CrossedMean
 from handpose.files import atomic_file
 from pipeline.experiment.answers import answers, format_p, outcome, progress, tokens
-from pipeline.experiment.comparison import needed, origin, write_page
+from pipeline.experiment.comparison import every_test, needed, origin, write_page
 from pipeline.experiment.forest_plot import forest_plot
 from pipeline.experiment.grid import read_grids
 from pipeline.experiment.grid_results import (
@@ -232,6 +232,8 @@ def _at_equal_time(grids: Mapping[str, GridResults]) -> Iterator[str]:
 def _grid(one: GridResults) -> Iterator[str]:
     found, p_values = one.differences(PRIMARY), one.p_values(PRIMARY)
     yield f"Each seed, PA-MPJPE, gates and times: [{one.name}.md](../{RESULTS}/{one.name}.md)."
+    if one.grid.test_set:
+        yield f"On the test set `{one.grid.test_set}` ([shifted test sets](shifted.md))."
     yield ""
     yield f"| variant | what | seeds | mean, mm | minus `{one.grid.against}`, mm | % | p |"
     yield f"|{' --- |' * 7}"
@@ -245,6 +247,9 @@ def _grid(one: GridResults) -> Iterator[str]:
             cells[5:] = [f"{difference.percent:+.1f}", p]
         yield f"| {' | '.join(cells)} |"
     yield from needed(found, len(one.measured(PRIMARY)))
+    if one.grid.test_set:
+        yield ""
+        yield from every_test(one)
 
 
 def _helped(grids: Mapping[str, GridResults]) -> Iterator[str]:

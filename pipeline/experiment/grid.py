@@ -15,7 +15,7 @@ import yaml
 
 from handpose.errors import HandPoseError
 from pipeline.profiles.overrides import override
-from stages.params import Params, load_params
+from stages.params import Params, ShiftParams, load_params
 from stages.sections.section import Section, checked
 
 FILE = Path("experiments/grid.yaml")
@@ -59,6 +59,8 @@ class SeedGrid(Section):
     """names"""
     seeds: list[int]
     """of both trainings"""
+    test_set: str = ""
+    """the shifted test set on which they are compared, such as everything_1; '': the test split"""
 
 
 class GridFile(Section):
@@ -88,9 +90,15 @@ class Resolved:
         return deciding(self.params.model_dump(mode="json", exclude=unused))
 
     @property
+    def shift(self) -> ShiftParams:
+        """Of its shifted test sets, which decide no other number of a result."""
+        return self.params.evaluate.shift
+
+    @property
     def data_settings(self) -> str:
-        """Of the data alone, as text."""
-        return json.dumps({name: self.settings[name] for name in DATA}, sort_keys=True)
+        """Of the data and of the shifted test sets alone, as text."""
+        data = {name: self.settings[name] for name in DATA}
+        return json.dumps(data | {"shift": self.shift.model_dump(mode="json")}, sort_keys=True)
 
 
 def deciding(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +181,7 @@ def resolve(root: Path, grids: GridFile, names: list[str]) -> list[Resolved]:
             raise GridError(f"{root / FILE}: variants.{name}: {error}") from None
         one = Resolved(name, variant, pairs, params)
         for other in found:
-            if (one.variant.run, one.settings) == (other.variant.run, other.settings):
+            if _decided_by(one) == _decided_by(other):
                 raise GridError(
                     f"{root / FILE}: the variants {other.name} and {name} are the same: run "
                     f"{variant.run} with the same parameters; each counts once"
@@ -198,3 +206,8 @@ def _overridden(base: bytes, pairs: tuple[str, ...]) -> Params:
             text = str(error).replace(f"{draft}: please fix\n  ", "").replace("-S ", "")
             raise GridError(text.replace("\n ", ";")) from None
         return load_params(draft)
+
+
+def _decided_by(one: Resolved) -> tuple[Run, dict[str, Any], ShiftParams]:
+    """All that a result depends on, seeds aside."""
+    return one.variant.run, one.settings, one.shift

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,23 @@ class Row:
             if all(measure in result["people"].get(one, {}) for result in self.known)
         ]
 
+    def on(self, test: str) -> Row:
+        """The same runs on a shifted test set.
+
+        Raises:
+            ComparisonError: a result has no such set.
+        """
+        found: dict[int, dict[str, Any] | None] = {}
+        for seed, result in self.results.items():
+            sets = (result or {}).get("sets", {})
+            if result is not None and test not in sets:
+                raise ComparisonError(
+                    f"{self.name}, seed {seed}: its result has no test set {test!r}, but "
+                    f"{', '.join(sets) or 'none'}; delete its file to run it again"
+                )
+            found[seed] = None if result is None else result | sets[test]
+        return replace(self, results=found)
+
     def mean(self, measure: str) -> CrossedMean | None:
         """With its interval over seeds and people; None with fewer than two of either."""
         table = self.table(measure, self.measured(measure))
@@ -87,7 +104,23 @@ class GridResults:
         runs = runs_of(root, grids, grid)
         found = cls(name, grid, [_row(root, variant, runs) for variant in grid.variants])
         check_same_images(found.rows)
+        return found.on(grid.test_set) if grid.test_set else found
+
+    def on(self, test: str) -> GridResults:
+        """The same runs on a shifted test set.
+
+        Raises:
+            ComparisonError: a result has no such set, or its images are other ones.
+        """
+        found = GridResults(self.name, self.grid, [row.on(test) for row in self.rows])
+        check_same_images(found.rows)
         return found
+
+    @property
+    def tests(self) -> list[str]:
+        """The shifted test sets that every result has, in order."""
+        first = self.known[0].get("sets", {}) if self.known else {}
+        return [one for one in first if all(one in r.get("sets", {}) for r in self.known)]
 
     @property
     def known(self) -> list[dict[str, Any]]:

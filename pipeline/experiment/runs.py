@@ -14,9 +14,18 @@ from typing import Any
 
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
+from handpose.synthetic.shifted_recipe import shifted_tests
 from pipeline.clones.machine_record import Machine
 from pipeline.clones.training_clone import SEEDED, Source, TrainingClone, alone
-from pipeline.experiment.grid import GridFile, Resolved, SeedGrid, deciding, resolve
+from pipeline.experiment.grid import (
+    FILE,
+    GridError,
+    GridFile,
+    Resolved,
+    SeedGrid,
+    deciding,
+    resolve,
+)
 from pipeline.profiles.comments import merged
 from stages.code_digest import stage_digest
 from stages.params import Params
@@ -29,7 +38,7 @@ RESULTS = Path("experiments/results")
 
 STAGES_FILE = "experiments/dvc.yaml"
 
-STAGES = ("synthesize", "ingest", "label", "shard", "pretrain", "pose", "score")
+STAGES = ("synthesize", "ingest", "label", "shard", "pretrain", "pose", "shift", "score")
 """Whose code decides a result."""
 
 
@@ -92,9 +101,17 @@ def runs_of(root: Path, grids: GridFile, grid: SeedGrid) -> list[ExperimentRun]:
     """Every variant with every seed, seed by seed, so that early results are comparable.
 
     Raises:
-        GridError: see `resolve`.
+        GridError: see `resolve`; or a variant does not make the test set of the grid.
     """
     variants = resolve(root, grids, grid.variants)
+    for one in variants:
+        sets = [test.name for test in shifted_tests(one.shift.severities)]
+        if grid.test_set and grid.test_set not in sets:
+            raise GridError(
+                f"{root / FILE}: a grid is compared on {grid.test_set!r}, but its variant "
+                f"{one.name} has these test sets: {', '.join(sets) or 'none'}; set "
+                "evaluate.shift.severities in it"
+            )
     return [ExperimentRun(one, seed) for seed in grid.seeds for one in variants]
 
 
@@ -126,6 +143,8 @@ class Runner:
                 try:
                     clone, _ = self._prepared(run)
                     clone.make_data(self._line_of(run))
+                    if run.resolved.shift.severities:
+                        clone.repro([f"{STAGES_FILE}:shift"], self._line_of(run))
                 except HandPoseError as error:
                     return [f"{run.name}: {error}"]
             with ThreadPoolExecutor(self.jobs) as pool:

@@ -31,7 +31,7 @@ from stages.paths import SCORES, STAGE_1_MODEL, STAGE_2_MODELS
 
 RESULTS_FILE, CURVES_FILE, LOG = "results.json", "curves.csv", "log.txt"
 
-DATA_STAGES = ("synthesize", "inputs", "ingest", "label", "shard")
+DATA_STAGES = ("synthesize", "inputs", "ingest", "label", "shard", "shift")
 
 GRACE_S = 15.0
 """Between asking a stage to stop and killing it."""

@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
-from pydantic import NonNegativeInt, PositiveInt
+from typing import Annotated, ClassVar
+
+import pydantic
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from stages.sections.section import Device, LoaderWorkers, Section
+
+Severity = Annotated[float, Field(gt=0, le=1)]
+
+
+class ShiftParams(Section):
+    """Synthetic test sets that differ from the training data, for experiments."""
+
+    one_line: ClassVar[bool] = True
+
+    severities: tuple[Severity, ...] = ()
+    """above 0 to 1, of the sets that `score` adds to its result, see docs/shifted.md; []: none"""
+    people: Annotated[int, Field(ge=2)] = 12
+    """in each set, the same in all"""
+    images: PositiveInt = 360
+    """in each set"""
+
+    @pydantic.field_validator("severities")
+    @classmethod
+    def _once(cls, severities: tuple[float, ...]) -> tuple[float, ...]:
+        if len({f"{one:g}" for one in severities}) < len(severities):
+            raise ValueError("names a severity twice, by six digits")
+        return severities
 
 
 class EvaluateParams(Section):
@@ -22,3 +47,4 @@ class EvaluateParams(Section):
     """overlays each of best, median and worst"""
     seed: NonNegativeInt = 0
     """of the sign flips, the t-SNE maps and their images, and the untrained network"""
+    shift: ShiftParams = ShiftParams()

@@ -76,6 +76,14 @@ def test_missing_key_and_wrong_type_name_key_and_value(tmp_path: Path) -> None:
     assert "label.handedness: is missing; its default is handed" in message
 
 
+def test_severities_are_above_0_to_1_and_stand_once(tmp_path: Path) -> None:
+    for wrong in ([0.0], [1.5]):
+        message = refusal(tmp_path, evaluate__shift__severities=wrong)
+        assert "evaluate.shift.severities.0: Input should be" in message
+    message = refusal(tmp_path, evaluate__shift__severities=[0.5, 0.50000001])
+    assert "evaluate.shift.severities: names a severity twice" in message
+
+
 def test_every_missing_key_is_named_with_its_default(tmp_path: Path) -> None:
     message = refusal(tmp_path, pose={}, evaluate={"device": "auto"}, encoder=None)
     assert "pose.milestones: is missing; its default is []" in message

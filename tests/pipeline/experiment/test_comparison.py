@@ -79,6 +79,51 @@ def test_gates_times_and_interventions_are_told() -> None:
     assert "seeds with these 10 people" in text
 
 
+def shifted_rows() -> list[Row]:
+    """`low` is better on the test split, and worse on one of two test sets."""
+    found = rows()
+    for row in found:
+        for seed, own in row.results.items():
+            assert own is not None
+            sets = {}
+            for name, mean in (("people", 30.0), ("hard", 45.0 if row.name == "low" else 40.0)):
+                other = result(row.name, seed, mean)
+                sets[name] = {"test": name, "people": other["people"]}
+            own["sets"] = sets
+    return found
+
+
+def test_a_grid_is_compared_on_its_test_set_and_all_sets_are_shown() -> None:
+    grid = GRID.model_copy(update={"test_set": "hard"})
+    found = GridResults("g", grid, shifted_rows()).on("hard")
+    assert found.differences("wrist_mpjpe_mm")["low"].low > 3
+    assert found.tests == ["people", "hard"]
+    text = list(page(found))
+    assert any(line.startswith("Shifted test set `hard`: 200 images of 10 people") for line in text)
+    table = text[text.index("## Every test set") :]
+    cells = {line.split("|")[1].strip(): line.split("|")[2:7] for line in table if "| `" in line}
+    low = {name: float(cells[f"`{name}`"][2].split()[0]) for name in ("people", "hard")}
+    assert low["hard"] == pytest.approx(5, abs=1) and abs(low["people"]) < 1
+    assert [float(cells[f"`{name}`"][0]) for name in ("people", "hard")] == pytest.approx(
+        [30, 40], abs=1.5
+    )
+    assert "## Every test set" not in list(page(of(rows())))
+
+
+def test_a_result_without_the_test_set_and_other_images_of_it_are_refused() -> None:
+    found = shifted_rows()
+    del found[1].results[2]["sets"]["hard"]  # type: ignore[index]
+    with pytest.raises(ComparisonError, match=r"low, seed 2: its result has no test set 'hard'"):
+        of(found).on("hard")
+    found = shifted_rows()
+    found[1].results[2]["sets"]["hard"]["test"] = "others"  # type: ignore[index]
+    with pytest.raises(ComparisonError, match="low, seed 2 was tested on other images"):
+        of(found).on("hard")
+    missing = shifted_rows()
+    missing[1].results[2] = None
+    assert of(missing).on("hard").missing == 1
+
+
 def changed(**changes: Any) -> list[Row]:
     found = rows()
     found[2].results[1] = result("same", 1, 30.0, **changes)

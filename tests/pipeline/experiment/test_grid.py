@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from pipeline.experiment.grid import FILE, GridError, GridFile, read_grids, resolve
+from pipeline.experiment.runs import runs_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -41,7 +42,7 @@ def test_every_variant_of_the_project_can_be_run_and_is_another(tmp_path: Path) 
     assert set(grids.grids) == {
         *("claim", "equal_time", "equal_steps", "parts", "table2"),
         *("controls", "labels", "handedness", "recipe"),
-        *("backbone_convnext", "backbone_vit", "labels_stage_1"),
+        *("backbone_convnext", "backbone_vit", "labels_stage_1", "shifted"),
         *("data_third", "data_triple", "data_fourfold", "style_alike", "style_unlike"),
     }
     assert set(grids.variants) == {v for grid in grids.grids.values() for v in grid.variants}
@@ -72,6 +73,25 @@ def test_only_what_decides_a_result_counts(tmp_path: Path) -> None:
     same = {"plain": {"what": "?", "run": "scratch"}}
     with pytest.raises(GridError, match="none and plain are the same: run scratch"):
         resolved(written(tmp_path, variants=SMALL["variants"] | same), "none", "plain")
+
+
+def test_a_variant_with_other_test_sets_is_another_with_the_same_settings(tmp_path: Path) -> None:
+    sets = {"evaluate.shift.severities": [0.5]}
+    variants = SMALL["variants"] | {"shifted": {"what": "all, on more", "set": sets}}
+    full, shifted = resolved(written(tmp_path, variants=variants), "full", "shifted")
+    assert full.settings == shifted.settings, "a result without test sets stays valid"
+    assert full.data_settings != shifted.data_settings, "the sets are made before the first run"
+    assert shifted.shift.severities == (0.5,)
+
+
+def test_a_grid_needs_variants_that_make_its_test_set(tmp_path: Path) -> None:
+    grid = SMALL["grids"]["a"] | {"test_set": "everything_0.5"}
+    grids = read_grids(written(tmp_path, grids={"a": grid}))
+    with pytest.raises(GridError, match=r"compared on 'everything_0\.5', but its variant full has"):
+        runs_of(tmp_path, grids, grids.grids["a"])
+    base = SMALL["base"] | {"evaluate.shift.severities": [0.5]}
+    grids = read_grids(written(tmp_path, base=base, grids={"a": grid}))
+    assert len(runs_of(tmp_path, grids, grids.grids["a"])) == 2
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         with lock:
             found.append((self.name, list(words), environ or {}))
         on_line("trains")
-        if not words[0].startswith("experiments/"):
+        if "@" not in words[0]:  # of one run
             return
         params = yaml.safe_load((self.folder / "params.yaml").read_text("utf-8"))
         if params["pose"]["seed"] == 99:
@@ -145,3 +145,16 @@ def test_a_result_of_other_parameters_is_refused(grid_clone: Path, calls: Calls)
     path.write_text("{")
     with pytest.raises(RunsError, match="is not a result"):
         runs[0].result(grid_clone)
+
+
+def test_shifted_test_sets_are_made_once_before_all_runs(
+    grid_clone: Path, calls: Calls, git: Any
+) -> None:
+    grids = yaml.safe_load((grid_clone / FILE).read_text("utf-8"))
+    grids["base"] |= {"evaluate.shift.severities": [0.5]}
+    (grid_clone / FILE).write_text(yaml.safe_dump(grids), encoding="utf-8")
+    git("commit", "-qam", "shifted")
+    assert Runner(grid_clone, HERE, 2, lambda _: None).run(all_runs(grid_clone)) == []
+    words = [words for _, words, _ in calls]
+    made = ["experiments/dvc.yaml:shift"]
+    assert words[1] == made and words.count(made) == 1
