@@ -1,6 +1,7 @@
 """Classes of the gesture folders: `python -m stages.label`.
 
-Reads the gesture map (`label.map`) and `data/ingest/samples.parquet`. Writes `data/labels/`:
+Reads the gesture map (`label.map`), with `data.hagrid` that of HaGRID's gestures too, and
+`data/ingest/samples.parquet`. Writes `data/labels/`:
 labels.parquet (folder -> classes, or image -> classes, see `label.source` and `label.shuffle`),
 membership.txt (the folders that are used, without classes,
 so that relabelling cuts no crop again), coverage.csv (samples per gesture and split),
@@ -32,6 +33,7 @@ from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from handpose.gesture_map import LEVELS, OTHER_HAND, FolderNaming, GestureRow
 from handpose.gestures import GestureTable
+from handpose.hagrid.hagrid_map import new_classes, read_hagrid_map, with_hagrid
 from stages.artifacts import run_stage, write_manifest
 from stages.ingestion.naming import folder_naming
 from stages.labelling.image_labels import NONE, of_codes, of_donors, read_images
@@ -69,13 +71,17 @@ def main() -> None:
 
     if label.shuffle == "folders":
         table = dataclasses.replace(table, rows=_with_dropped(table, label.seed))
-    labels = classes(table, label, SAMPLES)
+    photos = list(read_hagrid_map(Path(label.hagrid_map)).values()) if params.data.hagrid else []
+    added = new_classes(table, photos)
+    both = with_hagrid(table, photos)
+    labels = classes(both, label, SAMPLES)
     with atomic_file(LABELS) as partial:
         pq.write_table(labels, partial)
     dropped = {row.folder for row in table.rows if row.dropped}
     members = {folder for folder, _ in gestures | others} - dropped
     with atomic_file(MEMBERSHIP) as partial:
-        partial.write_text("".join(f"{m}\n" for m in sorted(members)), encoding="utf-8")
+        used = members | {row.folder for row in both.rows[len(table.rows) :]}
+        partial.write_text("".join(f"{m}\n" for m in sorted(used)), encoding="utf-8")
     splits = all_splits(split for _, split in gestures | others)
     write_coverage(OUT / "coverage.csv", table, gestures, splits)
     counts = {
@@ -86,6 +92,7 @@ def main() -> None:
         "without_a_sample": sorted({r.folder for r in table.labelled} - members),
         **image_counts(labels),
         **held_out_counts(table, gestures),
+        **({"classes_of_hagrid_alone": added} if photos else {}),
     }
     print(f"label: {counts}")
     names = ("labels.parquet", "membership.txt", "coverage.csv")

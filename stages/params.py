@@ -153,6 +153,16 @@ class Params(Section):
                 f"{self.encoder.image_px}: crops would be enlarged; set shard.view_px to "
                 f"{self.encoder.image_px} and shard.crop_px to a third more"
             )
+        for key, value, plain in (
+            ("source", self.label.source, "gestures"),
+            ("shuffle", self.label.shuffle, "none"),
+        ):
+            if self.data.hagrid and value != plain:
+                wrong.append(
+                    f"data.hagrid is {self.data.hagrid} but label.{key} is {value}: controls give "
+                    f"classes to images with a pose alone; set data.hagrid to '', or label.{key} "
+                    f"to {plain}"
+                )
         if wrong:
             raise ValueError("; ".join(wrong))
         return self

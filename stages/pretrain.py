@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from handpose.data.splits import GESTURE_PHOTOS_VALIDATION
 from handpose.distributed import SINGLE_PROCESS, Distributed, process_group
 from handpose.nets.gesture_net import GestureNet
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
@@ -50,6 +51,7 @@ def main() -> None:
             handedness=params.label.handedness,
             distributed=distributed,
             loading=loading,
+            gesture_photos=True,
         )
         coarse, fine = len(data.coarse), len(data.fine)
         metrics: dict[str, Any] = constant_baselines(
@@ -86,6 +88,7 @@ def main() -> None:
             out=STAGE_1_MODEL,
             started=started,
             metrics=metrics,
+            also=(GESTURE_PHOTOS_VALIDATION,),
         )
 
 

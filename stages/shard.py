@@ -1,8 +1,9 @@
 """Crops of all samples into WebDataset tars: `python -m stages.shard`.
 
 Reads `data/ingest/samples.parquet`, `data/labels/membership.txt` (the folders used) and the photos
-under `data.root`. Writes `data/shard/`: tars/, index.json, rejects.csv, manifest.json. It
-does not read classes, so relabelling does not run it again.
+under `data.root`, and with `data.hagrid` the photos of HaGRID. Writes `data/shard/`: tars/,
+index.json, rejects.csv, manifest.json. It does not read classes, so relabelling does not run it
+again.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import csv
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +30,8 @@ from handpose.files import atomic_file, atomic_folder
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
 from stages.params import ShardParams, load_params
 from stages.paths import MEMBERSHIP, SAMPLES, SHARDS
-from stages.sharding.tars import TarTask, UncutSample, check_library, write
+from stages.sharding.gesture_photos import photo_plan, read_photos, write_photos
+from stages.sharding.tars import TarTask, UncutSample, Written, check_library, write
 from stages.sharding.workers import in_order
 
 SAMPLES_PER_WORKER = 5000
@@ -43,33 +46,47 @@ def main() -> None:
     params = load_params()
     check_library(params.shard)
     samples = read_members(SAMPLES, MEMBERSHIP)
+    photos = read_photos(params, MEMBERSHIP)
+    total = samples.num_rows + sum(len(own.hands) for own in photos.values())
     with atomic_folder(SHARDS / "tars") as folder:
         tasks = plan(samples, folder, Path(params.data.root), params.shard)
-        progress = Progress("shard", samples.num_rows, "images")
+        progress = Progress("shard", total, "images")
         cores = params.shard.workers or usable_cores()
-        workers = min(cores, 1 + samples.num_rows // SAMPLES_PER_WORKER)
+        workers = min(cores, 1 + total // SAMPLES_PER_WORKER)
         written = []
-        with closing(in_order(write, tasks, workers, "shard.workers")) as results:
-            for result in results:
-                written.append(result)
-                progress.step(result.tar.samples + len(result.rejects))
+
+        def collect(results: Generator[Written, None, None]) -> None:
+            with closing(results):
+                for result in results:
+                    written.append(result)
+                    progress.step(result.tar.samples + len(result.rejects))
+
+        collect(in_order(write, tasks, workers, "shard.workers"))
+        first = 1 + pc.max(pq.read_table(SAMPLES, columns=["sample_id"])["sample_id"]).as_py()
+        for split, own in photos.items():
+            photo_tasks = photo_plan(split, own, folder, params, first)
+            collect(in_order(write_photos, photo_tasks, workers, "shard.workers"))
+            first += len(own.hands)
         rejects = sorted(reject for result in written for reject in result.rejects)
         write_rejects(SHARDS / "rejects.csv", rejects)
         reasons = Counter(reject.reason for reject in rejects)
-        if len(rejects) == samples.num_rows:
+        if len(rejects) == total:
             raise ShardError(
                 f"no sample is left: all {len(rejects)} were rejected ({dict(reasons)}), the first "
                 f"one because {rejects[0].detail}. Does data.root ({params.data.root}) hold "
                 f"the photos? The whole list is in {SHARDS / 'rejects.csv'}"
             )
-        splits = split_names(samples)
+        splits = (*split_names(samples), *photos)
         tars = keep_filled(folder, splits, [result.tar for result in written])
         (SHARDS / "index.json").unlink(
             missing_ok=True
         )  # the old index, just before its tars are replaced
     index = Index(params.shard.crop_px, params.shard.view_px, tars)
     write_json(SHARDS / "index.json", index.to_json())
-    counts = {split: index.count(split) for split in tars} | {"rejected": dict(reasons)}
+    counts: dict[str, Any] = {split: index.count(split) for split in tars}
+    counts["rejected"] = dict(reasons)
+    if photos:
+        counts["unused"] = {split: dict(own.unused) for split, own in photos.items()}
     print(f"shard: {counts}")
     write_manifest(
         SHARDS / "manifest.json", started=started, counts=counts, outputs=[SHARDS / "index.json"]

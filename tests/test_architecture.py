@@ -35,6 +35,7 @@ FLOORS: dict[str, set[str]] = {  # package of handpose: the others that it may i
     "ho3d": {"data", "hand"},
     "dexycb": {"data", "hand"},
     "hint": {"data", "hand"},
+    "hagrid": {"data", "hand"},
     "training": {"hand", "nets"},
     "evaluation": {"hand", "nets", "render"},
     "imported": {"hand", "fitting", "evaluation"},

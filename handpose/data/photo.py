@@ -104,15 +104,22 @@ def decoded(content: bytes, photo: Photo) -> NDArray[np.uint8]:
         PhotoError: it is truncated, damaged, not a picture, black, or of another size than
             annotated.
     """
-    image = _decode(content, photo.path)
-    if image.max() <= BLACKEST:
-        raise PhotoError("image_black", f"{photo.path} has no value above {BLACKEST}")
+    image = _not_black(_decode(content, photo.path), photo.path)
     height, width = image.shape[:2]
     if (width, height) != (photo.width, photo.height):
         annotated = f"{photo.width}x{photo.height}"
         detail = f"{photo.path} is {width}x{height} px, its annotation says {annotated}"
         raise PhotoError("image_size", detail)
     return image
+
+
+def read_stored(path: Path) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) RGB of any size, as stored: a rotation in its EXIF data is ignored.
+
+    Raises:
+        PhotoError: as `read_photo`, but of any size.
+    """
+    return _not_black(_decode(read_content(path), path), path)
 
 
 def read_upright(path: Path) -> NDArray[np.uint8]:
@@ -150,6 +157,12 @@ def _orientation(content: bytes) -> int:
         Exception
     ):  # Pillow's readers raise whatever they come across; the picture itself is whole
         return 1
+
+
+def _not_black(image: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
+    if image.max() <= BLACKEST:
+        raise PhotoError("image_black", f"{path} has no value above {BLACKEST}")
+    return image
 
 
 def _decode(content: bytes, path: Path) -> NDArray[np.uint8]:

@@ -148,6 +148,12 @@ class Shards:
                 shards._check_size(entry)
         return shards
 
+    def joined(self, split: str, other: str) -> Shards:
+        """These shards with the samples of another split, if there are any, in this one too."""
+        tars = (*self.index.splits.get(split, ()), *self.index.splits.get(other, ()))
+        splits = {**self.index.splits, split: tars}
+        return Shards(self.folder, dataclasses.replace(self.index, splits=splits))
+
     def batches(
         self,
         split: str,

@@ -13,6 +13,12 @@ INTERACTING_HANDS = "interacting"
 """The test people's hands of photos that show two (`ingest.interacting`). Those of a split that is
 evaluated whole are `official_test_interacting`, say."""
 
+GESTURE_PHOTOS = "gesture_photos"
+GESTURE_PHOTOS_VALIDATION = "gesture_photos_validation"
+PHOTO_SPLITS = (GESTURE_PHOTOS, GESTURE_PHOTOS_VALIDATION)
+"""Photos with a gesture and no pose, of a data set beside the main one (`data.hagrid`): Stage 1
+trains on the first and is measured on the second, and nothing else reads them."""
+
 LABELLED_SPLITS = (TRAIN, VALIDATION, TEST)
 """The training data of a data set, divided by subject; each must hold samples with a gesture.
 

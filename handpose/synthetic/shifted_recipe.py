@@ -27,7 +27,7 @@ HARDEST: dict[str, Any] = {
     "spread_deg": (90.0, 60.0),
     "back_cameras": 0.5,
     "distance_m": (0.2, 0.3),
-    "roll_deg": 180.0,
+    "roll_deg": 60.0,
     "photo_backdrops": 0.5,
     "dark_studios": 1.0,
     "style_deg": 30.0,
@@ -35,7 +35,8 @@ HARDEST: dict[str, Any] = {
     "degradation": 1.0,
 }
 """Values of a spec at severity 1. One that training has at least as hard stays as it is. Half of
-the images have photos or clutter behind the hand, the others the dark studio of their capture."""
+the images have photos or clutter behind the hand, the others the dark studio of their capture. Roll
+is not the whole circle: a model that was trained on upright hands alone fails there in any case."""
 
 OTHER_END = ("creases", "skin_detail", "no_forearm")
 """Values that go to 0 or to 1, whichever is farther from training's: neither end is harder."""

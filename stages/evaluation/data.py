@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from handpose.data.labels import Labels, majority
 from handpose.data.loading import HERE, Loading
 from handpose.data.shards import Shards
-from handpose.data.splits import TEST, TRAIN, VALIDATION
+from handpose.data.splits import PHOTO_SPLITS, TEST, TRAIN, VALIDATION
 from handpose.errors import HandPoseError
 from handpose.evaluation.baselines import TrainingMeans
 from handpose.hand.mano import Mano
@@ -138,7 +138,8 @@ class EvaluationData:
     @property
     def splits(self) -> tuple[str, ...]:
         """The evaluated splits that hold samples: test, and those that the data set has besides."""
-        return tuple(s for s in self.shards.index.splits if s not in (TRAIN, VALIDATION))
+        others = (TRAIN, VALIDATION, *PHOTO_SPLITS)
+        return tuple(s for s in self.shards.index.splits if s not in others)
 
     def batches(self, split: str) -> Iterator[HandBatch]:
         """The samples of a split in their order, as they are."""

@@ -6,7 +6,7 @@ import contextlib
 import csv
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,6 +54,7 @@ def run_training(
     inputs: Mapping[str, str] | None = None,
     before: ModelRecord | None = None,
     metrics: Mapping[str, Any] | None = None,
+    also: Sequence[str] = (),
 ) -> None:
     """Train a network, resuming where an earlier run stopped, and write its results.
 
@@ -77,6 +78,7 @@ def run_training(
         inputs: digests of further inputs by name; part of the run's identity.
         before: the model that `net` has weights of; its training time counts in the record.
         metrics: written to metrics.json besides those of the run.
+        also: further splits whose metrics are written there under their names, if they are there.
 
     Raises:
         CheckpointError: another process trains in `work`, or its checkpoint is damaged.
@@ -102,10 +104,16 @@ def run_training(
             checkpoint=checkpoint,
             distributed=distributed,
         )
+        beside = {
+            split: validate(net, data.validation(split), loss, data.bf16, distributed)
+            for split in also
+            if data.shards.index.count(split)
+        }
         if not distributed.is_rank_zero:
             return
+        metrics = {**(metrics or {}), **beside}
         if isinstance(loss, LearnedWeights):
-            metrics = {**(metrics or {}), "learned_weights": loss.factors()}
+            metrics |= {"learned_weights": loss.factors()}
         record = data.record(stage, fitted, checkpoint)
         if before is not None:
             seconds = {**before.seconds}

@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 
+from handpose.counted import counted
 from handpose.data.augment import Augmentation
 from handpose.data.labels import ClassIds, Labels
 from handpose.data.loading import HERE, Loading
 from handpose.data.shards import Shards
-from handpose.data.splits import TRAIN
+from handpose.data.splits import GESTURE_PHOTOS, TRAIN, VALIDATION
 from handpose.data.tar import EncodedSample
 from handpose.distributed import SINGLE_PROCESS, Distributed, local_rank
 from handpose.errors import HandPoseError
@@ -77,8 +78,12 @@ class TrainingData:
         distributed: Distributed = SINGLE_PROCESS,
         loading: Loading = HERE,
         turn_camera: bool = False,
+        gesture_photos: bool = False,
     ) -> TrainingData:
         """The shards and labels that `dvc repro` left.
+
+        With `gesture_photos`, photos that have a gesture and no pose, where there are any, are
+        trained on too.
 
         Raises:
             LabelsError: labels are missing or damaged.
@@ -86,9 +91,12 @@ class TrainingData:
                 batch has fewer samples than processes share it.
             ShardError: shards are missing or damaged.
         """
-        labels = Labels.read(LABELS)
+        labels, shards = Labels.read(LABELS), Shards.open(SHARDS)
+        if gesture_photos and (photos := shards.index.count(GESTURE_PHOTOS)):
+            logger.info("trains on %s besides", counted(photos, "photo of HaGRID"))
+            shards = shards.joined(TRAIN, GESTURE_PHOTOS)
         data = cls(
-            shards=Shards.open(SHARDS),
+            shards=shards,
             labels=labels.of_images,
             coarse=labels.coarse,
             fine=labels.fine,
@@ -170,10 +178,10 @@ class TrainingData:
         part = self.shards.stored(TRAIN, chosen.sample_ids)
         return dataclasses.replace(self, part=part), chosen
 
-    def validation(self) -> Iterator[HandBatch]:
-        """Every validation sample once, not augmented: this process's share of the batches."""
+    def validation(self, split: str = VALIDATION) -> Iterator[HandBatch]:
+        """Every sample of a split once, not augmented: this process's share of the batches."""
         return self.shards.batches(
-            "validation",
+            split,
             batch=self.settings.batch,
             image_px=self.image_px,
             labels=self.labels,

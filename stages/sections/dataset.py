@@ -65,11 +65,21 @@ class DataParams(Section):
 
     Stage 2 learns from them; they have no gestures.
     """
+    hagrid: str = ""
+    """folder of HaGRIDv2, photos with gestures and without poses that Stage 1 trains on too, see
+    docs/hagrid.md; '': none"""
+    hagrid_images: NonNegativeInt = 0
+    """of its hands, so many of each gesture at most, drawn at random; 0: all"""
 
     def __hash__(self) -> int:
         """By all keys; a dictionary among them has no hash of its own."""
         benchmarks = frozenset(self.benchmarks.items())
-        return hash((self.root, self.format, benchmarks, self.trained_benchmarks))
+        return hash(
+            (
+                *(self.root, self.format, benchmarks, self.trained_benchmarks),
+                *(self.hagrid, self.hagrid_images),
+            )
+        )
 
     @pydantic.model_validator(mode="after")
     def _trained_are_there(self) -> DataParams:
@@ -227,6 +237,8 @@ class LabelParams(Section):
 
     map: str = "labels/gesture_map.csv"
     """edited by hand, see labels/README.md"""
+    hagrid_map: str = "labels/hagrid_map.csv"
+    """the classes of HaGRID's gestures; read with `data.hagrid` alone"""
     handedness: Literal["handed", "canonical"] = "handed"
     """handed: 54/70 classes (paper); canonical: left mirrored, 27/35
 

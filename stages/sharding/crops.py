@@ -51,13 +51,13 @@ def cut(row: Mapping[str, Any], root: Path, shard: ShardParams) -> tuple[bytes, 
     if pixels is None:
         A = affine(region, shard.crop_px)
         crop = warp(decoded(content, photo), A, shard.crop_px)
-        return _jpeg(crop, shard.jpeg_quality), _label(row, A)
+        return encoded(crop, shard.jpeg_quality), _label(row, A)
     part = lossless.crop(content, pixels, size)
     if part is not None and not _is_black(part.jpeg):
         return part.jpeg, _native_label(row, region, part.x, part.y, shard)
     # no library, or a damaged photo, for which decoding raises with the reason
     x, y, right, bottom = pixels
-    jpeg = _jpeg(decoded(content, photo)[y:bottom, x:right], shard.jpeg_quality)
+    jpeg = encoded(decoded(content, photo)[y:bottom, x:right], shard.jpeg_quality)
     return jpeg, _native_label(row, region, x, y, shard)
 
 
@@ -108,7 +108,7 @@ def _array(value: Any) -> Any:
     return np.array(value, np.bool_ if isinstance(value[0], bool) else np.float32)
 
 
-def _jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
+def encoded(image: NDArray[np.uint8], quality: int) -> bytes:
     """A baseline JPEG of an RGB image."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

@@ -74,9 +74,9 @@ def test_values_go_from_training_s_to_the_hardest_in_proportion() -> None:
 
 
 def test_what_training_has_as_hard_already_stays_and_texture_goes_to_the_other_end() -> None:
-    trained = make_spec(roll_deg=200.0, distance_m=(0.1, 0.5), occluders=1.0, creases=1.0)
+    trained = make_spec(roll_deg=100.0, distance_m=(0.1, 0.5), occluders=1.0, creases=1.0)
     spec = everything(1.0).spec(trained, 2, 40)
-    assert (spec.roll_deg, spec.occluders, spec.creases, spec.skin_detail) == (200.0, 1.0, 0.0, 1.0)
+    assert (spec.roll_deg, spec.occluders, spec.creases, spec.skin_detail) == (100.0, 1.0, 0.0, 1.0)
     assert spec.distance_m == (0.1, 0.3)
 
 
