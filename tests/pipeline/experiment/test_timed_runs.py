@@ -47,7 +47,7 @@ if __name__ == "__main__":
         Path(f"results/scores/{run}.json").write_text(json.dumps(content))
 """
 
-STAGES = ("synthesize", "inputs", "ingest", "label", "shard", "pretrain", "pose", "score")
+STAGES = ("synthesize", "inputs", "ingest", "label", "shard", "shift", "pretrain", "pose", "score")
 
 
 @pytest.fixture
