@@ -26,6 +26,7 @@ def test_the_stages_are_the_runnable_modules_of_stages() -> None:
         "pose",
         "evaluate",
         "score",
+        "shift",
         "code",
         "inputs",
     }
