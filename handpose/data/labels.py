@@ -109,11 +109,11 @@ class Labels:
 
     @property
     def coarse_of_fine(self) -> list[int]:
-        """The coarse id of each fine one, by fine id; UNLABELLED for an id without a folder.
+        """The coarse id of each fine one, by fine id; UNLABELLED for an id that nothing has.
 
         A fine class lies inside one coarse class: the gesture map is held to that.
         """
-        parents = {ids.fine: ids.coarse for ids in self.ids.values()}
+        parents = {ids.fine: ids.coarse for ids in (*self.ids.values(), *self.own.values())}
         return [parents.get(number, UNLABELLED) for number in range(len(self.fine))]
 
     def names(self) -> dict[str, tuple[str, str]]:

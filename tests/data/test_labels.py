@@ -74,6 +74,11 @@ def test_images_may_have_classes_of_their_own_beside_those_of_folders(path: Path
         "the folder's classes are not this image's"
     )
     assert whole.classes([9], [folder], KINDS[:1]) == [whole.ids[folder]]
+    assert labels.coarse_of_fine == whole.coarse_of_fine
+    unnamed = [{**row, "folder": "" if row["sample_id"] is None else row["folder"]} for row in rows]
+    of_images = Labels.of(pa.Table.from_pylist(unnamed))
+    assert not of_images.ids, "as of classes made from the pose"
+    assert of_images.coarse_of_fine == whole.coarse_of_fine
 
 
 def test_one_of_two_hands_has_no_class_in_whatever_folder(path: Path) -> None:
