@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from handpose.data.records import decode, view_of
 from handpose.data.tar import EncodedSample
 from handpose.errors import HandPoseError
 from handpose.sample import HandBatch, HandSample, collate
+
+Parts: TypeAlias = tuple[HandSample, DrawnAugmentation, dict[str, Any]]
+"""A decoded sample, its augmentation, and the other arguments of `transform_labels`."""
 
 
 class PreprocessError(HandPoseError):
@@ -38,14 +41,14 @@ class Preprocessor:
     augmentation: Augmentation | None
     seeds: tuple[int, int]  # seed and epoch
     turn_camera: bool = False  # onto the centre of each view
+    views: int = 1  # of each sample, augmented one by one
     buffers: Buffers = field(default_factory=lambda: Buffers())
 
     def batch(self, encoded: list[EncodedSample]) -> HandBatch:
-        """A batch of these samples, in their order."""
+        """A batch of these samples, in their order: all first views, then all second ones."""
         samples = []
-        images = self.buffers.take(len(encoded), 3, self.image_px, self.image_px)
-        for one, planes in zip(encoded, images, strict=True):
-            sample, drawn, options = self._parts(one)
+        images = self.buffers.take(self.views * len(encoded), 3, self.image_px, self.image_px)
+        for (sample, drawn, options), planes in zip(self._views(encoded), images, strict=True):
             transformed, A = transform_labels(drawn, sample, **options)
             render(transformed.image, A, drawn.gain, planes)
             samples.append(transformed)
@@ -54,8 +57,7 @@ class Preprocessor:
     def unwarped_batch(self, encoded: list[EncodedSample]) -> UnwarpedBatch:
         """The same without the warp, for a device that warps all images at once."""
         samples, images, matrices, gains = [], [], [], []
-        for one in encoded:
-            sample, drawn, options = self._parts(one)
+        for sample, drawn, options in self._views(encoded):
             sample, A = transform_labels(drawn, sample, **options)
             image, A = antialias(sample.image, A)
             samples.append(sample)
@@ -64,16 +66,19 @@ class Preprocessor:
             gains.append(drawn.gain)
         stack = stack_images(images, self.buffers.take)
         return UnwarpedBatch(
-            batch=collate(samples, np.empty((len(encoded), 3, 0, 0), np.uint8)),
+            batch=collate(samples, np.empty((len(samples), 3, 0, 0), np.uint8)),
             images=stack,
             to_source=to_source(torch.from_numpy(np.stack(matrices)), stack.shape, self.image_px),
             gain=torch.tensor(gains, dtype=torch.float32),
             out_px=self.image_px,
         )
 
-    def _parts(
-        self, encoded: EncodedSample
-    ) -> tuple[HandSample, DrawnAugmentation, dict[str, Any]]:
+    def _views(self, encoded: list[EncodedSample]) -> Iterator[Parts]:
+        for view in range(self.views):
+            for one in encoded:
+                yield self._parts(one, view)
+
+    def _parts(self, encoded: EncodedSample, view_number: int) -> Parts:
         """The decoded sample, its augmentation, and the other arguments of `transform_labels`."""
         label = json.loads(encoded.json)
         ids = self._classes(encoded.key, label)
@@ -81,7 +86,9 @@ class Preprocessor:
         drawn, twin = DrawnAugmentation(), (ids.twin_coarse, ids.twin_fine)
         if self.augmentation is not None:
             # seeded by the sample, so that neither a resume nor another thread changes the draw
-            again = (encoded.repeat,) if encoded.repeat else ()
+            again: tuple[int, ...] = (encoded.repeat,) if encoded.repeat else ()
+            if view_number:
+                again = (encoded.repeat, view_number)
             rng = np.random.default_rng((*self.seeds, sample.sample_id, *again))
             drawn = self.augmentation.draw(rng)
         if self.canonical:

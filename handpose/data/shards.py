@@ -167,6 +167,7 @@ class Shards:
         skip: int = 0,
         augmentation: Augmentation | None = None,
         turn_camera: bool = False,
+        views: int = 1,
         buffer: int = SHUFFLE_BUFFER,
         part: Sequence[EncodedSample] | None = None,
         loading: Loading = HERE,
@@ -194,6 +195,8 @@ class Shards:
                 without opening the tars that hold nothing else.
             augmentation: of training; None for none.
             turn_camera: give the labels in the frame of the camera turned onto each view's centre.
+            views: so often each sample of a batch comes, each time with another augmentation: all
+                first views in their order, then all second ones.
             buffer: samples among which the next one is drawn.
             part: of training: these samples instead of the whole split. An epoch has as many
                 batches as without, so they come again and again, each pass in a new order and with
@@ -224,6 +227,7 @@ class Shards:
             augmentation=augmentation,
             seeds=(seed, epoch or 0),
             turn_camera=turn_camera,
+            views=views,
         )
         tasks = iter(lambda: list(islice(encoded, batch)), [])
         ours = distributed.round_robin(tasks) if epoch is None else map(distributed.slice, tasks)

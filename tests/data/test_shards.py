@@ -325,6 +325,27 @@ def test_moves_differ_between_samples_epochs_and_seeds(folder: Path) -> None:
     assert len(distinct) == 3 * SAMPLES
 
 
+@pytest.mark.parametrize("epoch", [3, None])
+def test_views_of_an_image_are_moved_apart_and_the_first_is_as_without_others(
+    folder: Path, epoch: int | None
+) -> None:
+    options: dict[str, Any] = {"batch": 10, "epoch": epoch, "augmentation": EVERYTHING}
+    one = list(read(folder, "train", **options))
+    two = list(read(folder, "train", views=2, **options))
+    assert len(one) == len(two) == SAMPLES // 10
+    for single, double in zip(one, two, strict=True):
+        first, second = (
+            HandBatch(**{f.name: getattr(double, f.name)[rows] for f in dataclasses.fields(double)})
+            for rows in (slice(0, 10), slice(10, 20))
+        )
+        assert_same(single, first)
+        assert torch.equal(first.sample_id, second.sample_id)
+        assert (first.K != second.K).flatten(1).any(1).all(), "none is moved alike"
+    again = list(read(folder, "train", views=2, skip=2, **options))
+    for whole, resumed in zip(two[2:], again, strict=True):
+        assert_same(whole, resumed)
+
+
 def test_evaluation_reads_each_sample_once_in_stored_order(folder: Path) -> None:
     batches = list(read(folder, "train", batch=50))
     assert [len(batch) for batch in batches] == [50, 10]
