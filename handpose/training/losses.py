@@ -62,6 +62,13 @@ class GestureLoss:
     """(fine classes,) int64, on the device of the batches: the coarse class of each. With it there
     is a term `hierarchy`, `coarse_disagreement` with weight 1."""
 
+    coarse_targets: Tensor | None = None
+    """(coarse classes, coarse classes), likewise: row k has the probabilities to be learnt for an
+    image of class k. None: its class alone."""
+
+    fine_targets: Tensor | None = None
+    """Those of the fine classes."""
+
     def __call__(
         self,
         output: GestureOutput,
@@ -77,10 +84,9 @@ class GestureLoss:
             epoch: counted from 0; None takes lambda's maximum, which makes epochs comparable.
             count: (mask) -> what a mean over its true entries divides by.
         """
-        terms = {
-            "coarse": self.coarse_weight * cross_entropy(output.coarse_logits, batch.coarse, count),
-            "fine": self.fine_weight(epoch) * cross_entropy(output.fine_logits, batch.fine, count),
-        }
+        coarse = cross_entropy(output.coarse_logits, batch.coarse, count, self.coarse_targets)
+        fine = cross_entropy(output.fine_logits, batch.fine, count, self.fine_targets)
+        terms = {"coarse": self.coarse_weight * coarse, "fine": self.fine_weight(epoch) * fine}
         if self.contrastive:
             term = supervised_contrastive(output.features, batch.fine, count)
             terms["contrastive"] = self.contrastive * term
@@ -316,10 +322,24 @@ def masked_l1(predicted: Tensor, truth: Tensor, mask: Tensor, count: Tensor) -> 
     return (error * mask).sum() / count
 
 
-def cross_entropy(logits: Tensor, classes: Tensor, count: Count) -> Tensor:
-    """Mean cross-entropy over the labelled samples, 0 without any."""
-    total = F.cross_entropy(logits.float(), classes, ignore_index=UNLABELLED, reduction="sum")
-    return total / count(classes != UNLABELLED)
+def cross_entropy(
+    logits: Tensor, classes: Tensor, count: Count, targets: Tensor | None = None
+) -> Tensor:
+    """Mean cross-entropy over the labelled samples, 0 without any.
+
+    Args:
+        logits: (B, K).
+        classes: (B,) int64, UNLABELLED where there is none.
+        count: see this module.
+        targets: (K, K), in row k the probabilities for a sample of class k; None: the class alone.
+    """
+    labelled = classes != UNLABELLED
+    if targets is None:
+        total = F.cross_entropy(logits.float(), classes, ignore_index=UNLABELLED, reduction="sum")
+    else:
+        wanted = targets[classes.clamp(min=0)]  # (B, K)
+        total = -((wanted * logits.float().log_softmax(-1)).sum(-1) * labelled).sum()
+    return total / count(labelled)
 
 
 def supervised_contrastive(features: Tensor, classes: Tensor, count: Count) -> Tensor:

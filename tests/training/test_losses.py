@@ -706,3 +706,27 @@ def test_a_term_without_annotation_leaves_its_scale_alone(
     moved = {name for name, g in zip(MEASURED, learned.log_scales.grad, strict=True) if g}
     assert set(MEASURED) - moved == {"rotation", "root", "betas", "vertices", "edges"}
     assert all(terms[name] == 0 for name in set(MEASURED) - moved)
+
+
+def test_targets_of_the_class_alone_are_the_plain_loss(batch: HandBatch) -> None:
+    some = dataclasses.replace(batch, fine=torch.tensor([0, UNLABELLED, 2, 3]))
+    output = gesture_output()
+    plain = constant(0.5)
+    hard = dataclasses.replace(plain, coarse_targets=torch.eye(6), fine_targets=torch.eye(9))
+    for name, term in plain(output, some).items():
+        torch.testing.assert_close(hard(output, some)[name], term)
+
+
+def test_soft_targets_are_best_met_by_their_own_probabilities(batch: HandBatch) -> None:
+    """The least loss is the targets' entropy; unlabelled samples do not count."""
+    table = torch.rand(9, 9).softmax(-1)
+    some = dataclasses.replace(batch, fine=torch.tensor([0, UNLABELLED, 2, 3]))
+    wanted = table[some.fine.clamp(min=0)]
+    loss = dataclasses.replace(constant(1.0), fine_targets=table)
+    output = gesture_output()
+    best = dataclasses.replace(output, fine_logits=wanted.log())
+    entropy = -(wanted * wanted.log()).sum(-1)[[0, 2, 3]].mean()
+    torch.testing.assert_close(loss(best, some)["fine"], entropy)
+    assert loss(output, some)["fine"] > entropy
+    nobody = dataclasses.replace(some, fine=torch.full_like(some.fine, UNLABELLED))
+    assert loss(output, nobody)["fine"] == 0
