@@ -16,7 +16,7 @@ from handpose.hand.rotation import matrix_to_rot6d, rot6d_to_matrix
 from handpose.hand.skeleton import JOINTS, WRIST
 from handpose.nets.backbone import Stride
 from handpose.nets.gesture_net import GestureNet
-from handpose.nets.mano_head import ManoHead
+from handpose.nets.mano_head import ClassStart, ManoHead
 from handpose.nets.second_look import (
     turn_hands_back,
     turn_image,
@@ -114,6 +114,7 @@ class PoseNet(nn.Module):
         refinements: int = 0,
         ray_input: bool = False,
         token_classes: GestureClasses = "both",
+        class_pose: bool = False,
         mean_rotations: Tensor | None = None,
     ) -> None:
         """The network of these sizes.
@@ -150,6 +151,8 @@ class PoseNet(nn.Module):
                 `refinements` only where they are not off.
             token_classes: which classes there are gesture tokens of; a record without it is older
                 than the choice, and of both.
+            class_pose: the MANO head starts from the expected finger pose under the probabilities
+                of the fine classes; see `set_class_poses`. In a model's record only if it is on.
             mean_rotations: (16, 3, 3) the pose that training starts from, root first; MANO's mean
                 pose with its root at rest by default.
         """
@@ -208,6 +211,7 @@ class PoseNet(nn.Module):
             mean_rot6d=matrix_to_rot6d(mean_rotations),
             refinements=refinements,
         )
+        self.class_start = ClassStart(gesture_net.heads.fine_classes) if class_pose else None
         self.rays = nn.Linear(3, dim, bias=False) if ray_input else None
         if self.rays is not None:
             nn.init.zeros_(self.rays.weight)  # it starts as without
@@ -216,6 +220,25 @@ class PoseNet(nn.Module):
     def ray_input(self) -> bool:
         """Whether it must be given K."""
         return self.rays is not None
+
+    @torch.no_grad()
+    def set_class_poses(self, hand_pose: Tensor, known: Tensor) -> None:
+        """Before training, the mean poses of the fine classes, for a network with `class_pose`.
+
+        They are part of its weights. The head's own start of the fingers becomes their mean.
+
+        Args:
+            hand_pose: (K, 45) rad relative to hands_mean, right-hand frame.
+            known: (K,) bool, at least one true; of another class no mean is known.
+
+        Raises:
+            ValueError: the network has no `class_pose`.
+        """
+        if self.class_start is None:
+            raise ValueError("a network without class_pose takes no poses of classes")
+        rotations = self.mano.rotations(hand_pose.nan_to_num())  # (K, 15, 3, 3)
+        centre = self.class_start.set_means(matrix_to_rot6d(rotations), known)
+        self.mano_head.start_fingers_at(centre)
 
     def forward(self, image: Tensor, is_left: Tensor | None, K: Tensor | None = None) -> PoseOutput:
         """The hands in images (B, 3, S, S) uint8 RGB.
@@ -349,7 +372,9 @@ class PoseNet(nn.Module):
         if self.side_input:
             positions = mirror_points(positions, is_left)  # as a right hand's, like the parameters
         with torch.autocast(tokens.device.type, enabled=False):  # bf16 costs tenths of millimetres
-            rot6d, betas = self.mano_head(tokens.float(), positions, gesture.features.float())
+            start = None if self.class_start is None else self.class_start(gesture.fine_logits)
+            inputs = tokens.float(), positions, gesture.features.float()
+            rot6d, betas = self.mano_head(*inputs, start=start)
         return OneLook(seen.located, gesture.features, tokens, rot6d, betas)
 
     def _directions(self, uv: Tensor, K: Tensor | None, is_left: Tensor) -> Tensor:

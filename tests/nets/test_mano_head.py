@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from handpose.nets.mano_head import ManoHead
+from handpose.nets.mano_head import ClassStart, ManoHead
 
 
 def test_starts_near_the_mean_pose_and_the_mean_shape() -> None:
@@ -99,3 +99,54 @@ def test_gradients_reach_what_can_learn(
     for name, weight in head.named_parameters():
         learns = at_random or ".estimate." not in name
         assert weight.grad is not None and bool(weight.grad.any()) is learns, name
+
+
+def test_a_start_is_added_before_the_passes_that_correct_it(
+    inputs: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    start = torch.randn(3, 16, 6)
+    plain, corrected = refined(0), refined(2)
+    torch.testing.assert_close(plain(*inputs, start=start)[0], plain(*inputs)[0] + start)
+    moved = corrected(*inputs, start=start)[0] - corrected(*inputs)[0]
+    assert not torch.allclose(moved, start, atol=1e-3), "the passes see it"
+    for one, other in zip(
+        plain(*inputs), plain(*inputs, start=torch.zeros_like(start)), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
+MEANS = torch.randn(4, 15, 6, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def class_start() -> ClassStart:
+    return ClassStart(4)
+
+
+def test_a_sure_class_starts_at_its_mean_and_no_idea_at_the_mean_of_all(
+    class_start: ClassStart,
+) -> None:
+    centre = class_start.set_means(MEANS, torch.ones(4, dtype=torch.bool))
+    sure = class_start(1e4 * torch.eye(4))
+    torch.testing.assert_close(sure[:, 1:] + centre, MEANS)
+    assert not sure[:, 0].any(), "a gesture says nothing of the root"
+    torch.testing.assert_close(class_start(torch.zeros(2, 4)), torch.zeros(2, 16, 6))
+    half = class_start(torch.tensor([[0.0, 0.0, -1e4, -1e4]]))[0, 1:] + centre
+    torch.testing.assert_close(half, MEANS[:2].mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_a_class_without_a_mean_adds_nothing(class_start: ClassStart) -> None:
+    known = torch.tensor([True, True, False, True])
+    means = MEANS.clone()
+    means[2] = torch.nan
+    centre = class_start.set_means(means, known)
+    torch.testing.assert_close(centre, MEANS[known].mean(0))
+    assert not class_start(1e4 * torch.eye(4))[2].any()
+    torch.testing.assert_close(class_start(torch.zeros(1, 4)), torch.zeros(1, 16, 6))
+
+
+def test_errors_of_the_pose_do_not_bend_the_classes(class_start: ClassStart) -> None:
+    class_start.set_means(MEANS, torch.ones(4, dtype=torch.bool))
+    logits = torch.randn(3, 4, requires_grad=True)
+    assert not class_start(logits).requires_grad
+    assert not list(class_start.parameters()) and "offsets" in class_start.state_dict()

@@ -66,6 +66,7 @@ def test_gradient_of_the_loss_reaches_every_parameter(
         global_feature=global_feature,
         view_heads=view_heads,
         ray_input=True,
+        class_pose=True,
     )
     batch = make_batch(4)
     weights = dict.fromkeys(LossWeights.model_fields, 1.0)
@@ -98,7 +99,7 @@ def test_a_backbone_of_patches_is_trained_whole_and_joints_are_where_it_looks(
     torch.testing.assert_close(middle, torch.full_like(middle, 31.5))
 
 
-@pytest.mark.parametrize("more", [{"refinements": 2}, {"ray_input": True}])
+@pytest.mark.parametrize("more", [{"refinements": 2}, {"ray_input": True}, {"class_pose": True}])
 def test_refinements_and_rays_start_as_the_same_network_without_them(
     more: dict[str, Any], make_pose_net: MakePoseNet, make_batch: Callable[..., HandBatch]
 ) -> None:
@@ -109,6 +110,30 @@ def test_refinements_and_rays_start_as_the_same_network_without_them(
         outputs.append(net(batch.image, batch.is_left, batch.K))
     assert torch.equal(outputs[0].rot6d, outputs[1].rot6d)
     assert torch.equal(outputs[0].vertices, outputs[1].vertices)
+
+
+def test_hands_start_at_the_expected_pose_of_their_gesture(
+    make_pose_net: MakePoseNet, mano: Mano, make_batch: Callable[..., HandBatch]
+) -> None:
+    """Of both sides alike, since parameters are a right hand's; the root and betas stay."""
+    torch.manual_seed(0)
+    net, batch = make_pose_net(class_pose=True).eval(), make_batch(4)
+    for name in ("pose.2.weight", "shape.2.weight"):
+        torch.nn.init.zeros_(net.mano_head.get_parameter(name))  # it gives what it starts from
+    hand_pose = 0.3 * torch.randn(9, 45)
+    net.set_class_poses(hand_pose, torch.ones(9, dtype=torch.bool))
+    encoded = net.encode(batch.image)
+    fine = torch.tensor([0, 3, 3, 8])
+    sure = dataclasses.replace(encoded.gesture, fine_logits=1e4 * torch.eye(9)[fine])
+    output = net.decode(encoded._replace(gesture=sure), batch.is_left)
+    torch.testing.assert_close(output.rotmat[:, 1:], mano.rotations(hand_pose[fine]))
+    torch.testing.assert_close(output.rotmat[:, 0], torch.eye(3).expand(4, 3, 3))
+    again = make_pose_net(class_pose=True).eval()
+    again.load_state_dict(net.state_dict())
+    same = again.decode(encoded._replace(gesture=sure), batch.is_left)
+    assert torch.equal(same.vertices, output.vertices), "the means are part of the weights"
+    with pytest.raises(ValueError, match="without class_pose takes no poses of classes"):
+        make_pose_net().set_class_poses(hand_pose, torch.ones(9, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("side_input", [True, False])
