@@ -236,6 +236,7 @@ def summarise(
         synthetic=is_same_path(params.data.root, SYNTHETIC),
         source=params.label.source,
         shuffle=params.label.shuffle,
+        objective=params.pretrain.objective,
     )
 
 
@@ -346,7 +347,9 @@ def write_charts(
             write_rows(folder / f"{name}.csv", map(summary.to_json, chart.rows))
         training.savefig(folder / "training.png")
     with atomic_folder(RESULTS / "pictures") as folder:
-        sheets = _draw_pictures(folder, test, origin, data, models, settings.pictures)
+        sheets = _draw_pictures(
+            folder, test, origin, data, models, settings.pictures, gestures=e.knows_gestures
+        )
     return {
         **{name: RESULTS / "plots" / f"{name}.png" for name in (*charts, "training")},
         **{name: RESULTS / "pictures" / f"{name}.png" for name in sheets},
@@ -360,10 +363,13 @@ def _draw_pictures(
     data: EvaluationData,
     models: Models,
     count: int,
+    *,
+    gestures: bool,
 ) -> list[str]:
     """Draw the best, median and worst samples of the full model; returns the sheets' names.
 
-    Writes a sheet of `count` samples each, and `predictions.png` with one of each.
+    Writes a sheet of `count` samples each, and `predictions.png` with one of each. Without
+    `gestures`, what Stage 1's untrained heads say is not shown.
     """
     device = next(models.gesture.parameters()).device
     names = data.gesture_names(test.classes["coarse"])
@@ -383,7 +389,7 @@ def _draw_pictures(
         gesture = data.classes.coarse[predicted[position]]
         if not data.canonical:
             gesture += f" ({data.classes.hands[predicted[position]]})"
-        return figures.Ranked(position, heading, gesture)
+        return figures.Ranked(position, heading, gesture if gestures else "no gesture")
 
     errors = test.pose[FULL]["wrist_mpjpe_mm"]
     sheets = {
@@ -399,7 +405,7 @@ def _draw_pictures(
         out = folder / "predictions.png"
         figures.draw_predictions(out, ranks, fetch, test, models.pose, models.mano)
     shown = list(sheets)
-    if pairs := confused_pairs(test, origin["subject"], data.classes):
+    if gestures and (pairs := confused_pairs(test, origin["subject"], data.classes)):
         own = (
             data.classes.coarse
             if data.canonical

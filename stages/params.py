@@ -136,6 +136,7 @@ class Params(Section):
                 "without pretraining cannot have tokens that the network lacks; set both to the "
                 "same"
             )
+        wrong += self._untrained_heads()
         if self.pose_net.network == "eanet" and self.encoder.image_px < 64:
             wrong.append(
                 f"pose_net.network is eanet but encoder.image_px is {self.encoder.image_px}: its "
@@ -166,6 +167,23 @@ class Params(Section):
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+    def _untrained_heads(self) -> list[str]:
+        """What Stage 2 would ask of gesture heads that no stage trains: a line for each key."""
+        objective = f"pretrain.objective is {self.pretrain.objective}, which trains no gesture head"
+        if self.pretrain.objective == "gestures" or self.pose.start:
+            return []
+        if not self.pose.train_gesture_heads:
+            return [
+                f"{objective}, and pose.train_gesture_heads is false: they would stay random; set "
+                "pose.train_gesture_heads to true, or pretrain.objective to gestures"
+            ]
+        return [
+            f"{objective}, and pose.weights.gesture is 0, but pose_net.{key} is true, which reads "
+            f"them; set pose_net.{key} to false, or pose.weights.gesture above 0"
+            for key in ("gesture_tokens", "class_pose")
+            if getattr(self.pose_net, key) and not self.pose.weights.gesture
+        ]
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:

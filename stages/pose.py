@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -92,6 +93,9 @@ def main(argv: list[str] | None = None) -> None:
         seed(settings.seed)
         gesture_net, before = gesture_net_of(run, settings, data, encoder)
         net = make_pose_network(gesture_net, mano, **pose_net)
+        if isinstance(net, PoseNet) and net.class_start is not None:
+            poses = data.class_poses("pose_net.class_pose")["fine"]
+            net.set_class_poses(*map(torch.from_numpy, (np.float32(poses.mean), poses.known)))
         if settings.start:
             before = start_from(Path(settings.start), net, data, encoder, pose_net, mano)
         net.gesture_net.heads.requires_grad_(settings.train_gesture_heads)

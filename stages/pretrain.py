@@ -1,4 +1,4 @@
-"""Stage 1, gesture classification: `python -m stages.pretrain`.
+"""Stage 1, gesture classification, or a warm-up without gestures: `python -m stages.pretrain`.
 
 Reads `data/shard` and `data/labels/labels.parquet`. Writes `models/pretrain/`: model.safetensors,
 model.json, curves.csv, metrics.json, manifest.json. The live checkpoint is in `work/pretrain/`.
@@ -6,10 +6,12 @@ model.json, curves.csv, metrics.json, manifest.json. The live checkpoint is in `
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from handpose.data.splits import GESTURE_PHOTOS_VALIDATION
 from handpose.distributed import SINGLE_PROCESS, Distributed, process_group
+from handpose.gesture_map import LEVELS, Level
 from handpose.nets.gesture_net import GestureNet
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.device import prepare_device
@@ -24,12 +27,23 @@ from handpose.training.history import Scalars
 from handpose.training.inference import run_inference
 from handpose.training.losses import GestureLoss
 from handpose.training.seeding import seed
+from handpose.training.warm_up.instance_loss import VIEWS, InstanceLoss
+from handpose.training.warm_up.joint_loss import JointLoss
 from stages.artifacts import run_stage
+from stages.fitting.class_poses import soft_targets
 from stages.fitting.launch import launch_processes
 from stages.fitting.training import log_to_stdout, run_training
 from stages.fitting.training_data import TrainingData, TrainingDataError, loading_on
-from stages.params import load_params
+from stages.fitting.warm_up import (
+    chance_of_instances,
+    mean_joints_error,
+    validate_instances,
+    validate_joints,
+)
+from stages.params import PretrainParams, load_params
 from stages.paths import STAGE_1_MODEL, WORK
+
+logger = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -51,45 +65,97 @@ def main() -> None:
             handedness=params.label.handedness,
             distributed=distributed,
             loading=loading,
-            gesture_photos=True,
+            gesture_photos=settings.objective == "gestures",
+            # an image does not show where in the photo it was: see handpose/sample.py
+            turn_camera=settings.objective == "pose",
+            views=VIEWS if settings.objective == "instances" else 1,
         )
         coarse, fine = len(data.coarse), len(data.fine)
-        metrics: dict[str, Any] = constant_baselines(
-            data.validation(), coarse_classes=coarse, fine_classes=fine, distributed=distributed
-        )
+        metrics = baselines(settings, data)
         if settings.labelled_share < 1:
             data, part = data.with_labelled_share(settings.labelled_share)
             metrics["labelled"] = part.counts()
         seed(settings.seed)
         net = GestureNet(**encoder, coarse_classes=coarse, fine_classes=fine).to(device)
-        loss = GestureLoss(
-            fine_weight_start=settings.fine_weight_start,
-            fine_weight_step=settings.fine_weight_step,
-            fine_weight_every_epochs=settings.fine_weight_every_epochs,
-            fine_weight_max=settings.fine_weight_max,
-            contrastive=settings.contrastive,
-            coarse_of_fine=torch.tensor(data.coarse_of_fine, device=device)
-            if settings.hierarchical
-            else None,
-            coarse_weight=settings.coarse_weight,
-        )
-        run_training(
+        train = partial(
+            run_training,
             "pretrain",
             data=data,
             net=net,
             encoder=encoder,
             forward=forward,
-            loss=loss,
-            validate=validate,
             best=settings.best,
             maximise=settings.best.endswith("accuracy"),
-            epoch_key=loss.fine_weight,
             work=WORK / "pretrain",
             out=STAGE_1_MODEL,
             started=started,
             metrics=metrics,
-            also=(GESTURE_PHOTOS_VALIDATION,),
+            also=(GESTURE_PHOTOS_VALIDATION,) if settings.objective == "gestures" else (),
         )
+        if settings.objective == "gestures":
+            loss = gesture_loss(settings, data, device, metrics)
+            train(loss=loss, validate=validate, epoch_key=loss.fine_weight)
+            return
+        net.heads.requires_grad_(False)  # nothing trains them; not even decay moves them
+        if settings.objective == "instances":
+            apart = InstanceLoss(net.heads.features).to(device)
+            train(loss=apart, validate=validate_instances, epoch_key=lambda epoch: None)
+        else:
+            joints = JointLoss(net.heads.features).to(device)
+            train(loss=joints, validate=validate_joints, epoch_key=lambda epoch: None)
+
+
+def gesture_loss(
+    settings: PretrainParams, data: TrainingData, device: torch.device, metrics: dict[str, Any]
+) -> GestureLoss:
+    """The loss of `objective: gestures`; what its targets are is logged and put into `metrics`.
+
+    Raises:
+        TrainingDataError: soft targets need fits, and there are none.
+    """
+    targets: dict[Level, Tensor] = {}
+    if settings.soft_targets_deg:
+        poses = data.class_poses("pretrain.soft_targets_deg")
+        hands = {"coarse": data.hands, "fine": data.hands_of_fine}
+        for level in LEVELS:
+            table = soft_targets(poses[level], hands[level], settings.soft_targets_deg)
+            targets[level] = torch.tensor(table, dtype=torch.float32, device=device)
+        own = {level: float(table.diagonal().mean()) for level, table in targets.items()}
+        metrics["soft_targets"] = {f"{level}_own_class": share for level, share in own.items()}
+        shares = " and ".join(f"{100 * share:.0f} % of its {key} one" for key, share in own.items())
+        logger.info("soft targets: an image is to be %s, the rest of similar classes", shares)
+    return GestureLoss(
+        fine_weight_start=settings.fine_weight_start,
+        fine_weight_step=settings.fine_weight_step,
+        fine_weight_every_epochs=settings.fine_weight_every_epochs,
+        fine_weight_max=settings.fine_weight_max,
+        contrastive=settings.contrastive,
+        coarse_of_fine=torch.tensor(data.coarse_of_fine, device=device)
+        if settings.hierarchical
+        else None,
+        coarse_weight=settings.coarse_weight,
+        coarse_targets=targets.get("coarse"),
+        fine_targets=targets.get("fine"),
+    )
+
+
+def baselines(settings: PretrainParams, data: TrainingData) -> dict[str, Any]:
+    """What the objective's numbers are to be compared with, for metrics.json.
+
+    Raises:
+        TrainingDataError: the validation samples do not carry what the objective needs.
+    """
+    batches, distributed = data.validation(), data.distributed
+    if settings.objective == "instances":
+        return {"objective": "instances", **chance_of_instances(batches, distributed)}
+    if settings.objective == "pose":
+        return {"objective": "pose", **mean_joints_error(batches, distributed)}
+    return constant_baselines(
+        batches,
+        coarse_classes=len(data.coarse),
+        fine_classes=len(data.fine),
+        distributed=distributed,
+    )
 
 
 def forward(net: nn.Module, batch: HandBatch) -> GestureOutput:

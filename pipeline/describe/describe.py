@@ -39,11 +39,18 @@ MANO_JOINTS = {
 }
 """By `pose.mano_joints`."""
 
+WARM_UPS = {
+    "instances": "cross-entropy of which two views are of one image",
+    "pose": "L1 of the joints about the wrist, dm",
+}
+"""By `pretrain.objective`, where it is not gestures: the gesture heads stay random."""
+
 ABLATIONS = (
     ("ingest", "held_out_gestures"),
     ("label", "source"),
     ("label", "shuffle"),
     ("pose_net", "token_classes"),
+    ("pretrain", "objective"),
     ("pretrain", "labelled_share"),
     ("pretrain", "coarse_weight"),
     ("pose", "train_gesture_heads"),
@@ -133,11 +140,15 @@ def _mano(params: Params) -> Mano:
 
 
 def _losses(params: Params) -> Iterator[str]:
-    stage_1 = "coarse cross-entropy + lambda * fine cross-entropy"
-    if contrastive := params.pretrain.contrastive:
-        stage_1 += f" + {contrastive:g} * contrastive"
-    if params.pretrain.hierarchical:
-        stage_1 += " + disagreement of both heads"
+    stage_1 = WARM_UPS.get(params.pretrain.objective)
+    if stage_1 is None:
+        stage_1 = "coarse cross-entropy + lambda * fine cross-entropy"
+        if contrastive := params.pretrain.contrastive:
+            stage_1 += f" + {contrastive:g} * contrastive"
+        if params.pretrain.hierarchical:
+            stage_1 += " + disagreement of both heads"
+        if spread := params.pretrain.soft_targets_deg:
+            stage_1 += f"; classes of similar poses are partly right ({spread:g} degrees)"
     yield f"\nStage 1 loss: {stage_1}"
     yield "Stage 2 loss, weighted sum of:"
     weights = params.pose.weights.keywords()
@@ -167,7 +178,7 @@ def _schedules(params: Params) -> Iterator[str]:
         shown = sorted({round(i * (section.epochs - 1) / 9) for i in range(10)})
         yield "  epoch  " + "".join(f"{epoch + 1:>9}" for epoch in shown)
         yield "  lr     " + "".join(f"{_lr(section, epoch):>9.1e}" for epoch in shown)
-        if section is params.pretrain:
+        if section is params.pretrain and params.pretrain.objective not in WARM_UPS:
             yield "  lambda " + "".join(f"{_lambda(params, epoch):>9.2f}" for epoch in shown)
     keywords = scratch.pose_net(params.pose_net.keywords())
     tokens = "with" if keywords.get("gesture_tokens") else "without"

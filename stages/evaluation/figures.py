@@ -41,6 +41,16 @@ STRIP_PX = 164
 PICTURE_PX = 288
 """Approximate side of an overlay; crops are enlarged by an integer factor."""
 
+STAGE_1_PANELS = {
+    "Stage 1: validation accuracy": {
+        "coarse": "validation_coarse_accuracy",
+        "fine": "validation_fine_accuracy",
+        "views told apart": "validation_instance_accuracy",
+    },
+    "Stage 1: validation MPJPE, wrist-relative, mm": {"Stage 1": "validation_mpjpe_mm"},
+}
+"""Columns of Stage 1's curves.csv by panel and name: which there are depends on its objective."""
+
 Rows = list[dict[str, Any]]
 
 
@@ -160,11 +170,11 @@ def training_chart(curves: Mapping[str, Path]) -> Figure:
     first = columns.pop("pretrain")
     panels: dict[str, dict[str, tuple[NDArray[Any], NDArray[Any]]]] = {
         "Stage 1: training loss": {"Stage 1": _curve(first, "loss")},
-        "Stage 1: validation accuracy": {
-            "coarse": _curve(first, "validation_coarse_accuracy"),
-            "fine": _curve(first, "validation_fine_accuracy"),
-        },
     }
+    for title, lines in STAGE_1_PANELS.items():
+        known = {name: _curve(first, key) for name, key in lines.items() if key in first}
+        if known:
+            panels[title] = known
     for title, key in (
         ("Stage 2: training loss", "loss"),
         ("Stage 2: validation MPJPE, wrist-relative, mm", "validation_mpjpe_mm"),

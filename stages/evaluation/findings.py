@@ -99,6 +99,12 @@ class Evaluation:
     synthetic: bool  # the images are rendered, not photographed
     source: str = "gestures"  # of the classes: label.source
     shuffle: str = "none"  # among what the classes were exchanged: label.shuffle
+    objective: str = "gestures"  # of Stage 1: pretrain.objective; else its heads are untrained
+
+    @property
+    def knows_gestures(self) -> bool:
+        """Whether Stage 1's gesture heads were trained."""
+        return self.objective == "gestures"
 
     @property
     def test(self) -> SplitResult:
@@ -141,18 +147,30 @@ def gestures(e: Evaluation) -> list[str]:
     stage_1, stage_2 = e.gesture[STAGE_1]["coarse_accuracy"], e.gesture[FULL]["coarse_accuracy"]
     majority = e.gesture[MAJORITY]["coarse_accuracy"].value
     chance = e.gesture[CHANCE]["coarse_accuracy"].value
-    sentences = [
-        f"Stage 1 recognises {100 * stage_1.value:.1f} % of the coarse gestures of unseen people; "
+    rivals = (
         f"always predicting the most frequent one gives {100 * majority:.1f} %, chance "
         f"{100 * chance:.1f} %."
-    ]
-    change = 100 * (stage_2.value - stage_1.value)
-    what = "lost" if change < 0 else "gained"
-    turned = ", on crops turned upright," if e.runs[FULL].second_look else ""
-    sentences.append(
-        f"After Stage 2 the same heads{turned} recognise {100 * stage_2.value:.1f} %: "
-        f"{abs(change):.1f} points {what}."
     )
+    turned = ", on crops turned upright," if e.runs[FULL].second_look else ""
+    if e.knows_gestures:
+        change = 100 * (stage_2.value - stage_1.value)
+        what = "lost" if change < 0 else "gained"
+        sentences = [
+            f"Stage 1 recognises {100 * stage_1.value:.1f} % of the coarse gestures of unseen "
+            f"people; {rivals}",
+            f"After Stage 2 the same heads{turned} recognise {100 * stage_2.value:.1f} %: "
+            f"{abs(change):.1f} points {what}.",
+        ]
+    else:
+        sentences = [
+            f"Stage 1 learnt no gestures (pretrain.objective: {e.objective}): its gesture heads "
+            "are random, and their accuracy is not a result."
+        ]
+        if e.runs[FULL].gesture_weight:
+            sentences.append(
+                f"The gesture loss of Stage 2 alone{turned} has brought them to "
+                f"{100 * stage_2.value:.1f} % of the coarse gestures of unseen people; {rivals}"
+            )
     trained, untrained = e.encoders[STAGE_1].purity, e.encoders["untrained"].purity
     if math.isfinite(trained.value):
         sentences.append(
@@ -344,6 +362,12 @@ def limits(e: Evaluation) -> list[str]:
 
 def _taught(e: Evaluation) -> str:
     """What the labels were, and so what a gain may come from."""
+    if not e.knows_gestures:
+        besides = " but for those of Stage 2's gesture loss" if e.runs[FULL].gesture_weight else ""
+        return (
+            "A warm-up without gestures. Stage 1 read no gesture label (pretrain.objective: "
+            f"{e.objective}): a gain, if there is one, does not come from gesture labels{besides}."
+        )
     if e.shuffle == "folders":
         return (
             "Shuffled labels. The classes were exchanged among gestures (label.shuffle: folders). "

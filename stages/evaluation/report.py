@@ -101,7 +101,7 @@ def summary(e: Evaluation) -> str:
     people = ", ".join(map(str, e.test.subjects))
     gesture = [
         (name, *(format_estimate(e.gesture[key].get(k), 3) for k in ACCURACIES))
-        for key, name in NETWORKS.items()
+        for key, name in _networks(e).items()
     ]
     pose = [
         (
@@ -127,6 +127,11 @@ def summary(e: Evaluation) -> str:
         "Pictures, curves, tables, limits: results/report.html. Numbers: results/metrics.json.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _networks(e: Evaluation) -> dict[str, str]:
+    """The names of those whose gesture accuracy is shown: heads that nothing trained have none."""
+    return {key: name for key, name in NETWORKS.items() if key != STAGE_1 or e.knows_gestures}
 
 
 def _key_findings(e: Evaluation) -> list[str]:
@@ -180,7 +185,11 @@ def html(e: Evaluation, images: Mapping[str, Path], mesh: str | None = None) -> 
         pose={name: pose_table(e, name) for name in e.splits},
         compared=_comparison_table(e),
         tokens=_token_table(e),
-        subgroups={BREAKDOWNS[k]: _subgroup_table(k, rows) for k, rows in e.subgroups.items()},
+        subgroups={
+            BREAKDOWNS[key]: _subgroup_table(key, rows, gestures=e.knows_gestures)
+            for key, rows in e.subgroups.items()
+            if key != "confidence" or e.knows_gestures
+        },
         two_hands={
             name: _two_hands_tables(split.two_hands)
             for name, split in e.splits.items()
@@ -216,7 +225,7 @@ def _gesture_table(e: Evaluation) -> Table:
     shown = [key for key in GESTURE_COLUMNS if key in e.gesture[STAGE_1]]
     rows = [
         (name, *(format_estimate(e.gesture[network].get(key), 3) for key in shown))
-        for network, name in NETWORKS.items()
+        for network, name in _networks(e).items()
     ]
     return Table(("heads", *(GESTURE_COLUMNS[key] for key in shown)), rows)
 
@@ -268,7 +277,13 @@ def _two_hands_tables(found: TwoHands) -> list[Table]:
     ]
 
 
-def _subgroup_table(key: str, subgroups: Sequence[Subgroup]) -> Table:
+def _subgroup_table(key: str, subgroups: Sequence[Subgroup], *, gestures: bool) -> Table:
+    """A breakdown; without `gestures`, Stage 1's accuracy is left out."""
+    if not gestures:
+        subgroups = [
+            Subgroup(name, {k: found for k, found in estimates.items() if k != "coarse_accuracy"})
+            for name, estimates in subgroups
+        ]
     return _grouped(BREAKDOWNS[key], subgroups)
 
 

@@ -47,6 +47,8 @@ def metrics_json(e: Evaluation) -> dict[str, Any]:
     if both := {name: split.two_hands for name, split in e.splits.items() if split.two_hands}:
         content["protocols"] |= {"mrrpe_mm": MRRPE}
         content["two_hands"] = {name: _two_hands(found) for name, found in both.items()}
+    if not e.knows_gestures:  # then gesture.stage_1 is of random heads
+        content["stage_1_objective"] = e.objective
     found: dict[str, Any] = to_json(content)
     return found
 
@@ -79,6 +81,8 @@ def headline_json(e: Evaluation) -> dict[str, Any]:
             name: e.test.pose[SCRATCH][key].value for name, key in errors.items()
         },
     }
+    if not e.knows_gestures:
+        del content["stage_1"]  # of random heads
     if FULL in e.interventions:
         closed = e.interventions[FULL][GATES_CLOSED]
         content["closing_the_gates_of_the_full_model_adds"] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +22,14 @@ from handpose.data.tar import EncodedSample
 from handpose.distributed import SINGLE_PROCESS, Distributed, local_rank
 from handpose.errors import HandPoseError
 from handpose.files import digest
-from handpose.sample import HandBatch
+from handpose.gesture_map import Level
+from handpose.sample import UNLABELLED, HandBatch
 from handpose.training.checkpoint import Checkpoint
 from handpose.training.fit import FitSettings, Fitted
 from handpose.training.model_io import ModelRecord
 from handpose.training.schedules import lr_factor
 from stages.code_digest import stage_digest
+from stages.fitting.class_poses import ClassPoses, class_poses
 from stages.fitting.labelled_share import LabelledPart, choose
 from stages.params import TrainParams
 from stages.paths import LABELS, SHARDS
@@ -67,6 +70,7 @@ class TrainingData:
     loading: Loading
     turn_camera: bool
     part: Sequence[EncodedSample] | None = None  # of the training samples; None: all
+    views: int = 1  # of each sample in a batch, augmented one by one; 2: in validation too
 
     @classmethod
     def open(
@@ -79,6 +83,7 @@ class TrainingData:
         loading: Loading = HERE,
         turn_camera: bool = False,
         gesture_photos: bool = False,
+        views: int = 1,
     ) -> TrainingData:
         """The shards and labels that `dvc repro` left.
 
@@ -108,6 +113,7 @@ class TrainingData:
             distributed=distributed,
             loading=loading,
             turn_camera=turn_camera,
+            views=views,
         )
         data._check_sizes()
         return data
@@ -149,8 +155,9 @@ class TrainingData:
             seed=self.settings.seed,
             epoch=epoch,
             skip=skip,
-            augmentation=Augmentation(**self.settings.augment.keywords()),
+            augmentation=self._augmentation,
             turn_camera=self.turn_camera,
+            views=self.views,
             part=self.part,
             loading=self.loading,
             distributed=self.distributed,
@@ -178,18 +185,61 @@ class TrainingData:
         part = self.shards.stored(TRAIN, chosen.sample_ids)
         return dataclasses.replace(self, part=part), chosen
 
+    def training_labels(self) -> Iterator[dict[str, Any]]:
+        """The labels of the samples that it trains on, as shards have them; no crop is decoded.
+
+        Raises:
+            ShardError: a tar was changed.
+        """
+        if self.part is not None:
+            return (json.loads(sample.json) for sample in self.part)
+        return self.shards.labels(TRAIN, self.shards.index.count(TRAIN))
+
+    def class_poses(self, key: str) -> dict[Level, ClassPoses]:
+        """The mean pose of each gesture class over the samples that it trains on.
+
+        Args:
+            key: of `params.yaml` that asks for them, for the message.
+
+        Raises:
+            TrainingDataError: no sample with a class has a MANO fit.
+        """
+        sizes: dict[Level, int] = {"coarse": len(self.coarse), "fine": len(self.fine)}
+        found = class_poses(self.training_labels(), self.labels, sizes)
+        if not found["fine"].known.any():
+            raise TrainingDataError(
+                f"{SHARDS}: no training sample with a gesture has a MANO fit, so that no class has "
+                f"a mean pose, and {key} has nothing to go by; switch it off in params.yaml"
+            )
+        return found
+
+    @property
+    def hands_of_fine(self) -> list[str]:
+        """Right or left, of each fine class; '' of an id that nothing has."""
+        return ["" if k == UNLABELLED else self.hands[k] for k in self.coarse_of_fine]
+
     def validation(self, split: str = VALIDATION) -> Iterator[HandBatch]:
-        """Every sample of a split once, not augmented: this process's share of the batches."""
+        """Every sample of a split once, not augmented: this process's share of the batches.
+
+        With several views each of them is augmented, alike in every epoch.
+        """
         return self.shards.batches(
             split,
             batch=self.settings.batch,
             image_px=self.image_px,
             labels=self.labels,
             canonical=self.handedness == "canonical",
+            seed=self.settings.seed,
+            augmentation=self._augmentation if self.views > 1 else None,
             turn_camera=self.turn_camera,
+            views=self.views,
             loading=self.loading,
             distributed=self.distributed,
         )
+
+    @property
+    def _augmentation(self) -> Augmentation:
+        return Augmentation(**self.settings.augment.keywords())
 
     def fit_settings(
         self,

@@ -19,6 +19,10 @@ EANET_KEYS = (
 """What `EaNet` takes of the section `pose_net`; keys that only `PoseNet` has do nothing then."""
 
 
+OFF_UNNAMED = ("refinements", "ray_input", "class_pose")
+"""Keys of `PoseNet` that are younger than some records, which have them where they are on."""
+
+
 class EncoderParams(Section):
     """Stage 1's network: the backbone and the gesture heads."""
 
@@ -98,9 +102,19 @@ class PoseNetParams(Section):
     """give each joint token the direction in which its joint is seen; predictions then need K;
     paper: no"""
 
+    class_pose: bool = False
+    """the MANO head starts from the mean finger poses of the fine classes, weighted by their
+    probabilities, not from one mean pose; paper: no
+
+    `pose_scratch`, which knows no gestures, never does.
+    """
+
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> PoseNetParams:
-        lacking = ("gesture_tokens", "global_feature", "view_heads", "second_look", "ray_input")
+        lacking = (
+            *("gesture_tokens", "global_feature", "view_heads", "second_look"),
+            *("ray_input", "class_pose"),
+        )
         if self.network == "eanet" and (wrong := [key for key in lacking if getattr(self, key)]):
             keys = " and ".join(f"pose_net.{key}" for key in wrong)
             raise ValueError(
@@ -119,6 +133,12 @@ class PoseNetParams(Section):
                 "pose_net.network is eanet, which has no gesture tokens, but "
                 f"pose_net.token_classes is {self.token_classes}; set it to both"
             )
+        if self.class_pose and self.token_classes == "coarse":
+            raise ValueError(
+                "pose_net.class_pose is true, which reads the fine classes, but "
+                "pose_net.token_classes is coarse: Stage 2 would not train them; set it to both or "
+                "fine, or pose_net.class_pose to false"
+            )
         if self.dim % (2 * self.heads):
             raise ValueError(
                 f"pose_net.dim {self.dim} must be a multiple of 2 x pose_net.heads "
@@ -135,13 +155,13 @@ class PoseNetParams(Section):
         """Keyword arguments of the chosen network, and which one it is unless it is the paper's.
 
         The paper's own has no name in a model's record, as before there was a choice; nor have
-        `refinements` and `ray_input` where they are off, and tokens of both classes.
+        `refinements`, `ray_input` and `class_pose` where they are off, and tokens of both classes.
         """
         keys = super().keywords(without=without)
         if self.network == "eanet":
             return {key: keys[key] for key in ("network", *EANET_KEYS) if key in keys}
         unnamed = {"network", "projections"}
-        unnamed |= {key for key in ("refinements", "ray_input") if not getattr(self, key)}
+        unnamed |= {key for key in OFF_UNNAMED if not getattr(self, key)}
         if self.token_classes == "both":
             unnamed.add("token_classes")
         return {key: keys[key] for key in keys if key not in unnamed}

@@ -38,6 +38,12 @@ class AugmentParams(Section):
     """probability of a rectangle or an ellipse of noise or of one colour, sides 0.1 to 0.45 of the
     view's"""
 
+    @property
+    def varies(self) -> bool:
+        """Whether two draws for one image can differ."""
+        ranges = (self.rotation_deg, self.upright, self.scale, self.shift, self.colour)
+        return any((*ranges, self.occlude, 0 < self.flip < 1))
+
 
 class TrainParams(Section):
     """One training run; the loop is the same for both stages."""
@@ -84,6 +90,12 @@ class PretrainParams(TrainParams):
     """Stage 1: gesture classification."""
 
     epochs: PositiveInt = 4
+    objective: Literal["gestures", "instances", "pose"] = "gestures"
+    """or controls without gestures, whose heads are thrown away: instances: which two views are of
+    one image (self-supervised); pose: the joints
+
+    `instances` sees each image twice in an epoch, as `augment` draws it.
+    """
     labelled_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """of the labelled training images that it learns from, by whole sequences; steps stay as many
 
@@ -108,6 +120,38 @@ class PretrainParams(TrainParams):
     class; paper: none"""
     hierarchical: bool = False
     """fine probabilities, summed to coarse classes, must agree with the coarse head's; paper: no"""
+    soft_targets_deg: NonNegativeFloat = 0.0
+    """classes of similar poses are partly right: e times less than the own one where the mean poses
+    differ by this angle; 0: the own class alone (paper)"""
+
+    @pydantic.model_validator(mode="after")
+    def _warm_up(self) -> PretrainParams:
+        if self.objective == "gestures":
+            return self
+        wrong = {
+            "contrastive": self.contrastive > 0,
+            "hierarchical": self.hierarchical,
+            "soft_targets_deg": self.soft_targets_deg > 0,
+            "labelled_share": self.labelled_share < 1,
+            "best": self.best.endswith("accuracy"),
+        }
+        faults = [
+            f"pretrain.objective is {self.objective}, which reads no gestures, but pretrain.{key} "
+            f"is {getattr(self, key)}; set pretrain.{key} to "
+            f"{PretrainParams.model_fields[key].default}, or pretrain.objective to gestures"
+            for key, on in wrong.items()
+            if on
+        ]
+        if self.objective == "instances" and not self.augment.varies:
+            faults.append(
+                "pretrain.objective is instances, but pretrain.augment does the same to every "
+                "image: its two views would be one, which teaches nothing; set "
+                "pretrain.augment.rotation_deg, scale, shift, colour or occlude, such as to 30.0, "
+                "0.25, 0.1, 0.4 or 0.5"
+            )
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
 
     @pydantic.model_validator(mode="after")
     def _learns(self) -> PretrainParams:
@@ -204,6 +248,8 @@ class ScratchParams(Section):
     def pose_net(self, full: dict[str, Any]) -> dict[str, Any]:
         """The keywords of its network, given those of the full model's.
 
-        EANet has no tokens, and no keyword for them.
+        EANet has no tokens, and no keyword for them. Mean poses of gesture classes would be
+        gesture labels, so this network never has them.
         """
-        return {**full, "gesture_tokens": self.gesture_tokens} if "gesture_tokens" in full else full
+        own = {key: value for key, value in full.items() if key != "class_pose"}
+        return {**own, "gesture_tokens": self.gesture_tokens} if "gesture_tokens" in full else full

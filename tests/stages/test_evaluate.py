@@ -264,6 +264,25 @@ def test_eanet_is_evaluated_as_a_model_without_gesture_tokens(
     assert "The full model has no gesture tokens" in Path("results/summary.txt").read_text()
 
 
+def test_a_warm_up_without_gestures_is_evaluated_without_gestures_of_stage_1(
+    evaluable: Path, set_params: Setter
+) -> None:
+    set_params(pretrain={"objective": "pose"}, pose_net={"gesture_tokens": False})
+    write_models()
+    Path("models/pretrain/curves.csv").write_text(
+        "step,epoch,lr,joints,loss,gradient_norm,validation_loss,validation_mpjpe_mm\n"
+        "1,1,1,5,5,1,,\n2,1,1,4,4,1,4,60\n"
+    )
+    evaluate.main()
+    assert "stage_1" not in json.loads(Path("results/headline.json").read_text())
+    assert results()["stage_1_objective"] == "pose"
+    html = Path("results/report.html").read_text()
+    assert "Stage 1 learnt no gestures (pretrain.objective: pose)" in html
+    assert "Coarse gestures by Stage 1" not in html and "Stage 1 coarse" not in html
+    assert not Path("results/pictures/pairs.png").exists()
+    assert Path("results/plots/confusion.png").exists(), "an output that dvc.yaml names"
+
+
 def test_models_of_two_frames_are_refused(evaluable: Path) -> None:
     write_models()
     path = Path("models/pose/scratch/model.json")

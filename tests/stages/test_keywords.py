@@ -22,7 +22,7 @@ def eanet() -> PoseNetParams:
 
 
 def everything() -> PoseNetParams:
-    return PoseNetParams(refinements=1, ray_input=True, token_classes="coarse")
+    return PoseNetParams(refinements=1, ray_input=True, token_classes="fine", class_pose=True)
 
 
 @pytest.mark.parametrize(

@@ -217,9 +217,9 @@ def test_eanet_refuses_an_image_of_one_cell_and_an_unknown_network(tmp_path: Pat
 
 def test_eanet_takes_its_own_keys_and_the_papers_network_is_named_by_nothing() -> None:
     params = Params()
-    unnamed = {"network", "projections", "refinements", "ray_input"}
+    unnamed = {"network", "projections", "refinements", "ray_input", "class_pose"}
     assert not params.pose_net.keywords().keys() & unnamed
-    on = {"refinements": 2, "ray_input": True}
+    on = {"refinements": 2, "ray_input": True, "class_pose": True}
     more = params.pose_net.model_copy(update=on)
     assert more.keywords() == params.pose_net.keywords() | on
     eanet = params.pose_net.model_copy(update={"network": "eanet", "gesture_tokens": False})
@@ -282,3 +282,73 @@ def test_only_the_maps_classes_are_shuffled(tmp_path: Path) -> None:
     assert "label.source is pose_clusters and label.shuffle is images: only the map's" in message
     message = refusal(tmp_path, label__source="fingers")
     assert "label.source: Input should be 'gestures', 'finger_states' or 'pose_clusters'" in message
+
+
+INSTANCES = {"pretrain__objective": "instances", "pose_net__gesture_tokens": False}
+COLOURED = defaults(Params)["pretrain"]["augment"] | {"colour": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "off"),
+    [
+        ("contrastive", 0.1, "0.0"),
+        ("hierarchical", True, "False"),
+        ("soft_targets_deg", 5.0, "0.0"),
+        ("labelled_share", 0.1, "1.0"),
+        ("best", "fine_accuracy", "last"),
+    ],
+)
+@pytest.mark.parametrize("objective", ["instances", "pose"])
+def test_a_warm_up_without_gestures_refuses_what_reads_them(
+    tmp_path: Path, objective: str, key: str, value: Any, off: str
+) -> None:
+    changes = {**INSTANCES, "pretrain__objective": objective, "pretrain__augment": COLOURED}
+    message = refusal(tmp_path, **changes, **{f"pretrain__{key}": value})
+    assert f"pretrain.objective is {objective}, which reads no gestures, but pretrain." in message
+    assert f"{key} is {value}; set pretrain.{key} to {off}, or pretrain.objective to" in message
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_two_views_that_cannot_differ_are_refused(tmp_path: Path, flip: float) -> None:
+    augment = COLOURED | {"colour": 0.0, "flip": flip}
+    message = refusal(tmp_path, **INSTANCES, pretrain__augment=augment)
+    assert "pretrain.objective is instances, but pretrain.augment does the same" in message
+    assert "set pretrain.augment.rotation_deg, scale, shift, colour or occlude" in message
+
+
+def test_views_that_differ_are_taken_and_a_pose_needs_none() -> None:
+    values = defaults(Params)
+    values["pose_net"]["gesture_tokens"] = False
+    values["pretrain"]["objective"] = "pose"
+    assert check_values(values, SHIPPED).pretrain.objective == "pose"
+    values["pretrain"] |= {"objective": "instances", "augment": COLOURED}
+    assert check_values(values, SHIPPED).pretrain.augment.varies
+
+
+def test_stage_2_does_not_read_gesture_heads_that_nothing_trains(tmp_path: Path) -> None:
+    warm = {"pretrain__objective": "pose"}
+    message = refusal(tmp_path, **warm, pose__train_gesture_heads=False)
+    assert "pretrain.objective is pose, which trains no gesture head" in message
+    assert "pose.train_gesture_heads is false: they would stay random" in message
+    unheard = warm | {"pose__weights__gesture": 0.0}
+    message = refusal(tmp_path, **unheard)
+    assert "pose.weights.gesture is 0, but pose_net.gesture_tokens is true" in message
+    changes = {"pose_net__class_pose": True, "pose_net__gesture_tokens": False}
+    message = refusal(tmp_path, **unheard, **changes)
+    assert "but pose_net.class_pose is true, which reads them; set pose_net.class_pose" in message
+
+
+def test_poses_of_classes_need_fine_ones_and_a_head_that_starts_somewhere(tmp_path: Path) -> None:
+    message = refusal(tmp_path, pose_net__class_pose=True, pose_net__token_classes="coarse")
+    assert "pose_net.class_pose is true, which reads the fine classes, but" in message
+    assert "pose_net.token_classes is coarse" in message
+    changes = {"pose_net__gesture_tokens": False, "pose_net__class_pose": True}
+    message = refusal(tmp_path, pose_net__network="eanet", **changes)
+    assert "pose_net.network is eanet, which has no such part, but pose_net.class_pose" in message
+
+
+def test_the_comparison_without_gestures_has_no_poses_of_classes() -> None:
+    params = load_params(SHIPPED)
+    full = params.pose_net.model_copy(update={"class_pose": True}).keywords()
+    assert full["class_pose"] is True
+    assert "class_pose" not in params.pose_scratch.pose_net(full)

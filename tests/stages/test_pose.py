@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from handpose.hand.camera import project
 from handpose.hand.facing import facing
+from handpose.hand.rotation import matrix_to_rot6d
 from handpose.nets.eanet.eanet import EaNet
 from handpose.nets.pose_net import PoseNet
 from handpose.nets.pose_network import PoseNetwork, make_pose_network
@@ -152,6 +153,33 @@ def test_learnt_weights_and_refinements_are_resumed_with_the_same_bytes(
     assert whole == {name: (SCRATCH / name).read_bytes() for name in names}
     metrics = json.loads((SCRATCH / "metrics.json").read_text())
     assert metrics["learned_weights"] == factors
+
+
+def test_poses_of_classes_are_of_the_training_fits_and_part_of_the_model(
+    with_stage_1: Path, set_params: Callable[..., None]
+) -> None:
+    set_params(pose_net={"class_pose": True}, pose_scratch={"epochs": 1})
+    assert run_pose("pretrained") == 0
+    record = read_record(PRETRAINED)
+    assert record.pose_net["class_pose"] is True
+    params = load_params()
+    mano = load_hand_model(params.hand, params.data)
+    net = load_pose_net(PRETRAINED, mano)
+    assert isinstance(net, PoseNet) and net.class_start is not None
+    offsets = net.class_start.offsets
+    poses: dict[int, list[Any]] = {}
+    for number in range(0, 12, 2):  # those with a fit; folders in rotation
+        folder = conftest.FOLDERS[number % 4]
+        pose_of = conftest.stored_sample(number, folder)[1]["hand_pose"]
+        poses.setdefault(number % 4, []).append(torch.tensor(pose_of))
+    means = {k: matrix_to_rot6d(mano.rotations(torch.stack(v).mean(0)[None]))[0]
+             for k, v in poses.items()}  # fmt: skip
+    assert sorted(means) == [0, 2], "two of the four folders have a fit"
+    torch.testing.assert_close(offsets[0, 1:] - offsets[2, 1:], means[0] - means[2])
+    assert not offsets[[1, 3]].any()
+
+    assert run_pose("scratch") == 0
+    assert "class_pose" not in read_record(SCRATCH).pose_net, "it reads no gesture labels"
 
 
 def test_eanet_learns_the_weights_of_its_own_terms(

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from handpose.files import digest
+from handpose.nets.gesture_net import GestureNet
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.checkpoint import Checkpoint
 from handpose.training.losses import GestureLoss
@@ -28,6 +30,7 @@ from stages.fitting.training_data import TrainingData, TrainingDataError
 from stages.params import load_params
 from stages.paths import LABELS
 from stages.pretrain import constant_baselines, validate
+from tests.stages import conftest
 
 OUT = Path("models/pretrain")
 
@@ -243,3 +246,135 @@ def test_without_a_label_in_training_there_is_no_share(
     assert run_pretrain() == 2
     message = capsys.readouterr().err
     assert "none of the 12 training samples has a class, so pretrain.labelled_share" in message
+
+
+COLOURED = {"rotation_deg": 30.0, "scale": 0.2, "colour": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("objective", "term", "measure", "reference"),
+    [
+        ("instances", "instances", "instance_accuracy", ("chance", "instance")),
+        ("pose", "joints", "mpjpe_mm", ("mean_joints", "mpjpe_mm")),
+    ],
+)
+def test_a_warm_up_leaves_the_backbone_of_an_encoder_and_random_heads(
+    trainable: Path,
+    set_params: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    objective: str,
+    term: str,
+    measure: str,
+    reference: tuple[str, str],
+) -> None:
+    """Killed in the middle it ends with the same bytes; its numbers are of its own objective."""
+    begun: list[dict[str, Tensor]] = []
+
+    def watched(**keywords: Any) -> GestureNet:
+        net = GestureNet(**keywords)
+        begun.append({name: value.clone() for name, value in net.state_dict().items()})
+        return net
+
+    monkeypatch.setattr(pretrain, "GestureNet", watched)
+    augment = load_params().pretrain.augment.model_copy(update=COLOURED).keywords()
+    set_params(
+        pretrain={"objective": objective, "augment": augment, "checkpoint_every_s": 0},
+        pose_net={"gesture_tokens": False},
+    )
+    assert run_pretrain() == 0
+    trained = load_gesture_net(OUT).state_dict()
+    assert trained.keys() == begun[0].keys(), "the head of the objective is thrown away"
+    moved = {name for name in trained if not torch.equal(trained[name], begun[0][name])}
+    assert moved and not [name for name in moved if name.startswith("heads.")]
+
+    metrics = json.loads((OUT / "metrics.json").read_text())
+    assert metrics["objective"] == objective
+    assert set(metrics["validation"]) == {"loss", measure}
+    assert metrics[reference[0]][reference[1]] > 0 and "majority" not in metrics
+    rows = (OUT / "curves.csv").read_text().splitlines()
+    assert rows[0] == (
+        f"step,epoch,lr,{term},loss,gradient_norm,validation_loss,validation_{measure}"
+    )
+    whole = {name: (OUT / name).read_bytes() for name in ("model.safetensors", "curves.csv")}
+    shutil.rmtree(OUT)
+    shutil.rmtree("work")
+    saves, save = 0, Checkpoint.save
+
+    def dying_save(self: Checkpoint, state: dict[str, object]) -> None:
+        nonlocal saves
+        saves += 1
+        save(self, state)
+        if saves == 5:  # in the second epoch
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", dying_save)
+        assert run_pretrain() != 0 and not OUT.exists()
+    assert run_pretrain() == 0
+    assert whole == {name: (OUT / name).read_bytes() for name in whole}
+
+
+def test_an_image_comes_in_two_views_and_validation_has_the_same_ones_in_every_epoch(
+    trainable: Path, set_params: Callable[..., None]
+) -> None:
+    augment = load_params().pretrain.augment.model_copy(update=COLOURED)
+    settings = load_params().pretrain.model_copy(update={"augment": augment})
+    data = TrainingData.open(settings, image_px=64, handedness="handed", views=2)
+    for batches, sizes in (
+        (list(data.train(0, 0)), [8, 8, 8]),
+        (list(data.validation()), [8, 4]),
+    ):
+        assert [len(batch) for batch in batches] == sizes
+        for batch in batches:
+            first, second = batch.sample_id.chunk(2)
+            assert torch.equal(first, second)
+            assert not torch.equal(*batch.image.chunk(2))
+    for one, other in zip(data.validation(), data.validation(), strict=True):
+        assert torch.equal(one.image, other.image)
+
+
+def test_soft_targets_are_of_the_training_fits_and_are_told(
+    trainable: Path,
+    set_params: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seen: list[GestureLoss] = []
+
+    def watched(**keywords: Any) -> GestureLoss:
+        seen.append(GestureLoss(**keywords))
+        return seen[-1]
+
+    monkeypatch.setattr(pretrain, "GestureLoss", watched)
+    set_params(pretrain={"soft_targets_deg": 5.0, "labelled_share": 0.5})
+    assert run_pretrain() == 0
+    (loss,) = seen
+    for table in (loss.coarse_targets, loss.fine_targets):
+        assert table is not None and table.shape == (4, 4)
+        torch.testing.assert_close(table.sum(1), torch.ones(4))
+        assert not table[:2, 2:].any() and not table[2:, :2].any(), "not of the other hand"
+    assert "soft targets: an image is to be " in capsys.readouterr().out
+    told = json.loads((OUT / "metrics.json").read_text())["soft_targets"]
+    assert set(told) == {"coarse_own_class", "fine_own_class"}
+    assert all(0 < share <= 1 for share in told.values())
+
+
+def test_without_a_fit_there_are_no_soft_targets(
+    trainable: Path,
+    set_params: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stored = conftest.stored_sample
+
+    def without(sample_id: int, folder: str) -> tuple[bytes, dict[str, Any]]:
+        jpeg, label = stored(sample_id, folder)
+        return jpeg, label | {"has_mano": False}
+
+    monkeypatch.setattr(conftest, "stored_sample", without)
+    conftest.write_shards(train=12, validation=6)
+    set_params(pretrain={"soft_targets_deg": 5.0})
+    assert run_pretrain() == 2
+    message = capsys.readouterr().err
+    assert "no training sample with a gesture has a MANO fit" in message
+    assert "pretrain.soft_targets_deg has nothing to go by; switch it off" in message

@@ -18,6 +18,8 @@ from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch
 from handpose.training.fit import CHECK_EVERY, FitSettings, Objective, TrainingState, gradient_step
 from handpose.training.losses import MEASURED, GestureLoss, LearnedWeights, PoseLoss
+from handpose.training.warm_up.instance_loss import InstanceLoss
+from handpose.training.warm_up.joint_loss import JointLoss
 from stages import pose, pretrain
 from stages.params import EncoderParams, LossWeights, PoseNetParams
 from tests.host_watch import HostWatch, as_on_a_gpu, meta_batch, on_meta
@@ -41,7 +43,9 @@ POSE_NETS = {
     "paper": PoseNetParams(
         pose_levels=(16, 32), grid=4, dim=16, heads=2, encoder_layers=2, fusion="self"
     ),
-    "everything": PoseNetParams(grid=6, dim=16, heads=2, view_heads=True, refinements=2),
+    "everything": PoseNetParams(
+        grid=6, dim=16, heads=2, view_heads=True, refinements=2, class_pose=True
+    ),
 }
 
 
@@ -51,7 +55,8 @@ def stage_1(profile: str, folder: Path) -> TrainingState:
     loss = GestureLoss(0.1, 0.1, 10, 0.5)
     if profile == "everything":
         parents = torch.zeros(9, dtype=torch.int64, device="meta")
-        loss = GestureLoss(0.1, 0.1, 10, 0.5, contrastive=0.1, coarse_of_fine=parents)
+        tables = (torch.eye(classes, device="meta") for classes in (6, 9))
+        loss = GestureLoss(0.1, 0.1, 10, 0.5, 1.0, 0.1, parents, *tables)
     return run(net, pretrain.forward, loss)
 
 
@@ -96,6 +101,16 @@ def test_a_step_asks_nothing_of_the_host(
     stage: Callable[[str, Path], TrainingState], profile: str, stand_in: Path
 ) -> None:
     watch = watched(stage(profile, stand_in), meta_batch(SIZE, SIDE))
+    assert watch.found == set()
+    assert watch.operations > 1000, "the whole step was watched"
+
+
+@pytest.mark.parametrize("kind", [InstanceLoss, JointLoss])
+def test_a_step_of_a_warm_up_asks_nothing_either(kind: Callable[[int], nn.Module]) -> None:
+    net = encoder("demo")
+    net.heads.requires_grad_(False)
+    state = run(on_meta(net), pretrain.forward, on_meta(kind(net.heads.features)))
+    watch = watched(state, meta_batch(SIZE, SIDE))
     assert watch.found == set()
     assert watch.operations > 1000, "the whole step was watched"
 

@@ -84,6 +84,18 @@ def test_it_names_the_ablations_and_nothing_without_one(tmp_path: Path, stand_in
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(raw), encoding="utf-8")
     assert "part of the gesture claim" not in description(path)
+    raw["pretrain"]["soft_targets_deg"] = 5.0
+    raw["pose_net"]["class_pose"] = True
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    text = description(path)
+    assert "; classes of similar poses are partly right (5 degrees)" in text
+    assert "class_start" in text and "lambda" in text
+    raw["pretrain"] |= {"soft_targets_deg": 0.0, "objective": "pose"}
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    text = description(path)
+    assert "Stage 1 loss: L1 of the joints about the wrist, dm" in text and "lambda" not in text
+    assert "  pretrain.objective: pose" in text
+    raw["pretrain"]["objective"] = "gestures"
     raw["label"]["source"] = "finger_states"
     raw["ingest"]["held_out_gestures"] = ["fist"]
     raw["pose"]["train_gesture_heads"] = False

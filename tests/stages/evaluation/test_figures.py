@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from stages.evaluation.figures import last_step, ranked, training_chart
 
@@ -33,3 +34,23 @@ def test_training_curves_run_over_epochs_and_skip_empty_cells(tmp_path: Path) ->
     full, scratch = lines["Stage 2: validation MPJPE, wrist-relative, mm"]
     np.testing.assert_array_equal(full.get_xdata(), [1, 2])
     np.testing.assert_array_equal(scratch.get_ydata(), [60, 50])
+
+
+@pytest.mark.parametrize(
+    ("column", "title"),
+    [
+        ("instance_accuracy", "Stage 1: validation accuracy"),
+        ("mpjpe_mm", "Stage 1: validation MPJPE, wrist-relative, mm"),
+    ],
+)
+def test_stage_1_shows_what_its_objective_measures(tmp_path: Path, column: str, title: str) -> None:
+    first, second = tmp_path / "1.csv", tmp_path / "2.csv"
+    first.write_text(f"step,epoch,lr,loss,validation_{column}\n5,1,1,4,0.5\n10,2,1,3,0.7\n")
+    second.write_text(
+        "step,epoch,lr,loss,validation_mpjpe_mm,validation_pa_annotated_mpjpe_mm\n5,1,1,4,60,20\n"
+    )
+    figure = training_chart({"pretrain": first, "pretrained": second, "scratch": second})
+    lines = {axis.get_title(): axis.lines for axis in figure.axes if axis.get_visible()}
+    assert [name for name in lines if "Stage 1: validation" in name] == [title]
+    (line,) = lines[title]
+    np.testing.assert_array_equal(line.get_ydata(), [0.5, 0.7])

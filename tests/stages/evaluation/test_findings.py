@@ -11,7 +11,7 @@ from scipy import stats
 from handpose.evaluation.interventions import INTERVENTIONS
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.statistics import Comparison, Estimate
-from stages.evaluation import findings, report
+from stages.evaluation import findings, report, tables
 from stages.evaluation.findings import Encoder, Evaluation, ModelRun, SplitResult
 from stages.evaluation.summary import COMPARED, Intervals, Subgroup
 
@@ -342,3 +342,29 @@ def test_side_and_facing_are_told_where_the_model_predicts_them() -> None:
     assert "left from right in 97.0 % (96.0 to 98.0 %)" in sentence
     unknown = {"mirrored_fingers": number(math.nan)}
     assert findings.view(evaluation(view={"pretrained": unknown})) == []
+
+
+@pytest.mark.parametrize("objective", ["instances", "pose"])
+def test_heads_that_no_gesture_trained_have_no_accuracy(objective: str) -> None:
+    e = evaluation(objective=objective)
+    first, second, *_ = findings.gestures(e)
+    assert f"Stage 1 learnt no gestures (pretrain.objective: {objective})" in first
+    assert "their accuracy is not a result" in first and "43.0 %" not in first
+    assert "The gesture loss of Stage 2 alone has brought them to 30.0 %" in second
+    assert f"read no gesture label (pretrain.objective: {objective})" in findings.limits(e)[2]
+    assert "but for those of Stage 2's gesture loss" in findings.limits(e)[2]
+    shown = {row.split("  ")[0] for row in report.summary(e).splitlines()}
+    assert "Stage 1" not in shown and "Stage 2, full model" in shown
+    html = report.html(e, {})
+    assert "Stage 1 recognises" not in html and "<th>Stage 1</th>" not in html
+    assert "stage_1" not in tables.headline_json(e)
+    assert tables.metrics_json(e)["stage_1_objective"] == objective
+
+
+def test_without_a_gesture_loss_nothing_is_said_of_the_heads_after_stage_2() -> None:
+    run = dataclasses.replace(evaluation().runs["pretrained"], gesture_weight=0.0)
+    e = evaluation(objective="pose", runs={**evaluation().runs, "pretrained": run})
+    assert not [one for one in findings.gestures(e) if "brought them to" in one]
+    assert "gesture loss" not in findings.limits(e)[2]
+    assert "stage_1_objective" not in tables.metrics_json(evaluation())
+    assert tables.headline_json(evaluation())["stage_1"]["coarse_accuracy"] == 0.43
