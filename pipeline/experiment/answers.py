@@ -87,6 +87,14 @@ QUESTIONS = (
         "Added before any of its runs.",
     ),
     Question(
+        "Is a warm-up without gestures, of as many images, worse?",
+        "warmup",
+        ("instances_warmup", "pose_warmup"),
+        "higher",
+        "Stage 1 on views of images, or on joints, gives a higher error than on gestures",
+        "Added before any run of these two.",
+    ),
+    Question(
         "Is the model with classes for each hand better than the one with mirrored hands?",
         "handedness",
         ("canonical",),
