@@ -19,6 +19,7 @@ from pipeline.experiment.grid_results import (
     ComparisonError,
     GridResults,
     Row,
+    told_same,
 )
 from pipeline.experiment.runs import RESULTS
 
@@ -58,6 +59,7 @@ def page(results: GridResults) -> Iterator[str]:
     yield from (f"# {name}: {grid.what}", "")
     yield f"Written by `handpose experiment table {name}` from the results beside it."
     yield origin(known)
+    yield from told_same(known, results.same_images)
     yield ""
     images = sum(known[0]["people"][one]["images"] for one in people)
     where = f"Shifted test set `{grid.test_set}`" if grid.test_set else "Labelled test split"

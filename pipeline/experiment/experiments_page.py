@@ -18,6 +18,7 @@ from pipeline.experiment.grid_results import (
     ComparisonError,
     GridResults,
     Row,
+    told_same,
 )
 from pipeline.experiment.runs import RESULTS, RunsError
 
@@ -151,6 +152,7 @@ def page(grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> Iterat
         "Stage 1 that several models share counts with each. "
         f"Test images: digest {', '.join(sorted({one['test'][:12] for one in known}))}."
     )
+    yield from told_same(known, next(iter(grids.values())).same_images)
     for name in unread:
         yield from (
             "",

@@ -20,6 +20,7 @@ from stages.sections.section import Section, checked
 
 FILE = Path("experiments/grid.yaml")
 NAME = re.compile(r"[a-z0-9_]+")
+DIGEST = re.compile(r"[0-9a-f]{64}")
 Run = Literal["pretrained", "scratch"]
 
 UNUSED = {"pretrained": {"pose_scratch"}, "scratch": {"pretrain"}}
@@ -63,6 +64,15 @@ class SeedGrid(Section):
     """the shifted test set on which they are compared, such as everything_1; '': the test split"""
 
 
+class SameImages(Section):
+    """Digests of test images that differ only by the processor that rendered them."""
+
+    what: str
+    """which images and processors, and how it is known that nothing else differs"""
+    digests: list[str]
+    """as `test` of results"""
+
+
 class GridFile(Section):
     """The whole file."""
 
@@ -72,6 +82,8 @@ class GridFile(Section):
     """by name"""
     grids: dict[str, SeedGrid]
     """by name"""
+    same_images: tuple[SameImages, ...] = ()
+    """results of these may be compared"""
 
 
 @dataclass(frozen=True)
@@ -149,6 +161,21 @@ def _faults(found: GridFile) -> Iterator[str]:
                 yield f"  grids.{name}.{key}: has none, or one twice: {items}"
         if wrong := [seed for seed in grid.seeds if seed < 0]:
             yield f"  grids.{name}.seeds: {wrong} are below 0"
+    yield from _image_faults(found)
+
+
+def _image_faults(found: GridFile) -> Iterator[str]:
+    """Lines likewise, of `same_images`."""
+    every = [digest for group in found.same_images for digest in group.digests]
+    for number, group in enumerate(found.same_images):
+        key = f"same_images.{number}.digests"
+        if len(group.digests) < 2:
+            yield f"  {key}: has {len(group.digests)}, expected two or more that are the same"
+        for digest in group.digests:
+            if not DIGEST.fullmatch(digest):
+                yield f"  {key}: {digest!r} is no SHA-256; a result's `test` is one"
+            if every.count(digest) > 1:
+                yield f"  {key}: {digest[:12]} stands there twice"
 
 
 def resolve(root: Path, grids: GridFile, names: list[str]) -> list[Resolved]:

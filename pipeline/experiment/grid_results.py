@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from handpose.evaluation.crossed import (
     crossed_mean,
 )
 from handpose.evaluation.statistics import holm
-from pipeline.experiment.grid import GridError, GridFile, SeedGrid
+from pipeline.experiment.grid import GridError, GridFile, SameImages, SeedGrid
 from pipeline.experiment.runs import ExperimentRun, runs_of
 
 PRIMARY = "wrist_mpjpe_mm"
@@ -88,6 +88,7 @@ class GridResults:
     name: str
     grid: SeedGrid
     rows: Sequence[Row]
+    same_images: Sequence[SameImages] = ()
 
     @classmethod
     def read(cls, root: Path, grids: GridFile, name: str) -> GridResults:
@@ -102,8 +103,9 @@ class GridResults:
             raise GridError(f"no grid is called {name!r}; there are: {', '.join(grids.grids)}")
         grid = grids.grids[name]
         runs = runs_of(root, grids, grid)
-        found = cls(name, grid, [_row(root, variant, runs) for variant in grid.variants])
-        check_same_images(found.rows)
+        rows = [_row(root, variant, runs) for variant in grid.variants]
+        found = cls(name, grid, rows, grids.same_images)
+        check_same_images(found.rows, grids.same_images)
         return found.on(grid.test_set) if grid.test_set else found
 
     def on(self, test: str) -> GridResults:
@@ -112,8 +114,8 @@ class GridResults:
         Raises:
             ComparisonError: a result has no such set, or its images are other ones.
         """
-        found = GridResults(self.name, self.grid, [row.on(test) for row in self.rows])
-        check_same_images(found.rows)
+        found = replace(self, rows=[row.on(test) for row in self.rows])
+        check_same_images(found.rows, self.same_images)
         return found
 
     @property
@@ -174,26 +176,40 @@ def _row(root: Path, variant: str, runs: Sequence[ExperimentRun]) -> Row:
     return Row(variant, own[0].resolved.variant.what, results)
 
 
-def check_same_images(rows: Sequence[Row]) -> None:
+def check_same_images(rows: Sequence[Row], same_images: Sequence[SameImages] = ()) -> None:
     """Refuse to compare results of other images.
 
     Raises:
         ComparisonError: it names a run whose test split is another.
     """
+    first_of = {digest: group.digests[0] for group in same_images for digest in group.digests}
     first: tuple[str, str] | None = None
     for row in rows:
         for seed, result in row.results.items():
             if result is None:
                 continue
-            run = f"{row.name}, seed {seed}"
+            run, test = f"{row.name}, seed {seed}", result["test"]
             if first is None:
-                first = run, result["test"]
-            elif result["test"] != first[1]:
+                first = run, test
+            elif first_of.get(test, test) != first_of.get(first[1], first[1]):
                 raise ComparisonError(
-                    f"{run} was tested on other images (digest {result['test'][:12]}) than "
+                    f"{run} was tested on other images (digest {test[:12]}) than "
                     f"{first[0]} ({first[1][:12]}): their errors cannot be compared. Put variants "
-                    "with other data into a grid of their own"
+                    "with other data into a grid of their own. If only the processor that rendered "
+                    "them is another, name both digests under same_images of "
+                    "experiments/grid.yaml, and how you know"
                 )
+
+
+def told_same(
+    results: Sequence[Mapping[str, Any]], same_images: Sequence[SameImages]
+) -> Iterator[str]:
+    """A sentence for each group of digests of which these results have several."""
+    found = {result["test"] for result in results}
+    for group in same_images:
+        if len(found.intersection(group.digests)) > 1:
+            shown = ", ".join(digest[:12] for digest in group.digests)
+            yield f"Images of the digests {shown} count as the same: {group.what}."
 
 
 def differences(

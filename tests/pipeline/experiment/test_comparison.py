@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from pipeline.experiment.comparison import page
-from pipeline.experiment.grid import SeedGrid
+from pipeline.experiment.grid import SameImages, SeedGrid
 from pipeline.experiment.grid_results import (
     ComparisonError,
     GridResults,
@@ -139,9 +140,22 @@ def test_what_the_runs_do_not_share_is_said() -> None:
 def test_results_of_other_images_and_no_results_are_refused() -> None:
     with pytest.raises(ComparisonError, match=r"same, seed 1 was tested on other images"):
         check_same_images(changed(test="x" * 64))
+    same = SameImages(what="rendered by two processors", digests=["t" * 64, "x" * 64])
+    check_same_images(changed(test="x" * 64), [same])
+    with pytest.raises(ComparisonError, match="name both digests under same_images"):
+        check_same_images(changed(test="y" * 64), [same])
     empty = [Row("base", "?", dict.fromkeys(SEEDS))]
     with pytest.raises(ComparisonError, match="handpose experiment run g"):
         list(page(of(empty)))
+
+
+def test_images_that_count_as_the_same_are_told() -> None:
+    same = SameImages(what="rendered by two processors", digests=["t" * 64, "x" * 64])
+    found = dataclasses.replace(of(changed(test="x" * 64)), same_images=[same])
+    text = "\n".join(page(found))
+    assert "tttttttttttt, xxxxxxxxxxxx count as the same: rendered by two processors." in text
+    alone = dataclasses.replace(of(rows()), same_images=[same])
+    assert "count as the same" not in "\n".join(page(alone))
 
 
 def test_a_person_without_a_value_is_left_out_and_named() -> None:

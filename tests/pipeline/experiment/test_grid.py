@@ -99,6 +99,9 @@ def test_a_grid_needs_variants_that_make_its_test_set(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"bases": {}}, r"bases: unknown key; did you mean base\?"),
+        ({"same_images": [{"what": "?", "digests": ["a" * 64]}]}, r"has 1, expected two or more"),
+        ({"same_images": [{"what": "?", "digests": ["a" * 64, "b"]}]}, r"'b' is no SHA-256"),
+        ({"same_images": [{"what": "?", "digests": ["a" * 64] * 2}]}, r"aaa stands there twice"),
         (
             {"variants": {"full": {"what": "?", "sets": {}}}},
             r"full\.sets: unknown key; did you mean variants\.full\.set\?",
