@@ -164,14 +164,51 @@ class Params(Section):
                     f"classes to images with a pose alone; set data.hagrid to '', or label.{key} "
                     f"to {plain}"
                 )
+        wrong += self._hagrid() + self._warm_up()
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
 
+    def _hagrid(self) -> list[str]:
+        """What HaGRID's gestures do not go with."""
+        if self.data.hagrid and self.ingest.held_out_gestures:
+            return [
+                f"data.hagrid is {self.data.hagrid} but ingest.held_out_gestures is "
+                f"{list(self.ingest.held_out_gestures)}: HaGRID's photos would teach them; set "
+                "data.hagrid to '', or ingest.held_out_gestures to []"
+            ]
+        if self.data.hagrid and self.pretrain.objective != "gestures":
+            return [
+                f"data.hagrid is {self.data.hagrid} but pretrain.objective is "
+                f"{self.pretrain.objective}, which learns no gesture of it; set data.hagrid to '', "
+                "or pretrain.objective to gestures"
+            ]
+        return []
+
+    def _warm_up(self) -> list[str]:
+        """What a Stage 1 without gestures does not go with."""
+        objective = self.pretrain.objective
+        if objective == "gestures":
+            return []
+        wrong = []
+        if self.pretrain.ema:
+            wrong.append(
+                f"pretrain.objective is {objective} but pretrain.ema is {self.pretrain.ema}: the "
+                "head that is thrown away is not averaged, so validation would be of no model; set "
+                "pretrain.ema to 0"
+            )
+        if self.pose.start:
+            wrong.append(
+                f"pretrain.objective is {objective} but pose.start is {self.pose.start}, so "
+                "Stage 2 does not start from Stage 1 at all; set pretrain.objective to gestures, "
+                "or pose.start to ''"
+            )
+        return wrong
+
     def _untrained_heads(self) -> list[str]:
         """What Stage 2 would ask of gesture heads that no stage trains: a line for each key."""
         objective = f"pretrain.objective is {self.pretrain.objective}, which trains no gesture head"
-        if self.pretrain.objective == "gestures" or self.pose.start:
+        if self.pretrain.objective == "gestures":
             return []
         if not self.pose.train_gesture_heads:
             return [

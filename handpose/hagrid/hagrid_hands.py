@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +36,8 @@ FACING = {
 }  # fmt: skip
 """The face of the hand that photos of a gesture show, judged from its name and shape and not from
 the photos. Others, such as `fist` and `like`, are shown from either side."""
+
+NO_GESTURE = "no_gesture"
 
 PHOTOS, ANNOTATIONS = "hagrid_dataset", "hagrid_annotations"
 
@@ -118,27 +120,33 @@ def _of_file(
     """The hands of one file; those that are not used are counted."""
     try:
         content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise HagridError(f"{path}: is no JSON: {error}") from None
     if not isinstance(content, dict):
         raise HagridError(f"{path}: expected an object of photos by id")
     for photo, entry in sorted(content.items()):
         try:
             boxes, labels, user = _checked(entry)
+            if PurePath(photo).name != photo:
+                raise ValueError("its id leads to another folder")
         except (KeyError, TypeError, ValueError):
             unused["malformed"] += 1
             continue
-        landmarks = entry.get("hand_landmarks") or []
-        matched = landmarks if len(landmarks) == len(boxes) else [[]] * len(boxes)
+        landmarks = entry.get("hand_landmarks")
+        fits = isinstance(landmarks, list) and len(landmarks) == len(boxes)
+        matched = landmarks if fits else [[]] * len(boxes)
+        # it is said of the photo: of two hands that show a gesture, nobody knows which it means
+        alone = sum(label != NO_GESTURE for label in labels) == 1
+        leading = entry.get("leading_hand") if alone else None
         for box, label, points in zip(boxes, labels, matched, strict=True):
             if not _is_used(label, folders):
-                unused["no_gesture" if label == "no_gesture" else "not_mapped"] += 1
+                unused["no_gesture" if label == NO_GESTURE else "not_mapped"] += 1
                 continue
             if not ((box[2:] > 0).all() and (box[:2] < 1).all() and (box[:2] + box[2:] > 0).all()):
                 unused["empty_box"] += 1
                 continue
             own = _landmarks(points, box)
-            is_left = _side(entry, own, FACING.get(label, ""))
+            is_left = _side(leading, own, FACING.get(label, ""))
             if is_left is None:
                 unused["side_unknown"] += 1
                 continue
@@ -177,9 +185,8 @@ def _around(points: FloatArray) -> FloatArray:
     return np.concatenate([points.min(0), np.ptp(points, axis=0)])
 
 
-def _side(entry: Mapping[str, Any], points: FloatArray, facing: str) -> bool | None:
+def _side(leading: Any, points: FloatArray, facing: str) -> bool | None:
     """Whether the hand is a left one; None if nothing tells."""
-    leading = entry.get("leading_hand")
     if leading in ("left", "right"):
         return bool(leading == "left")
     return side_of(points, facing) if len(points) else None

@@ -11,7 +11,7 @@ from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from pipeline.clones.training_clone import Source
 from pipeline.experiment.grid import GridFile, read_grids
-from pipeline.experiment.runs import RESULTS, STAGES, ExperimentRun, runs_of
+from pipeline.experiment.runs import RESULTS, STAGES, ExperimentRun, content_fault, runs_of
 from stages.code_digest import stage_digest
 
 
@@ -33,32 +33,36 @@ def import_results(root: Path, file: Path) -> list[str]:
     """
     try:
         results: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))
-        keys = [[one[key] for key in ("variant", "seed", "code", "settings")] for one in results]
+        if not isinstance(results, list) or not results:
+            raise ValueError("expected a list of results")
+        if fault := next(filter(None, map(content_fault, results)), ""):
+            raise ValueError(fault)
     except FileNotFoundError:
         raise ResultImportError(
             f"{file}: not found; `handpose experiment timed` writes it"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise ResultImportError(
-            f"{file}: is not a results.json of `handpose experiment timed` ({error!r})"
+            f"{file}: is not a results.json of `handpose experiment timed` ({error})"
         ) from None
     source = Source.of(root, except_for=(RESULTS,))
     code = {stage: stage_digest(stage, root) for stage in STAGES}
     known = {(one.resolved.name, one.seed): one for one in _all_runs(root, read_grids(root))}
     taken: list[tuple[ExperimentRun, dict[str, Any]]] = []
-    for (variant, seed, own, settings), result in zip(keys, results, strict=True):
+    for result in results:
+        variant, seed, own = (result[key] for key in ("variant", "seed", "code"))
         run = known.get((variant, seed))
-        if run is None:
+        if run is None or result["run"] != run.resolved.variant.run:
             raise ResultImportError(
-                f"{file}: {variant}, seed {seed} is in no grid of experiments/grid.yaml; add it, "
-                "as it was where it was trained"
+                f"{file}: {variant}, seed {seed}, run {result['run']} is in no grid of "
+                "experiments/grid.yaml; add it, as it was where it was trained"
             )
         if other := [stage for stage in STAGES if own.get(stage) != code[stage]]:
             raise ResultImportError(
                 f"{file}: {run.name} was trained with other code of {', '.join(other)} than this "
                 "clone has; check out the commit that was trained, and import there"
             )
-        if changed := run.differences(settings):
+        if changed := run.differences(result):
             raise ResultImportError(
                 f"{file}: {run.name} was trained with other parameters than it has here: "
                 f"{'; '.join(changed)}"

@@ -28,7 +28,7 @@ from pipeline.experiment.grid import (
 )
 from pipeline.profiles.comments import merged
 from stages.code_digest import stage_digest
-from stages.params import Params
+from stages.params import Params, ShiftParams
 from stages.paths import SCORES, WORK
 from stages.sections.section import defaults
 
@@ -74,27 +74,33 @@ class ExperimentRun:
             return None
         try:
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            settings, seed = found["settings"], found["seed"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise RunsError(f"{path}: is not a result ({error}); delete it and run again") from None
-        if seed != self.seed or found.get("run") != self.resolved.variant.run:
-            raise RunsError(f"{path}: is of run {found.get('run')}, seed {seed}; delete it")
-        if changed := self.differences(settings):
+        if fault := content_fault(found):
+            raise RunsError(f"{path}: is not a result ({fault}); delete it and run again")
+        if (found["seed"], found["run"]) != (self.seed, self.resolved.variant.run):
+            raise RunsError(f"{path}: is of run {found['run']}, seed {found['seed']}; delete it")
+        if changed := self.differences(found):
             raise RunsError(
                 f"{path}: was run with other parameters than {self.resolved.name} has now: "
                 f"{'; '.join(changed)}. Delete it to run it again, or give the variant a new name"
             )
         return found
 
-    def differences(self, settings: Mapping[str, Any]) -> list[str]:
+    def differences(self, content: Mapping[str, Any]) -> list[str]:
         """Parameters of a result that are not the variant's, as `pose.lr 0.001 (now 0.002)`.
 
         Args:
-            settings: of the result; keys that were added since count with their defaults.
+            content: of the result; keys that were added since count with their defaults.
         """
-        known = merged(_without_seeds(deciding(defaults(Params))), settings)
+        known = merged(_without_seeds(deciding(defaults(Params))), content["settings"])
         now = _without_seeds(self.resolved.settings)
-        return _differences({name: known[name] for name in now}, now)
+        plain = ShiftParams().model_dump(mode="json")
+        shift = content.get("shift", plain), self.resolved.shift.model_dump(mode="json")
+        return [
+            *_differences({name: known[name] for name in now}, now),
+            *_differences(*shift, prefix="evaluate.shift."),
+        ]
 
 
 def runs_of(root: Path, grids: GridFile, grid: SeedGrid) -> list[ExperimentRun]:
@@ -243,8 +249,33 @@ def content_of(
         "machine": dict(machine),
         "code": dict(code),
         "settings": _without_seeds(run.resolved.settings),
+        "shift": run.resolved.shift.model_dump(mode="json"),
         **scores,
     }
+
+
+def content_fault(found: Any) -> str:
+    """What is wrong with the content of a result, as far as it is read; '' if nothing is."""
+    if not isinstance(found, dict):
+        return f"found {type(found).__name__}, expected an object"
+    kinds = {
+        **dict.fromkeys(("variant", "run", "test"), str),
+        "seed": int,
+        **dict.fromkeys(("settings", "code", "machine", "people", "seconds"), dict),
+        "gates": list,
+    }
+    for name, kind in kinds.items():
+        if not isinstance(found.get(name), kind):
+            return f"its {name} is {found.get(name)!r:.60}, expected {kind.__name__}"
+    tested = {"test split": found, **found.get("sets", {})}
+    for name, one in tested.items():
+        people = one.get("people") if isinstance(one, dict) else None
+        if not isinstance(people, dict) or not people:
+            return f"of {name} it has no people"
+        for person, measured in people.items():
+            if not (str(person).isdigit() and isinstance(measured, dict) and "images" in measured):
+                return f"of {name} it has no images of person {person}"
+    return ""
 
 
 def _without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,7 @@ class TimedRuns:
     show: Callable[[str], None]
     machine: Machine
     done: list[dict[str, Any]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # of the files in `out`
 
     def run(self, runs: Sequence[ExperimentRun], out: Path) -> list[dict[str, Any]]:
         """Make the data, train and score, and write `results.json` and `curves.csv` into `out`.
@@ -101,7 +103,7 @@ class TimedRuns:
         """Train and score one run; what fails or is late is told and left out."""
         begun = time.monotonic()
         cores = max(1, self.machine.cores // self.jobs)
-        folder = self.work / f"{run.resolved.name}-{run.seed}"
+        folder = self.work / f"run-{run.resolved.name}-{run.seed}"
         changed = self._write_params(run, folder, cores)
         for name in ("data", "labels"):
             (folder / name).symlink_to(data / name)
@@ -119,8 +121,9 @@ class TimedRuns:
         scores = json.loads((folder / SCORES / f"{model}.json").read_text("utf-8"))
         machine = asdict(self.machine) | {"omp_num_threads": str(cores)}
         result = content_of(run, changed, machine, code, scores)
-        self.done.append(result)
-        self._write(out)
+        with self._lock:
+            self.done.append(result)
+            self._write(out)
         self.show(f"{run.name}: done after {time.monotonic() - begun:.0f} s")
 
     def _write_params(self, run: ExperimentRun, folder: Path, cores: int) -> list[str]:
@@ -177,7 +180,7 @@ class TimedRuns:
     def _curves(self) -> Iterator[dict[str, str]]:
         """The training curves of the runs that ended, with variant, seed and stage."""
         for result in self.done:
-            folder = self.work / f"{result['variant']}-{result['seed']}"
+            folder = self.work / f"run-{result['variant']}-{result['seed']}"
             for stage, path in (
                 ("pretrain", STAGE_1_MODEL),
                 ("pose", STAGE_2_MODELS[result["run"]]),

@@ -69,10 +69,8 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"- Code: commit {code['commit'][:10]}{_changed(code['changed'])}"
     yield f"- Weights: SHA-256 {model['sha256'][:16]}; labels {model['labels'][:16]}."
     yield from ("", "## Limits", "")
-    yield (
-        "- It finds no hands: it needs a box around one. It expects one hand, and a second one in "
-        "the box confuses it."
-    )
+    second = "" if facts["two_hands"] else " A second hand in the box confuses it."
+    yield f"- It finds no hands: it needs a box around one.{second}"
     yield "- Its size is relative: one picture does not tell a small hand from a distant one."
     if facts["synthetic"]:
         yield (

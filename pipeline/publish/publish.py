@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from pipeline.licence_guard import is_synthetic
 from pipeline.publish.model_card import model_card
 from pipeline.publish.terms import terms
 from stages.params import Params
-from stages.paths import INGEST, METRICS, STAGE_2_MODELS
+from stages.paths import INGEST, METRICS, SHARDS, STAGE_2_MODELS
 
 SPLIT = INGEST / "split.json"
 CARD, NUMBERS = "card.md", "numbers.json"
@@ -59,7 +59,7 @@ def publish(root: Path, params: Params, run: str, out: Path) -> dict[str, Any]:
     record.require(
         root / model, encoder=params.encoder.keywords(), handedness=params.label.handedness
     )
-    metrics = _metrics(root, model)
+    metrics = _metrics(root, model, params)
     has_head = confidence_io.load_confidence(root / model, record) is not None
     facts = {
         "run": run,
@@ -70,6 +70,7 @@ def publish(root: Path, params: Params, run: str, out: Path) -> dict[str, Any]:
         "splits": {split: found[run] for split, found in metrics["pose"].items()},
         "gesture": metrics["gesture"].get(run),
         "confidence": has_head,
+        "two_hands": params.ingest.interacting == "train",
         "code": {
             "commit": git.text(root, "rev-parse", "HEAD").strip(),
             "changed": len(
@@ -88,11 +89,12 @@ def publish(root: Path, params: Params, run: str, out: Path) -> dict[str, Any]:
     return facts
 
 
-def _metrics(root: Path, model: Path) -> dict[str, Any]:
+def _metrics(root: Path, model: Path, params: Params) -> dict[str, Any]:
     """What evaluation measured of this model, as `dvc.lock` confirms.
 
     Raises:
-        PublishError: it was not evaluated, or its weights or numbers were changed since.
+        PublishError: it was not evaluated, or its weights, its numbers or the parameters were
+            changed since.
     """
     try:
         lock = yaml.safe_load((root / "dvc.lock").read_text("utf-8"))
@@ -105,6 +107,11 @@ def _metrics(root: Path, model: Path) -> dict[str, Any]:
                     f"{path}: is not the file of the last finished evaluation (dvc.lock); "
                     "`dvc repro` evaluates the model that is here now"
                 )
+        if changed := sorted(_changed(lock["stages"], params)):
+            raise PublishError(
+                f"params.yaml: {', '.join(changed)} are not what the last run had (dvc.lock), so "
+                "the card would tell of other data; set them back, or `dvc repro`"
+            )
         found: dict[str, Any] = json.loads((root / METRICS).read_text("utf-8"))
     except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError) as error:
         raise PublishError(
@@ -112,6 +119,18 @@ def _metrics(root: Path, model: Path) -> dict[str, Any]:
             "and evaluates, then publish"
         ) from None
     return found
+
+
+def _changed(stages: Mapping[str, Any], params: Params) -> Iterator[str]:
+    """Keys or sections of params.yaml that a stage of dvc.lock ran with other values of."""
+    now = params.model_dump(mode="json")
+    recorded = [stage.get("params", {}).get("params.yaml", {}) for stage in stages.values()]
+    for key in {key for one in recorded for key in one}:
+        value: Any = now
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if any(key in one and one[key] != value for one in recorded):
+            yield key
 
 
 def _model(folder: Path, record: ModelRecord) -> dict[str, Any]:
@@ -134,11 +153,12 @@ def _model(folder: Path, record: ModelRecord) -> dict[str, Any]:
 
 def _data(root: Path, params: Params) -> dict[str, Any]:
     split: Mapping[str, Any] = json.loads((root / SPLIT).read_text("utf-8"))["train"]
+    index: Mapping[str, Any] = json.loads((root / SHARDS / "index.json").read_text("utf-8"))
     kinds = {"interhand": "in InterHand2.6M's format", "folder": "own recordings"}
     own = "synthetic, rendered by this project"
     data = root / params.data.root
     return {
         "people": len(split["subjects"]),
-        "images": split["samples"],
+        "images": index["splits"]["train"]["samples"],
         "what": own if is_synthetic(data) else kinds[params.data.format],
     }

@@ -14,6 +14,9 @@ from stages.paths import STAGE_1_MODEL
 INTERHAND = (
     "trained on InterHand2.6M (Meta), CC BY-NC 4.0: non-commercial use, with credit to the data set"
 )
+HAGRID = (
+    "its gestures were learnt from photos of HaGRID too, whose terms are its own (docs/hagrid.md)"
+)
 MANO = (
     "trained with MANO (Max-Planck-Gesellschaft) as the hand model: non-commercial scientific "
     "research only. MANO itself is not in this folder"
@@ -50,6 +53,8 @@ def terms(root: Path, params: Params, before: str) -> list[str]:
         f"trained on {name} too, whose terms are its own (docs/benchmarks.md names its home)"
         for name in params.data.trained_benchmarks
     ]
+    if params.data.hagrid:
+        found.append(HAGRID)
     if not is_stand_in(root / params.hand.mano / FILE):
         found.append(MANO)
     if params.encoder.weights == "imagenet":
@@ -64,7 +69,9 @@ def terms(root: Path, params: Params, before: str) -> list[str]:
             f"its training began with the weights of SHA-256 {before[:16]}, whose terms are not "
             "known here"
         )
-    if is_synthetic(data) and params.synthesize.photo_backdrops > 0:
+    released = released_folder()
+    further = (released / "model.json").is_file() and before == weights_of(released)
+    if further or (is_synthetic(data) and params.synthesize.photo_backdrops > 0):
         found.append(PHOTOS)
     return found
 
@@ -72,4 +79,9 @@ def terms(root: Path, params: Params, before: str) -> list[str]:
 def _own_weights(root: Path) -> set[str]:
     """SHA-256 of weights whose origin is known: Stage 1's of this clone, and the released ones."""
     folders = (root / STAGE_1_MODEL, released_folder())
-    return {read_record(one).weights_sha256 for one in folders if (one / "model.json").is_file()}
+    return {weights_of(one) for one in folders if (one / "model.json").is_file()}
+
+
+def weights_of(folder: Path) -> str:
+    """SHA-256 of the weights of the model in this folder."""
+    return read_record(folder).weights_sha256

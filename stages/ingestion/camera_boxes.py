@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.counted import counted
-from handpose.data.annotation_table import AnnotationTable, BoolArray, Unusable, sort_keys
+from handpose.data.annotation_table import (
+    INTERACTING,
+    AnnotationTable,
+    BoolArray,
+    Unusable,
+    sort_keys,
+)
 from handpose.data.camera_frame import NEAR_M
 from handpose.hand.camera import project, world_to_camera
 
@@ -53,7 +59,8 @@ class OffCamera(NamedTuple):
 def off_cameras(rows: AnnotationTable, min_share: float) -> tuple[list[OffCamera], list[Unusable]]:
     """Cameras of which less than this share of the joints lie in the boxes, and their rows.
 
-    Annotations without a box, or without a valid joint, are not counted.
+    Annotations without a box, or without a valid joint, are not counted, nor are those of two
+    hands, whose box is that of both: so that with and without them the same cameras are off.
     """
     if not len(rows) or min_share <= 0:
         return [], []
@@ -87,11 +94,12 @@ def _cameras(rows: AnnotationTable) -> tuple[NDArray[np.int64], NDArray[np.int64
     name = sort_keys(rows.table["camera"])
     session = np.unique(rows.table["session"].to_numpy(), return_inverse=True)[1]
     _, camera_of = np.unique(session * (name.max() + 1) + name, return_inverse=True)
-    order = np.argsort(camera_of, kind="stable")
-    count = np.bincount(camera_of)
+    one_hand = np.flatnonzero(~rows.is_kind(INTERACTING))
+    order = np.argsort(camera_of[one_hand], kind="stable")
+    count = np.bincount(camera_of[one_hand])
     place = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
     step = np.repeat(-(-count // SAMPLED), count)
-    return camera_of, np.sort(order[place % step == 0])
+    return camera_of, np.sort(one_hand[order[place % step == 0]])
 
 
 def _in_boxes(rows: AnnotationTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

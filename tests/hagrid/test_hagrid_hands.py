@@ -100,6 +100,7 @@ def test_what_cannot_be_used_is_counted_by_reason(tmp_path: Path) -> None:
         ({"bboxes": [[0.2, 0.2, 0.3, float("nan")]]}, "malformed"),
         ({"user_id": None}, "malformed"),
         ({"labels": []}, "malformed"),
+        ({"hand_landmarks": 5}, "side_unknown"),
     ):
         found = one_photo(tmp_path, "palm", entry(["palm"], [hand], "u", **more))
         assert (found.hands, found.unused[reason]) == ([], 1), more
@@ -116,6 +117,24 @@ def test_a_gesture_that_shows_either_face_needs_an_annotated_hand(tmp_path: Path
     without = told | {"hand_landmarks": [[]]}
     (found,) = one_photo(tmp_path, "fist", without).hands
     assert found.box == pytest.approx(told["bboxes"][0]), "the hand's own box"
+
+
+def test_of_two_hands_that_show_a_gesture_the_leading_one_is_not_known(tmp_path: Path) -> None:
+    right = drawn_hand(is_left=False, back=False, at=(0.3, 0.7))
+    left = drawn_hand(is_left=True, back=False, at=(0.8, 0.7))
+    both = entry(["palm", "palm"], [right, left], "u", leading_hand="right")
+    assert [one.is_left for one in one_photo(tmp_path, "palm", both).hands] == [False, True]
+    alone = entry(["no_gesture", "palm"], [right, left], "u", leading_hand="right")
+    assert [one.is_left for one in one_photo(tmp_path, "palm", alone).hands] == [False]
+
+
+def test_an_id_leads_to_no_other_folder(tmp_path: Path) -> None:
+    hand = drawn_hand(is_left=False, back=False, at=(0.3, 0.7))
+    path = tmp_path / "hagrid_annotations" / "train" / "palm.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"../../x": entry(["palm"], [hand], "u")}), encoding="utf-8")
+    found = read(tmp_path)
+    assert (found.hands, found.unused["malformed"]) == ([], 1)
 
 
 def test_other_folders_and_files_are_refused(tmp_path: Path) -> None:

@@ -352,3 +352,19 @@ def test_the_comparison_without_gestures_has_no_poses_of_classes() -> None:
     full = params.pose_net.model_copy(update={"class_pose": True}).keywords()
     assert full["class_pose"] is True
     assert "class_pose" not in params.pose_scratch.pose_net(full)
+
+
+def test_what_hagrid_s_photos_would_teach_is_not_held_out(tmp_path: Path) -> None:
+    held_out = {"data__hagrid": "x", "ingest__held_out_gestures": ["ok_sign"]}
+    message = refusal(tmp_path, **held_out)
+    assert "data.hagrid is x but ingest.held_out_gestures is ['ok_sign']" in message
+    message = refusal(tmp_path, **INSTANCES, pretrain__augment=COLOURED, data__hagrid="x")
+    assert "data.hagrid is x but pretrain.objective is instances" in message
+
+
+def test_a_warm_up_is_where_stage_2_starts_and_is_not_averaged(tmp_path: Path) -> None:
+    warm = {**INSTANCES, "pretrain__augment": COLOURED}
+    message = refusal(tmp_path, **warm, pretrain__ema=0.99)
+    assert "pretrain.objective is instances but pretrain.ema is 0.99" in message
+    message = refusal(tmp_path, **warm, pose__start="handpose/released")
+    assert "pose.start is handpose/released, so Stage 2 does not start from Stage 1" in message

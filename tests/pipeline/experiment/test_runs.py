@@ -20,6 +20,7 @@ from tests.pipeline.experiment.test_grid import SMALL
 from tests.pipeline.table.made_up_metrics import MACHINE
 
 HERE = Machine(**MACHINE)  # type: ignore[arg-type]
+SCORED = {"seconds": {}, "gates": [], "people": {"1": {"images": 3}}}
 Calls = list[tuple[str, list[str], dict[str, str]]]
 
 
@@ -58,7 +59,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         run = words[0].partition("@")[2]
         path = self.folder / "results" / "scores" / f"{run}.json"
         path.parent.mkdir(parents=True)
-        path.write_text(json.dumps({"run": run, "test": "t", "lr": params["pose"]["lr"]}))
+        scores = {"run": run, "test": "t", "lr": params["pose"]["lr"], **SCORED}
+        path.write_text(json.dumps(scores))
 
     monkeypatch.setattr(TrainingClone, "repro", repro)
     return found
@@ -141,6 +143,9 @@ def test_a_result_of_other_parameters_is_refused(grid_clone: Path, calls: Calls)
         runs[0].result(grid_clone)
     path.write_text(json.dumps(found | {"seed": 7}))
     with pytest.raises(RunsError, match="is of run pretrained, seed 7"):
+        runs[0].result(grid_clone)
+    path.write_text(json.dumps(found | {"people": {}}))
+    with pytest.raises(RunsError, match=r"is not a result \(of test split it has no people\)"):
         runs[0].result(grid_clone)
     path.write_text("{")
     with pytest.raises(RunsError, match="is not a result"):

@@ -189,6 +189,27 @@ def no_json(root: Path, brought: Path) -> Any:
     brought.write_text("{")
 
 
+def no_people(root: Path, brought: Path) -> Any:
+    change_first(brought, people={})
+
+
+def odd_code(root: Path, brought: Path) -> Any:
+    change_first(brought, code=[])
+
+
+def odd_variant(root: Path, brought: Path) -> Any:
+    change_first(brought, variant=["full"])
+
+
+def other_run(root: Path, brought: Path) -> Any:
+    change_first(brought, run="scratch")
+
+
+def change_first(brought: Path, **changes: Any) -> None:
+    first, *others = json.loads(brought.read_text("utf-8"))
+    brought.write_text(json.dumps([first | changes, *others]))
+
+
 def not_there(root: Path, brought: Path) -> Any:
     brought.unlink()
 
@@ -201,7 +222,11 @@ def not_there(root: Path, brought: Path) -> Any:
             other_grid,
             "with other parameters than it has here: pose.lr 0.001 (now 0.005)",
         ),
-        (no_such_seed, "seed 7 is in no grid of experiments/grid.yaml"),
+        (no_such_seed, "seed 7, run pretrained is in no grid of experiments/grid.yaml"),
+        (no_people, "(of test split it has no people)"),
+        (odd_code, "(its code is [], expected dict)"),
+        (odd_variant, "(its variant is ['full'], expected str)"),
+        (other_run, "run scratch is in no grid of experiments/grid.yaml"),
         (no_json, "is not a results.json of `handpose experiment timed`"),
         (not_there, "not found; `handpose experiment timed` writes it"),
     ],

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from handpose import HandEstimator
+from handpose.estimator import released_folder
 from handpose.hand.mano import FILE, Mano
 from handpose.training.model_io import read_record
 from pipeline.__main__ import main
@@ -45,7 +46,10 @@ def clone(tmp_path: Path, mano: Mano, stand_in: Path, monkeypatch: pytest.Monkey
     (root / SYNTHETIC / "annotations").mkdir(parents=True)
     (root / SYNTHETIC / "annotations" / "synthetic.json").write_text("{}")
     (root / "data" / "ingest").mkdir()
-    split = {"train": {"subjects": [0, 1, 2], "samples": 4288}}
+    (root / "data" / "shard").mkdir()
+    index = {"splits": {"train": {"samples": 4288}}}
+    (root / "data" / "shard" / "index.json").write_text(json.dumps(index))
+    split = {"train": {"subjects": [0, 1, 2], "samples": 4290}}
     (root / "data" / "ingest" / "split.json").write_text(json.dumps(split))
     mm = {"wrist_mpjpe_mm": ESTIMATE, "pa_mpjpe_mm": ESTIMATE, "table2_mpjpe_mm": ESTIMATE}
     pose = {"test": mm | {"pck_auc": SHARE}, "official_val": dict.fromkeys(mm, ALONE)}
@@ -147,6 +151,14 @@ def benchmark(root: Path) -> None:
     path.write_text(text.replace("benchmarks: {} ", "benchmarks: {freihand: /x} "), "utf-8")
 
 
+def hagrid(root: Path) -> None:
+    override(["data.hagrid=/x"], root / "params.yaml")
+
+
+def released_start(root: Path) -> None:
+    start(root, read_record(released_folder()).weights_sha256)
+
+
 def unknown_start(root: Path) -> None:
     start(root, "ab" * 32)
 
@@ -165,6 +177,8 @@ def start(root: Path, before: str) -> None:
         (licensed_hand, "trained with MANO (Max-Planck-Gesellschaft)"),
         (photos, "flower.jpg by vultilion (CC BY 2.0)"),
         (benchmark, "trained on freihand too"),
+        (hagrid, "from photos of HaGRID too"),
+        (released_start, "flower.jpg by vultilion (CC BY 2.0)"),
         (unknown_start, "began with the weights of SHA-256 abababababababab"),
     ],
 )
@@ -248,6 +262,21 @@ def test_numbers_of_another_model_are_refused(
     if remedy is not None:  # `dvc repro` would write the lock of what is here
         remedy(clone)
         card(out)
+
+
+def test_other_data_than_it_was_trained_on_are_refused(
+    clone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = yaml.safe_load((clone / "dvc.lock").read_text())
+    params = yaml.safe_load((clone / "params.yaml").read_text())
+    ran = {"data": params["data"] | {"root": "elsewhere"}, "label.handedness": "handed"}
+    content["stages"]["ingest"] = {"params": {"params.yaml": ran}}
+    (clone / "dvc.lock").write_text(yaml.safe_dump(content))
+    said = refused([str(tmp_path / "out")], capsys)
+    assert "params.yaml: data are not what the last run had" in said
+    content["stages"]["ingest"]["params"]["params.yaml"]["data"] = params["data"]
+    (clone / "dvc.lock").write_text(yaml.safe_dump(content))
+    card(tmp_path / "out")
 
 
 def test_a_model_of_other_parameters_is_refused(
