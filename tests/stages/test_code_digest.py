@@ -235,12 +235,14 @@ def modules(root: Path) -> Iterator[Path]:
 
 LEAVES = {
     "handpose/errors.py": set(STAGES),
-    "handpose/hand/mirror.py": {"synthesize", "inputs", "ingest", "pose", "evaluate", "score"},
+    "handpose/hand/mirror.py": {
+        *("synthesize", "inputs", "ingest", "pose", "evaluate", "shift", "score"),
+    },
     "handpose/training/ema.py": {"pretrain", "pose"},
-    "handpose/synthetic/skin.py": {"synthesize"},
+    "handpose/synthetic/skin.py": {"synthesize", "shift", "score"},
     "handpose/evaluation/statistics.py": {"evaluate", "score"},
     "handpose/synthetic/gallery.py": set(),
-    "handpose/synthetic/gesture_poses.csv": {"synthesize"},
+    "handpose/synthetic/gesture_poses.csv": {"synthesize", "shift", "score"},
     "stages/evaluation/report.html.j2": {"evaluate"},
 }
 

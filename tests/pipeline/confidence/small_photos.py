@@ -34,6 +34,7 @@ def write_small_photos(samples: Path, photos: Path, mano: Mano) -> None:
                 "image": name,
                 "width": width,
                 "height": height,
+                "kind": "gesture",
                 "bbox": [*uv.min(0), *np.ptp(uv, axis=0)],
                 "K": photo.K.ravel().tolist(),
                 "joints_cam": photo.joints_cam.ravel().tolist(),
