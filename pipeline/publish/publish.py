@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import yaml
+from safetensors.numpy import load_file
 
 from handpose.confidence import confidence_io
 from handpose.errors import HandPoseError
@@ -134,12 +134,11 @@ def _changed(stages: Mapping[str, Any], params: Params) -> Iterator[str]:
 
 
 def _model(folder: Path, record: ModelRecord) -> dict[str, Any]:
-    with safetensors.safe_open(folder / "model.safetensors", "np") as file:
-        sizes = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118
+    weights = load_file(folder / "model.safetensors").values()
     with (folder / "curves.csv").open(encoding="utf-8") as stream:
         steps = max(int(float(row["step"])) for row in csv.DictReader(stream))
     return {
-        "parameters": sum(one.size for one in sizes if one.dtype.kind == "f"),
+        "parameters": sum(one.size for one in weights if one.dtype.kind == "f"),
         "backbone": record.encoder["backbone"],
         "image_px": record.encoder["image_px"],
         "coarse": len(record.coarse),
