@@ -1,9 +1,10 @@
 """One Stage 2 model on the test split, person by person: `python -m stages.score pretrained`.
 
 Or `scratch`. Reads the shards, the labels, `data/ingest/samples.parquet`, the hand model and the
-model in `models/pose/<run>/`, and with `evaluate.shift` the shifted test sets of
-`stages/shift.py`. Writes `results/scores/`: <run>.json and <run>_manifest.json. It is what
-experiments compare (`experiments/dvc.yaml`); `stages/evaluate.py` measures all of a run.
+model in `models/pose/<run>/`, the test people's images of `ingest.held_out_gestures`, and with
+`evaluate.shift` the shifted test sets of `stages/shift.py`. Writes `results/scores/`: <run>.json
+and <run>_manifest.json. It is what experiments compare (`experiments/dvc.yaml`);
+`stages/evaluate.py` measures all of a run.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.data.loading import Loading
-from handpose.data.splits import TEST
+from handpose.data.splits import HELD_OUT_GESTURES, TEST
 from handpose.evaluation.scores import Models, Scores, score_split
 from handpose.files import digest
 from handpose.sample import UNLABELLED, HandBatch
@@ -65,20 +66,27 @@ def main(argv: list[str] | None = None) -> None:
     models = Models(net.gesture_net, net.gesture_net, {run: net}, means, mano)
     severities = settings.shift.severities
     shifted = ShiftedSets.open(SHIFTED, severities) if severities else None
-    total = data.shards.index.count(TEST) + (shifted.images if shifted else 0)
+    splits = [split for split in (TEST, HELD_OUT_GESTURES) if split in data.splits]
+    total = sum(map(data.shards.index.count, splits)) + (shifted.images if shifted else 0)
     progress = Progress(f"score {run}", total, "images")
 
-    def counted() -> Iterator[HandBatch]:
-        for batch in data.batches(TEST):
+    def counted(split: str) -> Iterator[HandBatch]:
+        for batch in data.batches(split):
             yield batch
             progress.step(len(batch))
 
+    def people_of(scores: Scores) -> dict[str, dict[str, Any]]:
+        return by_person(measures(scores, run), data.origin(scores.sample_id)["subject"])
+
     sets: dict[str, Any] = {}
     with data.loading:
-        scores = score_split(counted(), models)
+        scores = score_split(counted(TEST), models)
+        for split in splits[1:]:
+            of_split = score_split(counted(split), models)
+            sets[split] = {"test": test_digest(of_split.sample_id), "people": people_of(of_split)}
         for name, (own, person, test) in shifted.score(models, data, progress) if shifted else ():
             sets[name] = {"test": test, "people": by_person(measures(own, run), person)}
-    people = by_person(measures(scores, run), data.origin(scores.sample_id)["subject"])
+    people = people_of(scores)
     tokens = net.gesture_tokens
     out = SCORES / f"{run}.json"
     write_json(

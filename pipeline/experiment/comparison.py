@@ -62,7 +62,7 @@ def page(results: GridResults) -> Iterator[str]:
     yield from told_same(known, results.same_images)
     yield ""
     images = sum(known[0]["people"][one]["images"] for one in people)
-    where = f"Shifted test set `{grid.test_set}`" if grid.test_set else "Labelled test split"
+    where = f"Test set `{grid.test_set}`" if grid.test_set else "Labelled test split"
     yield (
         f"{where}: {images:,} images of {counted(len(people), 'person', 'people')}. "
         "A difference is the "
@@ -137,7 +137,7 @@ def _mean(result: Mapping[str, Any], measure: str, people: Sequence[str]) -> flo
 
 
 def every_test(results: GridResults) -> Iterator[str]:
-    """The primary measure on each shifted test set: means, and differences with intervals."""
+    """The primary measure on each further test set: means, and differences with intervals."""
     against = results.grid.against
     others = [row for row in results.rows if row.name != against]
     titles = [f"`{row.name}`, mm | minus `{against}`, mm" for row in others]

@@ -51,6 +51,7 @@ AT_EQUAL_TIME = {
     "style_unlike": "people differ by 30 degrees",
     "backbone_convnext": "ConvNeXt in place of HRNet",
     "backbone_vit": "ViT in place of HRNet",
+    "unseen": "gestures that neither stage trained on",
 }
 """Grids whose first variant has gesture pretraining, and that are compared at equal time."""
 
@@ -235,7 +236,7 @@ def _grid(one: GridResults) -> Iterator[str]:
     found, p_values = one.differences(PRIMARY), one.p_values(PRIMARY)
     yield f"Each seed, PA-MPJPE, gates and times: [{one.name}.md](../{RESULTS}/{one.name}.md)."
     if one.grid.test_set:
-        yield f"On the test set `{one.grid.test_set}` ([shifted test sets](shifted.md))."
+        yield f"On the test set `{one.grid.test_set}` ([test sets](experiments.md))."
     yield ""
     yield f"| variant | what | seeds | mean, mm | minus `{one.grid.against}`, mm | % | p |"
     yield f"|{' --- |' * 7}"

@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 import yaml
 
+from handpose.data.splits import HELD_OUT_GESTURES
 from handpose.errors import HandPoseError
+from handpose.synthetic.shifted_recipe import shifted_tests
 from pipeline.profiles.overrides import override
 from stages.params import Params, ShiftParams, load_params
 from stages.sections.section import Section, checked
@@ -61,7 +63,8 @@ class SeedGrid(Section):
     seeds: list[int]
     """of both trainings"""
     test_set: str = ""
-    """the shifted test set on which they are compared, such as everything_1; '': the test split"""
+    """on which they are compared: a shifted test set, such as everything_1, or held_out_gestures;
+    '': the test split"""
 
 
 class SameImages(Section):
@@ -105,6 +108,12 @@ class Resolved:
     def shift(self) -> ShiftParams:
         """Of its shifted test sets, which decide no other number of a result."""
         return self.params.evaluate.shift
+
+    @property
+    def test_sets(self) -> list[str]:
+        """Names of the test sets of its results beside the test split, in order."""
+        held_out = [HELD_OUT_GESTURES] if self.params.ingest.held_out_gestures else []
+        return [*held_out, *(test.name for test in shifted_tests(self.shift.severities))]
 
     @property
     def data_settings(self) -> str:

@@ -59,7 +59,7 @@ class Row:
         ]
 
     def on(self, test: str) -> Row:
-        """The same runs on a shifted test set.
+        """The same runs on another test set than the test split.
 
         Raises:
             ComparisonError: a result has no such set.
@@ -109,7 +109,7 @@ class GridResults:
         return found.on(grid.test_set) if grid.test_set else found
 
     def on(self, test: str) -> GridResults:
-        """The same runs on a shifted test set.
+        """The same runs on another test set than the test split.
 
         Raises:
             ComparisonError: a result has no such set, or its images are other ones.
@@ -120,7 +120,7 @@ class GridResults:
 
     @property
     def tests(self) -> list[str]:
-        """The shifted test sets that every result has, in order."""
+        """The test sets beside the test split that every result has, in order."""
         first = self.known[0].get("sets", {}) if self.known else {}
         return [one for one in first if all(one in r.get("sets", {}) for r in self.known)]
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
-from handpose.synthetic.shifted_recipe import shifted_tests
 from pipeline.clones.machine_record import Machine
 from pipeline.clones.training_clone import SEEDED, Source, TrainingClone, alone
 from pipeline.experiment.grid import (
@@ -111,12 +110,11 @@ def runs_of(root: Path, grids: GridFile, grid: SeedGrid) -> list[ExperimentRun]:
     """
     variants = resolve(root, grids, grid.variants)
     for one in variants:
-        sets = [test.name for test in shifted_tests(one.shift.severities)]
-        if grid.test_set and grid.test_set not in sets:
+        if grid.test_set and grid.test_set not in one.test_sets:
             raise GridError(
                 f"{root / FILE}: a grid is compared on {grid.test_set!r}, but its variant "
-                f"{one.name} has these test sets: {', '.join(sets) or 'none'}; set "
-                "evaluate.shift.severities in it"
+                f"{one.name} has these test sets: {', '.join(one.test_sets) or 'none'}; "
+                "set evaluate.shift.severities in it, or ingest.held_out_gestures"
             )
     return [ExperimentRun(one, seed) for seed in grid.seeds for one in variants]
 

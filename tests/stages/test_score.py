@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from stages import evaluate, score
 from stages.artifacts import run_stage
+from tests.stages.made_up_samples import write_samples
 from tests.stages.test_evaluate import evaluable, write_models
 
 __all__ = ["evaluable"]
@@ -48,6 +51,30 @@ def test_people_have_the_errors_that_the_evaluation_has(evaluable: Path) -> None
     other = scores("scratch")
     assert other["test"] == found["test"], "the same images"
     assert other["seconds"] == {"pose": 9.5}
+
+
+def test_gestures_that_are_held_out_are_a_test_set_of_their_own(
+    trainable: Path, shards_of: Callable[..., None]
+) -> None:
+    counts = {"train": 12, "validation": 2, "test": 9}
+    shards_of(**counts)
+    write_samples()
+    write_models()
+    assert run_score("scratch") == 0
+    plain = scores("scratch")
+    assert "sets" not in plain
+
+    shards_of(**counts, held_out_gestures=4)
+    write_samples()
+    assert run_score("scratch") == 0
+    found = scores("scratch")
+    assert found["people"] == plain["people"], "the test split is as without"
+    assert list(found["sets"]) == ["held_out_gestures"]
+    own = found["sets"]["held_out_gestures"]
+    assert own["test"] != found["test"]
+    rows = pq.read_table("data/ingest/samples.parquet").to_pylist()
+    subjects = [str(row["subject"]) for row in rows if row["split"] == "held_out_gestures"]
+    assert {one: own["people"][one]["images"] for one in own["people"]} == Counter(subjects)
 
 
 def test_other_images_have_another_digest(evaluable: Path) -> None:

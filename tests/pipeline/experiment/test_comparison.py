@@ -100,7 +100,7 @@ def test_a_grid_is_compared_on_its_test_set_and_all_sets_are_shown() -> None:
     assert found.differences("wrist_mpjpe_mm")["low"].low > 3
     assert found.tests == ["people", "hard"]
     text = list(page(found))
-    assert any(line.startswith("Shifted test set `hard`: 200 images of 10 people") for line in text)
+    assert any(line.startswith("Test set `hard`: 200 images of 10 people") for line in text)
     table = text[text.index("## Every test set") :]
     cells = {line.split("|")[1].strip(): line.split("|")[2:7] for line in table if "| `" in line}
     low = {name: float(cells[f"`{name}`"][2].split()[0]) for name in ("people", "hard")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def test_every_variant_of_the_project_can_be_run_and_is_another(tmp_path: Path) 
         *("controls", "labels", "handedness", "recipe"),
         *("backbone_convnext", "backbone_vit", "labels_stage_1", "shifted"),
         *("data_third", "data_triple", "data_fourfold", "style_alike", "style_unlike"),
-        *("warmup", "gesture_use"),
+        *("warmup", "gesture_use", "unseen", "losses", "inputs", "schedule"),
     }
     assert set(grids.variants) == {v for grid in grids.grids.values() for v in grid.variants}
     found = resolve(ROOT, grids, list(grids.variants))
@@ -93,6 +94,32 @@ def test_a_grid_needs_variants_that_make_its_test_set(tmp_path: Path) -> None:
     base = SMALL["base"] | {"evaluate.shift.severities": [0.5]}
     grids = read_grids(written(tmp_path, base=base, grids={"a": grid}))
     assert len(runs_of(tmp_path, grids, grids.grids["a"])) == 2
+
+
+def test_held_out_gestures_are_a_test_set_of_variants_that_hold_some_out(tmp_path: Path) -> None:
+    grid = SMALL["grids"]["a"] | {"test_set": "held_out_gestures"}
+    grids = read_grids(written(tmp_path, grids={"a": grid}))
+    with pytest.raises(GridError, match=r"test sets: none; set .* or ingest\.held_out_gestures"):
+        runs_of(tmp_path, grids, grids.grids["a"])
+    base = SMALL["base"] | {"ingest.held_out_gestures": ["0016_fist", "0116_fist"]}
+    base |= {"evaluate.shift.severities": [1.0]}
+    grids = read_grids(written(tmp_path, base=base, grids={"a": grid}))
+    first, *_ = runs_of(tmp_path, grids, grids.grids["a"])
+    assert first.resolved.test_sets[0] == "held_out_gestures"
+    assert "everything_1" in first.resolved.test_sets
+
+
+def test_gestures_of_unseen_are_whole_coarse_classes_of_both_hands() -> None:
+    """Every fifth class from number 2, as docs/plan.md says: nothing of them is trained on."""
+    with (ROOT / "labels" / "gesture_map.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = {int(row["coarse_id"]): row["coarse"] for row in rows if row["hand"] == "right"}
+    chosen = {names[number] for number in sorted(names)[2::5]}
+    expected = {row["folder"] for row in rows if row["coarse"] in chosen}
+    grids = read_grids(ROOT)
+    for name in grids.grids["unseen"].variants:
+        found = resolve(ROOT, grids, [name])[0].params.ingest.held_out_gestures
+        assert set(found) == expected and len(found) == len(expected) == 20
 
 
 @pytest.mark.parametrize(
