@@ -281,6 +281,7 @@ def predict_(
     ] = None,
     bbox: Annotated[Text, Option(metavar="x,y,w,h", help="Around every hand, px.")] = None,
     boxes: Annotated[File, Option(metavar="FILE", help="CSV: file,x,y,w,h.")] = None,
+    palms: Annotated[File, Option(metavar="FILE", help="A palm detector (docs/photos.md).")] = None,
     side: Annotated[Literal["left", "right", "auto"], Option(help="Of every hand.")] = "auto",
     intrinsics: Annotated[Text, Option(metavar="fx,fy,cx,cy", help="Of every photo, px.")] = None,
     out: Annotated[Path, Option(metavar="FOLDER")] = Path("results/predict"),
@@ -292,8 +293,10 @@ def predict_(
 ) -> int:
     """Find the hand in photos and videos.
 
-    One large hand in each: draws it, and writes predictions.json. Exit code 2 if any file failed.
+    One large hand in each, or with --palms every hand of a photo: draws it, and writes
+    predictions.json. Exit code 2 if any file failed.
     """
+    from handpose.detection.palm_detector import PalmDetector
     from handpose.estimator import HandEstimator
     from handpose.training.device import prepare_device
     from pipeline.predict.hand_box import parse_numbers, read_boxes
@@ -316,6 +319,7 @@ def predict_(
         seconds=seconds,
     )
     found = SourceList.find(sources)
+    detector = PalmDetector.load(palms) if palms else None
     folder = model or default_model(write)
     where = str(prepare_device(device, 0))
     estimator = (
@@ -323,7 +327,7 @@ def predict_(
         if model or (folder / "model.json").is_file()
         else HandEstimator.released(where)
     )
-    return predict(estimator, found, request, model=folder, mano=mano, write=write)
+    return predict(estimator, found, request, model=folder, mano=mano, palms=detector, write=write)
 
 
 @app.command("export")

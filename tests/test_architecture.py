@@ -36,6 +36,7 @@ FLOORS: dict[str, set[str]] = {  # package of handpose: the others that it may i
     "dexycb": {"data", "hand"},
     "hint": {"data", "hand"},
     "hagrid": {"data", "hand"},
+    "detection": {"data"},
     "training": {"hand", "nets"},
     "evaluation": {"hand", "nets", "render"},
     "imported": {"hand", "fitting", "evaluation"},

@@ -183,6 +183,10 @@ ELSEWHERE = {
     "tar -xzf work/mediapipe-hands-0.4.1675469240.tgz -C work": "tar's own",
     "pip install --target work/judge -c constraints.txt ai-edge-litert": "pip's own",
     "export PYTHONPATH=work/judge": "the shell's own",
+    'pip install -c constraints.txt -e ".[palms]"': "pip's own",
+    "handpose predict photo.jpg --palms work/package/hands_solution_packed_assets.data": (
+        "pipeline/predict/test_predict_command.py, with a made-up detector"
+    ),
     JUDGE: "bench/realism/test_command.py, with a judge that repeats the joints",
     f"{JUDGE} --image-px 512 334 --change creases=1 --change dark_studios=1": (
         "bench/realism/test_command.py, likewise"

@@ -12,20 +12,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.realism import crop, palm
-from bench.realism.network import Network, open_network
+from bench.realism import crop
 from handpose.data.crop import warp
+from handpose.detection.palm_detector import Palm, PalmDetector
+from handpose.detection.tflite_network import Network, open_network
 
 Array = NDArray[np.floating[Any]]
 
 LANDMARKS = "hand_landmark_full.tflite"
-PALM = "hands_solution_packed_assets.data"
-"""Files of the npm package; the second begins with the palm detector."""
+"""File of the npm package."""
 
 JOINTS = 21
 """In the order of `handpose/hand/skeleton.py`."""
-
-ANCHORS = len(palm.anchors())
 
 LEAST = 1e-6
 """Presence is clipped to this and 1 less this: beyond, float32 has no digits left."""
@@ -44,17 +42,16 @@ class Judge(NamedTuple):
     """The two networks."""
 
     landmarks: Network
-    detector: Network
+    detector: PalmDetector
 
     @classmethod
     def load(cls, landmarks: Path, detector: Path) -> Judge:
         """The networks in these files.
 
         Raises:
-            JudgeError: see `open_network`.
+            TfliteError: see `open_network`.
         """
         joints, one = (1, 3 * JOINTS), (1, 1)
-        proposals = ((1, ANCHORS, 18), (1, ANCHORS, 1))
         return cls(
             open_network(
                 landmarks,
@@ -63,7 +60,7 @@ class Judge(NamedTuple):
                 (1, crop.SIDE_PX, crop.SIDE_PX, 3),
                 (joints, one, one, joints),
             ),
-            open_network(detector, "--palm", PALM, (1, palm.SIDE_PX, palm.SIDE_PX, 3), proposals),
+            PalmDetector.load(detector, "--palm"),
         )
 
     def read(self, photo: NDArray[np.uint8], uv: Array) -> Reading:
@@ -77,15 +74,9 @@ class Judge(NamedTuple):
             joints=joints.reshape(JOINTS, 3).astype(np.float64),
         )
 
-    def palms(self, photo: NDArray[np.uint8]) -> list[palm.Palm]:
+    def palms(self, photo: NDArray[np.uint8]) -> list[Palm]:
         """Every palm in a photo (H, W, 3) RGB, boxes in its pixels, the surest first."""
-        height, width = photo.shape[:2]
-        A = palm.letterbox(width, height)
-        proposals, logits = self.detector(_input(photo, A, palm.SIDE_PX))
-        return [
-            found._replace(box=crop.to_photo(found.box.reshape(2, 2), A).ravel())
-            for found in palm.palms(proposals[0].astype(np.float64), logits[0, :, 0])
-        ]
+        return self.detector.palms(photo)
 
 
 def logit(probability: float) -> float:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from bench.realism.frames import Frame
 from bench.realism.judge import Judge, Reading
-from bench.realism.palm import Palm
 from handpose.data.photo import read_photo
+from handpose.detection.palm_detector import Palm
 from handpose.evaluation.metrics import pa_mpjpe_mm
 from handpose.evaluation.statistics import (
     ANY,

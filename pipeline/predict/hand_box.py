@@ -1,8 +1,11 @@
-"""Boxes around hands: given, of a table, or found by the model's own joints.
+"""Boxes around hands: given, of a table, of a palm detector, or found by the model's own joints.
 
 The model finds no hands; it tells where the joints of one are. So a photo without a box is looked
 at as a whole, then in a box around the joints that this gave, and so on until the box stays. That
 works where one hand is large in the photo. A box that stays is no proof that a hand is in it.
+
+A palm detector finds every hand. The box that a palm gives is near, and the model looks a second
+time, at the box around the joints.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from handpose.detection.palm_detector import PalmDetector, overlap
 from handpose.errors import HandPoseError
 from handpose.estimator import HandEstimate
 
@@ -22,7 +26,7 @@ Image = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 """x, y, w, h in pixels of the photo, of its upper left corner."""
 
-Origin = Literal["given", "file", "refined", "previous frame"]
+Origin = Literal["given", "file", "refined", "palm", "previous frame"]
 
 ROUNDS = 4
 """Most looks at boxes, after that at the whole photo."""
@@ -36,6 +40,9 @@ SHRINKS = 0.94
 A mean over a heatmap is drawn to the crop's middle. Median of the released model at true boxes, 100
 photos of the first set of its card; 0.84 to 1.02 for 80 % of them.
 """
+
+DOUBLE = 0.5
+"""Intersection over union from which on two boxes are of one hand."""
 
 SMALLEST = 0.05
 """Of the photo's longer side: a smaller box has collapsed."""
@@ -169,3 +176,39 @@ def refine(batch: Batch, images: Sequence[Image]) -> list[BoxedHand]:
         why = f"no hand was found: the box around the joints still moves after {ROUNDS} rounds"
         found[k] = BoxedHand(None, box, "refined", why)
     return [found[k] for k in range(len(images))]
+
+
+def from_palms(
+    detector: PalmDetector, batch: Batch, images: Sequence[Image]
+) -> list[list[BoxedHand]]:
+    """The hands in each photo, the surest palm first; where there are none, one without a hand."""
+    boxes = [[palm.hand_box for palm in detector.palms(image)] for image in images]
+    owner = [k for k, own in enumerate(boxes) for _ in own]
+    first = [box for own in boxes for box in own]
+    hands = batch([images[k] for k in owner], first) if first else []
+    second = [
+        old if lost(new, images[k]) else new
+        for k, old, new in zip(
+            owner, first, (box_around(hand.joints_px) for hand in hands), strict=True
+        )
+    ]
+    hands = batch([images[k] for k in owner], second) if first else []
+    found: list[list[BoxedHand]] = [[] for _ in images]
+    for k, hand, box in zip(owner, hands, second, strict=True):
+        if not _is_double(box, [other.box for other in found[k]]):
+            found[k].append(BoxedHand(hand, box, "palm"))
+    return [own or [_without_palm(image)] for own, image in zip(found, images, strict=True)]
+
+
+def _is_double(box: Box, others: Sequence[Box]) -> bool:
+    if not others:
+        return False
+    corners = np.array([box, *others])
+    corners[:, 2:] += corners[:, :2]
+    return bool((overlap(corners[0], corners[1:]) > DOUBLE).any())
+
+
+def _without_palm(image: Image) -> BoxedHand:
+    height, width = image.shape[:2]
+    whole = 0.0, 0.0, float(width), float(height)
+    return BoxedHand(None, whole, "palm", "no hand was found: the palm detector sees no palm")

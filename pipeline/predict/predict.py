@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from handpose.counted import counted
+from handpose.detection.palm_detector import PalmDetector
 from handpose.errors import HandPoseError
 from handpose.estimator import HandEstimator, checked_box, read_photo
 from handpose.predict import PredictError
 from pipeline.predict.clip import Clip, write_clip
-from pipeline.predict.hand_box import Batch, BoxedHand, Image, refine
+from pipeline.predict.hand_box import Batch, BoxedHand, Image, from_palms, refine
 from pipeline.predict.overlay import overlay
 from pipeline.predict.predictions import (
     hand_record,
@@ -40,10 +41,15 @@ class Run:
     """One run of the command."""
 
     def __init__(
-        self, estimator: HandEstimator, request: PredictRequest, write: Write, model: dict[str, str]
+        self,
+        estimator: HandEstimator,
+        request: PredictRequest,
+        write: Write,
+        model: dict[str, str],
+        palms: PalmDetector | None,
     ) -> None:
-        """Look at nothing yet; `model` says what looks."""
-        self._estimator = estimator
+        """Look at nothing yet; `model` says what looks, `palms` finds hands without a box."""
+        self._estimator, self._palms = estimator, palms
         self._request = request
         self._write = write
         self._look: Batch = partial(estimator.batch, side=request.side, K=request.K)
@@ -85,10 +91,10 @@ class Run:
         if group:
             yield group
 
-    def _found(self, group: list[tuple[Path, Image]]) -> list[BoxedHand]:
-        """The hand in each photo of a group: first those with a box, then the others."""
+    def _found(self, group: list[tuple[Path, Image]]) -> list[list[BoxedHand]]:
+        """The hands in each photo of a group: first those with a box, then the others."""
         given = [self._request.box_for(file) for file, _ in group]
-        found: dict[int, BoxedHand] = {}
+        found: dict[int, list[BoxedHand]] = {}
         known = [k for k, (box, _) in enumerate(given) if box is not None]
         others = [k for k, (box, _) in enumerate(given) if box is None]
         if known:
@@ -96,22 +102,35 @@ class Run:
             for k, hand in zip(known, hands, strict=True):
                 box, origin = given[k]
                 assert box is not None
-                found[k] = BoxedHand(hand, box, origin)
+                found[k] = [BoxedHand(hand, box, origin)]
         if others:
-            refined = refine(self._look, [group[k][1] for k in others])
-            found |= dict(zip(others, refined, strict=True))
+            searched = self._search([group[k][1] for k in others])
+            found |= dict(zip(others, searched, strict=True))
         return [found[k] for k in range(len(group))]
 
-    def _photo(self, file: Path, image: Image, found: BoxedHand) -> None:
+    def _search(self, images: list[Image]) -> list[list[BoxedHand]]:
+        """The hands in photos without a box: one, or with a palm detector all."""
+        if self._palms is None:
+            return [[found] for found in refine(self._look, images)]
+        return from_palms(self._palms, self._look, images)
+
+    def _photo(self, file: Path, image: Image, found: list[BoxedHand]) -> None:
         name = self._free(file.stem)
-        picture = f"{name}_hand.png"
-        write_picture(self._request.out / picture, overlay(image, found))
+        picture, drawn = f"{name}_hand.png", image
         size = image.shape[1], image.shape[0]
-        record = {"file": str(file), **hand_record(found, size), "overlay": picture}
-        if self._request.meshes and found.hand is not None:
-            record["mesh"] = f"{name}_hand.obj"
-            write_mesh(self._request.out / record["mesh"], found.hand)
-        self.images.append(record)
+        for number, one in enumerate(found):
+            drawn = overlay(drawn, one)
+            record = {
+                "file": str(file),
+                "hand": number,
+                **hand_record(one, size),
+                "overlay": picture,
+            }
+            if self._request.meshes and one.hand is not None:
+                record["mesh"] = f"{name}_hand{f'-{number + 1}' if number else ''}.obj"
+                write_mesh(self._request.out / record["mesh"], one.hand)
+            self.images.append(record)
+        write_picture(self._request.out / picture, drawn)
         self.looked_at += 1
 
     def video(self, file: Path) -> None:
@@ -127,6 +146,9 @@ class Run:
             self._clip(Clip.of_camera(number, self._request.seconds))
         except HandPoseError as error:
             self._fail(f"{CAMERA}{number}", str(error))
+
+    def _surest(self, image: Image) -> BoxedHand:
+        return self._search([image])[0][0]
 
     def _clip(self, clip: Clip) -> None:
         request = self._request
@@ -145,7 +167,7 @@ class Run:
 
         track = [
             found._replace(origin=origin) if found.origin == "given" else found
-            for found in follow(self._look, frames(), box)
+            for found in follow(self._look, self._surest, frames(), box)
         ]
         self.looked_at += len(track)
         if complaint := clip.complaint(len(track)):
@@ -233,9 +255,12 @@ def predict(
     *,
     model: Path,
     mano: Path | None,
+    palms: PalmDetector | None = None,
     write: Write,
 ) -> int:
     """Look at all sources and write the results; the exit code is 2 if anything failed, else 0.
+
+    `palms` finds the hands of photos without a box; without it the model's own joints do.
 
     Raises:
         OutputError: see `check_output`.
@@ -252,7 +277,7 @@ def predict(
         "sha256": json.loads((model / "model.json").read_text("utf-8"))["weights_sha256"],
         "hand_model": "stand-in" if mano is None else str(mano),
     }
-    run = Run(estimator, request, write, facts)
+    run = Run(estimator, request, write, facts, palms)
     run.failed += sources.failed
     run.save(complete=False)  # what another run left is no longer true
     complete = False

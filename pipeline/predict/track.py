@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handpose.estimator import HandEstimate, HandEstimator
-from pipeline.predict.hand_box import Batch, Box, BoxedHand, Image, Origin, box_around, lost, refine
+from pipeline.predict.hand_box import Batch, Box, BoxedHand, Image, Origin, box_around, lost
 
 Array = NDArray[np.floating[Any]]
 
@@ -18,16 +18,18 @@ KERNEL = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 """Binomial; symmetric, so that nothing lags."""
 
 
-def follow(batch: Batch, frames: Iterable[Image], box: Box | None) -> Iterator[BoxedHand]:
+def follow(
+    batch: Batch, find: Callable[[Image], BoxedHand], frames: Iterable[Image], box: Box | None
+) -> Iterator[BoxedHand]:
     """The hand in each frame, in a box around its joints in the frame before.
 
     The first frame has the given box. Without one, and after a frame in which the hand was lost,
-    the box is looked for as in a photo.
+    the hand is the one that `find` finds.
     """
     origin: Origin = "given"
     for image in frames:
         if box is None:
-            (found,) = refine(batch, [image])
+            found = find(image)
         else:
             (hand,) = batch([image], [box])
             found = BoxedHand(hand, box, origin)

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.realism import crop, palm
+from bench.realism import crop
 from bench.realism.frames import Frame, Wanted, frames_of
 from bench.realism.judge import Judge
 from bench.realism.rendering import Rendering, render_frames
+from handpose.detection.palm_detector import SIDE_PX, PalmDetector, letterbox
 from stages.params import Params, load_params
+from tests.detection.made_up_palms import proposals
 
 ROOT = Path(__file__).parents[3]
 WANTED = Wanted("train", None, 10**6, free=False)
@@ -70,7 +72,7 @@ class Knowing:
 
     @property
     def judge(self) -> Judge:
-        return Judge(self.landmarks, self.detector)
+        return Judge(self.landmarks, PalmDetector(self.detector))
 
     def landmarks(self, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         assert picture.shape == (1, crop.SIDE_PX, crop.SIDE_PX, 3)
@@ -93,26 +95,12 @@ class Knowing:
         )
 
     def detector(self, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        assert picture.shape == (1, palm.SIDE_PX, palm.SIDE_PX, 3)
+        assert picture.shape == (1, SIDE_PX, SIDE_PX, 3)
         frame = next(self._found)
-        A = palm.letterbox(frame.photo.width, frame.photo.height)
+        A = letterbox(frame.photo.width, frame.photo.height)
         joints = crop.apply(A, frame.uv[frame.valid])
         low, high = joints.min(0), joints.max(0)
         return proposals([np.concatenate([low, high])], [3.0])
-
-
-def proposals(boxes: Sequence[Any], logits: Sequence[float]) -> tuple[NDArray[np.float32], ...]:
-    """What the detector would say for boxes (left, top, right, bottom px), each at an anchor."""
-    said = np.zeros((1, len(palm.anchors()), 18), np.float32)
-    sure = np.full((1, len(palm.anchors()), 1), -20.0, np.float32)
-    for number, (box, one) in enumerate(zip(np.array(boxes, float), logits, strict=True)):
-        centre = (box[:2] + box[2:]) / 2
-        near = np.linalg.norm(palm.SIDE_PX * palm.anchors() - centre, axis=1)
-        at = int(np.argsort(near, kind="stable")[number])
-        said[0, at, :2] = centre - palm.SIDE_PX * palm.anchors()[at]
-        said[0, at, 2:4] = box[2:] - box[:2]
-        sure[0, at] = one
-    return said, sure
 
 
 def _outputs(points: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

@@ -14,8 +14,8 @@ import yaml
 from bench.realism import __main__ as command
 from bench.realism import report
 from bench.realism.judge import Judge, Reading
-from bench.realism.palm import Palm
 from bench.realism.scores import METRICS
+from handpose.detection.palm_detector import Palm
 from stages.artifacts import run_stage
 from stages.params import Params
 from stages.sections.section import plain

@@ -9,17 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from handpose.detection.palm_detector import PalmDetector, letterbox
 from pipeline.predict.hand_box import (
+    DOUBLE,
     SETTLED,
     SHRINKS,
     BoxError,
     box_around,
     box_of,
     change,
+    from_palms,
     parse_numbers,
     read_boxes,
     refine,
 )
+from tests.detection.made_up_palms import proposals
+from tests.pipeline.predict.conftest import a_hand
 
 IMAGE = np.zeros((200, 300, 3), np.uint8)
 UV = np.random.default_rng(0).uniform((60, 40), (160, 150), (21, 2))
@@ -126,3 +131,54 @@ def test_numbers_of_an_option() -> None:
     for text in ("1,2,3", "1,2,3,4,5", "a,b,c,d"):
         with pytest.raises(BoxError, match=f"--bbox {text}: expected four numbers, x,y,w,h"):
             parse_numbers(text, "--bbox", "x,y,w,h")
+
+
+def detector(*palms: tuple[float, float, float, float]) -> PalmDetector:
+    """Sees these palms (left, top, right, bottom px of IMAGE), the first the surest."""
+    A = letterbox(IMAGE.shape[1], IMAGE.shape[0])
+    corners = np.array(palms).reshape(-1, 2) @ A[:2, :2] + A[:2, 2] + 0.5
+    said = proposals(corners.reshape(-1, 4), [3.0 - 0.5 * k for k in range(len(palms))])
+    return PalmDetector(lambda _: said)
+
+
+def two_hands(photos: Any, boxes: Any) -> Any:
+    """By an estimator that finds the hand in each box where it is, in its middle."""
+    return [
+        a_hand((UV - UV.mean(0)) / 2 + [box[0] + box[2] / 2, box[1] + box[3] / 2]) for box in boxes
+    ]
+
+
+def test_every_palm_gives_a_hand_the_surest_first() -> None:
+    sees = detector((200, 100, 240, 140), (40, 90, 80, 130))
+    (found,) = from_palms(sees, two_hands, [IMAGE])
+    assert [one.origin for one in found] == ["palm", "palm"]
+    centres = [one.box[0] + one.box[2] / 2 for one in found]
+    assert centres == pytest.approx([220, 60], abs=10)
+    for one in found:
+        (again,) = two_hands([IMAGE], [one.box])
+        assert one.hand is not None
+        np.testing.assert_array_equal(one.hand.joints_px, again.joints_px)
+
+
+def test_the_second_look_is_at_the_joints(made_up: Callable[..., Any]) -> None:
+    ((found,),) = from_palms(detector((80, 60, 130, 110)), made_up(UV, error=0.0), [IMAGE])
+    assert found.box == box_around(UV)
+
+
+def test_two_palms_of_one_hand_are_one_hand(made_up: Callable[..., Any]) -> None:
+    sees = detector((80, 60, 120, 100), (125, 60, 165, 100))
+    assert len(sees.palms(IMAGE)) == 2 and DOUBLE < 1
+    (found,) = from_palms(sees, made_up(UV, error=0.0), [IMAGE])
+    assert len(found) == 1
+
+
+def test_a_palm_whose_joints_are_lost_keeps_its_own_box(made_up: Callable[..., Any]) -> None:
+    sees = detector((80, 60, 130, 110))
+    ((found,),) = from_palms(sees, made_up(np.full((21, 2), 90.0), error=0.0), [IMAGE])
+    assert found.hand is not None and found.box == sees.palms(IMAGE)[0].hand_box
+
+
+def test_photos_without_a_palm_are_said(made_up: Callable[..., Any]) -> None:
+    found = from_palms(detector(), made_up(UV), [IMAGE, IMAGE])
+    assert [[one.hand for one in own] for own in found] == [[None], [None]]
+    assert found[0][0].why.endswith("the palm detector sees no palm")

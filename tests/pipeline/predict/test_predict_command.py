@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
+from handpose.detection.palm_detector import PalmDetector, letterbox
 from handpose.estimator import HandEstimator, read_photo
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.training.model_io import read_record
@@ -27,6 +28,7 @@ from pipeline.predict.hand_box import BoxedHand
 from pipeline.predict.overlay import overlay
 from pipeline.predict.predict import Run
 from pipeline.predict.predictions import SCHEMA, hand_record
+from tests.detection.made_up_palms import proposals
 from tests.pipeline.predict.conftest import Image, a_hand
 
 BOX = (30, 20, 40, 50)
@@ -105,6 +107,43 @@ def test_the_json_holds_what_the_estimator_says(
     faces = [[int(k) - 1 for k in line.split()[1:]] for line in lines if line.startswith("f ")]
     np.testing.assert_array_equal(faces, hand.faces)
     assert not list(predict.out.glob(".*"))
+
+
+def two_palms(_: Path) -> PalmDetector:
+    """Sees two palms in any photo of 160 x 120 px but a black one."""
+    A = letterbox(160, 120)
+    corners = np.array([[30, 60, 50, 80], [100, 60, 125, 85]]).reshape(-1, 2)
+    both = proposals((corners @ A[:2, :2] + A[:2, 2]).reshape(-1, 4), [2.0, 3.0])
+    return PalmDetector(lambda picture: both if picture.any() else proposals([], []))
+
+
+def test_with_a_palm_detector_every_hand_of_a_photo_is_found(
+    predict: Command, photo: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PalmDetector, "load", two_palms)
+    first = save(predict.folder / "a.png", photo)
+    second = save(predict.folder / "b.png", np.zeros_like(photo))
+    (predict.folder / "boxes.csv").write_text("file,x,y,w,h\n")
+    assert predict(str(first), str(second), "--palms", "palm.data", "--obj") == 0
+    found = predict.written()["images"]
+    assert [(Path(one["file"]).name, one["hand"], one["found"]) for one in found] == [
+        *(("a.png", 0, True), ("a.png", 1, True), ("b.png", 0, False))
+    ]
+    assert [one["box_from"] for one in found] == ["palm"] * 3
+    assert [one.get("mesh") for one in found] == ["a_hand.obj", "a_hand-2.obj", None]
+    assert "sees no palm" in found[2]["why"]
+    assert predict(str(first), "--palms", "palm.data", "--bbox", "30,20,40,50") == 0
+    assert [one["box_from"] for one in predict.written()["images"]] == ["given"]
+
+
+def test_a_file_that_is_no_palm_detector_is_refused(
+    predict: Command, photo: Image, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save(predict.folder / "a.png", photo)
+    assert predict(str(path), "--palms", str(path)) == 2
+    told = capsys.readouterr().err
+    assert f"--palms {path}: holds no .tflite network" in told and "docs/photos.md" in told
+    assert not predict.out.exists()
 
 
 @pytest.mark.parametrize("often", [False, True], ids=["Ctrl-C", "kill -9"])
@@ -270,6 +309,7 @@ def test_the_commands_of_the_docs(
 ) -> None:
     """With photos under the names that docs/photos.md gives them, and an untrained model."""
     monkeypatch.chdir(predict.folder)
+    monkeypatch.setattr(PalmDetector, "load", two_palms)
     Path("photos").mkdir()
     save(Path("photos/1.png"), photo)
     shutil.copy("photos/1.png", "photo.jpg")  # what a file is does not depend on its name
@@ -277,7 +317,7 @@ def test_the_commands_of_the_docs(
     write_clip(Path("clip.mp4"), iter([photo] * 2), 20.0)
     page = (Path(__file__).parents[3] / "docs" / "photos.md").read_text("utf-8")
     lines = [line for line in page.splitlines() if line.startswith("handpose predict ")]
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         words = [word.replace("120,80,200,240", "30,20,40,50") for word in shlex.split(line)[1:]]
         assert main([*words, *predict.usual[:4]]) == 0, line

@@ -21,9 +21,13 @@ IMAGE = np.zeros((200, 300, 3), np.uint8)
 UV = np.random.default_rng(0).uniform((60, 40), (160, 150), (21, 2))
 
 
+def refined_by(batch: Any) -> Callable[[Any], BoxedHand]:
+    return lambda image: refine(batch, [image])[0]
+
+
 def test_the_box_is_that_of_the_joints_before(made_up: Callable[..., Any]) -> None:
     batch = made_up(UV)
-    track = list(follow(batch, [IMAGE] * 3, (50, 30, 120, 120)))
+    track = list(follow(batch, refined_by(batch), [IMAGE] * 3, (50, 30, 120, 120)))
     assert [found.origin for found in track] == ["given", "previous frame", "previous frame"]
     for before, after in itertools.pairwise(track):
         assert before.hand is not None
@@ -37,7 +41,7 @@ def test_without_a_box_and_after_a_loss_it_is_looked_for(made_up: Callable[..., 
     def batch(photos: Any, boxes: Any) -> Any:
         return (gone if photos[0].any() else seen)(photos, boxes)
 
-    track = list(follow(batch, [dark, dark, light, light, dark], None))
+    track = list(follow(batch, refined_by(batch), [dark, dark, light, light, dark], None))
     assert [found.origin for found in track] == [
         *("refined", "previous frame", "previous frame", "refined", "refined")
     ]

@@ -6,17 +6,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bench.realism.crop import apply
-from bench.realism.palm import LEAST_SCORE, SIDE_PX, anchors, letterbox, overlap, palms
-from tests.bench.realism.conftest import proposals
+from handpose.detection.palm_detector import (
+    ENLARGED,
+    LEAST_SCORE,
+    RAISED,
+    SIDE_PX,
+    PalmDetector,
+    anchors,
+    letterbox,
+    overlap,
+    palms_of,
+)
+from tests.detection.made_up_palms import proposals
 
 BOX = (50.0, 60.0, 110.0, 120.0)
 
 
 def found(boxes: Any, logits: Any) -> list[tuple[Any, float]]:
     said, sure = proposals(boxes, logits)
-    return [(one.box, one.score) for one in palms(said[0].astype(float), sure[0, :, 0])]
+    return [(one.box, one.score) for one in palms_of(said[0].astype(float), sure[0, :, 0])]
 
 
 def test_anchors_are_two_and_six_to_a_place() -> None:
@@ -68,3 +79,33 @@ def test_the_photo_lies_in_the_middle_of_the_square(size: tuple[int, int]) -> No
     low, high = apply(letterbox(width, height), edges)
     assert max(high - low) == pytest.approx(SIDE_PX)
     np.testing.assert_allclose(low + high, SIDE_PX - 1)
+
+
+def test_a_palm_lies_in_the_photo_where_it_lies_in_the_square() -> None:
+    """A photo of 384 x 288 px is shown at half its size, 24 px from the square's upper edge."""
+
+    def network(picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        assert picture.shape == (1, SIDE_PX, SIDE_PX, 3)
+        return proposals([BOX], [2.0], ahead=(0, -1))
+
+    [palm] = PalmDetector(network).palms(np.zeros((288, 384, 3), np.uint8))
+    np.testing.assert_allclose(palm.box + 0.5, [100, 72, 220, 192], atol=1e-3)
+    x, y, w, h = palm.hand_box
+    assert (w, h) == pytest.approx((ENLARGED * 120, ENLARGED * 120))
+    assert (x + w / 2, y + h / 2) == pytest.approx((160, 132 - RAISED * 120), abs=1e-3)
+
+
+@pytest.mark.parametrize("angle", [0.3, 1.5, 3.0, 4.5])
+def test_the_hands_box_turns_with_the_fingers(angle: float) -> None:
+    ahead = np.array([np.sin(angle), -np.cos(angle)])
+    said, sure = proposals([BOX], [2.0], ahead=ahead)
+    [palm] = palms_of(said[0].astype(float), sure[0, :, 0])
+    x, y, w, h = palm.hand_box
+    centre = np.array([80.5, 90.5]) + RAISED * 60 * ahead
+    np.testing.assert_allclose([x + w / 2, y + h / 2], centre, atol=1e-3)
+
+
+def test_a_palm_of_no_size_still_has_a_box() -> None:
+    said, sure = proposals([(5, 5, 5, 5)], [2.0])
+    [palm] = palms_of(said[0].astype(float), sure[0, :, 0])
+    assert np.isfinite(palm.hand_box).all()

@@ -1,4 +1,4 @@
-"""Files that are not the judge's are refused with what to do."""
+"""Files that are not the networks' are refused with what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench.realism.judge import Judge
-from bench.realism.network import JudgeError, Network, open_network
+from handpose.detection.tflite_network import Network, TfliteError, open_network
 
 SHAPE = (1, 4, 4, 3)
 
@@ -75,12 +75,12 @@ def test_outputs_come_in_the_order_of_their_names(tmp_path: Path, before: bytes)
     [
         (None, r"--palm .*net: No such file .*expected some.tflite of the npm package @mediapipe"),
         (b"", r"holds no .tflite network \(0 bytes without the mark TFL3\); expected some.tflite"),
-        (b"<html>", "holds no .tflite network .*docs/realism.md: how to get it"),
+        (b"<html>", "holds no .tflite network .*docs/photos.md: how to get it"),
         (b"0000TFL3 cut", "cannot be loaded .*a part of the file is missing; expected some.tflite"),
     ],
 )
 def test_another_file_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
-    with pytest.raises(JudgeError, match=message):
+    with pytest.raises(TfliteError, match=message):
         opened(tmp_path / "net", content)
 
 
@@ -88,13 +88,13 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes | None, message:
 def test_exchanged_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "net").write_bytes(b"0000TFL3end")
     message = r"--landmarks .*net: is another network: .*\(1, 4, 4, 3\), .*hand_landmark_full"
-    with pytest.raises(JudgeError, match=message):
+    with pytest.raises(TfliteError, match=message):
         Judge.load(tmp_path / "net", tmp_path / "net")
 
 
 def test_the_library_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     with pytest.raises(
-        JudgeError, match=r"run by ai-edge-litert, which is not installed .*pip inst"
+        TfliteError, match=r"run by ai-edge-litert, which is not installed .*pip inst"
     ):
         opened(tmp_path / "net")

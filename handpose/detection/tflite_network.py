@@ -1,4 +1,7 @@
-"""A network in a .tflite file, run by ai-edge-litert: the only module that imports it."""
+"""A network in a .tflite file, run by ai-edge-litert: the only module that imports it.
+
+The library is an optional extra, and the files come from an npm package (docs/photos.md).
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ MARK_AT = 4
 PACKAGE = "@mediapipe/hands 0.4.1675469240"
 
 
-class JudgeError(HandPoseError):
-    """The judge's files or the library that runs them are missing, or others."""
+class TfliteError(HandPoseError):
+    """A network's file or the library that runs it is missing, or another one."""
 
 
 def open_network(
@@ -42,19 +45,19 @@ def open_network(
         outputs: shapes of the outputs in the order of their names.
 
     Raises:
-        JudgeError: the file is missing, no such network, or another one; or ai-edge-litert is
+        TfliteError: the file is missing, no such network, or another one; or ai-edge-litert is
             missing.
     """
-    expected = f"expected {name} of the npm package {PACKAGE} (docs/realism.md: how to get it)"
+    expected = f"expected {name} of the npm package {PACKAGE} (docs/photos.md: how to get it)"
     content = _content(path, f"{option} {path}", expected)
     interpreter = _interpreter(content, f"{option} {path}", expected)
     takes = interpreter.get_input_details()
     gives = sorted(interpreter.get_output_details(), key=lambda output: str(output["name"]))
     found = [tuple(int(n) for n in one["shape"]) for one in [*takes, *gives]]
     if found != [inputs, *outputs]:
-        raise JudgeError(
+        raise TfliteError(
             f"{option} {path}: is another network: its input and outputs have the shapes "
-            f"{found}, those of the judge's {[inputs, *outputs]}; {expected}"
+            f"{found}, not {[inputs, *outputs]}; {expected}"
         )
 
     def run(picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -70,10 +73,10 @@ def _content(path: Path, where: str, expected: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise JudgeError(f"{where}: {error.strerror}; {expected}") from None
+        raise TfliteError(f"{where}: {error.strerror}; {expected}") from None
     start = content.find(MARK) - MARK_AT
     if start < 0:
-        raise JudgeError(
+        raise TfliteError(
             f"{where}: holds no .tflite network ({len(content):,} bytes without the mark "
             f"{MARK.decode()}); {expected}"
         )
@@ -84,16 +87,15 @@ def _interpreter(content: bytes, where: str, expected: str) -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
-        raise JudgeError(
-            f"the judge's networks are run by ai-edge-litert, which is not installed ({error}). It "
-            "is no part of the environment; docs/realism.md shows how to have it in a folder of "
-            "its own, with `pip install --target`"
+        raise TfliteError(
+            f"{where}: is run by ai-edge-litert, which is not installed ({error}); "
+            "`pip install -c constraints.txt ai-edge-litert` (docs/photos.md)"
         ) from None
     try:
         interpreter = Interpreter(model_content=content, num_threads=1)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise JudgeError(
+        raise TfliteError(
             f"{where}: the network cannot be loaded ({error}), perhaps since a part of the file is "
             f"missing; {expected}"
         ) from None
