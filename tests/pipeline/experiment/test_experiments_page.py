@@ -18,6 +18,7 @@ from pipeline.experiment.experiments_page import (
     PAGE,
     PAPER,
     PICTURE,
+    TABLE_2_GRIDS,
     TWO_BY_TWO,
     page,
     read_all,
@@ -25,6 +26,7 @@ from pipeline.experiment.experiments_page import (
 from pipeline.experiment.grid import FILE, read_grids
 from pipeline.experiment.grid_results import ComparisonError
 from pipeline.experiment.runs import RESULTS, runs_of
+from pipeline.experiment.verdict import CLAIMS
 from tests.pipeline.experiment.made_up_results import result
 
 ROOT = Path(__file__).parents[3]
@@ -70,6 +72,8 @@ def test_the_page_of_one_whole_grid(folder: Path, capsys: pytest.CaptureFixture[
     assert "- 0 of 12 runs of `table2`" not in text, "full has its results from claim"
     assert "- 3 of 12 runs of `table2` have a result." in text
     assert "| EANet | 4.94 | 5.26 | `eanet` | missing | missing | 0 of 3 |" in text
+    assert "| EANet | 4.94 | 5.26 | `eanet_fewer_steps` | missing | missing | 0 of 3 |" in text
+    assert text.count("| HaMeR | 16.11 | 15.37 | not run |  |  |  |") == 2
     assert (folder / RESULTS / "claim.md").is_file()
     assert "| three times the frames | `data_triple` | 0 of 6 runs of" in text
     picture = cv2.imread(str(folder / PICTURE))
@@ -131,7 +135,11 @@ def test_what_the_page_asks_for_is_in_the_grids() -> None:
     for question in QUESTIONS:
         grid = grids.grids[question.grid]
         assert set(question.variants) <= set(grid.variants) - {grid.against}, question.text
-    assert {v for *_, v in PAPER.values() if v} == set(grids.grids["table2"].variants)
+    for name, (_, variants) in TABLE_2_GRIDS.items():
+        assert list(variants) == grids.grids[name].variants and len(variants) == len(PAPER) - 1
+    for claim in CLAIMS:
+        grid = grids.grids[claim.grid]
+        assert claim.variant in grid.variants and claim.variant != grid.against, claim.subject
     for name in AT_EQUAL_TIME:
         grid = grids.grids[name]
         first, other = grid.variants[0], grid.against

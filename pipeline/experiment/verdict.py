@@ -1,0 +1,66 @@
+"""What the experiments come to, in five sentences made of their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from handpose.counted import counted
+from pipeline.experiment.answers import format_p, outcome, progress
+from pipeline.experiment.grid_results import PRIMARY, GridResults
+
+
+class Claim(NamedTuple):
+    """A change whose effect on the error a sentence tells."""
+
+    subject: str
+    grid: str
+    variant: str
+    """whose difference from the grid's is told"""
+
+
+CLAIMS = (
+    Claim("At equal total time, gesture pretraining with tokens", "equal_time", "full"),
+    Claim(
+        "As an extra before equally many steps of Stage 2, the paper's comparison, it",
+        "equal_steps",
+        "full",
+    ),
+    Claim("Leaving the gesture tokens out of the pretrained model", "parts", "pretraining_only"),
+    Claim(
+        "In EANet, with equally many steps of Stage 2, gesture pretraining",
+        "table2_equal_steps",
+        "eanet_pretrained",
+    ),
+    Claim(
+        "In place of EANet, the paper's network without any gestures",
+        "goal",
+        "neither_equal_time",
+    ),
+)
+
+WORDS = {
+    "lower": "lowered the error",
+    "higher": "raised the error",
+    "inconclusive": "did not measurably change the error",
+}
+
+
+def verdict(grids: Mapping[str, GridResults]) -> Iterator[str]:
+    """A sentence for each of `CLAIMS`; of a grid that is not whole, what it still needs."""
+    for claim in CLAIMS:
+        results = grids.get(claim.grid)
+        if results is None or results.missing or not results.known:
+            yield f"{claim.subject}: open, {progress(claim.grid, results)}"
+            continue
+        found = results.differences(PRIMARY).get(claim.variant)
+        if found is None:
+            yield f"{claim.subject}: open, it needs two seeds and two people."
+            continue
+        p_value = results.p_values(PRIMARY)[claim.variant]
+        seeds = counted(min(found.runs), "seed", "seeds")
+        yield (
+            f"{claim.subject} {WORDS[outcome(found, p_value)]}: {found.value:+.2f} mm "
+            f"[{found.low:+.2f}, {found.high:+.2f}], {found.percent:+.1f} %, "
+            f"p {format_p(p_value)}, {seeds}."
+        )
