@@ -21,10 +21,12 @@ from pipeline.experiment.grid_results import (
     told_same,
 )
 from pipeline.experiment.runs import RESULTS, RunsError
+from pipeline.experiment.scaling_plot import scaling_plot
 from pipeline.experiment.verdict import verdict
 
 PAGE = Path("docs/results.md")
 PICTURE = Path("docs/results.png")
+SCALING = Path("docs/scaling.png")
 
 PAPER = {
     "HaMeR": ("16.11", "15.37"),
@@ -88,9 +90,11 @@ def write_results(root: Path) -> str:
         if one.known:
             write_page(root, name)
     shown = [one for one in grids.values() if one.differences(PRIMARY)]
-    if shown:
-        with atomic_file(root / PICTURE) as partial:
-            forest_plot(shown).savefig(partial, format="png", metadata={"Software": ""})
+    pictures = {PICTURE: forest_plot(shown) if shown else None, SCALING: scaling_plot(grids)}
+    for path, picture in pictures.items():
+        if picture is not None:
+            with atomic_file(root / path) as partial:
+                picture.savefig(partial, format="png", metadata={"Software": ""})
     with atomic_file(root / PAGE) as partial:
         partial.write_text(text, encoding="utf-8")
     if faults:
@@ -154,6 +158,8 @@ def page(grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> Iterat
     yield from _table_2(grids)
     yield from ("", "## Gesture pretraining at equal time, by data, people and backbone", "")
     yield from _at_equal_time(grids)
+    if scaling_plot(grids) is not None:
+        yield from ("", f"![By the amount of data and of labels]({SCALING.name})")
     for name, one in grids.items():
         if one.known:
             yield from ("", f"## Grid `{name}`: {one.grid.what}", "")

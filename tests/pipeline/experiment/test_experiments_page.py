@@ -18,6 +18,7 @@ from pipeline.experiment.experiments_page import (
     PAGE,
     PAPER,
     PICTURE,
+    SCALING,
     TABLE_2_GRIDS,
     TWO_BY_TWO,
     page,
@@ -26,6 +27,7 @@ from pipeline.experiment.experiments_page import (
 from pipeline.experiment.grid import FILE, read_grids
 from pipeline.experiment.grid_results import ComparisonError
 from pipeline.experiment.runs import RESULTS, runs_of
+from pipeline.experiment.scaling_plot import BY_FRAMES, BY_LABELS, LABELS_GRID, by_frames, by_labels
 from pipeline.experiment.verdict import CLAIMS
 from tests.pipeline.experiment.made_up_results import result
 
@@ -99,6 +101,24 @@ def test_differences_at_equal_time_are_those_of_their_grids(folder: Path) -> Non
     assert difference == own.split(" | ")[4]
 
 
+def test_scaling_is_drawn_from_two_points_on(folder: Path) -> None:
+    fill(folder, "data_third", third_full=27.0)
+    assert main(["experiment", "report"]) == 0
+    assert not (folder / SCALING).exists()
+    assert SCALING.name not in (folder / PAGE).read_text("utf-8")
+    fill(folder, "equal_time", full=31.0)
+    fill(folder, "labels_stage_1", labelled_1=36.0, labelled_10=33.0)
+    grids, _ = read_all(folder)
+    frames, labels = by_frames(grids), by_labels(grids)
+    assert [*frames] == [1890, 5670] and [*labels] == [1, 10, 100]
+    assert frames[1890].high < 0 < frames[5670].low
+    assert labels[1].value > labels[10].value > labels[100].value
+    assert main(["experiment", "report"]) == 0
+    picture = cv2.imread(str(folder / SCALING))
+    assert picture is not None and min(picture.shape[:2]) > 200
+    assert f"({SCALING.name})" in (folder / PAGE).read_text("utf-8")
+
+
 def test_a_grid_that_cannot_be_read_stops_no_other(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +157,8 @@ def test_what_the_page_asks_for_is_in_the_grids() -> None:
         assert set(question.variants) <= set(grid.variants) - {grid.against}, question.text
     for name, (_, variants) in TABLE_2_GRIDS.items():
         assert list(variants) == grids.grids[name].variants and len(variants) == len(PAPER) - 1
+    assert {*BY_FRAMES.values()} <= {*grids.grids}
+    assert {*BY_LABELS.values()} <= {*grids.grids[LABELS_GRID].variants}
     for claim in CLAIMS:
         grid = grids.grids[claim.grid]
         assert claim.variant in grid.variants and claim.variant != grid.against, claim.subject
