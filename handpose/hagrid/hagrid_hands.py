@@ -16,8 +16,8 @@ little finger turns one way for a right palm, the other way for a left one.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -68,7 +68,7 @@ class HagridHand(NamedTuple):
 class HagridHands(NamedTuple):
     """The hands of a split, and how many are not used, by reason."""
 
-    hands: list[HagridHand]  # by gesture, then by photo
+    hands: list[HagridHand]  # by gesture, then by photo, whichever file they are of
     unused: Counter[str]
 
 
@@ -80,7 +80,7 @@ def read_hagrid(
     Args:
         root: holds `hagrid_dataset` and `hagrid_annotations`.
         folders: those that are used, as `folder_of` names them.
-        most: hands of each gesture, drawn at random; 0: all.
+        most: hands of each gesture, drawn at random from all files; 0: all.
         seed: of the draw.
         split: train, val or test.
 
@@ -97,17 +97,26 @@ def read_hagrid(
             f"{folder}: has none of {', '.join(path.name for path in files.values())}; expected "
             "HaGRIDv2's unpacked folders, as docs/hagrid.md describes"
         )
+    of_gesture: defaultdict[str, list[HagridHand]] = defaultdict(list)
     for name, path in sorted(there.items()):
-        own = list(_of_file(path, name, folders, unused))
-        if most and len(own) > most:
-            rng = np.random.default_rng([seed, *name.encode()])
-            chosen = np.sort(rng.permutation(len(own))[:most])
-            unused["more_than_asked_for"] += len(own) - most
-            own = [own[k] for k in chosen]
-        hands += own
+        for hand in _of_file(path, name, folders, unused):
+            of_gesture[hand.gesture].append(hand)  # a photo of one gesture may show another, too
+    for name, own in sorted(of_gesture.items()):
+        own.sort(key=lambda hand: hand.photo)
+        hands += _drawn(own, most, np.random.default_rng([seed, *name.encode()]))
+        unused["more_than_asked_for"] += max(0, len(own) - most) if most else 0
     for name in sorted(set(files) - set(there)):
         unused[f"no_file_of_{name}"] += 1
-    return HagridHands(hands, unused)
+    return HagridHands(hands, +unused)
+
+
+def _drawn(
+    hands: Sequence[HagridHand], most: int, rng: np.random.Generator
+) -> Sequence[HagridHand]:
+    """So many of these hands at most, in their order; 0: all."""
+    if not most or len(hands) <= most:
+        return hands
+    return [hands[k] for k in np.sort(rng.permutation(len(hands))[:most])]
 
 
 def _is_used(gesture: str, folders: Collection[str]) -> bool:

@@ -30,10 +30,14 @@ class PhotoTarTask:
     path: Path
     root: Path
     hands: list[HagridHand]
-    people: list[int]  # the number of each one's person
+    people: list[int]  # the number of each one's person, which no other data set has
     first: int  # sample_id of the first of them
     shard: ShardParams
 
+
+PEOPLE_FROM = {GESTURE_PHOTOS: 1_000_000_000, GESTURE_PHOTOS_VALIDATION: 2_000_000_000}
+"""Numbers of people begin there, so that none is one of the main data set or of a benchmark beside
+it, which `data/several/beside.py` counts in millions, or of the other split."""
 
 SOURCE = {GESTURE_PHOTOS: "train", GESTURE_PHOTOS_VALIDATION: "val"}
 """HaGRID's name of each split; its test set is not read."""
@@ -76,7 +80,8 @@ def photo_plan(
     split: str, found: HagridHands, folder: Path, params: Params, first: int
 ) -> Iterator[PhotoTarTask]:
     """The tars of a split, in one fixed random order; `first` is the first free sample_id."""
-    number = {user: k for k, user in enumerate(sorted({hand.user for hand in found.hands}))}
+    users = sorted({hand.user for hand in found.hands})
+    number = {user: k for k, user in enumerate(users, start=PEOPLE_FROM[split])}
     order = np.random.default_rng(params.shard.seed).permutation(len(found.hands))
     size = params.shard.samples_per_tar
     for tar, start in enumerate(range(0, len(order), size)):

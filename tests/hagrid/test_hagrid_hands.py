@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,37 @@ def test_at_most_so_many_of_each_gesture_and_the_same_for_a_seed(tmp_path: Path)
     again, other = (read(tmp_path, most=3, seed=seed) for seed in (1, 2))
     photos = [[hand.photo for hand in one.hands] for one in (few, again, other)]
     assert photos[0] == photos[1] != photos[2]
+
+
+def test_hands_are_drawn_of_a_gesture_whichever_file_names_them(tmp_path: Path) -> None:
+    """Photos of fists show palms as well: two files have hands of one gesture."""
+    right = drawn_hand(is_left=False, back=False, at=(0.3, 0.7))
+    left = drawn_hand(is_left=True, back=False, at=(0.8, 0.7))
+    folder = tmp_path / "hagrid_annotations" / "train"
+    folder.mkdir(parents=True)
+    for name, shown, count in (("palm", ["palm"], 3), ("fist", ["palm", "fist"], 6)):
+        hands = [right, left][: len(shown)]
+        content = {
+            f"{name}-{k}": entry(shown, hands, f"user-{k}", leading_hand="left")
+            for k in reversed(range(count))
+        }
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    every = read(tmp_path)
+    gestures = Counter(hand.gesture for hand in every.hands)
+    assert gestures["palm"] == 9 and set(gestures) <= {"palm", "fist"}
+    assert [h.gesture for h in every.hands] == sorted(h.gesture for h in every.hands)
+    photos = [hand.photo for hand in every.hands if hand.gesture == "palm"]
+    assert photos == sorted(photos) and len({photo.split("/")[1] for photo in photos}) == 2
+
+    for seed in range(20):
+        few = read(tmp_path, most=4, seed=seed)
+        drawn = [hand.photo for hand in few.hands if hand.gesture == "palm"]
+        assert len(drawn) == 4 and set(drawn) < set(photos) and drawn == sorted(drawn)
+        assert few.unused["more_than_asked_for"] == 5 + max(0, gestures["fist"] - 4)
+    both = {
+        hand.photo.split("/")[1] for s in range(20) for hand in read(tmp_path, most=4, seed=s).hands
+    }
+    assert both == {"palm", "fist"}
 
 
 def test_what_cannot_be_used_is_counted_by_reason(tmp_path: Path) -> None:

@@ -15,13 +15,17 @@ import yaml
 
 from handpose.data import tar
 from handpose.data.labels import Labels
+from handpose.data.several.beside import PEOPLE_FROM as PEOPLE_BESIDE
 from handpose.data.shards import Shards
-from handpose.data.splits import GESTURE_PHOTOS, GESTURE_PHOTOS_VALIDATION
+from handpose.data.splits import GESTURE_PHOTOS, GESTURE_PHOTOS_VALIDATION, TRAIN
 from handpose.sample import UNLABELLED
 from stages import evaluate, ingest, inputs, label, pose, pretrain, shard
 from stages.artifacts import run_stage
 from stages.code_digest import ROOT
 from stages.evaluation.data import EvaluationData
+from stages.fitting.labelled_share import choose
+from stages.ingestion.formats import BENCHMARKS
+from stages.sharding.gesture_photos import PEOPLE_FROM
 from tests.hagrid.made_up_hagrid import write_hagrid
 from tests.stages.small_dataset import Dataset
 
@@ -137,6 +141,26 @@ def test_stage_1_trains_on_them_and_is_measured_on_people_it_has_not_seen(clone:
     assert len(seen) == both
     photos = {f"{one['sample_id']}" for one in shards.labels(GESTURE_PHOTOS, 100)}
     assert photos <= set(seen) and all(seen[key] != UNLABELLED for key in photos)
+
+
+def test_their_people_are_nobody_of_another_data_set(clone: Path) -> None:
+    """A log line and metrics.json count the people whose labels a share of them takes."""
+    shards, labels = Shards.open("data/shard"), Labels.read(Path("data/labels/labels.parquet"))
+    people = [
+        {one["subject"] for one in shards.labels(split, 1000)}
+        for split in (TRAIN, GESTURE_PHOTOS, GESTURE_PHOTOS_VALIDATION)
+    ]
+    assert len(set.union(*people)) == sum(map(len, people)), "no number is of two people"
+    assert [len(own) for own in people[1:]] == [PHOTOS, PHOTOS]
+    most_beside = PEOPLE_BESIDE * (len(BENCHMARKS) + 1)
+    assert all(most_beside <= first <= min(own) for first, own in zip(
+        PEOPLE_FROM.values(), people[1:], strict=True))  # fmt: skip
+
+    joined = shards.joined(TRAIN, GESTURE_PHOTOS)
+    every = joined.labels(TRAIN, joined.index.count(TRAIN))
+    part = choose(every, labels.of_images, 1.0, 0)
+    gesturing = {one["subject"] for one in shards.labels(TRAIN, 1000) if one["kind"] == "gesture"}
+    assert part.counts()["people"] == len(gesturing) + PHOTOS
 
 
 def test_stage_2_and_evaluation_see_none_of_them(clone: Path) -> None:
