@@ -248,6 +248,7 @@ def _split(split: str, scores: Scores, data: EvaluationData, intervals: Interval
         subjects=np.unique(subjects).tolist(),
         without_fit=int((~scores.has_mano).sum()),
         pose=summary.pose_estimates(scores, subjects, is_left, intervals),
+        units=data.units.of(split),
         two_hands=two_hands(
             scores,
             origin,

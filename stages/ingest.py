@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from handpose.counted import counted
 from handpose.data.annotation_table import INTERACTING
 from handpose.data.reader import DatasetReader, SourceSplit
+from handpose.data.several.interval_units import IntervalUnits
 from handpose.data.splits import HELD_OUT_GESTURES, INTERACTING_HANDS, LABELLED_SPLITS, TRAIN
 from handpose.errors import HandPoseError
 from handpose.exclusions import Exclusions
@@ -73,14 +74,15 @@ def main() -> None:
     source = hashing.submit(digest_of, reader.files())  # new annotations, new shards
     parts = [HELD_OUT_GESTURES] if params.ingest.held_out_gestures else []
     parts += [INTERACTING_HANDS] if each_hand else []
-    histogram = Histogram([*parts, *(split.evaluated_as for split in source_splits)])
+    units = IntervalUnits.of_splits((s.name, s.evaluated_as, s.units) for s in source_splits)
+    histogram = Histogram([*parts, *(split.evaluated_as for split in source_splits)], units)
     unused: list[pa.Table] = []
     faults = partial(photo_faults, root=root) if params.ingest.check_images else None
     with (
         closing(read_ahead(reader, source_splits, params.ingest, mano, exclusions)) as candidates,
         atomic_file(SAMPLES) as file,
         hashing,
-        SamplesFile(file, lambda: {"source_digest": source.result()}) as samples,
+        SamplesFile(file, lambda: {"source_digest": source.result()} | units.metadata()) as samples,
     ):
         for split, found in zip(source_splits, candidates, strict=True):
             progress = Progress("ingest", found.total, f"{split.name} hands")

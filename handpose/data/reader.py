@@ -6,6 +6,7 @@ chooses one by `data.format`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -15,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from handpose.data.annotation_table import AnnotationTable, FloatArray
+from handpose.data.several.interval_units import PEOPLE, Units
 
 
 class SourceSplit(NamedTuple):
@@ -25,6 +27,8 @@ class SourceSplit(NamedTuple):
     evaluated_as: str = ""
     """Our name of the split that it is as a whole: lower-case letters, digits and underscores. ''
     for the training data, which is divided by subject; `train` for what is only trained on."""
+    units: Units = PEOPLE
+    """What `subject` counts and intervals resample; not people where the data set names none."""
 
 
 class SplitAnnotations(NamedTuple):
@@ -44,6 +48,13 @@ class BenchmarkTruth(NamedTuple):
     joints: FloatArray  # (N, 21, 3)
     vertices: FloatArray | None  # (N, 778, 3); None: the data set publishes none
     unit: NDArray[np.int64]  # (N,) what intervals resample: a person or a recording
+
+    @property
+    def sha256(self) -> str:
+        """Of numbers and joints: whether two scores are of the same hands."""
+        found = hashlib.sha256(self.official.astype("<i8").tobytes())
+        found.update(self.joints.astype("<f8").tobytes())
+        return found.hexdigest()
 
 
 class DatasetReader(Protocol):
@@ -71,8 +82,8 @@ class DatasetReader(Protocol):
 class BenchmarkReader(DatasetReader, Protocol):
     """Reads a benchmark, whose evaluation set comes first and, if asked for, its training set."""
 
-    units: str
-    """What `BenchmarkTruth.unit` counts, in the plural."""
+    units: Units
+    """What `BenchmarkTruth.unit` counts, and `subject` of its splits."""
     wrist_is_given: bool
     """Whether a model is told where the evaluation's wrists are."""
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from handpose.data.annotation_table import Camera, FitForm, FloatArray, ManoFit
 from handpose.data.reader import BenchmarkTruth, SourceSplit, SplitAnnotations
+from handpose.data.several.interval_units import PEOPLE
 from handpose.data.several.one_hand_table import Photos, one_hand_table, rejected
 from handpose.data.splits import TRAIN
 from handpose.dexycb.sequences import (
@@ -57,16 +58,18 @@ class LabelledFrame(NamedTuple):
 class DexYcbReader:
     """Reads a folder with DexYCB's people and calibration/."""
 
-    units = "people"
+    units = PEOPLE
     wrist_is_given = False
 
     def __init__(self, root: Path, *, setup: Setup, training: bool = False) -> None:
         """Nothing is read yet; `training`: the training set too."""
         self._root, self._setup = root, setup
         test = SourceSplit(
-            f"dexycb_{setup}_test", f"the test set of DexYCB {setup}", f"dexycb_{setup}"
+            f"dexycb_{setup}_test", f"the test set of DexYCB {setup}", f"dexycb_{setup}", self.units
         )
-        train = SourceSplit(f"dexycb_{setup}_train", f"the training set of DexYCB {setup}", TRAIN)
+        train = SourceSplit(
+            f"dexycb_{setup}_train", f"the training set of DexYCB {setup}", TRAIN, self.units
+        )
         self._splits = [test, *([train] if training else [])]
 
     def files(self) -> Sequence[Path]:

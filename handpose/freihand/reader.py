@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from handpose.data.annotation_table import REJECT, Camera, FitForm, ManoFit
 from handpose.data.reader import BenchmarkTruth, SourceSplit, SplitAnnotations
+from handpose.data.several.interval_units import Units
 from handpose.data.several.one_hand_table import Photos, one_hand_table
 from handpose.data.splits import TRAIN
 from handpose.freihand.lists import (
@@ -25,16 +26,22 @@ from handpose.freihand.lists import (
     read_lists,
 )
 
-EVALUATION = SourceSplit("freihand_evaluation", "FreiHAND's evaluation set", "freihand")
-TRAINING = SourceSplit("freihand_training", "FreiHAND's training set", TRAIN)
+BLOCKS = 30
+"""FreiHAND says neither who is seen nor what belongs to one recording. Photos follow each other in
+time, so intervals take as one unit, instead of a person, each of so many blocks of photos."""
+
+UNITS = Units(
+    "block of consecutive photos", "blocks of consecutive photos", "FreiHAND names no people"
+)
+
+EVALUATION = SourceSplit(
+    "freihand_evaluation", "FreiHAND's evaluation set", "freihand", units=UNITS
+)
+TRAINING = SourceSplit("freihand_training", "FreiHAND's training set", TRAIN, units=UNITS)
 PARTS = {EVALUATION.name: "evaluation", TRAINING.name: "training"}
 
 VERSIONS = ("gs", "hom", "sample", "auto")
 """Of each training hand: photo `id + k * hands` is version k (fh_utils.py `sample_version`)."""
-
-BLOCKS = 30
-"""FreiHAND says neither who is seen nor what belongs to one recording. Photos follow each other in
-time, so intervals take as one unit, instead of a person, each of so many blocks of photos."""
 
 FORM = FitForm(placed="middle_mcp", tips="freihand", root_in_doubt=True)
 
@@ -42,7 +49,7 @@ FORM = FitForm(placed="middle_mcp", tips="freihand", root_in_doubt=True)
 class FreiHandReader:
     """Reads a folder with training/, evaluation/ and FreiHAND's JSON lists."""
 
-    units = "blocks of consecutive photos"
+    units = UNITS
     wrist_is_given = False
 
     def __init__(self, root: Path, *, training: bool = False) -> None:

@@ -9,15 +9,17 @@ of hands, which is ours, and `occlusion`, 21 times 0 or 1. The side is the end o
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from handpose.data.annotation_table import BoolArray, FloatArray
+from handpose.data.several.interval_units import Units
 from handpose.errors import HandPoseError
 
 SUBSETS = {
@@ -29,6 +31,9 @@ SUBSETS = {
 
 HANDS = {"newdays": 1_754, "epick": 1_906, "ego4d": 1_714}
 """In each subset (prep_ego4d.py counts its files, two for each hand)."""
+
+UNITS = Units("video", "videos", "HInt names no people")
+"""What intervals resample."""
 
 FAR_BEYOND = 1.0
 """Share of the box's longer side by which joints may lie outside of it."""
@@ -80,6 +85,16 @@ def read_subsets(root: Path) -> tuple[dict[str, list[HintHand]], list[str]]:
             "folder, as docs/benchmarks.md describes"
         )
     return found, without
+
+
+def sha256_of(subsets: Mapping[str, Sequence[HintHand]]) -> str:
+    """Of photos' names, boxes and joints: whether two scores are of the same hands."""
+    found = hashlib.sha256()
+    for subset, hands in sorted(subsets.items()):
+        for hand in hands:
+            found.update(f"{subset}/{hand.photo.name}\n".encode())
+            found.update(np.append(hand.box, hand.joints).astype("<f8").tobytes())
+    return found.hexdigest()
 
 
 def _hand(path: Path, subset: str) -> HintHand:

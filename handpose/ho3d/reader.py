@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from handpose.data.annotation_table import REJECT, Camera, FitForm, FloatArray, ManoFit
 from handpose.data.reader import BenchmarkTruth, SourceSplit, SplitAnnotations
+from handpose.data.several.interval_units import Units
 from handpose.data.several.one_hand_table import FROM_OPENGL, Photos, one_hand_table, rejected
 from handpose.data.splits import TRAIN
 from handpose.hand.skeleton import FROM_MANO_AND_TIPS, WRIST
@@ -51,7 +52,7 @@ class FrameName(NamedTuple):
 class Ho3dReader:
     """Reads a folder with train/, evaluation/, their lists and the evaluation's published truth."""
 
-    units = "recordings"
+    units = Units("recording", "recordings", "HO-3D does not say who is seen")
     wrist_is_given = True  # the only joint that the evaluation's pickles have
 
     def __init__(self, root: Path, *, version: Version, training: bool = False) -> None:
@@ -59,9 +60,14 @@ class Ho3dReader:
         self._root, self._version = root, version
         title = f"HO-3D {version}"
         self._evaluation = SourceSplit(
-            f"ho3d_{version}_evaluation", f"the evaluation set of {title}", f"ho3d_{version}"
+            f"ho3d_{version}_evaluation",
+            f"the evaluation set of {title}",
+            f"ho3d_{version}",
+            self.units,
         )
-        self._training = SourceSplit(f"ho3d_{version}_train", f"the training set of {title}", TRAIN)
+        self._training = SourceSplit(
+            f"ho3d_{version}_train", f"the training set of {title}", TRAIN, self.units
+        )
         self._splits = [self._evaluation, *([self._training] if training else [])]
 
     def files(self) -> Sequence[Path]:

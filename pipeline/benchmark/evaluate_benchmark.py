@@ -119,7 +119,7 @@ def evaluate_benchmark(
     units = len(np.unique(truth.unit))
     told = (
         f"{who} on {form.name}: {counted(len(truth.official), 'hand')}; [low, high]: Student's "
-        f"95 % interval over {units} {reader.units}."
+        f"95 % interval over {reader.units.explained(units)}."
     )
     write(textwrap.fill(told, WIDTH))
     write("")
@@ -136,8 +136,9 @@ def evaluate_benchmark(
             "schema": SCHEMA,
             "benchmark": name,
             "predictions": {"name": who, **source},
+            "data_sha256": truth.sha256,
             "hands": len(truth.official),
-            "intervals_over": {"what": reader.units, "count": units},
+            "intervals_over": reader.units.to_json(units),
             "estimates": to_json(estimates),
             "pck": _curves(found, truth),
             "protocols": {c.key: c.protocol for c in COLUMNS if c.key in estimates},

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from handpose.counted import counted
 from handpose.estimator import HandEstimator
 from handpose.evaluation.pixel_share import SHARES, pixel_shares
-from handpose.hint.hands import HANDS, HintHand, read_subsets
+from handpose.hint.hands import HANDS, UNITS, HintHand, read_subsets, sha256_of
 from handpose.training.model_io import read_record
 from stages.artifacts import Progress, write_json
 from stages.evaluation.report import WIDTH, aligned, format_estimate
@@ -54,9 +54,16 @@ def evaluate_hint(
                 found = pixel_shares(errors, joints, videos)
                 rows.append((f"{subset}, {name}", *(format_estimate(found[s], 3) for s in SHARES)))
                 own[name] = {f"pck_{share:.2f}": to_json(found[share]) for share in SHARES}
-        content[subset] = {"hands": len(hands), "videos": len(set(videos)), "pck": own}
+        count = len(set(videos))
+        content[subset] = {
+            "hands": len(hands),
+            "videos": count,
+            "intervals_over": UNITS.to_json(count),
+            "pck": own,
+        }
     remarks = list(_remarks({name: len(hands) for name, hands in subsets.items()}, without))
-    write(f"{model} on HInt, zero-shot; [low, high]: Student's 95 % interval over videos.")
+    over = UNITS.explained()
+    write(f"{model} on HInt, zero-shot; [low, high]: Student's 95 % interval over {over}.")
     write("")
     for line in aligned(
         ("2D joints within a share of the box", *(f"{s:.2f}" for s in SHARES)), rows
@@ -73,6 +80,7 @@ def evaluate_hint(
             "schema": SCHEMA,
             "benchmark": "hint",
             "predictions": {"name": str(model), "sha256": weights},
+            "data_sha256": sha256_of(subsets),
             "subsets": content,
             "remarks": remarks,
         },

@@ -55,8 +55,8 @@ def evaluate_file(
     remarks = list(_remarks(file, matched, held_out, mano, found))
     write(
         f"{file.statement.model} on {split}: {counted(found.images, 'image')} of "
-        f"{counted(found.subjects, 'person', 'people')}; [low, high]: Student's 95 % interval over "
-        "people."
+        f"{found.units.counted(found.subjects)}; [low, high]: Student's 95 % interval over "
+        f"{found.units.explained()}."
     )
     write("")
     for line in found.lines(file.statement.model):
@@ -71,6 +71,7 @@ def evaluate_file(
             **found.to_json(),
             "remarks": remarks,
             "split": split,
+            "data_sha256": held_out.sha256,
             "statement": file.statement.to_json(),
             "file": {"name": path.name, "sha256": digest(path)},
         },
@@ -111,7 +112,7 @@ def _remarks(
         yield f"{PREDICTIONS} holds no errors of these images: `dvc repro` evaluates this clone's."
     else:
         yield (
-            "Differences are the predictions minus the model, each image with itself, each person "
-            "once; all verdicts but the primary's are Holm-adjusted. How, on what and how long "
-            "either was trained, and its seed, are not compared."
+            "Differences are the predictions minus the model, each image with itself, each "
+            f"{found.units.one} once; all verdicts but the primary's are Holm-adjusted. How, on "
+            "what and how long either was trained, and its seed, are not compared."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from handpose.data.crop import affine
 from handpose.data.records import FIELDS, view_of
+from handpose.data.several.interval_units import PEOPLE, Units
 from handpose.imported.statement import ImportedError
 from handpose.sample import UNLABELLED, HandBatch
 from stages.evaluation.data import EvaluationData, column
@@ -36,6 +38,7 @@ class HeldOut:
     origin: Mapping[str, NDArray[Any]]  # (N,) by name of `stages.evaluation.data.ORIGIN`
     fields: Mapping[str, NDArray[Any]]  # (N, ...) those of `HandBatch`; K of the network's view
     K_photo: NDArray[np.float64]  # (N, 3, 3) px
+    units: Units = PEOPLE  # what `subjects` are, which intervals resample
 
     @classmethod
     def open(cls, data: EvaluationData, split: str) -> HeldOut:
@@ -62,7 +65,8 @@ class HeldOut:
                 "predictions cannot tell apart"
             )
         K_photo = column(photos, "K").reshape(-1, 3, 3).astype(np.float64)
-        return cls(split, keys, data.origin(fields["sample_id"]), fields, K_photo)
+        origin, units = data.origin(fields["sample_id"]), data.units.of(split)
+        return cls(split, keys, origin, fields, K_photo, units)
 
     def __len__(self) -> int:
         """Number of samples, N."""
@@ -70,8 +74,19 @@ class HeldOut:
 
     @property
     def subjects(self) -> NDArray[Any]:
-        """(N,) the person of each sample."""
+        """(N,) the person of each sample, or what stands for people where nobody is named."""
         return self.origin["subject"]
+
+    @property
+    def sha256(self) -> str:
+        """Of photos, sides and annotated joints, in any order: whose numbers are of these data."""
+        found = hashlib.sha256()
+        for k in sorted(range(len(self)), key=self.keys.__getitem__):
+            image, is_left = self.keys[k]
+            found.update(f"{image} {'left' if is_left else 'right'}\n".encode())
+            for name, kind in (("joint_valid", "u1"), ("joints_cam", "<f4")):
+                found.update(self.fields[name][k].astype(kind).tobytes())
+        return found.hexdigest()
 
     @property
     def is_left(self) -> NDArray[np.bool_]:

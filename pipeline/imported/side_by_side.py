@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from handpose.data.several.interval_units import Units
 from handpose.evaluation import statistics
 from handpose.evaluation.protocols import COLUMNS
 from handpose.evaluation.statistics import LENGTH, SHARE, Comparison, Verdict
@@ -32,7 +33,7 @@ from stages.evaluation.summary import (
 )
 from stages.paths import METRICS, PREDICTIONS
 
-SCHEMA = 1
+SCHEMA = 2
 """Of the JSON file; it grows when a field goes, or means another thing."""
 
 MEANS = {column.key: column for column in COLUMNS}
@@ -70,6 +71,7 @@ class SideBySide:
     images: int
     of: int  # in the split
     subjects: int
+    units: Units  # what they are
 
     @classmethod
     def of_scores(cls, scores: ImportedScores, held_out: HeldOut, seed: int) -> SideBySide:
@@ -92,12 +94,13 @@ class SideBySide:
             images=len(scores),
             of=len(held_out),
             subjects=len(np.unique(subjects[scores.scored])),
+            units=held_out.units,
         )
 
     def lines(self, model: str) -> Iterator[str]:
         """A table for each of this clone's models, or one of the predictions alone."""
         for run, against in self.against.items():
-            head = ("", model, MODELS[run], "difference by person", "error")
+            head = ("", model, MODELS[run], f"difference by {self.units.one}", "error")
             yield from aligned(head, list(self._rows(against)))
             yield ""
         if not self.against:
@@ -126,7 +129,7 @@ class SideBySide:
             {
                 "images": self.images,
                 "images_of_the_split": self.of,
-                "people": self.subjects,
+                "intervals_over": self.units.to_json(self.subjects),
                 "estimates": self.estimates,
                 "against": {
                     run: {
@@ -205,11 +208,11 @@ def _against(
         own = recorded.get(held_out.split, {}).get(run, {})
         for key in _names():
             if key not in estimates and key in own and key != VOLUME:
-                estimates[key] = _estimate(own[key])
+                estimates[key] = estimate(own[key])
     return Against(estimates, differences, int(both.sum()))
 
 
-def _estimate(recorded: Mapping[str, Any]) -> statistics.Estimate:
+def estimate(recorded: Mapping[str, Any]) -> statistics.Estimate:
     """An estimate of metrics.json, in which null stands for NaN."""
     values: dict[str, Any] = {k: math.nan if v is None else v for k, v in recorded.items()}
     return statistics.Estimate(**values)

@@ -51,18 +51,25 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
         "set of one person has no interval. Protocols: see `handpose evaluate` and docs/choices.md "
         "of the code."
     )
+    others = facts.get("intervals_over", {})
+    for split, units in others.items():
+        yield f"Of {split} the interval is over {units['what']}: {units['why']}."
     yield from ("", f"| set | {' | '.join(COLUMNS.values())} | pictures | people |")
     yield f"|{' --- |' * (len(COLUMNS) + 3)}"
     for split, found in facts["splits"].items():
         first = found[next(iter(COLUMNS))]
         cells = [_cell(found.get(key), 1 if key.endswith("_mm") else 3) for key in COLUMNS]
-        yield f"| {split} | {' | '.join(cells)} | {first['samples']:,} | {first['subjects']} |"
+        units = f" {others[split]['what']}" if split in others else ""
+        count = f"{first['subjects']}{units}"
+        yield f"| {split} | {' | '.join(cells)} | {first['samples']:,} | {count} |"
     if gesture := facts["gesture"]:
         accuracy = _percent(gesture["coarse_accuracy"])
         yield ("")
         yield f"Gesture recognised on the set test: {accuracy} of {model['coarse']} classes."
     yield from ("", "## Data and training", "")
     people = counted(data["people"], "person", "people")
+    besides = [f"{count} {what}" for what, count in data.get("not_people", {}).items()]
+    people = " and ".join([people, *besides])
     yield f"- Trained on {counted(data['images'], 'picture')} of {people}: {data['what']}."
     hours = sum(model["seconds"].values()) / 3600
     yield f"- {model['steps']:,} steps of Stage 2; {hours:.2f} hours with Stage 1."

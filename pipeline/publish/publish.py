@@ -68,6 +68,7 @@ def publish(root: Path, params: Params, run: str, out: Path) -> dict[str, Any]:
         "synthetic": is_synthetic(root / params.data.root),
         "terms": terms(root, params, record.before),
         "splits": {split: found[run] for split, found in metrics["pose"].items()},
+        "intervals_over": metrics.get("intervals_over", {}),  # of splits without people
         "gesture": metrics["gesture"].get(run),
         "confidence": has_head,
         "two_hands": params.ingest.interacting == "train",
@@ -156,8 +157,10 @@ def _data(root: Path, params: Params) -> dict[str, Any]:
     kinds = {"interhand": "in InterHand2.6M's format", "folder": "own recordings"}
     own = "synthetic, rendered by this project"
     data = root / params.data.root
+    not_people = {what: len(own) for what, own in split.get("subjects_not_people", {}).items()}
     return {
-        "people": len(split["subjects"]),
+        "people": len(split["subjects"]) - sum(not_people.values()),
+        **({"not_people": not_people} if not_people else {}),
         "images": index["splits"]["train"]["samples"],
         "what": own if is_synthetic(data) else kinds[params.data.format],
     }

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from handpose.data.labels import Labels, majority
 from handpose.data.loading import HERE, Loading
+from handpose.data.several.interval_units import IntervalUnits
 from handpose.data.shards import Shards
 from handpose.data.splits import PHOTO_SPLITS, TEST, TRAIN, VALIDATION
 from handpose.errors import HandPoseError
@@ -50,6 +51,7 @@ class EvaluationData:
     """The held-out samples and what is known of them."""
 
     origins: pa.Table  # of samples.parquet, by sample_id
+    units: IntervalUnits  # what intervals resample, by split
     shards: Shards
     labels: Labels
     classes: Classes
@@ -91,6 +93,7 @@ class EvaluationData:
         trained, tested = (labelled & (split == s) for s in (TRAIN, TEST))
         data = cls(
             origins=origins,
+            units=IntervalUnits.of_metadata(pq.read_schema(SAMPLES).metadata),
             shards=Shards.open(SHARDS),
             labels=labels,
             classes=Classes(

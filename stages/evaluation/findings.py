@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from handpose.data.several.interval_units import PEOPLE, Units
 from handpose.evaluation import statistics
 from handpose.evaluation.interventions import (
     GATES_CLOSED,
@@ -41,10 +42,18 @@ class SplitResult:
     """Counts and pose estimates of a split."""
 
     samples: int
-    subjects: Sequence[int]
+    subjects: Sequence[int]  # numbers of its units
     without_fit: int
     pose: Mapping[str, Estimates]  # by run or baseline
     two_hands: TwoHands | None = None  # of photos that show two hands, each a sample
+    units: Units = PEOPLE  # what its intervals resample
+
+    @property
+    def who(self) -> str:
+        """`subjects 3, 7`; of a data set that names no people how many units stand for them."""
+        if self.units == PEOPLE:
+            return f"subjects {', '.join(map(str, self.subjects))}"
+        return self.units.counted(len(self.subjects))
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,16 @@ class Evaluation:
     def ratio(self) -> float:
         """Training time of the full model, both stages, over that of the other."""
         return self.runs[FULL].total_s / max(self.runs[SCRATCH].total_s, 1e-9)
+
+
+def other_units(e: Evaluation) -> list[str]:
+    """Over what intervals are on splits of data sets that name no people."""
+    return [
+        f"Those of {name} are over {split.units.counted(len(split.subjects))}, not people: "
+        f"{split.units.why}."
+        for name, split in e.splits.items()
+        if split.units != PEOPLE
+    ]
 
 
 def baselines(e: Evaluation) -> list[str]:

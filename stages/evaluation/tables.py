@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from handpose.data.several.interval_units import PEOPLE, Units
 from handpose.evaluation.interventions import GATES_CLOSED
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.scores import STAGE_1, Scores
@@ -47,6 +48,10 @@ def metrics_json(e: Evaluation) -> dict[str, Any]:
     if both := {name: split.two_hands for name, split in e.splits.items() if split.two_hands}:
         content["protocols"] |= {"mrrpe_mm": MRRPE}
         content["two_hands"] = {name: _two_hands(found) for name, found in both.items()}
+    if others := {n: split for n, split in e.splits.items() if split.units != PEOPLE}:
+        content["intervals_over"] = {
+            name: split.units.to_json(len(split.subjects)) for name, split in others.items()
+        }
     if not e.knows_gestures:  # then gesture.stage_1 is of random heads
         content["stage_1_objective"] = e.objective
     found: dict[str, Any] = to_json(content)
@@ -95,7 +100,8 @@ def headline_json(e: Evaluation) -> dict[str, Any]:
 def write_tables(folder: Path, e: Evaluation) -> None:
     """One CSV per split and per breakdown, with a row per estimate."""
     for name, split in e.splits.items():
-        write_rows(folder / f"pose_{name}.csv", _estimate_rows("model", split.pose))
+        rows = _estimate_rows("model", split.pose)
+        write_rows(folder / f"pose_{name}.csv", _counting(rows, split.units))
         if found := split.two_hands:
             groups = {group.name: group.estimates for group in (*found.covered, *found.places)}
             rows = _estimate_rows("hands", groups)
@@ -110,6 +116,16 @@ def _estimate_rows(name: str, found: Mapping[str, Estimates]) -> Iterator[dict[s
     for one, estimates in found.items():
         for metric, estimate in estimates.items():
             yield {name: one, "metric": metric, **to_json(estimate)}
+
+
+def _counting(rows: Iterable[dict[str, Any]], units: Units) -> Iterator[dict[str, Any]]:
+    """The same rows, whose column `subjects` is called as what it counts, if that is not people."""
+    for row in rows:
+        yield (
+            {units.many if key == "subjects" else key: v for key, v in row.items()}
+            if (units != PEOPLE)
+            else row
+        )
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

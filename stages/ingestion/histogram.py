@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from handpose.data.annotation_table import INTERACTING
+from handpose.data.several.interval_units import PEOPLE, IntervalUnits
 from handpose.data.splits import all_splits
 from handpose.files import atomic_file
+
+EVERYWHERE_PEOPLE = IntervalUnits()
 
 COUNTED = ("sequence", "kind", "split", "hand")
 
 COLUMNS = [
     *("sequence", "split", "kind", "subject", "image"),
-    *("is_left", "has_mano"),
+    *("is_left", "has_mano", "source_split"),
 ]
 """Columns of samples.parquet that are needed here."""
 
@@ -34,14 +37,20 @@ class Members:
         self.of_gesture_folders = 0
         self.without_mano_fit = 0
         self.subjects: set[int] = set()
+        self.not_people: defaultdict[str, set[int]] = defaultdict(set)
+        """Of `subjects`, those that stand for people where none is named, by what they are."""
         self._photos = hashlib.sha256()
 
-    def add(self, table: pa.Table) -> None:
+    def add(self, table: pa.Table, units: IntervalUnits) -> None:
         """Count samples, in the order of their `sample_id`."""
         self.samples += len(table)
         self.of_gesture_folders += table["kind"].to_pylist().count("gesture")
         self.without_mano_fit += table["has_mano"].to_pylist().count(False)
         self.subjects |= set(table["subject"].unique().to_pylist())
+        for source in table["source_split"].unique().to_pylist():
+            if (found := units.of_source(source)) != PEOPLE:
+                own = table.filter(pc.equal(table["source_split"], source))
+                self.not_people[found.many] |= set(own["subject"].unique().to_pylist())
         self._photos.update("".join(f"{line}\n" for line in _lines(table)).encode())
 
     def summary(self) -> dict[str, Any]:
@@ -55,7 +64,11 @@ class Members:
             "samples": self.samples,
             "of_gesture_folders": self.of_gesture_folders,
             "photos_sha256": self._photos.hexdigest(),
+            **({"subjects_not_people": self._not_people()} if self.not_people else {}),
         }
+
+    def _not_people(self) -> dict[str, list[int]]:
+        return {what: sorted(own) for what, own in self.not_people.items()}
 
 
 def _lines(table: pa.Table) -> list[str]:
@@ -68,8 +81,9 @@ def _lines(table: pa.Table) -> list[str]:
 class Histogram:
     """Samples and rejects by folder, split and hand."""
 
-    def __init__(self, evaluated: Iterable[str]) -> None:
+    def __init__(self, evaluated: Iterable[str], units: IntervalUnits = EVERYWHERE_PEOPLE) -> None:
         """Empty; `evaluated` names the splits besides the labelled ones, or is ''."""
+        self._units = units
         self.members = {split: Members() for split in all_splits(filter(None, evaluated))}
         self._used: Counter[tuple[str, ...]] = Counter()
         self._unused: Counter[tuple[str, ...]] = Counter()
@@ -79,7 +93,7 @@ class Histogram:
         table = table.select(COLUMNS)  # a row is 600 bytes, and these are 100 of them
         for split in table["split"].unique().to_pylist():
             own = self.members.setdefault(split, Members())  # official_test_interacting, say
-            own.add(table.filter(pc.equal(table["split"], split)))
+            own.add(table.filter(pc.equal(table["split"], split)), self._units)
         hand = pc.if_else(table["is_left"], "left", "right")
         self._used.update(_keys(table.append_column("hand", hand)))
 

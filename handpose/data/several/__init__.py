@@ -1,1 +1,1 @@
-"""Several data sets as one: readers side by side, and what those of benchmarks share."""
+"""Several data sets as one: readers side by side, what benchmarks share, and whom each names."""

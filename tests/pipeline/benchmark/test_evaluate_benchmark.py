@@ -152,6 +152,51 @@ def test_the_report_has_zero_shot_rows_with_intervals(clone: Path) -> None:
         assert found["samples"] == HANDS and found["low"] < found["value"] < found["high"]
 
 
+BLOCKS = "blocks of consecutive photos"
+WHY = {"freihand": "FreiHAND names no people", "ho3d_v3": "HO-3D does not say who is seen"}
+
+
+def test_results_say_what_stands_for_people_and_why(clone: Path) -> None:
+    """In the report, in metrics.json, in its table, and in who trained."""
+    metrics = json.loads(Path("results/metrics.json").read_text())
+    over = metrics["intervals_over"]
+    assert set(over) == set(WHY) and "test" not in over
+    for name, why in WHY.items():
+        count = metrics["pose"][name]["pretrained"]["wrist_mpjpe_mm"]["subjects"]
+        assert (over[name]["why"], over[name]["count"]) == (why, count)
+        header = Path(f"results/tables/pose_{name}.csv").read_text().splitlines()[0].split(",")
+        assert over[name]["what"] in header and "subjects" not in header
+    assert over["freihand"]["what"] == BLOCKS and over["ho3d_v3"]["what"] == "recordings"
+    assert "subjects" in Path("results/tables/pose_test.csv").read_text().splitlines()[0]
+    page = " ".join(Path("results/report.html").read_text().split())
+    count = over["freihand"]["count"]
+    assert f"Those of freihand are over {count} {BLOCKS}, not people: {WHY['freihand']}." in page
+    assert f"({count} {BLOCKS}; " in page and "subjects 1000" not in page
+
+    lists = json.loads(Path("data/ingest/split.json").read_text())
+    blocks = lists["train"]["subjects_not_people"][BLOCKS]
+    assert set(lists["train"]["subjects"]) - set(blocks) == {3} and len(blocks) == TRAINED
+    assert "subjects_not_people" not in lists["test"]
+
+
+def test_predictions_say_what_stands_for_people_and_why(
+    clone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "ours.parquet"
+    assert call("--export", file, "--split", "freihand") == 0
+    assert call("--predictions", file, "--split", "freihand", "--out", tmp_path) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"interval over {BLOCKS} ({WHY['freihand']})." in out
+    assert "difference by block of consecutive photos" in out
+    assert "each block of consecutive photos once" in out
+    assert "person" not in out and "people." not in out
+    found = json.loads(Path(f"{file}.json").read_text())["intervals_over"]
+    assert (found["what"], found["why"]) == (BLOCKS, WHY["freihand"])
+    assert call("--benchmark", "freihand", "--out", tmp_path) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"interval over {found['count']} {BLOCKS} ({WHY['freihand']})." in out
+
+
 @pytest.mark.parametrize("name", ["freihand", "ho3d_v3"])
 def test_a_submission_scores_as_the_model_that_wrote_it(
     clone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str

@@ -36,7 +36,7 @@ def test_hint_is_scored_by_subset_and_by_what_is_seen(
         "newdays, all joints",
         "epick, visible",
         "epick, occluded",
-        "interval over videos",
+        "interval over videos (HInt names no people)",
     ):
         assert text in out
     assert "ego4d has no photos and is left out" in out

@@ -239,7 +239,8 @@ def test_a_better_model_has_the_lower_error_and_its_verdict(
     """Docs: handpose evaluate --predictions theirs.parquet."""
     found = scored(made_up.write(tmp_path / "theirs.parquet"))
     against = found["against"]["pretrained"]
-    assert (found["images"], found["people"], against["images"]) == (48, 4, 48)
+    assert (found["images"], against["images"]) == (48, 48)
+    assert found["intervals_over"] == {"what": "people", "count": 4}
     assert against["verdicts"]["wrist_mpjpe_mm"] == "lower"
     change = against["predictions_minus_model"]["wrist_mpjpe_mm"]
     ours, theirs = against["estimates"]["wrist_mpjpe_mm"], found["estimates"]["wrist_mpjpe_mm"]

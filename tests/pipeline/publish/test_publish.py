@@ -107,6 +107,22 @@ def test_what_is_published_is_a_model_that_says_what_it_is(
     assert str(tmp_path) not in text + json.dumps(numbers), "no path of this machine"
 
 
+def test_what_stands_for_people_in_other_data_sets_is_not_counted_as_people(
+    clone: Path, tmp_path: Path
+) -> None:
+    path = Path("data/ingest/split.json")
+    split = {"train": {"subjects": [0, 1, 2, 10, 11], "subjects_not_people": {"blocks": [10, 11]}}}
+    path.write_text(json.dumps(split))
+    metrics = json.loads(METRICS.read_text())
+    over = {"official_val": {"what": "blocks", "count": 1, "why": "it names no people"}}
+    METRICS.write_text(json.dumps(metrics | {"intervals_over": over}))
+    lock(clone)
+    text = card(tmp_path / "model")
+    assert "Of official_val the interval is over blocks: it names no people." in text
+    assert "| 1,200 | 1 blocks |" in text and "| 1,200 | 8 |" in text
+    assert "pictures of 3 people and 2 blocks: synthetic" in text
+
+
 def test_it_can_be_used_from_anywhere(clone: Path, tmp_path: Path, mano: Mano) -> None:
     card(tmp_path / "out")
     photo = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
