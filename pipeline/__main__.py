@@ -18,7 +18,9 @@ from typer.core import TyperGroup
 from handpose.errors import HandPoseError
 from handpose.stop_signal import ctrl_c_raises
 from pipeline.experiment.commands import add_to as add_experiment_to
+from pipeline.field.commands import add_to as add_field_to
 from pipeline.labels.commands import add_to as add_labels_to
+from stages.paths import IMPORTED
 
 if TYPE_CHECKING:
     from stages.params import Params
@@ -450,7 +452,7 @@ def evaluate_(
     ] = None,
     split: Annotated[str, Option(help="Of the evaluation.")] = "test",
     partial: Annotated[bool, Option("--partial", help="Images may lack a prediction.")] = False,
-    out: Annotated[Path, Option(metavar="FOLDER")] = Path("results/imported"),
+    out: Annotated[Path, Option(metavar="FOLDER")] = IMPORTED,
     model: Annotated[
         File,
         Option(
@@ -546,6 +548,9 @@ def evaluate_(
         else:
             count = export(export_to, split, chosen, params, on)
         write(f"wrote {count:,} predictions of {chosen} into {export_to}")
+
+
+add_field_to(app)
 
 
 @app.command()

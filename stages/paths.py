@@ -46,6 +46,12 @@ PREDICTIONS = RESULTS / "predictions.parquet"
 SCORES = RESULTS / "scores"
 """Of one Stage 2 model each, person by person, for experiments."""
 
+IMPORTED = RESULTS / "imported"
+"""What `handpose evaluate` measures of other models, by benchmarks and on shifted images."""
+
+FIELD_PAGE = RESULTS / "field.md"
+FIELD_FACTS = RESULTS / "field.json"
+
 WORK = Path("work")
 """Live checkpoints and pictures; outside DVC's outs, which it deletes before a stage runs."""
 

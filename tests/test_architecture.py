@@ -67,6 +67,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/interhand/verify/jpeg_header.py": "a file format",
     "handpose/evaluation/pixel_share.py": "HInt's one score",
     "handpose/evaluation/view.py": "side and facing, for validation and evaluation",
+    "pipeline/field/commands.py": "arguments and output of a command, apart from what it does",
     "pipeline/export/file_hand.py": "what of the hand model an exported file may hold",
     "pipeline/release/drawing.py": "the one picture of a release, for people and not for checks",
     "handpose/nets/gesture_heads.py": "a figure of the paper: a module each",
@@ -75,7 +76,6 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/training/inference.py": "how a network runs over batches, in training and evaluation",
     "stages/ingestion/naming.py": "apart from the readers, which label does not import",
     "stages/hand_model.py": "which joints a data set annotates, for four stages",
-    "stages/paths.py": "the paths of artefacts",
     "stages/code.py": "a stage",
     "stages/inputs.py": "a stage",
     "stages/shift.py": "a stage",
@@ -95,7 +95,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
 
 SAME_BASENAME = {  # modules of one name in two packages, and why nobody mixes them up
     "__init__.py": "every package",
-    "commands.py": "arguments and output of a group of commands, as `handpose labels`",
+    "commands.py": "arguments and output of commands, as `handpose labels`",
     "predict.py": "a model for crops; `handpose predict`",
     "reader.py": "what a data set's reader must offer, in data/; the reader of each data set",
     "verify.py": "the checks of a download; `handpose data verify`",
@@ -199,7 +199,15 @@ def test_no_cycle_between_packages() -> None:
         ("onnx", "pipeline/export/onnx_file.py"),
         ("onnxruntime", "pipeline/export/onnx_file.py"),
         ("argparse", "pipeline/"),
-        ("typer", ("pipeline/__main__.py", "pipeline/experiment/", "pipeline/labels/")),
+        (
+            "typer",
+            (
+                "pipeline/__main__.py",
+                "pipeline/experiment/",
+                "pipeline/field/",
+                "pipeline/labels/",
+            ),
+        ),
         ("rich", "pipeline/runner/output.py"),
     ],
 )

@@ -76,6 +76,7 @@ ELSEWHERE = {
     "handpose evaluate --export work/native.parquet --model wilor_final.ckpt --native": (
         "pipeline/imported/test_published_export.py"
     ),
+    "handpose field": "pipeline/field/test_field_command.py, with untrained models",
     "handpose evaluate --shifted 0.5": "pipeline/shifted/test_evaluate_shifted.py",
     "handpose evaluate --predictions theirs.parquet": "pipeline/imported/test_evaluate_command.py",
     "handpose evaluate --predictions theirs.jsonl --partial": (

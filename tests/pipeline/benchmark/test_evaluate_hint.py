@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from pipeline.__main__ import main
+from stages.paths import FIELD_FACTS, FIELD_PAGE
 from tests.hint.made_up_hint import write_hint
 from tests.stages.conftest import Setter
 from tests.stages.conftest import dataset as dataset
@@ -48,6 +50,26 @@ def test_hint_is_scored_by_subset_and_by_what_is_seen(
             found["newdays"]["pck"][kind][f"pck_{s}"]["value"] for s in ("0.05", "0.10", "0.15")
         ]
         assert 0 <= shares[0] <= shares[1] <= shares[2] <= 1
+
+
+def test_the_fields_table_shows_what_hint_scored(clone: Path) -> None:
+    assert main(["evaluate", "--benchmark", "hint"]) == 0
+    assert main(["field", "--rounds", "0"]) == 0
+    scored = json.loads(Path("results/imported/hint/pretrained.json").read_text())["subsets"]
+    own = json.loads(FIELD_FACTS.read_text())["benchmarks"]["hint"]
+    assert own["intervals_over"] == "videos (HInt names no people)"
+    assert {row["state"] for row in own["rows"]} == {"ran here"}
+    for row, (subset, found) in zip(own["rows"], scored.items(), strict=True):
+        assert row["model"] == f"models/pose/pretrained, {subset}"
+        assert row["estimates"] == found["pck"]["all joints"]
+    page = FIELD_PAGE.read_text()
+    assert "## hint, by its own evaluator" in page and "2D joints within 0.05 of the box" in page
+
+    shutil.move("HInt/TEST_newdays_img", "elsewhere")
+    assert main(["field", "--rounds", "0"]) == 0
+    (row,) = json.loads(FIELD_FACTS.read_text())["benchmarks"]["hint"]["rows"]
+    assert row["state"] == "refused" and "is of other hands than hint has now" in row["remark"]
+    assert row["estimates"] == {}
 
 
 def test_hint_has_no_submission_file(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
