@@ -246,7 +246,7 @@ def test_a_better_model_has_the_lower_error_and_its_verdict(
     ours, theirs = against["estimates"]["wrist_mpjpe_mm"], found["estimates"]["wrist_mpjpe_mm"]
     assert change["difference"]["value"] == pytest.approx(theirs["value"] - ours["value"], abs=1e-3)
     assert found["statement"] == made_up.statement.to_json()
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     out = capsys.readouterr().out
     assert "theirs on test: 48 images of 4 people" in out
     assert "MPJPE, wrist-relative, mm (primary)" in out
