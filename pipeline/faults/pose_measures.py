@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from handpose.evaluation.metrics import procrustes_align
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
-from handpose.hand.palm_frame import KNUCKLES, in_palm_frame, palm_length
+from handpose.hand.palm_frame import KNUCKLES, in_palm_frame
 from handpose.hand.rotation import axis_angle_to_matrix
-from handpose.hand.skeleton import MIDDLE_MCP, PARENTS, WRIST
-from pipeline.faults.ingested_hands import Floats, IngestedHands, Ints
+from handpose.hand.skeleton import JOINTS, MIDDLE_MCP, PARENTS, WRIST
+from pipeline.faults.ingested_hands import Bools, Floats, IngestedHands, Ints
 
 MM = 1000.0
 AT_A_TIME = 1024
@@ -21,6 +23,15 @@ AT_A_TIME = 1024
 
 FEWEST = 3
 """Frames of a person of which a median is taken."""
+
+THUMB_CMC = JOINTS.index("thumb_1")
+STRUTS = (
+    *pairwise((THUMB_CMC, *KNUCKLES)),
+    (THUMB_CMC, KNUCKLES[-1]),
+    (KNUCKLES[0], KNUCKLES[-1]),
+)
+"""Pairs of the palm's joints that keep their distance as a bone does: without them a knuckle could
+be anywhere on a sphere about the wrist, if the finger's bone bears it."""
 
 FEWEST_POSES = 100
 """Hands from which the look of a right hand is learnt."""
@@ -32,9 +43,15 @@ END = 0.3
 """Share of a sequence at each end in which the pose may still be neutral."""
 AT_REST = 0.06
 """Share at each end from which a person's rest is taken."""
-HELD = (0.3, 0.7)
-APART_MM = 10.0
-"""A gesture whose held pose is not so far from rest, mean over joints, has no neutral end."""
+HELD = 0.3
+"""Share at each end that is not held."""
+APART = 2.0
+"""A gesture whose held pose is not so many spreads of held poses from rest has no neutral end: one
+spread off in another direction, both would no longer be told apart at the limit of this kind."""
+REST_NAMES = ("neutral_relaxed",)
+"""In names of folders whose gesture is rest itself, so that rest is what their label says."""
+FEWEST_JOINTS = 8
+"""Known joints by which a pose is placed on another."""
 
 
 def fit_distance(hands: IngestedHands, mano: Mano) -> Floats:
@@ -65,10 +82,10 @@ def fitted_joints(hands: IngestedHands, some: Ints, mano: Mano) -> Floats:
 def bone_difference(hands: IngestedHands) -> Floats:
     """`wrong_bones` of M hands, mm; NaN where fewer than `FEWEST` frames show the person."""
     bones = [(joint, parent) for joint, parent in enumerate(PARENTS) if parent >= 0]
-    child, parent = (np.array(ends) for ends in zip(*bones, strict=True))
-    length = MM * np.linalg.norm(hands.joints[:, child] - hands.joints[:, parent], axis=-1)
-    known = hands.joint_valid[:, child] & hands.joint_valid[:, parent]
-    length = np.where(known, length, np.nan)  # (M, 20)
+    one, other = (np.array(ends) for ends in zip(*bones, *STRUTS, strict=True))
+    length = MM * np.linalg.norm(hands.joints[:, one] - hands.joints[:, other], axis=-1)
+    known = hands.joint_valid[:, one] & hands.joint_valid[:, other]
+    length = np.where(known, length, np.nan)  # (M, 26)
     off = np.abs(length - _medians(length, hands.person))
     return _largest(off)
 
@@ -115,39 +132,37 @@ def neutral_share(hands: IngestedHands) -> Floats:
     """`neutral_end` of M hands; NaN elsewhere than at the ends of gesture sequences.
 
     A person's rest is the median of how their sequences begin and end, and the gesture that of the
-    middle of their sequences of this folder, of all sessions. Joints that are not known are left
-    out; those of the palm must be.
+    middle of their sequences of this folder, of all sessions; of all people's, where this person's
+    have too few frames. Each end is compared with both after it is placed on them, turned, moved
+    and scaled, by the joints that are known. It is not judged in folders whose gesture is rest
+    itself, or hardly apart from it.
     """
     share = np.full(len(hands.view_of), np.nan)
     pose, _ = _poses(hands)
     pose = np.where(hands.joint_valid[..., None], pose, np.nan)
-    known = hands.joint_valid[:, [WRIST, *KNUCKLES]].all(1) & np.isfinite(pose[:, MIDDLE_MCP]).all(
-        1
-    )
-    gesture = (hands.of_hands("kind") == "gesture") & known
-    if not gesture.any():
-        return share
-    size = MM * float(np.median(palm_length(torch.from_numpy(hands.joints[gesture])).numpy()))
-    flat = (size * pose).reshape(-1, 63)
+    gesture = hands.of_hands("kind") == "gesture"
+    palm = hands.joint_valid[:, [WRIST, *KNUCKLES]].all(1) & np.isfinite(pose[:, MIDDLE_MCP]).all(1)
     phase, person = _phase(hands), hands.person
     ends = np.minimum(phase, 1 - phase)
-    rest = {
-        one: _median(flat[own])
-        for one in np.unique(person)
-        if (own := gesture & (person == one) & (ends <= AT_REST)).sum() >= FEWEST
-    }
-    folder = np.unique(hands.of_hands("sequence"), return_inverse=True)[1].ravel()
-    for one, name in np.unique(np.stack([person, folder], 1)[gesture], axis=0).tolist():
-        own = np.flatnonzero(gesture & (person == one) & (folder == name))
-        held = own[(phase[own] >= HELD[0]) & (phase[own] <= HELD[1])]
-        if one not in rest or not len(held):
+    known = gesture & palm
+    at_rest, held = known & (ends <= AT_REST), known & (ends >= HELD)
+    if at_rest.sum() < FEWEST or not held.any():
+        return share
+    rest_of_all = _median(pose[at_rest])
+    names, folder = np.unique(hands.of_hands("sequence"), return_inverse=True)
+    folder = folder.ravel()
+    least = APART * _held_spread(pose, held, person, folder)
+    for one, number in np.unique(np.stack([person, folder], 1)[gesture], axis=0).tolist():
+        own, same = person == one, folder == number
+        goals = held & own & same if (held & own & same).any() else held & same
+        if any(word in names[number] for word in REST_NAMES) or not goals.any():
             continue
-        goal = _median(flat[held])
-        if _mean_distance(goal, rest[one]) < APART_MM:
+        enough = (at_rest & own).sum() >= FEWEST
+        rest, goal = _median(pose[at_rest & own]) if enough else rest_of_all, _median(pose[goals])
+        if _mean_distance(goal, rest) < least:
             continue
-        tails = own[ends[own] <= END]
-        to_goal = _mean_distance(flat[tails], goal)
-        to_rest = _mean_distance(flat[tails], rest[one])
+        tails = np.flatnonzero(gesture & own & same & (ends <= END))
+        to_goal, to_rest = (_placed_distance(hands, tails, middle) for middle in (goal, rest))
         share[tails] = to_goal / (to_goal + to_rest)
     return share
 
@@ -181,11 +196,11 @@ def _medians(values: Floats, group: NDArray[Any]) -> Floats:
     return found
 
 
-def _median(flat: Floats) -> Floats:
-    """Of poses (K, 63) that may lack joints; NaN for a joint that all lack."""
-    known = np.isfinite(flat).any(0)
-    middle = np.full(flat.shape[1], np.nan)
-    middle[known] = np.nanmedian(flat[:, known], 0)
+def _median(pose: Floats) -> Floats:
+    """Of poses (K, 21, 3) that may lack joints; NaN for a joint that all lack."""
+    known = np.isfinite(pose).all(-1).any(0)
+    middle = np.full(pose.shape[1:], np.nan)
+    middle[known] = np.nanmedian(pose[:, known], 0)
     return middle
 
 
@@ -219,7 +234,35 @@ def _phase(hands: IngestedHands) -> Floats:
     return np.asarray((frame - first[sequence]) / np.maximum(last - first, 1)[sequence])
 
 
-def _mean_distance(flat: Floats, other: Floats) -> Any:
-    """Mean distance of the joints of poses (..., 63) from those of another."""
-    away = np.linalg.norm((flat - other).reshape(*flat.shape[:-1], 21, 3), axis=-1)
-    return np.nanmean(away, -1)
+def _held_spread(pose: Floats, held: Bools, person: Ints, folder: Ints) -> float:
+    """How far held poses (M, 21, 3) are from their median, of one person and folder; 0 if unknown.
+
+    In the unit of the poses; the median of all groups with more than one frame. A median of few
+    follows them, for which it is corrected.
+    """
+    away = [np.empty(0)]
+    for one, number in np.unique(np.stack([person, folder], 1)[held], axis=0).tolist():
+        own = pose[held & (person == one) & (folder == number)]
+        if (count := len(own)) > 1:
+            away.append(_mean_distance(own, _median(own)) * np.sqrt(count / (count - 1)))
+    every = np.concatenate(away)
+    return float(np.median(every)) if len(every) else 0.0
+
+
+def _placed_distance(hands: IngestedHands, some: Ints, goal: Floats) -> Floats:
+    """Mean distance of hands (K,) from a right hand's pose (21, 3), after they are placed on it.
+
+    In the unit of that pose; NaN where too few joints are known.
+    """
+    known = torch.from_numpy(hands.joint_valid[some] & np.isfinite(goal).all(-1))
+    left = torch.from_numpy(hands.of_hands("is_left")[some])
+    right = mirror_points(torch.from_numpy(hands.joints[some]), left)
+    middle = torch.from_numpy(np.nan_to_num(goal)).expand_as(right)
+    away = (procrustes_align(right, middle, known) - middle).norm(dim=-1)
+    distance = torch.where(known, away, 0).sum(1) / known.sum(1).clamp(min=1)
+    return np.asarray(torch.where(known.sum(1) >= FEWEST_JOINTS, distance, torch.nan).numpy())
+
+
+def _mean_distance(pose: Floats, other: Floats) -> Any:
+    """Mean distance of the joints of poses (..., 21, 3) from those of another."""
+    return np.nanmean(np.linalg.norm(pose - other, axis=-1), -1)

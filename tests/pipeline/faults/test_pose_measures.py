@@ -89,6 +89,19 @@ def test_bones_are_compared_with_those_of_the_same_person(hands: IngestedHands) 
     assert np.isnan(pose_measures.bone_difference(hands)[:2]).all(), "two frames have no median"
 
 
+def test_a_knuckle_keeps_its_distance_from_the_others(hands: IngestedHands) -> None:
+    """Turned about the wrist, and its finger with it, it changes no bone's length."""
+    finger, wrist = [9, 10, 11, 12], hands.joints[3, 0].copy()
+    along, across = hands.joints[3, 9] - wrist, hands.joints[3, 5] - wrist
+    aside = np.cross(along, across)
+    aside *= np.linalg.norm(along) / np.linalg.norm(aside)
+    before = pose_measures.bone_difference(hands)
+    hands.joints[3, finger] += (np.cos(0.2) - 1) * along + np.sin(0.2) * aside
+    found = pose_measures.bone_difference(hands)
+    assert found[3] > before[3] + 3
+    assert np.abs(np.delete(found - before, 3)).max() < 0.5
+
+
 def test_a_shape_of_its_own_is_measured_by_the_joints_it_moves(
     hands: IngestedHands, mano: Mano
 ) -> None:
@@ -120,24 +133,71 @@ def test_too_few_hands_teach_no_side(mano: Mano) -> None:
     assert np.isnan(pose_measures.other_side(hands)).all()
 
 
-def test_neutral_ends_are_where_the_pose_is_near_rest(mano: Mano) -> None:
-    """From rest to the gesture and back, over sixteen sequences of ten frames."""
+PHASE = np.tile(np.linspace(0, 1, 10), 16)
+AT_ENDS = np.isin(PHASE, [0, 1])
+"""Of sixteen sequences of ten frames."""
+
+
+def clips_of(mano: Mano, share: float = 1.0, noise_m: float = 0.0) -> IngestedHands:
+    """From rest to a gesture and back, which is so far from rest as a share of another pose."""
     rng = np.random.default_rng(1)
     hands = hands_of(mano, rng)
     rest, gesture = hands.joints[0] - hands.joints[0, :1], hands.joints[2] - hands.joints[2, :1]
-    phase = np.tile(np.linspace(0, 1, 10), 16)
-    amount = np.clip(np.minimum(phase, 1 - phase) / 0.3, 0, 1)[:, None, None]
+    amount = share * np.clip(np.minimum(PHASE, 1 - PHASE) / 0.3, 0, 1)[:, None, None]
     hands.joints[:] = (1 - amount) * rest + amount * gesture + [0, 0, 0.7]
+    hands.joints[:] += noise_m * rng.normal(size=hands.joints.shape)
     hands.columns["is_left"][:] = False
     hands.columns["session"][:] = np.repeat(np.arange(16), 10)
     hands.columns["frame"][:] = np.tile(np.arange(10), 16)
+    return hands
+
+
+def test_neutral_ends_are_where_the_pose_is_near_rest(mano: Mano) -> None:
+    hands = clips_of(mano)
     found = pose_measures.neutral_share(hands)
-    ends = np.isin(phase, [0, 1])
-    assert (found[ends] > 0.9).all()
-    assert np.isnan(found[(phase > 0.31) & (phase < 0.69)]).all(), "held, so not judged"
-    assert (found[np.isclose(amount[:, 0, 0], 1) & np.isfinite(found)] < 0.1).all()
+    assert (found[AT_ENDS] > 0.9).all()
+    assert np.isnan(found[(PHASE > 0.31) & (PHASE < 0.69)]).all(), "held, so not judged"
+    formed = np.minimum(PHASE, 1 - PHASE) >= 0.3
+    assert (found[formed & np.isfinite(found)] < 0.1).all()
     hands.columns["kind"][:] = "rom"
     assert np.isnan(pose_measures.neutral_share(hands)).all()
+
+
+def test_an_end_is_judged_by_the_joints_that_are_known(mano: Mano) -> None:
+    """Without the wrist there is no frame of the palm; fingers alone are placed on both poses."""
+    hands = clips_of(mano)
+    expected = pose_measures.neutral_share(hands)
+    hands.joint_valid[[20, 29], :2] = False
+    hands.joints[[20, 29], :2] = 0.0
+    hands.joint_valid[30, 5:] = False
+    found = pose_measures.neutral_share(hands)
+    np.testing.assert_allclose(found[[20, 29]], expected[[20, 29]], atol=0.05)
+    assert np.isnan(found[30]), "five joints say too little"
+
+
+def test_no_end_is_neutral_where_the_gesture_is_rest_or_hardly_apart(mano: Mano) -> None:
+    """Apart is what exceeds the spread of held poses, be that millimetres or centimetres."""
+    hands = clips_of(mano, share=0.3, noise_m=0.001)
+    assert (pose_measures.neutral_share(hands)[AT_ENDS] > 0.6).all()
+    unsteady = clips_of(mano, share=0.3, noise_m=0.015)
+    assert np.isnan(pose_measures.neutral_share(unsteady)).all()
+    hands.columns["sequence"] = np.array(["0100_neutral_relaxed"] * M)
+    assert np.isnan(pose_measures.neutral_share(hands)).all(), "its label says rest"
+
+
+def test_of_a_person_with_too_few_frames_others_tell_gesture_and_rest(mano: Mano) -> None:
+    hands = clips_of(mano)
+    expected = pose_measures.neutral_share(hands)
+    kept = np.r_[np.arange(150), 150, 159]  # of the last sequence both ends
+    few = IngestedHands(
+        {name: column[kept] for name, column in hands.columns.items()},
+        *(part[kept] for part in (hands.bbox, hands.uv)),
+        *(np.arange(len(kept)),) * 2,
+        *(part[kept] for part in (hands.K, hands.joints, hands.joint_valid, hands.has_mano)),
+        hands.fit,
+    )
+    few.columns["subject"][-2:] = 4
+    np.testing.assert_allclose(pose_measures.neutral_share(few)[-2:], expected[kept[-2:]], atol=0.01)
 
 
 def test_joints_outside_the_photo_and_missing_at_its_border_are_counted(
