@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from handpose.confidence.calibration import conformal_factor, logit_factor
+from handpose.confidence.calibration import logit_factor, people_factor
 from handpose.confidence.confidence_head import ConfidenceHead
 from handpose.confidence.head_input import HeadInput, HeadOutput
 from handpose.training.optimiser import FusedAdamW
@@ -20,7 +20,7 @@ from handpose.training.schedules import one_cycle
 
 LR = 1e-3
 WEIGHT_DECAY = 0.05
-TARGETS = ("error_px", "error_m", "valid", "rooted", "is_hand")
+TARGETS = ("error_px", "error_m", "valid", "rooted", "is_hand", "person")
 """Fields of `HeadExamples` beside what was seen."""
 
 
@@ -34,6 +34,7 @@ class HeadExamples:
     valid: Tensor  # (N, J) bool, the first error is known
     rooted: Tensor  # (N, J) bool, the second error is; never the wrist's own
     is_hand: Tensor  # (N,) bool; without a hand no error is known
+    person: Tensor  # (N,) a number for whose hand it is
 
     def __len__(self) -> int:
         """Number of crops, N."""
@@ -126,6 +127,7 @@ def calibrate(head: ConfidenceHead, examples: HeadExamples) -> None:
         (examples.error_px, found.log_px, examples.valid),
         (examples.error_m, found.log_m, examples.rooted),
     )
-    factors = [conformal_factor(e[known], s[known].exp()) for e, s, known in pairs]
+    people = examples.person[:, None].expand_as(examples.valid)  # (N, J)
+    factors = [people_factor(e[known], s[known].exp(), people[known]) for e, s, known in pairs]
     factors.append(logit_factor(found.hand_logit, examples.is_hand))
     head.factors.copy_(torch.tensor(factors))

@@ -6,7 +6,7 @@ calibrated on people that neither was trained on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def train_confidence(
     photos: Path,
     samples: Path = SAMPLES,
     device: str = "cpu",
-    calibrated_on: Sequence[str] = (VALIDATION,),
+    calibration: Callable[[Predictor], Iterable[TrueView]] | None = None,
     most: tuple[int, int] = (TRAINED_ON, CALIBRATED_ON),
 ) -> ConfidenceRecord:
     """Train and calibrate the head of the model in this folder, and write it there.
@@ -68,7 +68,8 @@ def train_confidence(
         photos: the folder that the samples' images are below.
         samples: samples.parquet of the data set.
         device: that the model runs on; the head is trained on the CPU.
-        calibrated_on: splits of people that the model was not trained on.
+        calibration: views of people that the model was not trained on; by default photos of those
+            of split validation.
         most: photos to train and to calibrate with.
 
     Raises:
@@ -80,37 +81,44 @@ def train_confidence(
         JointError: the joint regressor that it was trained with is not in `mano`.
     """
     predictor = Predictor.load(model, mano=mano, device=device, confidence=False)
-    examples: list[HeadExamples] = []
-    counts: list[dict[str, int]] = []
-    for splits, limit in zip(((TRAIN,), calibrated_on), most, strict=True):
-        rng = np.random.default_rng([SEED, len(counts)])
-        rows = chosen_rows(samples, splits, limit, rng)
-        reader = ViewReader(predictor, photos, rng)
-        name = f"confidence: {' and '.join(splits)}"
-        found = list(judge(predictor, reader.views(rows, name)))
-        own = _counts(found, rows)
-        if not (own["hands"] and own["windows"]):
-            raise ConfidenceError(
-                f"{photos}: {own['hands']} hands and {own['windows']} windows without a hand in "
-                f"{len(rows)} photos of split {' and '.join(splits)}, expected some of each; "
-                f"{reader.damaged} photos are missing or damaged. `handpose data verify` checks "
-                "them; windows need photos with room beside the hand"
-            )
-        examples.append(join_examples(found))
-        counts.append(own | {"damaged": reader.damaged})
-    head = train_head(*examples)
+    training, counts = _photographed(predictor, photos, samples, TRAIN, most[0])
+    if calibration is None:
+        others, other_counts = _photographed(predictor, photos, samples, VALIDATION, most[1])
+    else:
+        found = list(judge(predictor, calibration(predictor)))
+        others, other_counts = join_examples(found), _counts(found) | {"damaged": 0}
+    head = train_head(training, others)
     record = ConfidenceRecord(
         model_sha256=predictor.record.weights_sha256,
-        features=examples[0].seen.features.shape[-1],
-        dim=examples[0].seen.tokens.shape[-1],
+        features=training.seen.features.shape[-1],
+        dim=training.seen.tokens.shape[-1],
         hidden=head.log_scales.in_features,
         region=REGION,
-        training=counts[0],
-        calibration=counts[1],
+        training=counts,
+        calibration=other_counts,
         factors=head.factors.tolist(),
     )
     save_confidence(model, head, record)
     return record
+
+
+def _photographed(
+    predictor: Predictor, photos: Path, samples: Path, split: str, most: int
+) -> tuple[HeadExamples, dict[str, int]]:
+    """What the model makes of photos of a split, and how many there are of what."""
+    rng = np.random.default_rng([SEED, (TRAIN, VALIDATION).index(split)])
+    rows = chosen_rows(samples, split, most, rng)
+    reader = ViewReader(predictor, photos, rng)
+    found = list(judge(predictor, reader.views(rows, f"confidence: {split}")))
+    counts = _counts(found)
+    if not (counts["hands"] and counts["windows"]):
+        raise ConfidenceError(
+            f"{photos}: {counts['hands']} hands and {counts['windows']} windows without a hand in "
+            f"{len(rows)} photos of split {split}, expected some of each; {reader.damaged} photos "
+            "are missing or damaged. `handpose data verify` checks them; windows need photos with "
+            "room beside the hand"
+        )
+    return join_examples(found), counts | {"damaged": reader.damaged}
 
 
 def train_head(training: HeadExamples, calibration: HeadExamples) -> ConfidenceHead:
@@ -126,20 +134,20 @@ def train_head(training: HeadExamples, calibration: HeadExamples) -> ConfidenceH
 
 
 def chosen_rows(
-    samples: Path, splits: Sequence[str], most: int, rng: np.random.Generator
+    samples: Path, split: str, most: int, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """Rows of samples.parquet of these splits, at random; their columns `COLUMNS`.
+    """Rows of samples.parquet of a split, at random; their columns `COLUMNS`.
 
     Raises:
-        ConfidenceError: the file is missing, or it has no sample of these splits.
+        ConfidenceError: the file is missing, or it has no sample of this split.
     """
     if not samples.is_file():
         raise ConfidenceError(f"{samples}: not found; run `dvc repro ingest` first")
     table = pq.read_table(samples, columns=list(COLUMNS))
-    table = table.filter(pc.is_in(table["split"], pa.array(splits)))
+    table = table.filter(pc.equal(table["split"], split))
     if not len(table):
         raise ConfidenceError(
-            f"{samples}: has no sample of split {', '.join(splits)}, whose people a confidence "
+            f"{samples}: has no sample of split {split}, whose people a confidence "
             "head needs; ingest.validation_subjects names those of validation"
         )
     order = np.sort(rng.permutation(len(table))[:most])
@@ -174,6 +182,7 @@ class ViewReader:
                 joints_cam=np.array(row["joints_cam"]).reshape(-1, 3),
                 valid=np.array(row["joint_valid"], np.bool_),
                 is_left=row["is_left"],
+                person=row["subject"],
                 px=self._px,
                 turn_camera=self._turn_camera,
             )
@@ -184,10 +193,10 @@ class ViewReader:
                     yield empty_view(image, window, px=self._px)
 
 
-def _counts(examples: Sequence[HeadExamples], rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+def _counts(examples: Sequence[HeadExamples]) -> dict[str, int]:
     hands = sum(int(part.is_hand.sum()) for part in examples)
     return {
         "hands": hands,
         "windows": sum(map(len, examples)) - hands,
-        "people": len({row["subject"] for row in rows}),
+        "people": len({one for part in examples for one in part.person[part.is_hand].tolist()}),
     }

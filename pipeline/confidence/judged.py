@@ -62,4 +62,5 @@ def _judge_batch(predictor: Predictor, views: Sequence[TrueView]) -> HeadExample
         valid=valid,
         rooted=rooted,
         is_hand=torch.tensor([view.is_hand for view in views]),
+        person=torch.tensor([view.person for view in views]),
     )

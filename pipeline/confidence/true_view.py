@@ -31,6 +31,9 @@ OUTSIDE = 0.25
 """Share of a window's side that may lie outside of the photo, on either side."""
 TRIES = 40
 
+NOBODY = -1
+"""Of a window without a hand."""
+
 
 class TrueView(NamedTuple):
     """A view of a photo with its truth; of a window without a hand, nothing is valid."""
@@ -42,6 +45,7 @@ class TrueView(NamedTuple):
     valid: NDArray[np.bool_]  # (21,)
     is_left: bool
     is_hand: bool
+    person: int = NOBODY  # whose hand it is
 
 
 def hand_view(
@@ -52,6 +56,7 @@ def hand_view(
     joints_cam: Array,
     valid: NDArray[np.bool_],
     is_left: bool,
+    person: int,
     px: int,
     turn_camera: bool,
 ) -> TrueView:
@@ -64,6 +69,7 @@ def hand_view(
         joints_cam: (21, 3) m.
         valid: (21,) which of them are annotated.
         is_left: the hand's side.
+        person: a number for whose hand it is.
         px: side of the view.
         turn_camera: the network's hands are in the frame of the camera turned onto the view.
     """
@@ -74,7 +80,7 @@ def hand_view(
     if turn_camera:
         joints = turn(joints, view_rotation(A @ K, px))
     joints = joints - joints[WRIST]
-    return TrueView(*_part(image, region, px), uv, joints, valid, is_left, True)
+    return TrueView(*_part(image, region, px), uv, joints, valid, is_left, True, person)
 
 
 def empty_view(image: NDArray[np.uint8], window: Square, *, px: int) -> TrueView:

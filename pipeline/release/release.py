@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import safetensors.torch
 
-from handpose.data.splits import TEST, VALIDATION
 from handpose.errors import HandPoseError
 from handpose.estimator import RELEASED, HandEstimator
 from handpose.evaluation.statistics import Estimate
@@ -34,6 +33,7 @@ from pipeline.profiles.configure import values_of
 from pipeline.release.card import card
 from pipeline.release.drawing import write_drawing
 from pipeline.release.examples import write_examples
+from pipeline.release.new_people import CALIBRATION, new_people
 from pipeline.release.scoring import Scored, joints_box, score
 from pipeline.release.shifted_sets import IMAGES, PEOPLE, SETS, ShiftedSet
 from pipeline.runner.dvc_repro import run_repro
@@ -47,6 +47,8 @@ WIDE = "wide"
 MOST_BYTES = 10_000_000
 EXAMPLES = 48
 DRAWN = 12
+CALIBRATED = 5
+"""People and images that the confidence head is calibrated on, over those of a test set."""
 CALLS = 15
 """Timed calls of the estimator, by number of photos."""
 
@@ -65,7 +67,8 @@ def release(
 ) -> Path:
     """Write `handpose/released/`: weights in half precision, record, card, numbers, pictures.
 
-    A confidence head is trained for these weights.
+    A confidence head is trained for these weights, and calibrated on people rendered for it: the
+    test sets are of yet others.
 
     Args:
         root: the clone.
@@ -95,7 +98,13 @@ def release(
             mano=root / STAND_IN,
             photos=root / SYNTHETIC,
             samples=root / SAMPLES,
-            calibrated_on=(VALIDATION, TEST),  # the sets below are of yet other people
+            calibration=lambda predictor: new_people(
+                predictor,
+                spec,
+                seed=CALIBRATION,
+                people=CALIBRATED * people,
+                images=CALIBRATED * images,
+            ),
         )
         show(f"release: confidence {head}")
         facts["confidence"] = asdict(head)

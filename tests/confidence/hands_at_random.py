@@ -12,6 +12,7 @@ from handpose.confidence.head_input import NUMBERS, WHOLE_NUMBERS, HeadInput
 from handpose.sample import Evidence, PoseOutput, ViewOutput
 
 C, D, J = 6, 4, 21
+PEOPLE = 5
 
 
 def random_output(batch: int, *, view: bool = True, evidence: bool = True) -> PoseOutput:
@@ -64,5 +65,6 @@ def known_examples(count: int, seed: int) -> tuple[HeadExamples, Tensor]:
         valid=valid,
         rooted=rooted,
         is_hand=is_hand,
+        person=torch.arange(count) % PEOPLE,
     )
     return examples, scales

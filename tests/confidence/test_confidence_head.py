@@ -40,9 +40,9 @@ def test_gradients_reach_every_parameter_of_the_head_and_none_of_the_network(net
     seen = HeadInput.of(net.eval()(image, torch.tensor([True, False, True])), PX)
     head = ConfidenceHead(features=seen.features.shape[-1], dim=16)
     known = torch.ones(3, J, dtype=torch.bool)
-    examples = HeadExamples(
-        seen, torch.rand(3, J), torch.rand(3, J), known, known, torch.tensor([True, True, False])
-    )
+    error_px, error_m = torch.rand(2, 3, J).unbind()
+    is_hand, person = torch.tensor([True, True, False]), torch.tensor([0, 1, -1])
+    examples = HeadExamples(seen, error_px, error_m, known, known, is_hand, person)
     loss = torch.stack(list(head_loss(head(seen), examples).values())).sum()
     loss.backward()  # type: ignore[no-untyped-call]
     for name, parameter in head.named_parameters():
