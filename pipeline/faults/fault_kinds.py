@@ -96,7 +96,7 @@ KINDS = (
         "view",
         "how likely a hand is beside the annotated one, 0 to 1, by the released network",
         2,
-        least=0.7,
+        least=0.5,
         relative=False,
         action=DROP,
         met="InterHand2.6M#99, #113, #33: the other hand is there, but was not triangulated",

@@ -1,9 +1,10 @@
 """Whether a photo shows a second hand beside the annotated one.
 
-The annotated hand is painted over from what is around it, so that nothing of it is left to be
-found. Then the released network, whose confidence head tells a hand from none, is asked of patches
-of the hand's own colour; and, where it takes one for a hand, of windows all round. A forearm or a
-backdrop passes one of the two by chance, a second hand both: the measure is their mean.
+The annotated hand is painted over from what is around it, and its forearm, which is followed from
+the wrist as far as there is skin, so that nothing of either is left to be found. Then the released
+network, whose confidence head tells a hand from none, is asked of patches of the hand's own colour;
+and, where it takes one for a hand, of windows all round. What is none passes one of the two by
+chance, a second hand both: the measure is their mean.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from handpose.data.crop import affine, square, warp
 from handpose.estimator import HandEstimator
+from handpose.hand.palm_frame import KNUCKLES
 from handpose.hand.skeleton import MIDDLE_MCP, PARENTS, WRIST
 from pipeline.faults.ingested_hands import Bools, Floats
 
@@ -28,6 +30,9 @@ FINGER = 0.22
 """Thickness of a finger, in lengths of the palm."""
 PAINTED = 1.6
 """How much thicker the hand is painted over: joints lie somewhat beside it, and it has a shadow."""
+INDEX_MCP, PINKY_MCP = KNUCKLES[0], KNUCKLES[-1]
+PALM_LENGTH = 1.4
+"""Of a palm, in widths from knuckle to knuckle."""
 CORE = 0.4
 """How much thinner where its colour is taken."""
 FEWEST_PX = 30
@@ -36,6 +41,20 @@ ALIKE = 3.0
 """Distance from that colour, in its spreads, up to which a pixel counts as skin."""
 LEAST_SPREAD = np.array([12.0, 3.0, 3.0])
 """Of L, a and b (8 bits): shading, and JPEG's."""
+
+WRIST_WIDTH = 0.7
+"""Width of the forearm at the wrist, in lengths of the palm."""
+ARM_PAINTED = 1.4
+"""How much wider it is painted over: it widens towards the elbow."""
+ARM_STEP = 0.4
+"""From one place on the forearm to the next, in lengths of the palm."""
+ARM_STEPS = 16
+WRIST_BENDS, ARM_BENDS = np.radians(np.arange(-100, 101, 10)), np.radians(np.arange(-30, 31, 10))
+"""Directions in which it may go on, about the last one; at the wrist about that of the palm."""
+STRAIGHTER = 0.1
+"""Share of skin that a turn by one radian must gain."""
+ARM_SKIN = 0.5
+"""Share of skin below which a place is beyond the forearm."""
 
 PATCH = 0.12
 """Smallest patch that may be another hand, in areas of the hand."""
@@ -150,11 +169,13 @@ def without_hand(
     if (core & inside).sum() < FEWEST_PX:
         return None
     painted |= _hull(points[known], round((PAINTED - 1) * thick))
+    skin = _alike(crop, core & inside) & inside
+    painted |= _forearm(points, known, skin, inside)
     hidden = (painted | ~inside).astype(np.uint8)
     picture = np.asarray(cv2.inpaint(crop, hidden, 3, cv2.INPAINT_TELEA), np.uint8)
     picture[~inside] = 0
-    alike = _alike(crop, core & inside) & inside & ~painted
-    return Surroundings(picture, _patches(alike, PATCH * int(hand.sum())), _windows(inside))
+    patches = _patches(skin & ~painted, PATCH * int(hand.sum()))
+    return Surroundings(picture, patches, _windows(inside))
 
 
 def _drawn(points: Floats, known: Bools, thick: float) -> Bools:
@@ -180,6 +201,34 @@ def _hull(points: Floats, wider: int) -> Bools:
     return canvas > 0
 
 
+def _forearm(points: Floats, known: Bools, skin: Bools, inside: Bools) -> Bools:
+    """The forearm, followed from the wrist over the skin in the photo, (SIDE, SIDE).
+
+    Its width is told by the palm, by whichever of length and width is seen less shortened.
+    """
+    across = np.linalg.norm(points[INDEX_MCP] - points[PINKY_MCP])
+    along = points[WRIST] - points[MIDDLE_MCP]
+    wide = float(across) if known[INDEX_MCP] and known[PINKY_MCP] else 0.0
+    palm = max(float(np.linalg.norm(along)), PALM_LENGTH * wide, 0.2 * SIDE / AROUND)
+    radius = WRIST_WIDTH * palm / 2
+    canvas = np.zeros((SIDE, SIDE), np.uint8)
+    at, direction, bends = points[WRIST], np.arctan2(along[1], along[0]), WRIST_BENDS
+    y, x = np.mgrid[:SIDE, :SIDE]
+    for _ in range(ARM_STEPS):
+        turned = direction + bends  # (K,)
+        places = at + ARM_STEP * palm * np.stack([np.cos(turned), np.sin(turned)], 1)
+        near = (x - places[:, 0, None, None]) ** 2 + (y - places[:, 1, None, None]) ** 2
+        discs = (near < radius**2) & inside  # (K, SIDE, SIDE)
+        share = (discs & skin).sum((1, 2)) / np.maximum(discs.sum((1, 2)), 1)
+        best = int(np.argmax(share - STRAIGHTER * np.abs(bends)))
+        if share[best] < ARM_SKIN:
+            break
+        at, direction, bends = places[best], turned[best], ARM_BENDS
+        middle = at.round().astype(int).tolist()
+        cv2.circle(canvas, middle, round(ARM_PAINTED * radius), 1, cv2.FILLED)
+    return canvas > 0
+
+
 def _alike(crop: Picture, core: Bools) -> Bools:
     """Pixels of the hand's colour (SIDE, SIDE)."""
     lab = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB).astype(np.float64)
@@ -188,17 +237,39 @@ def _alike(crop: Picture, core: Bools) -> Bools:
     return np.asarray((((lab - middle) / spread) ** 2).sum(-1) < ALIKE**2)
 
 
-def _patches(alike: Bools, least: float) -> list[Box]:
-    """Windows of the largest connected patches, none smaller than so many pixels."""
-    mask = cv2.morphologyEx(alike.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
-    large = [row for row in stats[1:].tolist() if row[cv2.CC_STAT_AREA] >= least]
-    large.sort(key=lambda row: -row[cv2.CC_STAT_AREA])
+def _patches(skin: Bools, least: float) -> list[Box]:
+    """Windows of the largest connected patches, none smaller than so many pixels.
+
+    A patch that is longer than a window may be a hand and its forearm: each of its ends has one.
+    """
+    mask = cv2.morphologyEx(skin.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, labels, stats, middles = cv2.connectedComponentsWithStats(mask)
+    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable") + 1
     low, high = (share * SIDE / AROUND for share in PATCH_SIDES)
     found = list[Box]()
-    for x, y, w, h, _ in large[:PATCHES]:
+    for number in order[:PATCHES].tolist():
+        x, y, w, h, area = stats[number].tolist()
+        if area < least:
+            break
         side = min(max(w, h, low), high)
         found.append((x + (w - side) / 2, y + (h - side) / 2, side, side))
+        if max(w, h) > high:
+            found += _ends(
+                np.argwhere(labels == number)[:, ::-1].astype(np.float64), middles[number]
+            )
+    return found
+
+
+def _ends(pixels: Floats, middle: Floats) -> list[Box]:
+    """Windows as large as the hand's box at both ends of a patch: (K, 2) px of it, its mean."""
+    side = SIDE / AROUND
+    _, _, axes = np.linalg.svd(np.cov((pixels - middle).T))
+    along = (pixels - middle) @ axes[0]
+    found = list[Box]()
+    for reach in (along.min() + side / 2, along.max() - side / 2):
+        near = pixels[np.abs(along - reach) < side / 2]
+        x, y = near.mean(0) - side / 2
+        found.append((float(x), float(y), side, side))
     return found
 
 

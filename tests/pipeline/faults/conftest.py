@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,9 @@ ROOT = Path(__file__).parents[3]
 COUNT = 10
 """Faults planted of each kind."""
 
+SEED = int(os.environ.get("PLANTED_SEED", "0"))
+"""Of the people, their photos and what is planted."""
+
 GESTURES = (
     "0000_neutral_relaxed",
     "0003_fake_gun",
@@ -33,6 +37,7 @@ GESTURES = (
 )
 CHANGES: dict[str, dict[str, Any]] = {
     "synthesize": {
+        "seed": SEED,
         "frames": 504,
         "main_subjects": 2,
         "short_subjects": 2,
@@ -82,7 +87,7 @@ def planted_set(tmp_path_factory: pytest.TempPathFactory) -> PlantedSet:
         patch.chdir(folder)
         patch.setattr(synthesize, "plan", smaller)
         synthesize.main()
-        planter = Planter(phases)
+        planter = Planter(phases, SEED)
         planter.plant(COUNT)
         planter.write()
         ingest.main()

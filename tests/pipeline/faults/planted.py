@@ -228,7 +228,10 @@ class Planter:
         write(image, moved)
 
     def _repeated_photos(self, count: int) -> None:
-        """A camera's last photo again, where the hand has moved; half of them encoded anew."""
+        """A camera's last photo again, where the hand has moved; half of them encoded anew.
+
+        Fewer where few hands move.
+        """
         clips: dict[Any, list[Any]] = defaultdict(list)
         for image, annotation in self.hands:
             if annotation["hand_type"] != "interacting" and annotation["hand_type_valid"]:
@@ -255,7 +258,8 @@ class Planter:
             else:
                 path_of(second).write_bytes(path_of(first).read_bytes())
             self.truth["repeated_photo"].add(key_of(second))
-        assert len(self.truth["repeated_photo"]) == count, f"{len(pairs)} pairs to choose from"
+        planted = len(self.truth["repeated_photo"])
+        assert 2 * planted >= count, f"{len(pairs)} pairs to choose from"
 
     def _neutral_ends(self) -> None:
         """Frames at rest; those that are neither at rest nor formed are taken out."""

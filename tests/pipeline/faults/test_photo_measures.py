@@ -134,6 +134,30 @@ def test_the_annotated_hand_is_painted_over_and_another_is_asked_of() -> None:
     assert patch[0] + patch[2] / 2 > SIDE / 2 + 20, "to the right, where it is"
 
 
+@pytest.mark.parametrize("elbow", [(50, 119), (20, 115), (85, 119)])
+def test_the_hands_own_forearm_is_no_other_hand(elbow: tuple[int, int]) -> None:
+    """Wherever it points, it is followed from the wrist; a hand beside it remains."""
+    own, other = hand_at(50, 70), hand_at(85, 75)
+    box = (36, 32, 28, 38)
+    photos = picture_of(own), picture_of(own, other)
+    for photo in photos:
+        cv2.line(photo, (50, 70), elbow, SKIN, 14)
+    alone, both = (without_hand(photo, own, box) for photo in photos)
+    assert alone is not None and both is not None
+    assert not alone.patches
+    assert both.patches and both.patches[0][0] > SIDE / 2, "to the right, where it is"
+
+
+def test_a_hand_with_its_forearm_is_looked_at_at_both_ends() -> None:
+    own, other = hand_at(50, 60), hand_at(85, 50)
+    photo = picture_of(own, other)
+    cv2.line(photo, (85, 50), (85, 119), SKIN, 14)
+    found = without_hand(photo, own, (36, 22, 28, 38))
+    assert found is not None
+    high = [y + h / 2 for _, y, _, h in found.patches]
+    assert len(high) == 3 and max(high) - min(high) > 0.4 * SIDE / 2.6
+
+
 def test_unknown_joints_of_the_palm_leave_it_unjudged() -> None:
     uv = hand_at(50, 95)
     uv[0] = np.nan

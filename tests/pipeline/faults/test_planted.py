@@ -1,6 +1,7 @@
 """Planted faults of nine kinds: how many are in the top ranks, and how few others.
 
-The figures in docs/curation.md are those that this test prints.
+The figures in docs/curation.md are those that this test prints, for seeds 1, 3 and 4 with
+PLANTED_SEED in the environment.
 """
 
 from __future__ import annotations
@@ -20,18 +21,9 @@ from tests.pipeline.faults.planted import Key, found_at_precision
 PRECISION = 0.9
 """Of the ranks looked at: share that have a planted fault, of whichever kind."""
 
-LEAST = {  # recall at that precision, somewhat below what is measured
-    "wrong_fit": 0.9,
-    "wrong_bones": 0.8,
-    "shape_drift": 0.9,
-    "swapped_side": 0.9,
-    "neutral_end": 0.75,
-    "second_hand": 0.7,
-    "dark_photo": 0.9,
-    "cut_off": 0.9,
-    "repeated_photo": 0.8,
-}
-LEAST_OF_ALL = 0.85
+LEAST = 0.8
+"""Recall of each kind at that precision, somewhat below what is measured."""
+LEAST_OF_ALL = 0.95
 MOST_FALSE = 0.02
 """Share of the sound hands that are proposed."""
 
@@ -77,7 +69,7 @@ def test_most_of_each_kind_is_in_the_top_ranks(
     planted = {name: len(truth) for name, truth in truths.items()}
     print(f"all: {sum(found.values())} of {sum(planted.values())}")
     recall = {name: found[name] / planted[name] for name in found}
-    assert {name: value for name, value in recall.items() if value < LEAST[name]} == {}
+    assert {name: value for name, value in recall.items() if value < LEAST} == {}
     assert sum(found.values()) >= LEAST_OF_ALL * sum(planted.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -189,15 +190,19 @@ def test_of_a_person_with_too_few_frames_others_tell_gesture_and_rest(mano: Mano
     hands = clips_of(mano)
     expected = pose_measures.neutral_share(hands)
     kept = np.r_[np.arange(150), 150, 159]  # of the last sequence both ends
-    few = IngestedHands(
-        {name: column[kept] for name, column in hands.columns.items()},
-        *(part[kept] for part in (hands.bbox, hands.uv)),
-        *(np.arange(len(kept)),) * 2,
-        *(part[kept] for part in (hands.K, hands.joints, hands.joint_valid, hands.has_mano)),
-        hands.fit,
+    numbers = np.arange(len(kept))
+    few = dataclasses.replace(
+        hands,
+        columns={name: column[kept] for name, column in hands.columns.items()},
+        hand_of=numbers,
+        view_of=numbers,
+        joints=hands.joints[kept],
+        joint_valid=hands.joint_valid[kept],
     )
     few.columns["subject"][-2:] = 4
-    np.testing.assert_allclose(pose_measures.neutral_share(few)[-2:], expected[kept[-2:]], atol=0.01)
+    np.testing.assert_allclose(
+        pose_measures.neutral_share(few)[-2:], expected[kept[-2:]], atol=0.01
+    )
 
 
 def test_joints_outside_the_photo_and_missing_at_its_border_are_counted(
