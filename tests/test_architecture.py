@@ -69,6 +69,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/evaluation/view.py": "side and facing, for validation and evaluation",
     "pipeline/field/commands.py": "arguments and output of a command, apart from what it does",
     "pipeline/export/file_hand.py": "what of the hand model an exported file may hold",
+    "pipeline/release/new_people.py": "people that only a release and its bench render",
     "pipeline/release/drawing.py": "the one picture of a release, for people and not for checks",
     "handpose/nets/gesture_heads.py": "a figure of the paper: a module each",
     "handpose/nets/pose_network.py": "which network a name means, for stages, describe and loading",
