@@ -230,17 +230,23 @@ def table_(
 
 
 @app.command("release")
-def release_(ctx: Context) -> None:
+def release_(
+    ctx: Context,
+    allow_dirty: Annotated[
+        bool, Option("--allow-dirty", help="With changes that are not committed.")
+    ] = False,
+) -> None:
     """Train profile wide, measure it on shifted sets, pack it.
 
     The weights that HandEstimator.released() takes. Stopped, it goes on where it was.
     """
-    from pipeline.release.release import release, require_own, train
+    from pipeline.release.release import release, require_committed, require_own, train
 
-    params = _params(ctx)
-    require_own(Path.cwd(), params)
-    train(Path.cwd())
-    out = release(Path.cwd(), params, lambda line: print(line, flush=True))
+    root, params = Path.cwd(), _params(ctx)
+    require_own(root, params)
+    require_committed(root, allow_dirty=allow_dirty)  # before hours of training
+    train(root)
+    out = release(root, params, lambda line: print(line, flush=True), allow_dirty=allow_dirty)
     print(f"wrote {out.relative_to(Path.cwd())}; its card.md says how good it is; commit all of it")
 
 

@@ -25,8 +25,8 @@ from handpose.predict import Predictor
 from handpose.synthetic.dataset_plan import DatasetSpec
 from handpose.synthetic.sequence import Photograph, SequenceRenderer
 from handpose.training.model_io import ModelRecord, read_record
-from pipeline import git
 from pipeline.clones.machine_record import Machine
+from pipeline.clones.training_clone import Source
 from pipeline.confidence.confidence import train_confidence
 from pipeline.licence_guard import is_stand_in, is_synthetic
 from pipeline.profiles.configure import values_of
@@ -64,6 +64,7 @@ def release(
     *,
     people: int = PEOPLE,
     images: int = IMAGES,
+    allow_dirty: bool = False,
 ) -> Path:
     """Write `handpose/released/`: weights in half precision, record, card, numbers, pictures.
 
@@ -76,14 +77,16 @@ def release(
         show: gets a line for each test set.
         people: of each test set.
         images: of each test set.
+        allow_dirty: with changes that are not committed, which the card then tells.
 
     Raises:
         ReleaseError: the data or the hand are not the project's own, the network has no view heads,
-            or its weights began as somebody else's.
+            its weights began as somebody else's, or there are changes that are not committed.
         CheckpointError: the model is not trained, or with other parameters.
         ConfidenceError: there are no photos to train a confidence head with.
     """
     require_own(root, params)
+    source = require_committed(root, allow_dirty=allow_dirty)
     record = read_record(root / MODEL)
     record.require(
         root / MODEL, encoder=params.encoder.keywords(), pose_net=params.pose_net.keywords()
@@ -110,7 +113,7 @@ def release(
         facts["confidence"] = asdict(head)
         predictor = Predictor.load(folder, mano=root / STAND_IN)
         facts |= measure(predictor, spec, show, people=people, images=images)
-        facts |= origin(root, params, record) | {"earlier": before}
+        facts |= origin(source, params, record) | {"earlier": before}
         facts |= {"people_a_set": people, "images_a_set": images}
         photographs = example_photographs(spec, predictor.net.mano)
         facts["examples"] = write_examples(folder, predictor, photographs)
@@ -164,6 +167,24 @@ def require_own(root: Path, params: Params) -> None:
             f"{'; '.join(wrong)}. `handpose configure --profile wide` sets these, and `dvc repro "
             "pose` trains it"
         )
+
+
+def require_committed(root: Path, *, allow_dirty: bool = False) -> Source:
+    """The clone, whose commit the card names; what training and packing write may be uncommitted.
+
+    Raises:
+        ReleaseError: something else is, and `allow_dirty` is not set.
+        GitError: it is no repository with a commit, or git cannot be asked.
+        CloneError: it is not the folder of the clone.
+    """
+    source = Source.of(root, except_for=(Path("handpose") / RELEASED,))
+    if source.changed and not allow_dirty:
+        raise ReleaseError(
+            f"{source.some_changes()} not committed: the card has to name a commit that made the "
+            "weights. Commit first; or --allow-dirty releases with these changes, and the card "
+            "says so"
+        )
+    return source
 
 
 def pack(model: Path, folder: Path, record: ModelRecord) -> dict[str, Any]:
@@ -248,13 +269,13 @@ def score_set(
     return score(predictor, photographs, spec.rng("boxes", one.name))
 
 
-def origin(root: Path, params: Params, record: ModelRecord) -> dict[str, Any]:
+def origin(source: Source, params: Params, record: ModelRecord) -> dict[str, Any]:
     """What the model was made of: data, steps, hours, machine, commit."""
+    root = source.root
     samples = pq.read_table(root / SAMPLES, columns=["subject", "split"])
     train = samples.filter(pc.equal(samples["split"], "train"))
     with (root / MODEL / "curves.csv").open(encoding="utf-8") as stream:
         steps = max(int(float(row["step"])) for row in csv.DictReader(stream))
-    changed = git.text(root, "status", "--porcelain", "--untracked-files=no").splitlines()
     return {
         "data": {
             "images": len(train),
@@ -268,8 +289,8 @@ def origin(root: Path, params: Params, record: ModelRecord) -> dict[str, Any]:
             "batch": params.pose.batch,
         },
         "machine": asdict(Machine.here()),
-        "commit": git.text(root, "rev-parse", "HEAD").strip(),
-        "uncommitted": len(changed),
+        "commit": source.commit,
+        "uncommitted": len(source.changed),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,16 @@ from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.predict import Predictor
 from handpose.training.model_io import read_record, save_model
+from pipeline.__main__ import main
 from pipeline.profiles.configure import configure
+from pipeline.release import release as command
 from pipeline.release.examples import PICTURE, ExamplesError, check_examples
 from pipeline.release.release import (
     MODEL,
     ReleaseError,
     earlier,
     release,
+    require_committed,
     require_own,
     unlike_wide,
 )
@@ -65,14 +69,16 @@ def clone(tmp_path: Path, mano: Mano, stand_in: Path) -> Path:
     (tmp_path / SYNTHETIC / "annotations").mkdir()
     (tmp_path / SYNTHETIC / "annotations" / "synthetic.json").write_text("{}", "utf-8")
     (tmp_path / "handpose").mkdir()
-    for command in (
+    (tmp_path / "code.py").write_text("first\n", "utf-8")
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    for line in (
         "git init -q",
         "git config user.name t",
         "git config user.email t@example.org",
-        "git add handpose models/pose/pretrained/model.json",
-        "git commit -qm model",
+        "git add --all",
+        "git commit -qm code",
     ):
-        subprocess.run(command.split(), cwd=tmp_path, check=True)
+        subprocess.run(line.split(), cwd=tmp_path, check=True)
     return tmp_path
 
 
@@ -95,6 +101,7 @@ def test_the_release_loads_scores_and_says_what_it_is(
     assert "synthesize.frames" in unlike and "pose_net.view_heads" not in unlike
     assert numbers["training"]["steps"] == 200 and numbers["images_a_set"] == 4
     text = (out / "card.md").read_text("utf-8")
+    assert numbers["uncommitted"] == 0 and f"commit {numbers['commit'][:10]}." in text
     for word in (
         "12 synthetic images of 2 people",
         "a region that should hold 90 % of such joints",
@@ -122,6 +129,31 @@ def test_the_release_loads_scores_and_says_what_it_is(
     (out / PICTURE).write_bytes(b"")
     with pytest.raises(ExamplesError, match="is no picture, expected 752 x 564"):
         check_examples(out, released._predictor)
+
+
+def test_changes_that_are_not_committed_are_refused_before_the_training(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But not what the training and the packing themselves write."""
+    monkeypatch.chdir(clone)
+    calls: list[str] = []
+    monkeypatch.setattr(command, "train", lambda _: calls.append("train"))
+    monkeypatch.setattr(command, "pack", lambda *_: (_ for _ in ()).throw(ReleaseError("packs")))
+    monkeypatch.setattr("pipeline.__main__._params", lambda _: make_params())
+    for name in ("dvc.lock", "handpose/released/card.md"):
+        (clone / name).parent.mkdir(exist_ok=True)
+        (clone / name).write_text("written by the training\n", "utf-8")
+    assert main(["release"]) == 2
+    assert capsys.readouterr().err == "handpose: packs\n" and calls == ["train"]
+    (clone / "code.py").write_text("second\n", "utf-8")
+    (clone / "new.py").write_text("new\n", "utf-8")
+    assert main(["release"]) == 2 and calls == ["train"]
+    assert "handpose: code.py, new.py are not committed: the card" in capsys.readouterr().err
+    with pytest.raises(ReleaseError, match="--allow-dirty releases with these changes"):
+        release(clone, make_params(), people=2, images=4)
+    assert main(["release", "--allow-dirty"]) == 2 and calls == ["train", "train"]
+    assert capsys.readouterr().err == "handpose: packs\n"
+    assert require_committed(clone, allow_dirty=True).changed == ["code.py", "new.py"]
 
 
 def test_a_training_from_released_weights_tells_what_these_were_made_of(clone: Path) -> None:
