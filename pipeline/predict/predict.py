@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
+import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from handpose.detection.palm_detector import PalmDetector
 from handpose.errors import HandPoseError
 from handpose.estimator import HandEstimator, checked_box, read_photo
 from handpose.predict import PredictError
+from handpose.stop_signal import explain
 from pipeline.predict.clip import Clip, write_clip
 from pipeline.predict.hand_box import Batch, BoxedHand, Image, from_palms, refine
 from pipeline.predict.overlay import overlay
@@ -35,6 +40,9 @@ SAVE_EVERY_S = 10
 """Between two savings of what was found so far, which a `kill -9` leaves."""
 PAUSES = 20
 """A pause between savings is at least so many times as long as the last one took."""
+
+
+STOPS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Run:
@@ -281,17 +289,20 @@ def predict(
     run.failed += sources.failed
     run.save(complete=False)  # what another run left is no longer true
     complete = False
-    try:
-        run.photos(sources.photos)
-        for file in sources.videos:
-            run.video(file)
-        for number in sources.cameras:
-            run.camera(number)
-        complete = True
-    finally:  # stopped by Ctrl-C or a fault, it leaves what it has found
-        written = run.save(complete=complete)
-        if not complete:
-            write(f"stopped: {written} holds what was found so far")
+    with _ended_by_signals() as let_end:
+        try:
+            run.photos(sources.photos)
+            for file in sources.videos:
+                run.video(file)
+            for number in sources.cameras:
+                run.camera(number)
+            complete = True
+        finally:  # stopped by a signal or a fault, it leaves what it has found
+            let_end()
+            written = run.save(complete=complete)
+            if not complete:
+                with contextlib.suppress(OSError):  # of a terminal that is closed
+                    write(f"stopped: {written} holds what was found so far")
     hands = [*run.images, *(frame for video in run.videos for frame in video["frames"])]
     found = sum(hand["found"] for hand in hands)
     write(
@@ -301,3 +312,33 @@ def predict(
     for failure in run.failed:
         write(f"failed: {failure.file}: {failure.why.removeprefix(f'{failure.file}: ')}")
     return 2 if run.failed else 0
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[Callable[[], None]]:
+    """SIGTERM and SIGHUP raise SystemExit, 128 + the number: as Ctrl-C, they leave what was found.
+
+    Once: batch systems signal every process of a job. After a call of what this yields they do
+    nothing more, so that the last save is whole. Where they are ignored (nohup) they stay so.
+    """
+    mine: list[signal.Signals] = []
+
+    def ignore() -> None:
+        for number in mine:
+            signal.signal(number, signal.SIG_IGN)
+
+    def stop(number: int, _frame: object) -> None:
+        ignore()
+        with contextlib.suppress(OSError):  # whoever should read it may be gone
+            print(f"handpose: stopped by {explain(number)}", file=sys.stderr, flush=True)
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        mine += [one for one in STOPS if signal.getsignal(one) is signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, stop)
+    try:
+        yield ignore
+    finally:
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)

@@ -7,6 +7,10 @@ import io
 import json
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,8 @@ from tests.detection.made_up_palms import proposals
 from tests.pipeline.predict.conftest import Image, a_hand
 
 BOX = (30, 20, 40, 50)
+MANY = 500
+"""Photos that take seconds."""
 
 
 def save(path: Path, image: Image) -> Path:
@@ -174,6 +180,70 @@ def test_a_run_that_is_stopped_leaves_what_it_has_found(
     monkeypatch.undo()
     assert Run.save is save_all and predict(*words) == 0
     assert predict.written()["complete"] and len(predict.written()["images"]) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_what_was_found_and_the_last_save_is_whole(
+    number: signal.Signals, predict: Command, photo: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second signal, which arrives while that is saved, changes nothing."""
+    for name in "ab":
+        save(predict.folder / f"{name}.png", photo)
+    batch, save_all, calls = HandEstimator.batch, Run.save, iter(range(9))
+
+    def stopped(self: HandEstimator, *words: Any, **more: Any) -> Any:
+        if next(calls) == 1:
+            signal.raise_signal(number)
+        return batch(self, *words, **more)
+
+    def saved(self: Run, *, complete: bool) -> Path:
+        if self.images:
+            signal.raise_signal(number)
+        return save_all(self, complete=complete)
+
+    monkeypatch.setattr(HandEstimator, "batch", stopped)
+    monkeypatch.setattr(Run, "save", saved)
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        code = predict(str(predict.folder), "--batch", "1", "--bbox", "30,20,40,50")
+        assert code == 128 + number
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    record = predict.written()
+    assert not record["complete"]
+    assert [Path(image["file"]).name for image in record["images"]] == ["a.png"]
+
+
+def test_a_process_that_is_terminated_leaves_what_it_has_found(
+    predict: Command, photo: Image
+) -> None:
+    first = save(predict.folder / "000.png", photo)
+    for k in range(1, MANY):
+        (predict.folder / f"{k:03}.png").hardlink_to(first)
+    words = [str(predict.folder), "--batch", "1", "--bbox", "30,20,40,50", *predict.usual]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "predict", *words],
+        cwd=Path(__file__).parents[3],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 300
+    while not (predict.out / "002_hand.png").is_file():  # the first two are then in the record
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    told, errors = process.communicate(timeout=300)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "handpose: stopped by SIGTERM: `kill`, a batch system's time limit" in errors
+    assert "Traceback" not in errors
+    path = predict.out / "predictions.json"
+    assert f"stopped: {path} holds what was found so far" in told
+    record = predict.written()
+    assert not record["complete"] and 0 < len(record["images"]) < MANY
+    assert all((predict.out / image["overlay"]).is_file() for image in record["images"])
+    assert not list(predict.out.glob(".*")), "nothing half-written"
 
 
 def test_what_an_earlier_run_left_is_not_taken_for_that_of_a_stopped_one(
