@@ -25,7 +25,7 @@ from handpose.training.trained_nets import (
 from pipeline.export.hand_graph import HandGraph, Points
 from pipeline.export.interface import description, page_description
 from pipeline.export.parity import Examples, Parity, Run, measure
-from pipeline.export.web_page import MODEL, strangers, write_page
+from pipeline.export.web_page import MODEL, size_line, strangers, write_page
 from pipeline.export.web_runtime import read_runtime
 from pipeline.licence_guard import is_stand_in
 
@@ -129,8 +129,8 @@ def _export_page(request: ExportRequest, write: Callable[[str], None]) -> Parity
         parity = _checked(request, graph, path, about, Examples.of(graph), write)
         about |= {"parity": parity.record(), **page_description()}
         write_page(folder, path.read_bytes(), about, runtime)
-    size = sum(file.stat().st_size for file in request.out.iterdir()) / 1e6
-    write(f"wrote {request.out} ({size:.1f} MB); open it by `handpose view {request.out}`")
+    size = size_line(request.out)
+    write(f"wrote {request.out} ({size}); open it by `handpose view {request.out}`")
     return parity
 
 

@@ -26,10 +26,19 @@ from pipeline.export import model_export as command
 from pipeline.export import onnx_file, web_runtime
 from pipeline.export.hand_graph import HandGraph
 from pipeline.export.parity import MOST, Examples, measure, outputs_of
-from pipeline.export.web_page import ABOUT, FILES, MODEL
+from pipeline.export.web_page import (
+    ABOUT,
+    FILES,
+    FORMER,
+    PACKED_BINARY,
+    PACKED_MODEL,
+    planes,
+    size_line,
+)
 from pipeline.export.web_runtime import BINARY, SCRIPT
 from tests.pipeline.export.small_model import pictures, small_predictor, write_small_model
 
+ROOT = Path(__file__).parents[3]
 Exported = tuple[Path, dict[str, Any]]
 
 
@@ -202,26 +211,49 @@ def test_a_page_is_a_folder_that_needs_nothing_else(
     words = ["export", str(page), "--format", "web", "--output", "mesh", "--runtime", str(runtime)]
     words += ["--model", str(model), "--mano", str(stand_in)]
     assert main(words) == 0
-    assert f"open it by `handpose view {page}`" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"wrote {page} ({size_line(page)}); open it by `handpose view {page}`" in told
     assert {path.name for path in page.iterdir()} == set(FILES)
     about = json.loads((page / ABOUT).read_text("utf-8"))
     assert [port["name"] for port in about["inputs"]] == ["image", "side"]
     assert about["parity"]["joints_mm_largest"] < 1000 * MOST["m"]
     assert len(about["parents"]) == len(about["colours"]) == len(about["joints"])
-    session = onnxruntime.InferenceSession(gzip.decompress((page / f"{MODEL}.gz").read_bytes()))
+    packed = gzip.decompress((page / PACKED_MODEL).read_bytes())
+    session = onnxruntime.InferenceSession(joined(packed))
     assert [port.name for port in session.get_outputs()] == [p["name"] for p in about["outputs"]]
     assert (page / SCRIPT).read_bytes() == contents[SCRIPT]
-    assert gzip.decompress((page / f"{BINARY}.gz").read_bytes()) == contents[BINARY]
+    assert gzip.decompress((page / PACKED_BINARY).read_bytes()) == contents[BINARY]
     assert "Copyright (c) Microsoft" in (page / "LICENCES.txt").read_text("utf-8")
 
     before = (page / "index.html").read_bytes()
     (page / "index.html").write_text("an older page", "utf-8")
+    (page / PACKED_MODEL).rename(page / FORMER[0])
     assert main(words) == 0, "a page is replaced"
     assert (page / "index.html").read_bytes() == before
     (page / "mine.txt").write_text("not of a page", "utf-8")
     assert main(words) == 2
     assert f"{page}: holds mine.txt, which is of no page" in capsys.readouterr().err
     assert (page / "mine.txt").is_file()
+
+
+def joined(packed: bytes) -> bytes:
+    """By the lines that the docs give."""
+    text = (ROOT / "docs" / "export.md").read_text("utf-8").split("```python\n")[-1]
+    lines = text[text.index("whole =") : text.index('Path("hand')]
+    names = {"packed": packed, "np": np}
+    exec(lines, names)
+    return bytes(names["model"])
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 4, 7, 1000])
+def test_planes_are_joined_to_the_same_file(length: int) -> None:
+    content = np.random.default_rng(length).integers(0, 256, length).astype(np.uint8).tobytes()
+    assert joined(planes(content)) == content
+
+
+def test_planes_make_weights_smaller() -> None:
+    weights = np.random.default_rng(0).normal(0, 0.05, 50_000).astype(np.float32).tobytes()
+    assert len(gzip.compress(planes(weights))) < 0.95 * len(gzip.compress(weights))
 
 
 def made_up_runtime(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, bytes]]:
