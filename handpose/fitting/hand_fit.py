@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from handpose.fitting.first_guess import FirstGuess, HandState
-from handpose.fitting.least_squares import BETAS, POSE, TRANSL, LeastSquares, Targets
+from handpose.fitting.first_guess import FirstGuess
+from handpose.fitting.least_squares import BETAS, POSE, TRANSL, Found, LeastSquares, Targets
 from handpose.fitting.point_model import PointModel, patches
 from handpose.fitting.pose_prior import PosePrior
 from handpose.hand.mano import Mano
@@ -52,6 +52,7 @@ class HandFits(NamedTuple):
     betas: Tensor  # (N, 10)
     transl: Tensor  # (N, 3) m: the hand mirrored by its side, then moved by this
     residual: Tensor  # (N, P) distance of each point in m; px for pixels
+    # of what follows, the derivatives are those before the last step
     pose_known: Tensor  # (N, 15, 3) share of the prior's variance that the points took, per axis
     betas_known: Tensor  # (N, 10) the same
     transl_deviation: Tensor  # (N, 3) m
@@ -100,9 +101,8 @@ class HandFitter:
             shape = _rows_of(betas, len(right))
             start = self._guess.of_joints(right, shape)
             targets = self._targets(right.mT.contiguous(), shape)
-            state, _ = self._joints.fit(start, targets, STEPS_3D)
-            fits, residual = self._fits(self._joints, state, targets, centre, left)
-            return fits._replace(residual=residual * self.noise_m)
+            found = self._joints.fit(start, targets, STEPS_3D)
+            return self._fits(found, self.noise_m, centre, left)
 
         return self._chunks(fit, len(joints), report)
 
@@ -126,10 +126,11 @@ class HandFitter:
             start = self._guess.of_joints(self.mano.joints_from(right), shape)
             means = torch.einsum("pv,nvd->ndp", self._means, right)
             targets = self._targets(means, shape)
-            state, _ = self._patches.fit(start, targets, STEPS_3D)
+            found = self._patches.fit(start, targets, STEPS_3D)
+            state = found.state
             turns = axis_angle_to_matrix(self._prior.pose(state.x))
             mesh = self.mano(state.root, turns, state.betas).vertices + state.transl[:, None]
-            fits, _ = self._fits(self._patches, state, targets, centre, left)
+            fits = self._fits(found, self.noise_m, centre, left)
             return fits._replace(residual=(mesh - right).norm(dim=-1))
 
         return self._chunks(fit, len(vertices), report)
@@ -162,11 +163,9 @@ class HandFitter:
             focal = camera[:, :2, :2].det().abs().sqrt()
             noise = (self.noise_m * focal / depth)[:, None, None]
             targets = self._targets(pixels.mT.contiguous(), shape, camera, noise)
-            states, cost = self._joints.fit(start, targets.rows(every), STEPS_2D)
-            best = cost.view(STARTS_2D, n).argmin(0) * n + torch.arange(n)
-            state = states.rows(best)
-            fits, residual = self._fits(self._joints, state, targets, torch.zeros(n, 3), left)
-            return fits._replace(residual=residual * noise[:, 0])
+            found = self._joints.fit(start, targets.rows(every), STEPS_2D)
+            best = found.cost.view(STARTS_2D, n).argmin(0) * n + torch.arange(n)
+            return self._fits(found.rows(best), noise[:, 0], torch.zeros(n, 3), left)
 
         return self._chunks(fit, len(uv), report)
 
@@ -195,32 +194,25 @@ class HandFitter:
         return Targets(points, mean, precision, K, self.noise_m, noise)
 
     def _fits(
-        self,
-        solver: LeastSquares,
-        state: HandState,
-        targets: Targets,
-        centre: Tensor,
-        is_left: Tensor,
-    ) -> tuple[HandFits, Tensor]:
-        """What is reported of right hands that were moved by -centre; residuals over the noise."""
-        look = solver.look(state, targets)
-        residual = look.residual.norm(dim=1)  # (N, P)
-        H, _ = solver.normal(state, look, targets)
-        covariance = torch.cholesky_inverse(torch.linalg.cholesky_ex(H)[0])
+        self, found: Found, noise: float | Tensor, centre: Tensor, is_left: Tensor
+    ) -> HandFits:
+        """What is reported of right hands that were moved by -centre; of their points' noise."""
+        state = found.state
+        factor, _ = torch.linalg.cholesky_ex(found.curvature)
+        covariance = torch.cholesky_inverse(factor)
         variance = covariance.diagonal(dim1=1, dim2=2)
         known = 1 - variance[:, POSE].view(-1, 15, 3) * self._prior.precision
-        fits = HandFits(
+        return HandFits(
             global_orient=matrix_to_axis_angle(state.root),
             hand_pose=self._prior.pose(state.x).flatten(1) - self.mano.hands_mean,
             betas=state.betas,
             transl=mirror_points((state.transl + centre)[:, None], is_left)[:, 0],
-            residual=residual,
+            residual=found.residual.norm(dim=1) * noise,
             pose_known=known.clamp(0, 1),
             betas_known=(1 - variance[:, BETAS]).clamp(0, 1),
             transl_deviation=variance[:, TRANSL].clamp_min(0).sqrt(),
             betas_covariance=covariance[:, BETAS, BETAS],
         )
-        return fits, residual
 
 
 def one_shape(fits: HandFits) -> tuple[Tensor, Tensor]:

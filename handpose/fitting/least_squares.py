@@ -8,13 +8,14 @@ not in them, but it is in the points, so steps are a little off and the fit is n
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from handpose.fitting.first_guess import HandState
-from handpose.fitting.point_model import PointModel, Posed
+from handpose.fitting.point_model import BONES, PointModel, Posed
 from handpose.fitting.pose_prior import PosePrior
 from handpose.hand.rotation import SMALL_ANGLE_SQ, axis_angle_to_matrix
 from handpose.hand.skeleton import MANO_PARENTS
@@ -33,6 +34,10 @@ MOST_DAMPING = 1e4
 SETTLED, SETTLED_WITHIN_NOISE = 2e-3, 0.05
 """A step that lowers the cost by less than this part of it is the last; the second where the points
 already lie within their noise."""
+
+
+KEPT = 512
+"""Hands whose workspace is kept for the next fit: 20 MB for joints."""
 
 
 class Targets(NamedTuple):
@@ -73,45 +78,90 @@ class Look(NamedTuple):
         return Look(posed, self.residual[index], bend, *(part[index] for part in self[3:]))
 
 
+class Found(NamedTuple):
+    """The end of a fit of N hands."""
+
+    state: HandState
+    cost: Tensor  # (N,)
+    residual: Tensor  # (N, 2 or 3, P) in units of the noise
+    curvature: Tensor  # (N, 61, 61) half the cost's second derivative before the last step
+
+    def rows(self, index: Tensor) -> Found:
+        """Some of the hands."""
+        state, *others = self
+        return Found(state.rows(index), *(part[index] for part in others))
+
+
+class Workspace(NamedTuple):
+    """Memory of the largest arrays, which every step uses again: to get it anew takes longer."""
+
+    derivatives: Tensor  # (N, 61, 3, P)
+    by_rotation: Tensor  # (N * 16, 9, P)
+    curvature: Tensor  # (N, 61, 61)
+    factor: Tensor  # (N, 61, 61), columns together as LAPACK has them
+
+    @classmethod
+    def of(cls, count: int, points: int) -> Workspace:
+        """For a fit of `count` hands with P = `points`."""
+        return cls(
+            torch.empty(count, UNKNOWNS, 3, points),
+            torch.empty(count * BONES, 9, points),
+            torch.empty(count, UNKNOWNS, UNKNOWNS),
+            torch.empty(count, UNKNOWNS, UNKNOWNS).mT,
+        )
+
+
 class LeastSquares:
     """The fit of one hand model's points."""
 
     def __init__(self, model: PointModel, prior: PosePrior) -> None:
         """Nothing is computed yet."""
         self._model, self._prior = model, prior
+        self._kept = threading.local()
         self._parents = torch.tensor(MANO_PARENTS[1:])
 
-    def fit(self, start: HandState, targets: Targets, most_steps: int) -> tuple[HandState, Tensor]:
-        """The states of least cost near the starts, and their cost (N,)."""
+    def fit(self, start: HandState, targets: Targets, most_steps: int) -> Found:
+        """The states of least cost near the starts."""
         n = len(start.transl)
-        best, best_cost = HandState(*(part.clone() for part in start)), torch.empty(n)
         active = torch.arange(n)
         state, look = start, self.look(start, targets)
         damping = torch.full((n,), DAMPING)
-        best_cost[:] = look.cost
-        for _ in range(most_steps):
-            trial = self._step(state, look, targets, damping)
+        best = Found(
+            HandState(*(part.clone() for part in start)),
+            look.cost.clone(),
+            look.residual.clone(),
+            look.cost.new_empty(n, UNKNOWNS, UNKNOWNS),
+        )
+        work = self._workspace(n)
+        for k in range(most_steps):
+            H, g = self.normal(state, look, targets, work)
+            trial = self._step(state, H, g, damping, work)
             seen = self.look(trial, targets)
             lower = seen.cost < look.cost
             gain = look.cost - seen.cost
             damping = torch.where(lower, damping / 5, damping * 10)
             kept = lower.nonzero()[:, 0]
-            best_cost[active[kept]] = seen.cost[kept]
-            for whole, part in zip(best, trial, strict=True):
+            best.cost[active[kept]] = seen.cost[kept]
+            best.residual[active[kept]] = seen.residual[kept]
+            for whole, part in zip(best.state, trial, strict=True):
                 whole[active[kept]] = part[kept]
             least = torch.where(seen.within_noise, SETTLED_WITHIN_NOISE, SETTLED)
             moving = ~lower & (damping < MOST_DAMPING) | (gain > least * seen.cost)
+            if k == most_steps - 1:
+                moving = torch.zeros_like(moving)
+            ended = (~moving).nonzero()[:, 0]
+            best.curvature[active[ended]] = H[ended]
             if not moving.any():
                 break
             if lower.all():
                 state, look = trial, seen
             else:
-                state, look = best.rows(active), self._mixed(lower, seen, look)
+                state, look = best.state.rows(active), self._mixed(lower, seen, look)
             if not moving.all():
                 rest = moving.nonzero()[:, 0]
                 active, state, look = active[rest], state.rows(rest), look.rows(rest)
                 damping, targets = damping[rest], targets.rows(rest)
-        return best, best_cost
+        return best
 
     def look(self, state: HandState, targets: Targets) -> Look:
         """How wrong these states are."""
@@ -127,14 +177,21 @@ class LeastSquares:
         within = misfit < residual[0].numel()
         return Look(posed, residual, bend, within, misfit + pull + strange, gradient, precision)
 
-    def normal(self, state: HandState, look: Look, targets: Targets) -> tuple[Tensor, Tensor]:
-        """Half the cost's second derivative (N, 61, 61) and gradient (N, 61), by Gauss-Newton."""
-        J = self._derivatives(state, look)  # (N, 61, 3, P)
+    def normal(
+        self, state: HandState, look: Look, targets: Targets, work: Workspace
+    ) -> tuple[Tensor, Tensor]:
+        """Half the cost's second derivative (N, 61, 61) and gradient (N, 61), by Gauss-Newton.
+
+        The first lies in `work`, and is overwritten by the next call.
+        """
+        n = len(state.transl)
+        J = self._derivatives(state, look, work)  # (N, 61, 3, P)
         if look.bend is None:
             J, scale = J.flatten(2), 1 / targets.noise_m
         else:
             J, scale = (look.bend[:, None] * J[:, :, None]).sum(3).flatten(2), 1.0
-        H = torch.baddbmm(J.new_empty(()), J, J.mT, beta=0, alpha=scale**2)
+        H = work.curvature[:n]
+        torch.baddbmm(H, J, J.mT, beta=0, alpha=scale**2, out=H)
         g = scale * (J @ look.residual.flatten(1)[..., None])[..., 0]
         diagonal = H.diagonal(dim1=1, dim2=2)
         diagonal[:, POSE] += look.precision.flatten(1)
@@ -143,12 +200,27 @@ class LeastSquares:
         g[:, BETAS] += targets.betas_precision * (state.betas - targets.betas)
         return H, g
 
-    def _step(self, state: HandState, look: Look, targets: Targets, damping: Tensor) -> HandState:
-        H, g = self.normal(state, look, targets)
+    def _workspace(self, count: int) -> Workspace:
+        """That of this thread's last fit, unless it is too small."""
+        if count > KEPT:
+            return Workspace.of(count, self._model.count)
+        work: Workspace | None = getattr(self._kept, "work", None)
+        if work is None or len(work.curvature) < count:
+            work = self._kept.work = Workspace.of(count, self._model.count)
+        return work
+
+    def _step(
+        self, state: HandState, H: Tensor, g: Tensor, damping: Tensor, work: Workspace
+    ) -> HandState:
+        """The damped step from here; `H` is as before afterwards."""
         diagonal = H.diagonal(dim1=1, dim2=2)
-        diagonal += damping[:, None] * diagonal
-        factor, failed = torch.linalg.cholesky_ex(H)
-        step = -torch.cholesky_solve(g[..., None], factor)[..., 0]
+        plain = diagonal.clone()
+        diagonal += damping[:, None] * plain
+        factor, failed = work.factor[: len(H)], torch.empty(len(H), dtype=torch.int32)
+        torch.linalg.cholesky_ex(H, out=(factor, failed))
+        diagonal.copy_(plain)
+        half = torch.linalg.solve_triangular(factor, g[..., None], upper=False)
+        step = -torch.linalg.solve_triangular(factor.mT, half, upper=True)[..., 0]
         step = torch.where(failed[:, None] == 0, step, 0.0)
         return HandState(
             axis_angle_to_matrix(step[:, :3]) @ state.root,
@@ -157,15 +229,16 @@ class LeastSquares:
             state.transl + step[:, TRANSL],
         )
 
-    def _derivatives(self, state: HandState, look: Look) -> Tensor:
-        """Of the points by the unknowns: (N, 61, 3, P)."""
+    def _derivatives(self, state: HandState, look: Look, work: Workspace) -> Tensor:
+        """Of the points by the unknowns: (N, 61, 3, P), in `work`."""
         n, posed = len(state.transl), look.posed
-        J = state.transl.new_empty(n, UNKNOWNS, 3, self._model.count)
+        J, turned = work.derivatives[:n], work.by_rotation[: n * BONES]
         above = posed.turns[..., self._parents].permute(0, 3, 1, 2)  # (N, 15, 3, 3)
         own = _increments(self._prior.pose(state.x)) @ self._prior.frames
         upright = torch.eye(3).expand(n, 1, 3, 3)
         axes = torch.cat([upright, above @ own], 1)  # (N, 16, 3, 3)
-        self._model.by_rotation(posed, axes, out=J[:, :48].view(n, 16, 3, 3, -1))
+        self._model.by_rotation(posed, axes, out=turned)
+        J[:, :48] = turned.view(n, 48, 3, -1)
         J[:, BETAS] = self._model.by_betas(posed)
         J[:, TRANSL] = torch.eye(3)[..., None]
         return J

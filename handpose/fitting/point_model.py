@@ -25,6 +25,12 @@ LEVELS = tuple(slice(level, BONES - 1, 3) for level in range(3))
 BY_LEVEL = [0] + [1 + 5 * (joint % 3) + joint // 3 for joint in range(BONES - 1)]
 """Where MANO's joints lie in (wrist, all of level 0, all of level 1, all of level 2)."""
 
+CROSS = torch.zeros(3, 3, 3)
+CROSS[[0, 1, 2], [2, 0, 1], [1, 2, 0]] = 1.0
+CROSS[[0, 1, 2], [1, 2, 0], [2, 0, 1]] = -1.0
+CROSS = CROSS.view(3, 9)
+"""Of a vector, the matrix (3 x 3) whose product with another one is their cross product."""
+
 LEAST_WEIGHT = 1e-5
 """A bone's share of a point below this is left out: it moves the point by a micrometre."""
 
@@ -117,16 +123,15 @@ class PointModel:
         return Posed(points, R, levers - self._share * place[..., None])
 
     def by_rotation(self, posed: Posed, axes: Tensor, out: Tensor) -> None:
-        """Write derivatives by rotations of the bones: axes (N, 16, 3, 3) -> (N, 16, 3, 3, P).
+        """Write derivatives by rotations of the bones: axes (N, 16, 3, 3) -> (N * 16, 9, P).
 
-        `axes[n, b, :, i]` is the axis in space about which parameter i of bone b turns. The first
-        3 of the result is i, the second the coordinate. What the pose corrects in the mesh is left
-        out: a millimetre a radian, of 30.
+        `axes[n, b, :, i]` is the axis in space about which parameter i of bone b turns; of the
+        result, 3 i + k is coordinate k. What the pose corrects in the mesh is left out: a
+        millimetre a radian, of 30.
         """
-        a = axes[..., None].unbind(2)  # each (N, 16, 3, 1)
-        lever = posed.levers[:, :, :, None].unbind(1)  # each (N, 16, 1, P)
-        for k, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):  # row k of a x lever
-            torch.mul(a[i], lever[j], out=out[:, :, :, k]).addcmul_(a[j], lever[i], value=-1)
+        cross = axes.mT.reshape(-1, 3) @ CROSS  # (N * 16 * 3, 9)
+        lever = posed.levers.transpose(1, 2).flatten(0, 1)  # (N * 16, 3, P)
+        torch.bmm(cross.view(-1, 9, 3), lever, out=out)
 
     def by_betas(self, posed: Posed) -> Tensor:
         """Derivatives by betas: (N, 10, 3, P)."""

@@ -22,7 +22,9 @@ def test_no_fit_is_worse_than_its_start_and_costs_are_the_states_own(mano: Mano)
     )
     before = solver.look(start, targets).cost
     for steps in (1, 3, 12):
-        found, cost = solver.fit(start, targets, steps)
+        found, cost, residual, _ = solver.fit(start, targets, steps)
         assert (cost <= before).all()
-        torch.testing.assert_close(solver.look(found, targets).cost, cost, rtol=1e-3, atol=1e-2)
+        seen = solver.look(found, targets)
+        torch.testing.assert_close(seen.cost, cost, rtol=1e-3, atol=1e-2)
+        torch.testing.assert_close(seen.residual, residual, rtol=1e-3, atol=1e-2)
         before = cost

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from handpose.fitting.first_guess import HandState
-from handpose.fitting.least_squares import BETAS, POSE, TRANSL, LeastSquares, Targets
+from handpose.fitting.least_squares import BETAS, POSE, TRANSL, LeastSquares, Targets, Workspace
 from handpose.fitting.point_model import PointModel, patches
 from handpose.fitting.pose_prior import PosePrior
 from handpose.hand.mano import Mano
@@ -43,7 +43,8 @@ def test_derivatives_are_the_differences_of_the_points(mano: Mano) -> None:
         hands.transl,
     )
     targets = Targets(torch.zeros(n, 3, 21), torch.zeros(n, 10), 1.0)
-    J = solver._derivatives(state, solver.look(state, targets))  # (N, 61, 3, P)
+    work = Workspace.of(n, model.count)
+    J = solver._derivatives(state, solver.look(state, targets), work)  # (N, 61, 3, P)
     step = 1e-2
     for unknown in (0, 2, *range(3, 58, 4), 60):
         change = torch.zeros(n, 61)
