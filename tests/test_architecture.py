@@ -88,7 +88,6 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/hand/placement.py": "a least-squares problem",
     "pipeline/licence_guard.py": "what MANO's licence forbids",
     "pipeline/export/torchscript_file.py": "a file format",
-    "pipeline/export/web_page.py": "what a page's folder holds, for export and for view",
     "pipeline/offline_plots.py": "a program: python -m pipeline.offline_plots",
     "pipeline/data/mixing.py": "a statistic",
     "pipeline/doctor/finding.py": "what every check returns",

@@ -123,11 +123,15 @@ def table(name: GridName) -> None:
 
 
 def report() -> None:
-    """Write docs/results.md: what the grids answer, and every difference of them."""
+    """Write docs/results.md: what the grids answer, and every difference of them.
+
+    And results/experiments.html: one file with a table of all variants.
+    """
     from pipeline.experiment.experiments_page import PAGE, PICTURE, write_results
+    from pipeline.experiment.variants_page import HTML
 
     print(write_results(Path.cwd()))
-    print(f"wrote {PAGE}, {PICTURE} and a page for each grid")
+    print(f"wrote {PAGE}, {PICTURE}, {HTML} and a page for each grid")
 
 
 def timed(

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from handpose.counted import counted
-from handpose.evaluation.crossed import CrossedMean
 from handpose.files import atomic_file
 from pipeline.experiment.answers import answers, format_p, outcome, progress, tokens
 from pipeline.experiment.comparison import every_test, needed, origin, write_page
@@ -22,6 +21,7 @@ from pipeline.experiment.grid_results import (
 )
 from pipeline.experiment.runs import RESULTS, RunsError
 from pipeline.experiment.scaling_plot import scaling_plot
+from pipeline.experiment.variants_page import HTML, mean_text, variant_lines, write_html
 from pipeline.experiment.verdict import verdict
 
 PAGE = Path("docs/results.md")
@@ -72,7 +72,7 @@ AT_EQUAL_TIME = {
 
 
 def write_results(root: Path) -> str:
-    """Write `docs/results.md`, its picture, and the page of every grid that has results.
+    """Write `docs/results.md`, its picture, `results/experiments.html`, and each grid's page.
 
     Returns:
         What the page says.
@@ -97,9 +97,12 @@ def write_results(root: Path) -> str:
                 picture.savefig(partial, format="png", metadata={"Software": ""})
     with atomic_file(root / PAGE) as partial:
         partial.write_text(text, encoding="utf-8")
+    write_html(root, grids, list(faults))
     if faults:
         lines = "\n".join(f"{name}: {fault}" for name, fault in faults.items())
-        raise ComparisonError(f"{PAGE} is written, without grids that cannot be read:\n{lines}")
+        raise ComparisonError(
+            f"{PAGE} and {HTML} are written, without grids that cannot be read:\n{lines}"
+        )
     return text
 
 
@@ -199,16 +202,7 @@ def _cell(row: Row) -> str:
         return f"`{row.name}`: missing"
     seconds = sum(sum(one["seconds"].values()) for one in row.known) / len(row.known)
     seeds = counted(len(row.known), "seed", "seeds")
-    return f"`{row.name}`: {_mean(row, PRIMARY)} ({seeds}, {seconds:,.0f} s)"
-
-
-def _mean(row: Row, measure: str) -> str:
-    """Such as 31.33 [29.9, 32.8]; of a single seed without an interval."""
-    found: CrossedMean | None = row.mean(measure)
-    if found is not None:
-        return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
-    table = row.table(measure, row.measured(measure))
-    return f"{table.mean():.2f}" if table.size else ""
+    return f"`{row.name}`: {mean_text(row, PRIMARY)} ({seeds}, {seconds:,.0f} s)"
 
 
 def _table_2(grids: Mapping[str, GridResults]) -> Iterator[str]:
@@ -233,7 +227,7 @@ def _table_2(grids: Mapping[str, GridResults]) -> Iterator[str]:
 
 def _cells(row: Row) -> list[str]:
     """The variant, its means, and how many seeds they are of."""
-    means = [_mean(row, measure) for measure in TABLE_2] if row.known else ["missing"] * 2
+    means = [mean_text(row, measure) for measure in TABLE_2] if row.known else ["missing"] * 2
     return [f"`{row.name}`", *means, f"{len(row.known)} of {len(row.results)}"]
 
 
@@ -254,28 +248,21 @@ def _at_equal_time(grids: Mapping[str, GridResults]) -> Iterator[str]:
         found = one.differences(PRIMARY)[row.name]
         interval = f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
         p = format_p(one.p_values(PRIMARY)[row.name])
-        means = f"{_mean(without, PRIMARY)} | {_mean(row, PRIMARY)}"
+        means = f"{mean_text(without, PRIMARY)} | {mean_text(row, PRIMARY)}"
         yield f"| {what} | `{name}` | {means} | {interval} | {found.percent:+.1f} | {p} |"
 
 
 def _grid(one: GridResults) -> Iterator[str]:
-    found, p_values = one.differences(PRIMARY), one.p_values(PRIMARY)
     yield f"Each seed, PA-MPJPE, gates and times: [{one.name}.md](../{RESULTS}/{one.name}.md)."
     if one.grid.test_set:
         yield f"On the test set `{one.grid.test_set}` ([test sets](experiments.md))."
     yield ""
     yield f"| variant | what | seeds | mean, mm | minus `{one.grid.against}`, mm | % | p |"
     yield f"|{' --- |' * 7}"
-    for row in one.rows:
-        count = f"{len(row.known)} of {len(row.results)}"
-        mean = _mean(row, PRIMARY) if row.known else "missing"
-        cells = [f"`{row.name}`", row.what, count, mean, "", "", ""]
-        if difference := found.get(row.name):
-            cells[4] = f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
-            p = "open" if one.missing else format_p(p_values[row.name])
-            cells[5:] = [f"{difference.percent:+.1f}", p]
-        yield f"| {' | '.join(cells)} |"
-    yield from needed(found, len(one.measured(PRIMARY)))
+    for line in variant_lines(one):
+        cells = [f"`{line.name}`", line.what, line.seeds, line.mean]
+        yield f"| {' | '.join([*cells, line.difference, line.percent, line.p])} |"
+    yield from needed(one.differences(PRIMARY), len(one.measured(PRIMARY)))
     if one.grid.test_set:
         yield ""
         yield from every_test(one)

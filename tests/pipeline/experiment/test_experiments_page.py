@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from pipeline.experiment.grid import FILE, read_grids
 from pipeline.experiment.grid_results import ComparisonError
 from pipeline.experiment.runs import RESULTS, runs_of
 from pipeline.experiment.scaling_plot import BY_FRAMES, BY_LABELS, LABELS_GRID, by_frames, by_labels
+from pipeline.experiment.variants_page import HTML, MARGIN, WIDTH, variant_lines
 from pipeline.experiment.verdict import CLAIMS
 from tests.pipeline.experiment.made_up_results import result
 
@@ -82,6 +84,54 @@ def test_the_page_of_one_whole_grid(folder: Path, capsys: pytest.CaptureFixture[
     assert picture is not None and min(picture.shape[:2]) > 200
 
 
+def test_the_html_has_a_row_and_an_interval_for_each_variant(folder: Path) -> None:
+    """In one file that asks for nothing; a grid with missing runs decides nothing."""
+    grids = folder / FILE
+    grids.write_text(
+        grids.read_text("utf-8").replace(
+            "Stage 1, then tokens of its logits", "<b>Stage 1 & tokens</b>"
+        )
+    )
+    fill(folder, "claim", pretraining_only=27.0, tokens_only=33.0)
+    fill(folder, "handedness", canonical=31.0)
+    next((folder / RESULTS / "canonical").glob("*.json")).unlink()
+    (folder / "results").mkdir()
+    (folder / "results" / "report.html").write_text("a report", "utf-8")
+    assert main(["experiment", "report"]) == 0
+    html = (folder / HTML).read_text("utf-8")
+    sections = dict(re.findall(r'<section id="([a-z_0-9]+)">(.*?)</section>', html, re.S))
+    grid_rows = {
+        name: {
+            row[1]: row[0] for row in re.findall(r"(<tr><th>([a-z_]+)</th>.*?</tr>)", text, re.S)
+        }
+        for name, text in sections.items()
+    }
+    claim, rows = read_grids(folder).grids["claim"], grid_rows["claim"]
+    canonical = grid_rows["handedness"]["canonical"]
+    assert list(rows) == list(claim.variants)
+    assert '<svg class="lower"' in rows["pretraining_only"]
+    assert "<circle" in rows["pretraining_only"]
+    assert '<svg class="higher"' in rows["tokens_only"] and "<rect" in rows["tokens_only"]
+    assert "<svg" not in rows["neither"] and "5 of 5" in rows["neither"]
+    assert '<svg class="open"' in canonical and "<td>open</td>" in canonical
+    assert "&lt;b&gt;Stage 1 &amp; tokens&lt;/b&gt;" in rows["full"] and "<b>" not in html
+    assert "5 of 6 runs of <code>handedness</code> have a result" in html
+    assert '<a href="report.html">' in html
+    assert all(f"<li>{one.subject}" in html for one in CLAIMS)
+    assert not re.search(r"src=|url\(|@import|https?:|<script", html)
+    text = (folder / PAGE).read_text("utf-8")
+    lines = variant_lines(read_all(folder)[0]["claim"])
+    for line in lines:
+        assert f"| {line.mean} | {line.difference} | {line.percent} | {line.p} |" in text
+        assert line.mean in rows[line.name] and line.difference in rows[line.name]
+    drawings = [line.drawing for line in lines if line.drawing]
+    assert len(drawings) == len(claim.variants) - 1
+    assert min(one.low for one in drawings) == MARGIN
+    assert max(max(one.high, one.zero) for one in drawings) == WIDTH - MARGIN
+    assert len({one.zero for one in drawings}) == 1
+    assert all(one.low < one.value < one.high for one in drawings)
+
+
 def test_without_a_result_the_remedy_is_named(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,7 +178,7 @@ def test_a_grid_that_cannot_be_read_stops_no_other(
     damaged.write_text("{")
     assert main(["experiment", "report"]) == 2
     said = capsys.readouterr().err
-    assert f"{PAGE} is written, without grids that cannot be read" in said
+    assert f"{PAGE} and {HTML} are written, without grids that cannot be read" in said
     assert f"claim: {damaged}: is not a result" in said and "delete it and run again" in said
     text = (folder / PAGE).read_text("utf-8")
     assert "**Grid `claim` is not shown: `handpose experiment table claim` says why.**" in text
