@@ -240,9 +240,10 @@ def joined(packed: bytes) -> bytes:
     """By the lines that the docs give."""
     text = (ROOT / "docs" / "export.md").read_text("utf-8").split("```python\n")[-1]
     lines = text[text.index("whole =") : text.index('Path("hand')]
-    names = {"packed": packed, "np": np}
+    names: dict[str, Any] = {"packed": packed, "np": np}
     exec(lines, names)
-    return bytes(names["model"])
+    model: bytes = names["model"]
+    return model
 
 
 @pytest.mark.parametrize("length", [0, 1, 3, 4, 7, 1000])
