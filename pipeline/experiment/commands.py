@@ -127,11 +127,11 @@ def report() -> None:
 
     And results/experiments.html: one file with a table of all variants.
     """
-    from pipeline.experiment.experiments_page import PAGE, PICTURE, write_results
-    from pipeline.experiment.variants_page import HTML
+    from pipeline.experiment.experiments_page import write_results
 
-    print(write_results(Path.cwd()))
-    print(f"wrote {PAGE}, {PICTURE}, {HTML} and a page for each grid")
+    written = write_results(Path.cwd())
+    print(written.text)
+    print(f"wrote {', '.join(map(str, written.files))} and a page for each grid")
 
 
 def timed(

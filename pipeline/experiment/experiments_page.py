@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from handpose.counted import counted
 from handpose.files import atomic_file
-from pipeline.experiment.answers import answers, format_p, outcome, progress, tokens
+from pipeline.experiment.answers import added, answers, format_p, outcome, progress, tokens
 from pipeline.experiment.comparison import every_test, needed, origin, write_page
 from pipeline.experiment.forest_plot import forest_plot
 from pipeline.experiment.grid import read_grids
@@ -39,11 +40,16 @@ PAPER = {
 
 TABLE_2_GRIDS = {
     "table2_equal_steps": (
-        "Equally many steps of Stage 2, Stage 1 as an extra, as in the paper",
-        ("eanet_fewer_steps", "eanet_pretrained", "untrained_tokens_fewer_steps", "full"),
+        "Three epochs of Stage 2 in every row, no gesture loss in any, as in the paper",
+        (
+            "eanet_fewer_steps",
+            "eanet_pretrained",
+            "untrained_tokens_fewer_steps",
+            "no_gesture_loss",
+        ),
     ),
     "table2": (
-        "About equal total time",
+        "Six epochs of Stage 2 without Stage 1, three after four of Stage 1",
         ("eanet", "eanet_pretrained", "untrained_tokens", "full"),
     ),
 }
@@ -71,11 +77,17 @@ AT_EQUAL_TIME = {
 """Grids whose first variant has gesture pretraining, and that are compared at equal time."""
 
 
-def write_results(root: Path) -> str:
-    """Write `docs/results.md`, its picture, `results/experiments.html`, and each grid's page.
+class Written(NamedTuple):
+    """What the results page says, and the files that were written beside the grids' pages."""
 
-    Returns:
-        What the page says.
+    text: str
+    files: list[Path]
+
+
+def write_results(root: Path) -> Written:
+    """Write `docs/results.md`, its pictures, `results/experiments.html`, and each grid's page.
+
+    A picture of what is no longer known is removed.
 
     Raises:
         ComparisonError: there is no result. Or a grid cannot be read: a result is damaged, or has
@@ -91,10 +103,13 @@ def write_results(root: Path) -> str:
             write_page(root, name)
     shown = [one for one in grids.values() if one.differences(PRIMARY)]
     pictures = {PICTURE: forest_plot(shown) if shown else None, SCALING: scaling_plot(grids)}
+    files = [PAGE, *(path for path, picture in pictures.items() if picture is not None), HTML]
     for path, picture in pictures.items():
-        if picture is not None:
-            with atomic_file(root / path) as partial:
-                picture.savefig(partial, format="png", metadata={"Software": ""})
+        if picture is None:
+            (root / path).unlink(missing_ok=True)
+            continue
+        with atomic_file(root / path) as partial:
+            picture.savefig(partial, format="png", metadata={"Software": ""})
     with atomic_file(root / PAGE) as partial:
         partial.write_text(text, encoding="utf-8")
     write_html(root, grids, list(faults))
@@ -103,7 +118,7 @@ def write_results(root: Path) -> str:
         raise ComparisonError(
             f"{PAGE} and {HTML} are written, without grids that cannot be read:\n{lines}"
         )
-    return text
+    return Written(text, files)
 
 
 def read_all(root: Path) -> tuple[dict[str, GridResults], dict[str, str]]:
@@ -162,7 +177,11 @@ def page(grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> Iterat
     yield from ("", "## Gesture pretraining at equal time, by data, people and backbone", "")
     yield from _at_equal_time(grids)
     if scaling_plot(grids) is not None:
-        yield from ("", f"![By the amount of data and of labels]({SCALING.name})")
+        yield from ("", f"![By the amount of data and of labels]({SCALING.name})", "")
+        yield (
+            "Points of the left panel have their own test images and numbers of seeds, and with "
+            "three times the frames Stage 1 is a quarter shorter."
+        )
     for name, one in grids.items():
         if one.known:
             yield from ("", f"## Grid `{name}`: {one.grid.what}", "")
@@ -253,7 +272,8 @@ def _at_equal_time(grids: Mapping[str, GridResults]) -> Iterator[str]:
 
 
 def _grid(one: GridResults) -> Iterator[str]:
-    yield f"Each seed, PA-MPJPE, gates and times: [{one.name}.md](../{RESULTS}/{one.name}.md)."
+    own = f"Each seed, PA-MPJPE, gates and times: [{one.name}.md](../{RESULTS}/{one.name}.md)."
+    yield " ".join([own, *added(one)])
     if one.grid.test_set:
         yield f"On the test set `{one.grid.test_set}` ([test sets](experiments.md))."
     yield ""
@@ -276,7 +296,8 @@ def _helped(grids: Mapping[str, GridResults]) -> Iterator[str]:
         found = one.differences(PRIMARY)
         for name, p_value in one.p_values(PRIMARY).items():
             kind = outcome(found[name], p_value)
-            by_kind[kind].append(f"`{name}` against `{one.grid.against}`")
+            after = ", added after a look" if one.grid.added else ""
+            by_kind[kind].append(f"`{name}` against `{one.grid.against}` (`{one.name}`{after})")
     if not any(by_kind.values()):
         yield "No grid is complete yet."
         return

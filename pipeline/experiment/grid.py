@@ -56,6 +56,8 @@ class SeedGrid(Section):
 
     what: str
     """the question"""
+    added: str = ""
+    """when, if results had been seen by then; '': before any run of a variant that is new in it"""
     against: str
     """the variant that the others are compared with"""
     variants: list[str]

@@ -69,7 +69,7 @@ def _draw(axis: Axes, points: Mapping[int, Point], along: str, up: str) -> None:
     values = [one.value for one in points.values()]
     below = [one.value - one.low for one in points.values()]
     above = [one.high - one.value for one in points.values()]
-    axis.errorbar(places, values, yerr=[below, above], fmt="o-", color=PALETTE[0], capsize=3)
+    axis.errorbar(places, values, yerr=[below, above], fmt="o", color=PALETTE[0], capsize=3)
     if min(one.low for one in points.values()) < 0:
         axis.axhline(0, color="#404040", linewidth=1)
     axis.set_xscale("log")

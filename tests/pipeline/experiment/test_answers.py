@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,6 +57,16 @@ def test_training_times_are_told_as_a_ratio_by_seed() -> None:
     assert time_ratio(results, "new") == (
         "It trained 0.50 to 1.50 times as long by the clock of a shared machine."
     )
+
+
+@pytest.mark.parametrize(("mean", "word"), [(20.0, "Yes"), (28.0, "Not shown"), (40.0, "No")])
+def test_a_difference_may_have_to_be_large(mean: float, word: str) -> None:
+    """The whole interval, not the difference alone."""
+    much = Question("A tenth better?", "g", ("new",), "lower", "it is", at_least_percent=10.0)
+    results = grid(old=30.0, new=mean)
+    assert answer(much, results).startswith(word)
+    seen = results.grid.model_copy(update={"added": "when all had been seen"})
+    assert answer(much, replace(results, grid=seen)).endswith("Added when all had been seen.")
 
 
 def test_missing_variants_make_a_p_value_no_smaller() -> None:

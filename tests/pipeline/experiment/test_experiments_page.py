@@ -73,7 +73,7 @@ def test_the_page_of_one_whole_grid(folder: Path, capsys: pytest.CaptureFixture[
     text = (folder / PAGE).read_text("utf-8")
     assert text in capsys.readouterr().out
     assert "| Stage 1 | `full`: 2" in text
-    assert "- Lower error: `full` against `neither`" in text
+    assert "- Lower error: `full` against `neither` (`claim`)" in text
     assert "- 0 of 12 runs of `table2`" not in text, "full has its results from claim"
     assert "- 3 of 12 runs of `table2` have a result." in text
     assert "| EANet | 4.94 | 5.26 | `eanet` | missing | missing | 0 of 3 |" in text
@@ -155,7 +155,9 @@ def test_differences_at_equal_time_are_those_of_their_grids(folder: Path) -> Non
     assert difference == own.split(" | ")[4]
 
 
-def test_scaling_is_drawn_from_two_points_on(folder: Path) -> None:
+def test_scaling_is_drawn_from_two_points_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     fill(folder, "data_third", third_full=27.0)
     assert main(["experiment", "report"]) == 0
     assert not (folder / SCALING).exists()
@@ -171,6 +173,11 @@ def test_scaling_is_drawn_from_two_points_on(folder: Path) -> None:
     picture = cv2.imread(str(folder / SCALING))
     assert picture is not None and min(picture.shape[:2]) > 200
     assert f"({SCALING.name})" in (folder / PAGE).read_text("utf-8")
+    assert f"wrote {PAGE}, {PICTURE}, {SCALING}, {HTML} and" in capsys.readouterr().out
+    (folder / RESULTS / "third_full" / "seed-10.json").unlink()
+    (folder / RESULTS / "labelled_1" / "seed-10.json").unlink()
+    assert main(["experiment", "report"]) == 0
+    assert not (folder / SCALING).exists(), "of what is no longer known"
 
 
 def test_a_grid_that_cannot_be_read_stops_no_other(

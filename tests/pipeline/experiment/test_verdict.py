@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.experiment.grid import read_grids, resolve
 from pipeline.experiment.grid_results import PRIMARY, GridResults
 from pipeline.experiment.verdict import CLAIMS, WORDS, verdict
 from tests.pipeline.experiment.test_answers import grid
+
+ROOT = Path(__file__).parents[3]
 
 
 def grids(mean: float) -> dict[str, GridResults]:
@@ -34,12 +38,48 @@ def test_a_sentence_has_the_outcome_and_the_numbers_of_its_grid(mean: float, kin
         assert sentence.endswith("3 seeds.")
 
 
+def test_a_grid_that_was_added_after_a_look_says_so() -> None:
+    found = grids(27.0)
+    name = CLAIMS[0].grid
+    seen = found[name].grid.model_copy(update={"added": "when all had been seen"})
+    found[name] = replace(found[name], grid=seen)
+    first, second, *_ = verdict(found)
+    assert first.endswith("3 seeds; added when all had been seen.")
+    assert "added" not in second
+
+
 def test_a_grid_that_is_not_whole_says_nothing() -> None:
     found = grids(27.0)
     first, second = (found[claim.grid] for claim in CLAIMS[:2])
     first.rows[1].results[2] = None
     del found[second.name]
     sentences = list(verdict(found))
-    assert sentences[0] == f"{CLAIMS[0].subject}: open, 5 of 6 runs of `equal_time` have a result."
-    assert "open, grid `equal_steps` is missing" in sentences[1]
+    assert sentences[0] == f"{CLAIMS[0].subject}: open, 5 of 6 runs of `claim` have a result."
+    assert "open, grid `equal_time` is missing" in sentences[1]
     assert "open" not in sentences[2]
+
+
+def test_claims_compare_what_their_sentences_name() -> None:
+    grids = read_grids(ROOT).grids
+    compared = [(claim.grid, claim.variant, grids[claim.grid].against) for claim in CLAIMS]
+    assert compared == [
+        ("claim", "full", "neither"),
+        ("equal_time", "full", "neither_equal_time"),
+        ("parts", "pretraining_only", "full"),
+        ("paper_pair", "no_gesture_loss", "untrained_tokens_fewer_steps"),
+        ("table2_equal_steps", "eanet_pretrained", "eanet_fewer_steps"),
+    ]
+    for claim in CLAIMS:
+        assert claim.variant in grids[claim.grid].variants
+
+
+def test_weights_alone_means_that_nothing_else_of_stage_2_differs() -> None:
+    file = read_grids(ROOT)
+    for claim in CLAIMS[3:]:
+        names = [file.grids[claim.grid].against, claim.variant]
+        without, pretrained = (one.params for one in resolve(ROOT, file, names))
+        assert file.variants[names[0]].run == "scratch"
+        own = pretrained.pose.weights.gesture, pretrained.pose_net.gesture_tokens
+        other = without.pose_scratch.gesture, without.pose_scratch.gesture_tokens
+        assert own == other
+        assert pretrained.pose.epochs == without.pose_scratch.epochs == 3
