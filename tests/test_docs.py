@@ -183,8 +183,6 @@ ELSEWHERE = {
     "mkdir -p work": "the shell's own",
     "npm pack --pack-destination work @mediapipe/hands@0.4.1675469240": "npm's own",
     "tar -xzf work/mediapipe-hands-0.4.1675469240.tgz -C work": "tar's own",
-    "pip install --target work/judge -c constraints.txt ai-edge-litert": "pip's own",
-    "export PYTHONPATH=work/judge": "the shell's own",
     'pip install -c constraints.txt -e ".[palms]"': "pip's own",
     "handpose predict photo.jpg --palms work/package/hands_solution_packed_assets.data": (
         "pipeline/predict/test_predict_command.py, with a made-up detector"

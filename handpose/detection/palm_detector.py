@@ -55,14 +55,18 @@ class Palm(NamedTuple):
     score: float  # 0..1
 
     @property
+    def ahead(self) -> Array:
+        """(2,) of length 1, from the wrist towards the fingers."""
+        ahead = self.points[MIDDLE_KNUCKLE] - self.points[WRIST]
+        return np.asarray(ahead / max(float(np.linalg.norm(ahead)), 1e-9))
+
+    @property
     def hand_box(self) -> tuple[float, float, float, float]:
         """x, y, w, h of a square around the whole hand, px from the photo's upper left corner."""
         low, high = self.box.reshape(2, 2)
         palm_side = (high - low).max()
-        ahead = self.points[MIDDLE_KNUCKLE] - self.points[WRIST]
-        ahead = ahead / max(float(np.linalg.norm(ahead)), 1e-9)
         side = ENLARGED * palm_side
-        x, y = (low + high) / 2 + RAISED * palm_side * ahead - side / 2 + EDGE_PX
+        x, y = (low + high) / 2 + RAISED * palm_side * self.ahead - side / 2 + EDGE_PX
         return float(x), float(y), float(side), float(side)
 
 
@@ -87,20 +91,24 @@ class PalmDetector(NamedTuple):
         return cls(open_network(Path(path), option, FILE, (1, SIDE_PX, SIDE_PX, 3), outputs))
 
     def palms(self, photo: NDArray[np.uint8]) -> list[Palm]:
-        """Every palm in a photo (H, W, 3) RGB, the surest first."""
+        """Every palm in a photo (H, W, 3) RGB, the surest first.
+
+        Left out: what has no size, or whose hand's box would not touch the photo.
+        """
         height, width = photo.shape[:2]
         A = letterbox(width, height)
         picture = warp(photo, A, SIDE_PX).astype(np.float32) / 255
         proposals, logits = self.network(np.asarray(picture[None], np.float32))
         zoom, shift = A[0, 0], A[:2, 2]
-        return [
+        found = [
             Palm(
-                ((found.box.reshape(2, 2) - EDGE_PX - shift) / zoom).ravel(),
-                (found.points - EDGE_PX - shift) / zoom,
-                found.score,
+                ((palm.box.reshape(2, 2) - EDGE_PX - shift) / zoom).ravel(),
+                (palm.points - EDGE_PX - shift) / zoom,
+                palm.score,
             )
-            for found in palms_of(proposals[0].astype(np.float64), logits[0, :, 0])
+            for palm in palms_of(proposals[0].astype(np.float64), logits[0, :, 0])
         ]
+        return [palm for palm in found if _touches(palm.hand_box, width, height)]
 
 
 def letterbox(width: int, height: int) -> NDArray[np.float64]:
@@ -164,3 +172,9 @@ def overlap(box: Array, boxes: Array) -> Array:
     whole = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - area
     ratio: Array = np.divide(area, whole, out=np.zeros_like(area), where=whole > 0)
     return ratio
+
+
+def _touches(box: tuple[float, float, float, float], width: int, height: int) -> bool:
+    """Whether a box x, y, w, h px has a size and a part of it lies in the photo."""
+    x, y, w, h = box
+    return min(w, h) > 0 and x < width and y < height and x + w > 0 and y + h > 0

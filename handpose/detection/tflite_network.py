@@ -89,7 +89,7 @@ def _interpreter(content: bytes, where: str, expected: str) -> Any:
     except ImportError as error:
         raise TfliteError(
             f"{where}: is run by ai-edge-litert, which is not installed ({error}); "
-            "`pip install -c constraints.txt ai-edge-litert` (docs/photos.md)"
+            "`pip install -c constraints.txt -e '.[palms]'` (docs/photos.md)"
         ) from None
     try:
         interpreter = Interpreter(model_content=content, num_threads=1)

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from handpose.detection.palm_detector import PalmDetector, overlap
+from handpose.detection.palm_detector import PalmDetector
 from handpose.errors import HandPoseError
 from handpose.estimator import HandEstimate
 
@@ -41,8 +41,9 @@ A mean over a heatmap is drawn to the crop's middle. Median of the released mode
 photos of the first set of its card; 0.84 to 1.02 for 80 % of them.
 """
 
-DOUBLE = 0.5
-"""Intersection over union from which on two boxes are of one hand."""
+DOUBLE = 0.2
+"""Two hands whose joints are nearer, on average and by the longer side of the box of one, are one
+hand that was found twice."""
 
 SMALLEST = 0.05
 """Of the photo's longer side: a smaller box has collapsed."""
@@ -181,7 +182,10 @@ def refine(batch: Batch, images: Sequence[Image]) -> list[BoxedHand]:
 def from_palms(
     detector: PalmDetector, batch: Batch, images: Sequence[Image]
 ) -> list[list[BoxedHand]]:
-    """The hands in each photo, the surest palm first; where there are none, one without a hand."""
+    """The hands in each photo, the surest palm first; where there are none, one without a hand.
+
+    A palm whose joints are lost is listed without a hand and with the reason.
+    """
     boxes = [[palm.hand_box for palm in detector.palms(image)] for image in images]
     owner = [k for k, own in enumerate(boxes) for _ in own]
     first = [box for own in boxes for box in own]
@@ -195,17 +199,19 @@ def from_palms(
     hands = batch([images[k] for k in owner], second) if first else []
     found: list[list[BoxedHand]] = [[] for _ in images]
     for k, hand, box in zip(owner, hands, second, strict=True):
-        if not _is_double(box, [other.box for other in found[k]]):
+        if why := lost(box_around(hand.joints_px), images[k]):
+            found[k].append(BoxedHand(None, box, "palm", why))
+        elif not any(_is_double(hand, other.hand) for other in found[k]):
             found[k].append(BoxedHand(hand, box, "palm"))
     return [own or [_without_palm(image)] for own, image in zip(found, images, strict=True)]
 
 
-def _is_double(box: Box, others: Sequence[Box]) -> bool:
-    if not others:
+def _is_double(hand: HandEstimate, other: HandEstimate | None) -> bool:
+    if other is None:
         return False
-    corners = np.array([box, *others])
-    corners[:, 2:] += corners[:, :2]
-    return bool((overlap(corners[0], corners[1:]) > DOUBLE).any())
+    side = max(box_around(other.joints_px)[2:])
+    apart = np.linalg.norm(hand.joints_px - other.joints_px, axis=1).mean()
+    return bool(apart < DOUBLE * side)
 
 
 def _without_palm(image: Image) -> BoxedHand:

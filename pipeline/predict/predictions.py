@@ -17,7 +17,7 @@ from handpose.files import atomic_file
 from handpose.hand.rotation import matrix_to_axis_angle
 from pipeline.predict.hand_box import BoxedHand
 
-SCHEMA = 1
+SCHEMA = 2
 """Of `predictions.json`; it grows when a field goes, or means another thing."""
 
 JSON_NAME = "predictions.json"

@@ -105,7 +105,9 @@ def test_the_hands_box_turns_with_the_fingers(angle: float) -> None:
     np.testing.assert_allclose([x + w / 2, y + h / 2], centre, atol=1e-3)
 
 
-def test_a_palm_of_no_size_still_has_a_box() -> None:
-    said, sure = proposals([(5, 5, 5, 5)], [2.0])
-    [palm] = palms_of(said[0].astype(float), sure[0, :, 0])
-    assert np.isfinite(palm.hand_box).all()
+@pytest.mark.parametrize("box", [(50, 50, 50, 50), (-60, 60, -40, 80), (80, 250, 100, 270)])
+def test_what_has_no_size_or_lies_outside_is_no_palm(box: Any) -> None:
+    """The square shows the photo between grey margins, in which the network may see things."""
+    both = proposals([BOX, box], [2.0, 3.0])
+    [palm] = PalmDetector(lambda _: both).palms(np.zeros((192, 192, 3), np.uint8))
+    np.testing.assert_allclose(palm.box + 0.5, BOX, atol=1e-3)

@@ -167,15 +167,32 @@ def test_the_second_look_is_at_the_joints(made_up: Callable[..., Any]) -> None:
 
 def test_two_palms_of_one_hand_are_one_hand(made_up: Callable[..., Any]) -> None:
     sees = detector((80, 60, 120, 100), (125, 60, 165, 100))
-    assert len(sees.palms(IMAGE)) == 2 and DOUBLE < 1
+    assert len(sees.palms(IMAGE)) == 2
     (found,) = from_palms(sees, made_up(UV, error=0.0), [IMAGE])
     assert len(found) == 1
 
 
-def test_a_palm_whose_joints_are_lost_keeps_its_own_box(made_up: Callable[..., Any]) -> None:
+def test_hands_over_each_other_are_two() -> None:
+    """Their boxes overlap by more than half, their joints are apart."""
+    sees = detector((80, 60, 120, 100), (125, 60, 165, 100))
+    mirrored = UV * [-1, 1] + [2 * UV[:, 0].mean(), 0]
+
+    def batch(photos: Any, boxes: Any) -> Any:
+        return [a_hand(UV if box[0] < 80 else mirrored) for box in boxes]
+
+    first, second = (palm.hand_box for palm in sees.palms(IMAGE))
+    assert first[0] < 80 < second[0]
+    apart = np.linalg.norm(UV - mirrored, axis=1).mean()
+    assert apart > DOUBLE * max(box_around(UV)[2:])
+    (found,) = from_palms(sees, lambda p, b: batch(p, [first, second]), [IMAGE])
+    assert [one.hand is not None for one in found] == [True, True]
+
+
+def test_a_palm_whose_joints_are_lost_has_no_hand(made_up: Callable[..., Any]) -> None:
     sees = detector((80, 60, 130, 110))
     ((found,),) = from_palms(sees, made_up(np.full((21, 2), 90.0), error=0.0), [IMAGE])
-    assert found.hand is not None and found.box == sees.palms(IMAGE)[0].hand_box
+    assert found.hand is None and "collapsed" in found.why
+    assert found.box == sees.palms(IMAGE)[0].hand_box
 
 
 def test_photos_without_a_palm_are_said(made_up: Callable[..., Any]) -> None:
