@@ -86,7 +86,7 @@ QUESTIONS = (
     ),
     Question(
         "And at equally many steps of Stage 2, as in the paper's Table 2?",
-        "table2_equal_steps",
+        "eanet_pair",
         ("eanet_pretrained",),
         "lower",
         "EANet is better from Stage 1's backbone",

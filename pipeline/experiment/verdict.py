@@ -24,7 +24,7 @@ CLAIMS = (
     Claim("The full model in place of six epochs (the time it takes)", "equal_time", "full"),
     Claim("Leaving the gesture tokens out of the full model", "parts", "pretraining_only"),
     Claim("Stage 1's weights alone (the paper's comparison)", "paper_pair", "no_gesture_loss"),
-    Claim("Stage 1's weights alone in EANet", "table2_equal_steps", "eanet_pretrained"),
+    Claim("Stage 1's weights alone in EANet", "eanet_pair", "eanet_pretrained"),
 )
 """The planned question first."""
 

@@ -67,7 +67,7 @@ def test_claims_compare_what_their_sentences_name() -> None:
         ("equal_time", "full", "neither_equal_time"),
         ("parts", "pretraining_only", "full"),
         ("paper_pair", "no_gesture_loss", "untrained_tokens_fewer_steps"),
-        ("table2_equal_steps", "eanet_pretrained", "eanet_fewer_steps"),
+        ("eanet_pair", "eanet_pretrained", "eanet_fewer_steps"),
     ]
     for claim in CLAIMS:
         assert claim.variant in grids[claim.grid].variants

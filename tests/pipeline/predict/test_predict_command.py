@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import shlex
 import shutil
 import signal
@@ -392,6 +393,10 @@ def test_the_commands_of_the_docs(
         words = [word.replace("120,80,200,240", "30,20,40,50") for word in shlex.split(line)[1:]]
         assert main([*words, *predict.usual[:4]]) == 0, line
     assert Path("work/hands/1_hand.png").is_file()
+    (code,) = (c for c in re.findall(r"```python\n(.*?)```", page, re.S) if "PalmDetector" in c)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert len(found["hands"]) == 2
     assert Path("results/predict/predictions.json").is_file()
 
 
