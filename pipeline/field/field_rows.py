@@ -30,8 +30,8 @@ class FieldRow(NamedTuple):
     name: str
     how: str  # to get it: weights, hand model, licence
     published: Sequence[Published] = ()
-    words: frozenset[str] = frozenset()
-    """All of them are in the name that a file of its predictions gives."""
+    also: Sequence[str] = ()
+    """Names besides `name` by which a file of its predictions may call it."""
     run: tuple[str, str] | None = None
     """Network and run of a model of this clone that is this row."""
 
@@ -74,21 +74,19 @@ PAPER = (
         "HaMeR",
         _checkpoint("hamer", "geopavlakos/hamer", "hamer.ckpt"),
         (_table2("16.11 / 15.37"), _freihand("6.0; a user's rerun 6.8", "geopavlakos/hamer#120")),
-        frozenset({"hamer"}),
+        ("HaMeR (hamer.ckpt)",),
     ),
     FieldRow(
         "EANet",
         PROFILE.format(run=SCRATCH),
         (_table2("4.94 / 5.26"),),
-        frozenset({"eanet"}),
-        (EANET, SCRATCH),
+        run=(EANET, SCRATCH),
     ),
     FieldRow(
         "EANet with gesture pretraining",
         PROFILE.format(run=FULL),
         (_table2("4.86 / 5.17"),),
-        frozenset({"eanet", "pretraining"}),
-        (EANET, FULL),
+        run=(EANET, FULL),
     ),
     FieldRow(
         "the paper's without pretraining",
@@ -112,17 +110,17 @@ FIELD = (
                 "rolpotamias/WiLoR#31",
             ),
         ),
-        frozenset({"wilor"}),
+        ("WiLoR (wilor_final.ckpt)",),
     ),
     FieldRow(
         "AnyHand, HaMeR's network",
         _checkpoint("anyhand_hamer", "chen-si-cs/AnyHand", "anyhand_hamer.ckpt"),
-        words=frozenset({"anyhand", "hamer"}),
+        also=("HaMeR (anyhand_hamer.ckpt)",),
     ),
     FieldRow(
         "AnyHand, WiLoR's network",
         _checkpoint("anyhand_wilor", "chen-si-cs/AnyHand", "anyhand_wilor.ckpt"),
-        words=frozenset({"anyhand", "wilor"}),
+        also=("WiLoR (anyhand_wilor.ckpt)",),
     ),
     FieldRow(
         "SAM 3D Body",
@@ -133,31 +131,26 @@ FIELD = (
             _freihand("5.5 / 6.2", "its paper, as quoted in facebookresearch/sam-3d-body#122"),
             _freihand("10.0 / 9.9", "a user's rerun, facebookresearch/sam-3d-body#122"),
         ),
-        frozenset({"sam", "3d", "body"}),
     ),
     FieldRow(
         "HandOS",
         f"no code was found; {_FILE}",
         (_freihand("5.0 / -", "arXiv 2412.01537, abstract"),),
-        frozenset({"handos"}),
     ),
     FieldRow(
         "MaskHand",
         f"no repository was found; {_FILE}",
         (_freihand("5.5 / 5.4", "arXiv 2412.13393"),),
-        frozenset({"maskhand"}),
     ),
     FieldRow(
         "simpleHand",
         f"patienceFromZhou/simpleHand, and your own MANO; {_FILE}",
         (_freihand("5.7 / 6.0", "its README"),),
-        frozenset({"simplehand"}),
     ),
     FieldRow(
         "Fast-HaMeR",
         f"hunainahmedj/Fast-HaMeR, and your own MANO; {_FILE}",
         (_time("1.5 times HaMeR's speed", "its authors' GPU", "its abstract"),),
-        frozenset({"fast", "hamer"}),
     ),
     FieldRow(
         "MediaPipe Hands",
@@ -170,7 +163,7 @@ FIELD = (
                 "micro-handpose's page",
             ),
         ),
-        frozenset({"mediapipe"}),
+        ("MediaPipe",),
     ),
 )
 """Others that a reader asks for."""
@@ -182,13 +175,13 @@ TERMS = LICENCES
 
 
 def row_of(model: str, rows: Iterable[FieldRow] = ROWS) -> FieldRow | None:
-    """The row that a file of predictions is of, by the name that it states.
+    """The row that a file of predictions is of, by the name that it states; None if it is none.
 
-    It is the one with the most words, all of which the name has; None if there is none, or more
-    than one.
+    The name has to be one of the row's own, see docs/imported.md: a name with more in it, such as
+    "fine-tuned" or "mini", is another model's. Case, blanks and the signs `_-.,()` do not count.
     """
-    said = set(re.findall(r"[a-z0-9]+", model.lower()))
-    fitting = [row for row in rows if row.words and row.words <= said]
-    most = max((len(row.words) for row in fitting), default=0)
-    named = [row for row in fitting if len(row.words) == most]
-    return named[0] if len(named) == 1 else None
+    return next((row for row in rows if _key(model) in map(_key, (row.name, *row.also))), None)
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\s_.,()-]+", "", name).casefold()

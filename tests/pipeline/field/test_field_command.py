@@ -30,6 +30,7 @@ from tests.pipeline.imported.conftest import clone as clone
 from tests.pipeline.imported.conftest import evaluated as evaluated
 from tests.pipeline.imported.conftest import made_up as made_up
 
+ROOT = Path(__file__).parents[3]
 OWN = {"the paper's full model": "pretrained", "the paper's without pretraining": "scratch"}
 
 
@@ -353,6 +354,13 @@ def test_a_benchmarks_numbers_are_shown_if_they_are_of_its_hands(
         ("sam-3d-body", "SAM 3D Body"),
         ("Fast-HaMeR", "Fast-HaMeR"),
         ("EANet", "EANet"),
+        ("eanet_with_gesture_pretraining", "EANet with gesture pretraining"),
+        ("EANet pretrained", None),
+        ("eanet_pretrained", None),
+        ("HaMeR fine-tuned on HInt", None),
+        ("HaMeR (hamer_fine_tuned.ckpt)", None),
+        ("HaMeR+", None),
+        ("WiLoR-mini", None),
         ("models/pose/pretrained", None),
         ("hamerkop", None),
         ("WiLoR and HaMeR", None),
@@ -365,7 +373,15 @@ def test_a_name_is_of_one_row_or_of_none(model: str, name: str | None) -> None:
 
 def test_rows_can_be_told_apart_and_say_how_to_get_them() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS) == len(PAPER) + len(FIELD)
-    words = [row.words for row in ROWS if row.words]
-    assert len(set(words)) == len(words)
-    assert all(row.how and (row.words or row.run) for row in ROWS)
+    for row in ROWS:
+        for name in (row.name, *row.also):
+            assert row_of(name) is row_of(name.upper().replace(" ", "-")) is row, name
+    assert all(row.how for row in ROWS)
     assert all(all(one) for row in ROWS for one in row.published), "a figure without a source"
+
+
+def test_the_page_tells_the_names_of_the_rows() -> None:
+    page = (ROOT / "docs/imported.md").read_text("utf-8")
+    table = page[page.index("| row of") : page.index("| option")]
+    told = [re.findall("`([^`]+)`", line) for line in table.splitlines()[2:]]
+    assert [names for names in told if names] == [[row.name, *row.also] for row in ROWS]
