@@ -56,8 +56,8 @@ def _time(value: str, machine: str, source: str) -> Published:
 def _checkpoint(name: str, repository: str, file: str) -> str:
     return (
         f"{file} from its authors ({repository}) and your own MANO in hand.mano, then `handpose "
-        f"evaluate --export work/{name}.parquet --model {file}` and `--predictions "
-        f"work/{name}.parquet`; see the licences below"
+        f"evaluate --export work/{name}.parquet --model {file}` and `handpose "
+        f"evaluate --predictions work/{name}.parquet`; see the licences below"
     )
 
 

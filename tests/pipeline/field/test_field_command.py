@@ -377,11 +377,14 @@ def test_rows_can_be_told_apart_and_say_how_to_get_them() -> None:
         for name in (row.name, *row.also):
             assert row_of(name) is row_of(name.upper().replace(" ", "-")) is row, name
     assert all(row.how for row in ROWS)
+    quoted = [one for row in ROWS for one in re.findall("`([^`]+)`", row.how)]
+    assert not [one for one in quoted if one.startswith("-")], "options without their command"
+    assert "handpose evaluate --predictions work/hamer.parquet" in quoted
     assert all(all(one) for row in ROWS for one in row.published), "a figure without a source"
 
 
 def test_the_page_tells_the_names_of_the_rows() -> None:
     page = (ROOT / "docs/imported.md").read_text("utf-8")
-    table = page[page.index("| row of") : page.index("| option")]
+    table = page[page.index("| row of") : page.index("Imported numbers are of")]
     told = [re.findall("`([^`]+)`", line) for line in table.splitlines()[2:]]
     assert [names for names in told if names] == [[row.name, *row.also] for row in ROWS]
