@@ -37,7 +37,7 @@ already lie within their noise."""
 
 
 KEPT = 512
-"""Hands whose workspace is kept for the next fit: 20 MB for joints."""
+"""Hands whose workspace is kept for the next fit: 29 MB for joints, by thread and solver."""
 
 
 class Targets(NamedTuple):

@@ -1,7 +1,11 @@
+import inspect
+import re
+
 import torch
 
+from handpose.fitting import least_squares
 from handpose.fitting.first_guess import HandState
-from handpose.fitting.least_squares import LeastSquares, Targets
+from handpose.fitting.least_squares import KEPT, LeastSquares, Targets, Workspace
 from handpose.fitting.point_model import PointModel
 from handpose.fitting.pose_prior import PosePrior
 from handpose.hand.mano import Mano
@@ -28,3 +32,9 @@ def test_no_fit_is_worse_than_its_start_and_costs_are_the_states_own(mano: Mano)
         torch.testing.assert_close(seen.cost, cost, rtol=1e-3, atol=1e-2)
         torch.testing.assert_close(seen.residual, residual, rtol=1e-3, atol=1e-2)
         before = cost
+
+
+def test_the_memory_that_is_kept_is_as_large_as_is_said(mano: Mano) -> None:
+    told = re.search(r"next fit: (\d+) MB for joints", inspect.getsource(least_squares))
+    arrays = Workspace.of(KEPT, PointModel(mano, mano.joint_matrix).count)
+    assert told and round(sum(array.nbytes for array in arrays) / 1e6) == int(told.group(1))
