@@ -59,18 +59,21 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     for split, found in facts["splits"].items():
         first = found[next(iter(COLUMNS))]
         cells = [_cell(found.get(key), 1 if key.endswith("_mm") else 3) for key in COLUMNS]
-        units = f" {others[split]['what']}" if split in others else ""
-        count = f"{first['subjects']}{units}"
+        count = f"{first['subjects']}"
+        if split in others:
+            count = _units(first["subjects"], others[split]["what"], facts["singular"])
         yield f"| {split} | {' | '.join(cells)} | {first['samples']:,} | {count} |"
     if gesture := facts["gesture"]:
         accuracy = _percent(gesture["coarse_accuracy"])
         yield ("")
         yield f"Gesture recognised on the set test: {accuracy} of {model['coarse']} classes."
     yield from ("", "## Data and training", "")
-    people = counted(data["people"], "person", "people")
-    besides = [f"{count} {what}" for what, count in data.get("not_people", {}).items()]
-    people = " and ".join([people, *besides])
-    yield f"- Trained on {counted(data['images'], 'picture')} of {people}: {data['what']}."
+    not_people = data.get("not_people", {})
+    seen = [_units(count, what, facts["singular"]) for what, count in not_people.items()]
+    if data["people"] or not seen:
+        seen = [counted(data["people"], "person", "people"), *seen]
+    pictures = counted(data["images"], "picture")
+    yield f"- Trained on {pictures} of {' and '.join(seen)}: {data['what']}."
     hours = sum(model["seconds"].values()) / 3600
     yield f"- {model['steps']:,} steps of Stage 2; {hours:.2f} hours with Stage 1."
     yield f"- Code: commit {code['commit'][:10]}{_changed(code['changed'])}"
@@ -96,6 +99,11 @@ def _terms(lines: list[str]) -> Iterator[str]:
     yield f"{own}, as far as nobody else has a say. Others do:"
     yield ""
     yield from (f"- {line}." for line in lines)
+
+
+def _units(count: int, many: str, singular: Mapping[str, str]) -> str:
+    """`1 block` or `30 blocks`."""
+    return counted(count, singular.get(many, many), many)
 
 
 def _cell(found: Mapping[str, Any] | None, digits: int) -> str:

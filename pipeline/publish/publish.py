@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from safetensors.numpy import load_file
 
 from handpose.confidence import confidence_io
+from handpose.data.several.interval_units import IntervalUnits
 from handpose.errors import HandPoseError
 from handpose.files import atomic_folder
 from handpose.training.model_io import ModelRecord, read_record
@@ -22,7 +25,7 @@ from pipeline.licence_guard import is_synthetic
 from pipeline.publish.model_card import model_card
 from pipeline.publish.terms import terms
 from stages.params import Params
-from stages.paths import INGEST, METRICS, SHARDS, STAGE_2_MODELS
+from stages.paths import INGEST, METRICS, SAMPLES, SHARDS, STAGE_2_MODELS
 
 SPLIT = INGEST / "split.json"
 CARD, NUMBERS = "card.md", "numbers.json"
@@ -69,6 +72,7 @@ def publish(root: Path, params: Params, run: str, out: Path) -> dict[str, Any]:
         "terms": terms(root, params, record.before),
         "splits": {split: found[run] for split, found in metrics["pose"].items()},
         "intervals_over": metrics.get("intervals_over", {}),  # of splits without people
+        "singular": _singular(root),  # of what stands for people, by its plural
         "gesture": metrics["gesture"].get(run),
         "confidence": has_head,
         "two_hands": params.ingest.interacting == "train",
@@ -149,6 +153,20 @@ def _model(folder: Path, record: ModelRecord) -> dict[str, Any]:
         "sha256": record.weights_sha256,
         "labels": record.labels_digest,
     }
+
+
+def _singular(root: Path) -> dict[str, str]:
+    """`block` by `blocks`: what stands for people in the data; nothing where all are people.
+
+    Raises:
+        PublishError: the table of samples cannot be read.
+    """
+    try:
+        metadata = pq.read_schema(root / SAMPLES).metadata
+    except (OSError, pa.ArrowInvalid) as error:
+        raise PublishError(f"{SAMPLES}: cannot be read ({error}); `dvc repro` makes it") from None
+    others = IntervalUnits.of_metadata(metadata).others
+    return {one.units.many: one.units.one for one in others}
 
 
 def _data(root: Path, params: Params) -> dict[str, Any]:

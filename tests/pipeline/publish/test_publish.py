@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from handpose import HandEstimator
+from handpose.data.several.interval_units import IntervalUnits, Units
 from handpose.estimator import released_folder
 from handpose.hand.mano import FILE, Mano
 from handpose.training.model_io import read_record
 from pipeline.__main__ import main
 from pipeline.profiles.overrides import override
-from stages.paths import METRICS, STAGE_1_MODEL, STAGE_2_MODELS, STAND_IN, SYNTHETIC
+from stages.paths import METRICS, SAMPLES, STAGE_1_MODEL, STAGE_2_MODELS, STAND_IN, SYNTHETIC
 from tests.pipeline.export.small_model import small_predictor, write_small_model
 
 ROOT = Path(__file__).parents[3]
@@ -51,6 +54,7 @@ def clone(tmp_path: Path, mano: Mano, stand_in: Path, monkeypatch: pytest.Monkey
     (root / "data" / "shard" / "index.json").write_text(json.dumps(index))
     split = {"train": {"subjects": [0, 1, 2], "samples": 4290}}
     (root / "data" / "ingest" / "split.json").write_text(json.dumps(split))
+    write_samples(root, {})
     mm = {"wrist_mpjpe_mm": ESTIMATE, "pa_mpjpe_mm": ESTIMATE, "table2_mpjpe_mm": ESTIMATE}
     pose = {"test": mm | {"pck_auc": SHARE}, "official_val": dict.fromkeys(mm, ALONE)}
     metrics = {
@@ -66,6 +70,12 @@ def clone(tmp_path: Path, mano: Mano, stand_in: Path, monkeypatch: pytest.Monkey
         )
     monkeypatch.chdir(root)
     return root
+
+
+def write_samples(root: Path, metadata: dict[str, str]) -> None:
+    """A table without rows, which says what its units are."""
+    schema = pa.schema([("subject", pa.int64())], metadata=metadata)
+    pq.write_table(schema.empty_table(), root / SAMPLES)
 
 
 def lock(root: Path) -> None:
@@ -107,20 +117,32 @@ def test_what_is_published_is_a_model_that_says_what_it_is(
     assert str(tmp_path) not in text + json.dumps(numbers), "no path of this machine"
 
 
+@pytest.mark.parametrize(
+    ("people", "blocks", "told"),
+    [
+        ([0, 1, 2], [10, 11], "pictures of 3 people and 2 blocks: synthetic"),
+        ([0], [10], "pictures of 1 person and 1 block: synthetic"),
+        ([], [10, 11], "pictures of 2 blocks: synthetic"),
+    ],
+)
 def test_what_stands_for_people_in_other_data_sets_is_not_counted_as_people(
-    clone: Path, tmp_path: Path
+    clone: Path, tmp_path: Path, people: list[int], blocks: list[int], told: str
 ) -> None:
+    units = IntervalUnits.of_splits(
+        [("training", "train", Units("block", "blocks", "it names no people"))]
+    )
+    write_samples(clone, units.metadata())
     path = Path("data/ingest/split.json")
-    split = {"train": {"subjects": [0, 1, 2, 10, 11], "subjects_not_people": {"blocks": [10, 11]}}}
-    path.write_text(json.dumps(split))
+    split = {"subjects": [*people, *blocks], "subjects_not_people": {"blocks": blocks}}
+    path.write_text(json.dumps({"train": split}))
     metrics = json.loads(METRICS.read_text())
     over = {"official_val": {"what": "blocks", "count": 1, "why": "it names no people"}}
     METRICS.write_text(json.dumps(metrics | {"intervals_over": over}))
     lock(clone)
     text = card(tmp_path / "model")
     assert "Of official_val the interval is over blocks: it names no people." in text
-    assert "| 1,200 | 1 blocks |" in text and "| 1,200 | 8 |" in text
-    assert "pictures of 3 people and 2 blocks: synthetic" in text
+    assert "| 1,200 | 1 block |" in text and "| 1,200 | 8 |" in text
+    assert told in text
 
 
 def test_it_can_be_used_from_anywhere(clone: Path, tmp_path: Path, mano: Mano) -> None:
