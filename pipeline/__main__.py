@@ -241,12 +241,13 @@ def release_(
     The weights that HandEstimator.released() takes. Stopped, it goes on where it was.
     """
     from pipeline.release.release import release, require_committed, require_own, train
+    from pipeline.release.training_start import TrainingStart
 
     root, params = Path.cwd(), _params(ctx)
     require_own(root, params)
-    require_committed(root, allow_dirty=allow_dirty)  # before hours of training
-    train(root)
-    out = release(root, params, lambda line: print(line, flush=True), allow_dirty=allow_dirty)
+    start = TrainingStart.of(require_committed(root, allow_dirty=allow_dirty))
+    train(root)  # for hours, in which its user may commit
+    out = release(start, params, lambda line: print(line, flush=True))
     print(f"wrote {out.relative_to(Path.cwd())}; its card.md says how good it is; commit all of it")
 
 

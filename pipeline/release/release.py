@@ -36,6 +36,7 @@ from pipeline.release.examples import write_examples
 from pipeline.release.new_people import CALIBRATION, new_people
 from pipeline.release.scoring import Scored, joints_box, score
 from pipeline.release.shifted_sets import IMAGES, PEOPLE, SETS, ShiftedSet
+from pipeline.release.training_start import TrainingStart
 from pipeline.runner.dvc_repro import run_repro
 from pipeline.runner.output import Output
 from stages.evaluation.summary import to_json
@@ -58,13 +59,12 @@ class ReleaseError(HandPoseError):
 
 
 def release(
-    root: Path,
+    start: TrainingStart,
     params: Params,
     show: Callable[[str], None] = print,
     *,
     people: int = PEOPLE,
     images: int = IMAGES,
-    allow_dirty: bool = False,
 ) -> Path:
     """Write `handpose/released/`: weights in half precision, record, card, numbers, pictures.
 
@@ -72,21 +72,21 @@ def release(
     test sets are of yet others.
 
     Args:
-        root: the clone.
+        start: the clone, whose commit the card names, as it was before the training.
         params: its parameters; the model was trained with them.
         show: gets a line for each test set.
         people: of each test set.
         images: of each test set.
-        allow_dirty: with changes that are not committed, which the card then tells.
 
     Raises:
         ReleaseError: the data or the hand are not the project's own, the network has no view heads,
-            its weights began as somebody else's, or there are changes that are not committed.
+            its weights began as somebody else's, or what decides them was changed since the start.
         CheckpointError: the model is not trained, or with other parameters.
         ConfidenceError: there are no photos to train a confidence head with.
     """
+    root = start.source.root
     require_own(root, params)
-    source = require_committed(root, allow_dirty=allow_dirty)
+    require_unchanged(start)
     record = read_record(root / MODEL)
     record.require(
         root / MODEL, encoder=params.encoder.keywords(), pose_net=params.pose_net.keywords()
@@ -113,7 +113,7 @@ def release(
         facts["confidence"] = asdict(head)
         predictor = Predictor.load(folder, mano=root / STAND_IN)
         facts |= measure(predictor, spec, show, people=people, images=images)
-        facts |= origin(source, params, record) | {"earlier": before}
+        facts |= origin(start.source, params, record) | {"earlier": before}
         facts |= {"people_a_set": people, "images_a_set": images}
         photographs = example_photographs(spec, predictor.net.mano)
         facts["examples"] = write_examples(folder, predictor, photographs)
@@ -185,6 +185,21 @@ def require_committed(root: Path, *, allow_dirty: bool = False) -> Source:
             "says so"
         )
     return source
+
+
+def require_unchanged(start: TrainingStart) -> None:
+    """Refuse weights in whose training other code, parameters or labels may have come into use.
+
+    Raises:
+        ReleaseError: it names what changed.
+    """
+    if changes := start.changes():
+        raise ReleaseError(
+            f"changed since the training began: {', '.join(changes)}. So it is not known that "
+            f"commit {start.source.commit[:10]} made the weights. They are kept in {MODEL}: undo "
+            "these changes, and `handpose release` trains again only what they came into; or "
+            "commit them, and it trains with them"
+        )
 
 
 def pack(model: Path, folder: Path, record: ModelRecord) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from pipeline.release.release import (
     require_own,
     unlike_wide,
 )
+from pipeline.release.training_start import TrainingStart
 from stages.params import Params, load_params
 from stages.paths import SAMPLES, SYNTHETIC
 from tests.pipeline.confidence.small_photos import write_small_photos
@@ -45,6 +46,15 @@ VALUES: dict[str, Any] = {
     "shard": {"view_px": PX, "crop_px": 86},
     "synthesize": {"image_px": [120, 96]},
 }
+
+
+DVC_YAML = """
+stages:
+  pose:
+    cmd: python -m pipeline.stage pose pretrained
+    deps: [map.csv]
+    params: [pose]
+"""
 
 
 def make_params(**changes: Any) -> Params:
@@ -70,23 +80,35 @@ def clone(tmp_path: Path, mano: Mano, stand_in: Path) -> Path:
     (tmp_path / SYNTHETIC / "annotations" / "synthetic.json").write_text("{}", "utf-8")
     (tmp_path / "handpose").mkdir()
     (tmp_path / "code.py").write_text("first\n", "utf-8")
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / "pose.py").write_text("LAYERS = 1\n", "utf-8")
+    (tmp_path / "map.csv").write_text("a\n", "utf-8")
+    (tmp_path / "params.yaml").write_text("pose: {batch: 16}\nevaluate: {batch: 16}\n", "utf-8")
+    (tmp_path / "dvc.yaml").write_text(DVC_YAML, "utf-8")
     shutil.copy(ROOT / ".gitignore", tmp_path)
-    for line in (
-        "git init -q",
-        "git config user.name t",
-        "git config user.email t@example.org",
-        "git add --all",
-        "git commit -qm code",
-    ):
-        subprocess.run(line.split(), cwd=tmp_path, check=True)
+    git(tmp_path, "init -q", "config user.name t", "config user.email t@example.org")
+    git(tmp_path, "add --all", "commit -qm code")
     return tmp_path
+
+
+def git(folder: Path, *lines: str) -> None:
+    for line in lines:
+        subprocess.run(["git", *line.split()], cwd=folder, check=True)
+
+
+def begin(folder: Path) -> TrainingStart:
+    return TrainingStart.of(require_committed(folder))
 
 
 def test_the_release_loads_scores_and_says_what_it_is(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[str] = []
-    out = release(clone, make_params(), lines.append, people=2, images=4)
+    start = begin(clone)
+    (clone / "code.py").write_text("second\n", "utf-8")
+    git(clone, "commit -qam later")
+    (clone / "code.py").write_text("third\n", "utf-8")
+    out = release(start, make_params(), lines.append, people=2, images=4)
     assert sorted(path.name for path in out.iterdir()) == [
         "card.md", "confidence.json", "confidence.safetensors", "examples.jpg", "examples.json",
         "model.json", "model.safetensors", "numbers.json", "predictions.jpg",
@@ -101,6 +123,7 @@ def test_the_release_loads_scores_and_says_what_it_is(
     assert "synthesize.frames" in unlike and "pose_net.view_heads" not in unlike
     assert numbers["training"]["steps"] == 200 and numbers["images_a_set"] == 4
     text = (out / "card.md").read_text("utf-8")
+    assert numbers["commit"] == start.source.commit, "not the one of after the training"
     assert numbers["uncommitted"] == 0 and f"commit {numbers['commit'][:10]}." in text
     for word in (
         "12 synthetic images of 2 people",
@@ -150,10 +173,52 @@ def test_changes_that_are_not_committed_are_refused_before_the_training(
     assert main(["release"]) == 2 and calls == ["train"]
     assert "handpose: code.py, new.py are not committed: the card" in capsys.readouterr().err
     with pytest.raises(ReleaseError, match="--allow-dirty releases with these changes"):
-        release(clone, make_params(), people=2, images=4)
+        require_committed(clone)
     assert main(["release", "--allow-dirty"]) == 2 and calls == ["train", "train"]
     assert capsys.readouterr().err == "handpose: packs\n"
     assert require_committed(clone, allow_dirty=True).changed == ["code.py", "new.py"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told", "committed"),
+    [
+        ("stages/pose.py", "LAYERS = 2\n", "stages/pose.py", True),
+        ("map.csv", "b\n", "map.csv", False),
+        ("params.yaml", "pose: {batch: 8}\n", "pose.batch of params.yaml", False),
+        ("dvc.yaml", DVC_YAML.replace("pretrained", "new"), "stage pose of dvc.yaml", True),
+        ("stages/pose.py", "LAYERS = 1  # of them\n", "", True),
+        ("params.yaml", "pose: {batch: 16}\nevaluate: {batch: 8}\n", "", False),
+        ("code.py", "second\n", "", True),
+    ],
+)
+def test_what_decides_the_model_may_not_change_while_it_is_trained(
+    clone: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    text: str,
+    told: str,
+    committed: bool,
+) -> None:
+    """Committed or not; anything else may."""
+    monkeypatch.chdir(clone)
+    commit = begin(clone).source.commit
+
+    def train(root: Path) -> None:
+        (root / file).write_text(text, "utf-8")
+        if committed:
+            git(root, "commit -qam later")
+
+    monkeypatch.setattr(command, "train", train)
+    monkeypatch.setattr(command, "pack", lambda *_: (_ for _ in ()).throw(ReleaseError("packs")))
+    monkeypatch.setattr("pipeline.__main__._params", lambda _: make_params())
+    assert main(["release"]) == 2
+    said = capsys.readouterr().err
+    if told:
+        assert f"changed since the training began: {told}. So" in said
+        assert f"commit {commit[:10]} made the weights. They are kept in {MODEL}" in said
+    else:
+        assert said == "handpose: packs\n"
 
 
 def test_a_training_from_released_weights_tells_what_these_were_made_of(clone: Path) -> None:
@@ -172,7 +237,7 @@ def test_a_training_from_released_weights_tells_what_these_were_made_of(clone: P
     record = json.loads(model.read_text())
     model.write_text(json.dumps(record | {"before": first["sha256"]}))
     params = make_params(pose={"start": "handpose/released"}, synthesize={"seed": 1})
-    release(clone, params, lambda _: None, people=2, images=24)
+    release(begin(clone), params, lambda _: None, people=2, images=24)
     numbers = json.loads((out / "numbers.json").read_text())
     assert numbers["earlier"] == [first]
     assert "pose.start" in numbers["data"]["unlike_wide"]
