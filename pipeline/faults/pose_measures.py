@@ -223,7 +223,7 @@ def _covariance(flat: Floats) -> Floats:
 
 
 def _phase(hands: IngestedHands) -> Floats:
-    """Where in its sequence each hand's frame is, 0 to 1 (M,)."""
+    """Where in its sequence each hand's frame is, 0 to 1 (M,); NaN of a sequence's only frame."""
     names = ("source_split", "session", "sequence")
     codes = [np.unique(hands.of_hands(name), return_inverse=True)[1].ravel() for name in names]
     sequence = np.unique(np.stack(codes, 1), axis=0, return_inverse=True)[1].ravel()
@@ -231,7 +231,8 @@ def _phase(hands: IngestedHands) -> Floats:
     first, last = np.full(sequence.max() + 1, np.inf), np.full(sequence.max() + 1, -np.inf)
     np.minimum.at(first, sequence, frame)
     np.maximum.at(last, sequence, frame)
-    return np.asarray((frame - first[sequence]) / np.maximum(last - first, 1)[sequence])
+    length = np.where(last > first, last - first, np.nan)
+    return np.asarray((frame - first[sequence]) / length[sequence])
 
 
 def _held_spread(pose: Floats, held: Bools, person: Ints, folder: Ints) -> float:

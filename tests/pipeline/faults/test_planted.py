@@ -1,6 +1,6 @@
 """Planted faults of nine kinds: how many are in the top ranks, and how few others.
 
-The figures in docs/curation.md are those that this test prints, for seeds 1, 3 and 4 with
+The figures in docs/curation.md are those that this test prints, for seeds 1 to 4 with
 PLANTED_SEED in the environment.
 """
 

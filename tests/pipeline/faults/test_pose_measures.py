@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from handpose.hand.mano import Mano
 from pipeline.faults import pose_measures
@@ -190,18 +191,33 @@ def test_of_a_person_with_too_few_frames_others_tell_gesture_and_rest(mano: Mano
     hands = clips_of(mano)
     expected = pose_measures.neutral_share(hands)
     kept = np.r_[np.arange(150), 150, 159]  # of the last sequence both ends
+    few = only(hands, kept)
+    few.columns["subject"][-2:] = 4
+    np.testing.assert_allclose(
+        pose_measures.neutral_share(few)[-2:], expected[kept[-2:]], atol=0.01
+    )
+
+
+def test_the_only_frame_of_a_sequence_is_neither_of_its_ends(mano: Mano) -> None:
+    """It may be held as well as neutral: it is not judged, nor is it anyone's rest."""
+    hands = clips_of(mano)
+    expected = pose_measures.neutral_share(hands)
+    kept = np.r_[np.arange(70), np.arange(75, 160, 10)]  # of nine the held gesture alone
+    found = pose_measures.neutral_share(only(hands, kept))
+    assert np.isnan(found[70:]).all()
+    np.testing.assert_allclose(found[:70], expected[:70], atol=0.01)
+
+
+def only(hands: IngestedHands, kept: NDArray[np.int64]) -> IngestedHands:
+    """Some of the hands, as far as neutral ends need them."""
     numbers = np.arange(len(kept))
-    few = dataclasses.replace(
+    return dataclasses.replace(
         hands,
         columns={name: column[kept] for name, column in hands.columns.items()},
         hand_of=numbers,
         view_of=numbers,
         joints=hands.joints[kept],
         joint_valid=hands.joint_valid[kept],
-    )
-    few.columns["subject"][-2:] = 4
-    np.testing.assert_allclose(
-        pose_measures.neutral_share(few)[-2:], expected[kept[-2:]], atol=0.01
     )
 
 
