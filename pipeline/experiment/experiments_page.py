@@ -77,14 +77,14 @@ AT_EQUAL_TIME = {
 """Grids whose first variant has gesture pretraining, and that are compared at equal time."""
 
 
-class Written(NamedTuple):
+class WrittenPage(NamedTuple):
     """What the results page says, and the files that were written beside the grids' pages."""
 
     text: str
     files: list[Path]
 
 
-def write_results(root: Path) -> Written:
+def write_results(root: Path) -> WrittenPage:
     """Write `docs/results.md`, its pictures, `results/experiments.html`, and each grid's page.
 
     A picture of what is no longer known is removed.
@@ -118,7 +118,7 @@ def write_results(root: Path) -> Written:
         raise ComparisonError(
             f"{PAGE} and {HTML} are written, without grids that cannot be read:\n{lines}"
         )
-    return Written(text, files)
+    return WrittenPage(text, files)
 
 
 def read_all(root: Path) -> tuple[dict[str, GridResults], dict[str, str]]:
