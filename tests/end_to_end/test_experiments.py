@@ -23,10 +23,26 @@ def lines() -> list[str]:
     return [line for line in found if line]
 
 
+TORN = "unexpected error - Expecting value: line 1 column 1 (char 0)"
+"""What DVC says when it reads a run's record at the moment at which the run writes it anew (it
+does not write it atomically): the page tells to ask again, and nothing else is asked again."""
+
+
+def queue_status(lab: Lab) -> str:
+    """What `dvc queue status` shows."""
+    for _ in range(5):
+        asked = lab.start("dvc queue status", None)
+        code, output = asked.process.wait(PATIENCE_S), asked.output()
+        if code == 0:
+            return output
+        assert TORN in output, f"{code}\n{output}"
+    raise AssertionError(output)
+
+
 def wait_for_the_queue(lab: Lab) -> str:
     """The queue's last word."""
     deadline = time.monotonic() + PATIENCE_S
-    while re.search("Running|Queued", output := lab.do("dvc queue status")):
+    while re.search("Running|Queued", output := queue_status(lab)):
         assert time.monotonic() < deadline, output
         time.sleep(1)
     return output
@@ -56,7 +72,8 @@ def test_the_page(lab: Lab) -> None:
 
     lab.do(queue_more)
     lab.do(start)
-    lab.do(status)
+    assert status == "dvc queue status"
+    queue_status(lab)
     assert wait_for_the_queue(lab).count("Success") == 3, "the two that --run-all ran, and this"
 
     output = lab.do(show)
