@@ -162,7 +162,7 @@ def test_changes_that_are_not_committed_are_refused_before_the_training(
     calls: list[str] = []
     monkeypatch.setattr(command, "train", lambda _: calls.append("train"))
     monkeypatch.setattr(command, "pack", lambda *_: (_ for _ in ()).throw(ReleaseError("packs")))
-    monkeypatch.setattr("pipeline.__main__._params", lambda _: make_params())
+    monkeypatch.setattr("stages.params.load_params", lambda _: make_params())
     for name in ("dvc.lock", "handpose/released/card.md"):
         (clone / name).parent.mkdir(exist_ok=True)
         (clone / name).write_text("written by the training\n", "utf-8")
@@ -211,7 +211,7 @@ def test_what_decides_the_model_may_not_change_while_it_is_trained(
 
     monkeypatch.setattr(command, "train", train)
     monkeypatch.setattr(command, "pack", lambda *_: (_ for _ in ()).throw(ReleaseError("packs")))
-    monkeypatch.setattr("pipeline.__main__._params", lambda _: make_params())
+    monkeypatch.setattr("stages.params.load_params", lambda _: make_params())
     assert main(["release"]) == 2
     said = capsys.readouterr().err
     if told:

@@ -1,0 +1,1 @@
+"""`handpose evaluate`: imported predictions, benchmarks, shifted test sets."""

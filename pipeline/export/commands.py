@@ -1,0 +1,60 @@
+"""The command `handpose export`: arguments, and what it prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from typer import Argument, Option
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("export")(export_)
+
+
+def export_(
+    out: Annotated[
+        Path, Argument(metavar="FILE", help="Such as hand.onnx or hand.pt; a folder for web.")
+    ],
+    format_: Annotated[
+        Literal["onnx", "torchscript", "web"],
+        Option("--format", help="What will run it; web: a page, in any browser."),
+    ],
+    model: Annotated[
+        Path | None, Option(metavar="FOLDER", help="Default: released, else this clone's.")
+    ] = None,
+    output: Annotated[
+        Literal["joints", "mesh"], Option(help="Of the hand model; never MANO's.")
+    ] = "joints",
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"], Option(help="Of the layers; onnx and web.")
+    ] = "fp32",
+    runtime: Annotated[
+        Path | None, Option(metavar="FILE", help="Of `npm pack onnxruntime-web`, or unpacked; web.")
+    ] = None,
+    mano: Annotated[
+        Path | None, Option(metavar="FOLDER", help="Of its hand model. Default: the stand-in hand.")
+    ] = None,
+) -> None:
+    """Write a trained model as one file for other runtimes, or as a page for browsers.
+
+    Checked against torch on pictures. FILE.json describes what goes in and out.
+    """
+    from pipeline.export.model_export import ExportRequest, export
+    from pipeline.predict.request import default_model
+
+    def write(line: str) -> None:
+        print(line, flush=True)
+
+    request = ExportRequest(
+        out=out,
+        model=model or default_model(write),
+        format=format_,
+        precision=precision,
+        output=output,
+        mano=mano,
+        runtime=runtime,
+    )
+    export(request, write)

@@ -1,0 +1,81 @@
+"""The command `handpose predict`: arguments, and what it prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from typer import Argument, Option
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("predict")(predict_)
+
+
+def predict_(
+    sources: Annotated[
+        list[str],
+        Argument(metavar="SRC...", help="Photos, a folder, a 'pattern*.jpg', a video, camera:0."),
+    ],
+    model: Annotated[
+        Path | None, Option(metavar="FOLDER", help="Default: released, else this clone's.")
+    ] = None,
+    mano: Annotated[
+        Path | None,
+        Option(metavar="FOLDER", help="With MANO_RIGHT.npz. Default: the stand-in hand."),
+    ] = None,
+    bbox: Annotated[str | None, Option(metavar="x,y,w,h", help="Around every hand, px.")] = None,
+    boxes: Annotated[Path | None, Option(metavar="FILE", help="CSV: file,x,y,w,h.")] = None,
+    palms: Annotated[
+        Path | None, Option(metavar="FILE", help="A palm detector (docs/photos.md).")
+    ] = None,
+    side: Annotated[Literal["left", "right", "auto"], Option(help="Of every hand.")] = "auto",
+    intrinsics: Annotated[
+        str | None, Option(metavar="fx,fy,cx,cy", help="Of every photo, px.")
+    ] = None,
+    out: Annotated[Path, Option(metavar="FOLDER")] = Path("results/predict"),
+    batch: Annotated[int, Option(min=1, help="Photos at once.")] = 16,
+    obj: Annotated[bool, Option("--obj", help="A mesh of every hand too.")] = False,
+    smooth: Annotated[bool, Option("--smooth", help="Videos: average five frames.")] = False,
+    seconds: Annotated[float, Option(min=0.1, help="To record of a camera.")] = 10.0,
+    device: Annotated[Literal["auto", "cpu", "cuda"], Option()] = "auto",
+) -> int:
+    """Find the hand in photos and videos.
+
+    One large hand in each, or with --palms every hand of a photo: draws it, and writes
+    predictions.json. Exit code 2 if any file failed.
+    """
+    from handpose.detection.palm_detector import PalmDetector
+    from handpose.estimator import HandEstimator
+    from handpose.training.device import prepare_device
+    from pipeline.predict.hand_box import parse_numbers, read_boxes
+    from pipeline.predict.predict import predict
+    from pipeline.predict.request import PredictRequest, default_model
+    from pipeline.predict.sources import SourceList
+
+    def write(line: str) -> None:
+        print(line, flush=True)
+
+    request = PredictRequest(
+        out=out,
+        box=parse_numbers(bbox, "--bbox", "x,y,w,h") if bbox else None,
+        boxes=read_boxes(boxes) if boxes else {},
+        side=None if side == "auto" else side,
+        intrinsics=parse_numbers(intrinsics, "--intrinsics", "fx,fy,cx,cy") if intrinsics else None,
+        batch=batch,
+        meshes=obj,
+        smooth=smooth,
+        seconds=seconds,
+    )
+    found = SourceList.find(sources)
+    detector = PalmDetector.load(palms) if palms else None
+    folder = model or default_model(write)
+    where = str(prepare_device(device, 0))
+    estimator = (
+        HandEstimator.load(folder, mano=mano, device=where)
+        if model or (folder / "model.json").is_file()
+        else HandEstimator.released(where)
+    )
+    return predict(estimator, found, request, model=folder, mano=mano, palms=detector, write=write)
