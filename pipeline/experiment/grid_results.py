@@ -22,8 +22,8 @@ from handpose.evaluation.statistics import holm
 from pipeline.experiment.grid import GridError, GridFile, SameImages, SeedGrid
 from pipeline.experiment.runs import ExperimentRun, runs_of
 
-PRIMARY = "wrist_mpjpe_mm"
-MEASURES = {PRIMARY: "wrist-relative MPJPE, mm", "pa_mpjpe_mm": "PA-MPJPE, mm"}
+PRIMARY, SECONDARY = "wrist_mpjpe_mm", "pa_mpjpe_mm"
+MEASURES = {PRIMARY: "wrist-relative MPJPE, mm", SECONDARY: "PA-MPJPE, mm"}
 
 
 class ComparisonError(HandPoseError):
@@ -57,6 +57,16 @@ class Row:
             for one in sorted(self.known[0]["people"], key=int)
             if all(measure in result["people"].get(one, {}) for result in self.known)
         ]
+
+    def of_images(self, test: str) -> Row:
+        """The runs whose test images have this digest; the others' results count as missing."""
+        return replace(
+            self,
+            results={
+                seed: one if one is not None and one["test"] == test else None
+                for seed, one in self.results.items()
+            },
+        )
 
     def on(self, test: str) -> Row:
         """The same runs on another test set than the test split.

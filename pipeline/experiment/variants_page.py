@@ -56,15 +56,20 @@ class VariantLine(NamedTuple):
 
 
 def variant_lines(one: GridResults) -> list[VariantLine]:
-    """The primary measure of each variant: mean, and difference from the one compared with."""
+    """The primary measure of each variant: mean, and difference from the one compared with.
+
+    Of a grid with missing runs the difference has no interval yet.
+    """
     found, p_values = one.differences(PRIMARY), one.p_values(PRIMARY)
-    drawings = _drawings(found)
+    drawings = {} if one.missing else _drawings(found)
     lines = []
     for row in one.rows:
         difference = found.get(row.name)
         change = percent = p = kind = ""
         if difference is not None:
-            change = f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
+            change = f"{difference.value:+.2f}"
+            if not one.missing:
+                change += f" [{difference.low:+.2f}, {difference.high:+.2f}]"
             percent = f"{difference.percent:+.1f}"
             p = "open" if one.missing else format_p(p_values[row.name])
             kind = "open" if one.missing else outcome(difference, p_values[row.name])

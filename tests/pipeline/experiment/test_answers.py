@@ -12,12 +12,14 @@ from pipeline.experiment.answers import (
     Question,
     answer,
     answers,
+    in_epochs,
     progress,
+    same_bytes,
     time_ratio,
     tokens,
 )
 from pipeline.experiment.grid import SeedGrid
-from pipeline.experiment.grid_results import PRIMARY, GridResults, Row
+from pipeline.experiment.grid_results import PRIMARY, SECONDARY, GridResults, Row
 from tests.pipeline.experiment.made_up_results import result
 
 SEEDS = [0, 1, 2]
@@ -69,6 +71,59 @@ def test_a_difference_may_have_to_be_large(mean: float, word: str) -> None:
     assert answer(much, replace(results, grid=seen)).endswith("Added when all had been seen.")
 
 
+def test_the_secondary_measure_stands_beside_the_primary_one() -> None:
+    results = grid(old=30.0, new=27.0)
+    found = results.differences(SECONDARY)["new"]
+    assert f"By PA-MPJPE {found.value:+.2f} mm [{found.low:+.2f}, " in answer(BETTER, results)
+
+
+def test_runs_of_one_kind_of_processor_are_compared_by_themselves() -> None:
+    """Its runs and no others; without two of each, that cannot be."""
+    results = grid(old=30.0, new=27.0)
+    assert same_bytes(results, "new") == ""
+    for name, seed in (("old", 0), ("new", 2)):
+        one = results.row(name).results[seed]
+        assert one is not None
+        one["test"] = "u" * 64
+        for person in one["people"].values():
+            person[PRIMARY]["mean"] = 1000.0
+    text = same_bytes(results, "new")
+    assert text.startswith("Within one kind of processor: -") and text.endswith("(2 and 2 runs).")
+    value = float(text.split(": ")[1].split(" mm")[0])
+    assert value == pytest.approx(-3, abs=0.6)
+    for one in results.row("new").known:
+        one["test"] = "v" * 64
+    assert same_bytes(results, "new") == (
+        "The two were rendered and trained on different kinds of processors."
+    )
+
+
+def test_the_time_of_the_full_model_is_told_in_epochs_without_gestures() -> None:
+    """The full model of 30 mm and 300 s, beside eight epochs of 20 mm and 400 s."""
+    epochs = {"neither": 8, "neither_equal_time": 6, "neither_fewer_steps": 3}
+    found = {
+        "claim": grid("claim", neither=20.0, full=30.0),
+        "equal_time": grid("equal_time", neither_equal_time=26.0),
+        "equal_steps": grid("equal_steps", neither_fewer_steps=35.0),
+    }
+    for one in found.values():
+        for row in one.rows:
+            for run in row.known:
+                run["settings"] = {"pose_scratch": {"epochs": epochs.get(row.name, 3)}}
+                if row.name == "neither":
+                    run["seconds"] = {"pose": 400.0}
+    text = in_epochs(found)
+    assert text.startswith("By the clocks of runs side by side, the full model takes as long as 6")
+    equal = float(text.split("as good as ")[1].split(" of them")[0])
+    assert equal == pytest.approx(3 + 3 * (35 - 30) / (35 - 26), abs=0.4)
+    assert "mm after 3, " in text and "mm after 8; straight lines" in text
+    worse = found | {"claim": grid("claim", neither=20.0, full=50.0)}
+    for run in worse["claim"].known:
+        run["settings"] = {"pose_scratch": {"epochs": 8}}
+    assert "as good as" not in in_epochs(worse)
+    assert in_epochs({name: found[name] for name in ("claim", "equal_time")}) == ""
+
+
 def test_missing_variants_make_a_p_value_no_smaller() -> None:
     """Holm counts the variants that are planned, not those that happen to have results."""
     whole = grid(old=30.0, new=29.5, newer=40.0)
@@ -107,7 +162,12 @@ def test_what_tokens_do_is_described_and_not_judged() -> None:
             person[f"other_logits_{PRIMARY}"] = change
     text = tokens(results)
     assert text.startswith("The error of `full` changes by +0.70 mm [+0.70, +0.70] with both gates")
-    assert "by +1.50 mm [+1.4" in text and "decides nothing" in text
+    assert ", by +1.50 mm [+1.4" in text and "decides nothing" in text
+    for one in results.row("full").known:
+        for person in one["people"].values():
+            person[f"true_class_{PRIMARY}"] = {"mean": -0.001, "images": 20}
+            person[f"true_class_{SECONDARY}"] = {"mean": -0.12, "images": 20}
+    assert "by +0.00 mm [+0.00, +0.00] (PA -0.12) with the true class on top." in tokens(results)
 
 
 def test_there_is_an_answer_to_every_question() -> None:

@@ -17,6 +17,7 @@ from pipeline.clones.training_clone import SEEDED
 from pipeline.experiment.answers import QUESTIONS
 from pipeline.experiment.experiments_page import (
     AT_EQUAL_TIME,
+    CURVE,
     PAGE,
     PAPER,
     PICTURE,
@@ -27,7 +28,7 @@ from pipeline.experiment.experiments_page import (
     read_all,
 )
 from pipeline.experiment.grid import FILE, read_grids
-from pipeline.experiment.grid_results import ComparisonError
+from pipeline.experiment.grid_results import PRIMARY, ComparisonError, GridResults
 from pipeline.experiment.runs import RESULTS, runs_of
 from pipeline.experiment.scaling_plot import BY_FRAMES, BY_LABELS, LABELS_GRID, by_frames, by_labels
 from pipeline.experiment.variants_page import HTML, MARGIN, WIDTH, variant_lines
@@ -61,7 +62,7 @@ def fill(folder: Path, name: str, **means: float) -> None:
             "settings": settings,
         }
         for person in content["people"].values():
-            person["table2_mpjpe_mm"] = person["pa_mpjpe_mm"]
+            person["table2_mpjpe_mm"] = person["wrist_fit_mpvpe_mm"] = person["pa_mpjpe_mm"]
         path = folder / run.file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content), encoding="utf-8")
@@ -72,13 +73,18 @@ def test_the_page_of_one_whole_grid(folder: Path, capsys: pytest.CaptureFixture[
     assert main(["experiment", "report"]) == 0
     text = (folder / PAGE).read_text("utf-8")
     assert text in capsys.readouterr().out
-    assert "| Stage 1 | `full`: 2" in text
+    assert "| Stage 1, three epochs of Stage 2 | `full`: 2" in text
+    assert "Adjusted for all 8 differences of the grids that are whole together (Holm)" in text
+    assert "far from convergence" not in text, "nothing is known of three and six epochs"
     assert "- Lower error: `full` against `neither` (`claim`)" in text
     assert "- 0 of 12 runs of `table2`" not in text, "full has its results from claim"
     assert "- 3 of 12 runs of `table2` have a result." in text
-    assert "| EANet | 4.94 | 5.26 | `eanet` | missing | missing | 0 of 3 |" in text
-    assert "| EANet | 4.94 | 5.26 | `eanet_fewer_steps` | missing | missing | 0 of 3 |" in text
-    assert text.count("| HaMeR | 16.11 | 15.37 | not run |  |  |  |") == 2
+    assert "| EANet | 4.94 | 5.26 | `eanet` | missing | missing | missing | 0 of 3 |" in text
+    assert (
+        "| EANet | 4.94 | 5.26 | `eanet_fewer_steps` | missing | missing | missing | 0 of 3 |"
+        in text
+    )
+    assert text.count("| HaMeR | 16.11 | 15.37 | not run |  |  |  |  |") == 2
     assert (folder / RESULTS / "claim.md").is_file()
     assert "| three times the frames | `data_triple` | 0 of 6 runs of" in text
     picture = cv2.imread(str(folder / PICTURE))
@@ -117,11 +123,11 @@ def test_the_html_has_a_row_and_an_interval_for_each_variant(folder: Path) -> No
     assert "<circle" in rows["pretraining_only"]
     assert '<svg class="higher"' in rows["tokens_only"] and "<rect" in rows["tokens_only"]
     assert "<svg" not in rows["neither"] and "5 of 5" in rows["neither"]
-    assert '<svg class="open"' in canonical and "<td>open</td>" in canonical
+    assert "<svg" not in canonical and "<td>open</td>" in canonical, "no interval before the end"
     assert "&lt;b&gt;Stage 1 &amp; tokens&lt;/b&gt;" in rows["full"] and "<b>" not in html
     assert "5 of 6 runs of <code>handedness</code> have a result" in html
     assert '<a href="report.html">' in html
-    assert all(f"<li>{escape(one.subject)}" in html for one in CLAIMS)
+    assert all(f"<li>{escape(one.subject.rstrip(','))}" in html for one in CLAIMS)
     assert not re.search(r"src=|url\(|@import|https?:|<script", html)
     text = (folder / PAGE).read_text("utf-8")
     lines = variant_lines(read_all(folder)[0]["claim"])
@@ -142,6 +148,30 @@ def test_without_a_result_the_remedy_is_named(
     assert main(["experiment", "report"]) == 2
     assert "handpose experiment run claim" in capsys.readouterr().err
     assert not (folder / PAGE).exists()
+
+
+def test_adjusting_over_all_grids_names_what_it_changes(folder: Path) -> None:
+    """A difference that its own grid shows, but that four others beside it make chance."""
+    fill(folder, "handedness", canonical=29.0)
+    grids = read_all(folder)[0]
+    assert 0.01 < grids["handedness"].p_values(PRIMARY)["canonical"] < 0.05
+    assert "all 1 difference of the grids that are whole together (Holm), none" in _last(grids)
+    fill(folder, "claim")
+    changed = _last(read_all(folder)[0])
+    assert "become not shown: `canonical` against `full` (p 0." in changed
+
+
+def _last(grids: dict[str, GridResults]) -> str:
+    (line,) = (line for line in page(grids) if line.startswith("p-values are adjusted within"))
+    return line
+
+
+def test_how_far_the_networks_are_from_convergence_is_told_first(folder: Path) -> None:
+    for name in ("claim", "equal_time", "equal_steps"):
+        fill(folder, name, neither=29.0, neither_equal_time=33.0, neither_fewer_steps=44.0)
+    (line,) = (line for line in page(read_all(folder)[0]) if "far from convergence" in line)
+    found = re.findall(r"(\d+\.\d+) \[", line)
+    assert [float(one) for one in found] == pytest.approx([44, 33, 29], abs=1.5)
 
 
 def test_differences_at_equal_time_are_those_of_their_grids(folder: Path) -> None:
@@ -228,7 +258,10 @@ def test_what_the_page_asks_for_is_in_the_grids() -> None:
         first, other = grid.variants[0], grid.against
         assert first != other
         assert grids.variants[first].run == "pretrained" and grids.variants[other].run == "scratch"
-    assert {v for row in TWO_BY_TWO.values() for v in row} <= set(grids.grids["claim"].variants)
+    cells = [cell for row in TWO_BY_TWO.values() for cell in row]
+    curve = [(grid, name) for name, grid in CURVE.items()]
+    for grid, name in [*cells, *curve]:
+        assert name in grids.grids[grid].variants
 
 
 def test_the_page_in_git_is_of_the_results_in_git() -> None:
