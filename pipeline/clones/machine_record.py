@@ -14,6 +14,8 @@ from handpose.cores import usable_cores
 
 CPUINFO = Path("/proc/cpuinfo")
 NVIDIA = Path("/proc/driver/nvidia/version")
+WIDEST = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX"}
+"""Flags of /proc/cpuinfo for vector instructions, widest first."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,17 @@ class Machine:
 
 
 def _cpu(cpuinfo: str) -> str:
-    """The model from the text of /proc/cpuinfo; ARM's has none."""
-    names = (
-        line.partition(":")[2].strip() for line in cpuinfo.splitlines() if "model name" in line
-    )
-    return next(names, "") or platform.processor() or platform.machine()
+    """The model from the text of /proc/cpuinfo, as `AMD EPYC (AVX2)`; ARM's has none.
+
+    Processors of one name may differ in their widest instructions, and with them in the last bits
+    of what they compute.
+    """
+    fields = [line.partition(":") for line in cpuinfo.splitlines()]
+    values = {key.strip(): value.strip() for key, _, value in fields}
+    name = values.get("model name", "") or platform.processor() or platform.machine()
+    flags = values.get("flags", "").split()
+    widest = next((words for flag, words in WIDEST.items() if flag in flags), "")
+    return f"{name} ({widest})" if widest else name
 
 
 def _gpu() -> str | None:
