@@ -1,4 +1,7 @@
-"""What is known of hands: tensors in, tensors out; no params.yaml, DVC, Prefect or argparse."""
+"""The library: hand model, networks, data, training, evaluation.
+
+No params.yaml, DVC, Prefect or argparse.
+"""
 
 from __future__ import annotations
 

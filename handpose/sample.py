@@ -3,11 +3,12 @@
 Letters: B batch, J = 21 joints (order of `hand/skeleton.py`), V = 778 vertices, S crop side.
 Everywhere: metres, radians, pixels of the crop, camera frame (x right, y down, z forward).
 
-**The view's frame.** A network sees neither K nor where in the photo a crop was, so it cannot know
-from which side its hand is seen. With `turn_camera` the camera is therefore turned about its centre
-until the centre of the network's view lies on its axis: `joints_cam`, `global_orient` and K are
-those of the turned camera, pixels stay, and `view_rotation` leads there from the camera's own frame
-(`hand/camera.py`: `turn`, `turn_back`). Without, it is the identity and both frames are one.
+**The view's frame.** Without `pose_net.ray_input` a network sees neither K nor where in the photo a
+crop was, so it cannot know from which side its hand is seen. With `turn_camera` the camera is
+therefore turned about its centre (a *virtual camera*) until the centre of the network's view lies
+on its axis: `joints_cam`, `global_orient` and K are those of the turned camera, pixels stay, and
+`view_rotation` leads there from the camera's own frame (`hand/camera.py`: `turn`, `turn_back`).
+Without, it is the identity and both frames are one.
 
 **Handedness.** Camera quantities (`joints_cam`, pixels) are not mirrored. MANO parameters are in
 the *right-hand frame*: those of a left hand are mirrored once, by the reader (axis-angle (a, b, c)

@@ -1,7 +1,8 @@
 """Stage 2, gesture-guided pose or its baseline: `python -m stages.pose pretrained`, or `scratch`.
 
 Reads `data/shard`, `data/labels/labels.parquet`, the hand model, and for `pretrained` Stage 1's
-model in `models/pretrain/` or that of `pose.start`; `scratch` looks at neither. Writes
+model in `models/pretrain/` or that of `pose.start`. `scratch` reads neither: it trains without
+gesture pretraining, its backbone from `encoder.weights` (ImageNet in the paper's profile). Writes
 `models/pose/<run>/`: model.safetensors, model.json, curves.csv, metrics.json, manifest.json. The
 live checkpoint is in `work/pose-<run>/`.
 """

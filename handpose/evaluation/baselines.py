@@ -1,8 +1,8 @@
 """Constant-prediction baselines: the means of the training data, of all and of each gesture.
 
-A network has to beat the means of all on the same images. The mean of a gesture is an oracle: it is
-given the true class, and says how much of a pose the gesture alone gives away. Means are taken in
-the right-hand frame (left hands mirrored) and mirrored back for left hands.
+A network has to beat the mean joints on the same images. Both mean poses are oracles: they are
+given the true root rotation, that of a gesture the true class too. Means are taken in the
+right-hand frame (left hands mirrored) and mirrored back for left hands.
 """
 
 from __future__ import annotations

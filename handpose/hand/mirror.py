@@ -1,8 +1,8 @@
 """The only place that distinguishes left from right: mirroring in x by the sign of `is_left`.
 
-Internally every hand is a right hand. A left hand is the mirror image of a right one, with the MANO
-parameters of that right hand. The functions are their own inverses, and leave the right hands of a
-batch unchanged.
+MANO parameters are always those of a right hand; images, pixels and camera-space joints stay as
+seen. A left hand is the mirror image of a right one, with the MANO parameters of that right hand.
+The functions are their own inverses, and leave the right hands of a batch unchanged.
 """
 
 import torch

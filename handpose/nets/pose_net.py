@@ -1,4 +1,4 @@
-"""Stage 2: an image and the hand's side in, a MANO hand out (paper, section 3.2)."""
+"""Stage 2: an image in, a MANO hand out; the side is given or predicted (paper, section 3.2)."""
 
 from __future__ import annotations
 

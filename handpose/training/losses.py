@@ -1,9 +1,9 @@
-"""What training minimises: one term per line of the paper's objective (section 3.2.4).
+"""What training minimises: the paper's objective (section 3.2.4), and optional terms beyond it.
 
 A loss is called with a network's output and the batch, and returns its weighted terms by name.
-Every term is a masked mean of absolute differences or a cross-entropy, so its size does not depend
-on how many samples of a batch carry the annotation it needs; a batch with none gives 0. Call them
-outside autocast: bf16 is too coarse for pixels and millimetres.
+Supervised terms are means over the samples of a batch that carry the annotation, so their size does
+not depend on how many do; a batch with none gives 0. `bone` is a prior and averages over all
+samples. Call losses outside autocast: bf16 is too coarse for pixels and millimetres.
 
 `count` gives the number that a mean divides by. Several processes that share a batch pass
 `DistributedGroup.count`, which sums the masks of all slices: the mean of their losses is then that
