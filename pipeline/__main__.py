@@ -84,7 +84,7 @@ add_labels_to(labels)
 app.add_typer(experiment := _group("Variants with several seeds, compared."), name="experiment")
 add_experiment_to(experiment)
 app.add_typer(mano := _group("The licensed hand model."), name="mano")
-app.add_typer(data := _group("Is the download whole, what does training see."), name="data")
+app.add_typer(data := _group("Check a data set and look at it."), name="data")
 add_data_to(data)
 app.add_typer(remote := _group("Where dvc push keeps results."), name="remote")
 add_remote_to(remote)
@@ -201,7 +201,7 @@ def compare_(
     every: Annotated[bool, Option("--all", help="Every gesture, moved or not.")] = False,
     out: Annotated[File, Option(help="A picture too: FILE.png.")] = None,
 ) -> None:
-    """Show what moved since another revision's results.
+    """Show what changed since another revision's results.
 
     Of several runs: the difference over seeds and people.
     """
@@ -223,7 +223,7 @@ def compare_(
 
 @app.command("table")
 def table_(
-    seeds: Annotated[str, Option(help="Of the training, three or more.")] = "0,1,2",
+    seeds: Annotated[str, Option(help="Training seeds, three or more.")] = "0,1,2",
     allow_dirty: Annotated[
         bool, Option("--allow-dirty", help="Train with changes that are not committed.")
     ] = False,

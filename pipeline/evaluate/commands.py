@@ -41,7 +41,11 @@ def evaluate(
     ] = False,
     device: Annotated[Literal["auto", "cpu", "cuda"], Option(help="Of the model.")] = "auto",
     benchmark: Annotated[
-        str, Option(metavar="NAME", help="Score by its own evaluator; docs/benchmarks.md.")
+        str,
+        Option(
+            metavar="NAME",
+            help="freihand, ho3d_v2, ...: score as that benchmark does (docs/benchmarks.md).",
+        ),
     ] = "",
     submission: Annotated[
         Path | None,

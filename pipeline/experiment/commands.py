@@ -61,9 +61,11 @@ def run(
         int, Option("--jobs", "-j", min=1, help="Trainings at once; each has its share of cores.")
     ] = 1,
     only: Annotated[
-        list[str] | None, Option(metavar="VARIANT", help="This variant; can be repeated.")
+        list[str] | None, Option(metavar="VARIANT", help="Run this variant alone; repeatable.")
     ] = None,
-    most: Annotated[int | None, Option(min=1, help="So many runs, the next ones.")] = None,
+    most: Annotated[
+        int | None, Option(min=1, help="Run at most so many, the next missing ones.")
+    ] = None,
     allow_dirty: Annotated[
         bool, Option("--allow-dirty", help="With changes that are not committed.")
     ] = False,

@@ -23,19 +23,23 @@ def export_(
         Option("--format", help="What will run it; web: a page, in any browser."),
     ],
     model: Annotated[
-        Path | None, Option(metavar="FOLDER", help="Default: released, else this clone's.")
+        Path | None,
+        Option(
+            metavar="FOLDER", help="Model folder. Default: the released one, else this clone's."
+        ),
     ] = None,
     output: Annotated[
-        Literal["joints", "mesh"], Option(help="Of the hand model; never MANO's.")
+        Literal["joints", "mesh"], Option(help="joints, or the stand-in's mesh as well.")
     ] = "joints",
     precision: Annotated[
-        Literal["fp32", "fp16", "int8"], Option(help="Of the layers; onnx and web.")
+        Literal["fp32", "fp16", "int8"], Option(help="Precision of the layers; onnx and web.")
     ] = "fp32",
     runtime: Annotated[
         Path | None, Option(metavar="FILE", help="Of `npm pack onnxruntime-web`, or unpacked; web.")
     ] = None,
     mano: Annotated[
-        Path | None, Option(metavar="FOLDER", help="Of its hand model. Default: the stand-in hand.")
+        Path | None,
+        Option(metavar="FOLDER", help="Folder with MANO_RIGHT.npz. Default: the stand-in hand."),
     ] = None,
 ) -> None:
     """Write a trained model as one file for other runtimes, or as a page for browsers.

@@ -26,17 +26,21 @@ def fit(
     ] = "handpose",
     unit: Annotated[Literal["m", "mm"], Option(help="Of points in 3D.")] = "m",
     side: Annotated[
-        Literal["left", "right"] | None, Option(help="Of every hand. Default: the file's, right.")
+        Literal["left", "right"] | None,
+        Option(help="Side of every hand. Default: the file's is_left, else right."),
     ] = None,
     intrinsics: Annotated[
-        str | None, Option(metavar="fx,fy,cx,cy", help="Of every photo, px.")
+        str | None,
+        Option(metavar="fx,fy,cx,cy", help="Camera of 2D joints, px. Default: the file's K."),
     ] = None,
     track: Annotated[bool, Option("--track", help="One person: one shape for all.")] = False,
     mano: Annotated[
         Path | None,
-        Option(metavar="FOLDER", help="With MANO_RIGHT.npz. Default: the stand-in hand."),
+        Option(metavar="FOLDER", help="Folder with MANO_RIGHT.npz. Default: the stand-in hand."),
     ] = None,
-    noise: Annotated[float, Option(min=0.05, metavar="MM", help="Of the points.")] = 0.5,
+    noise: Annotated[
+        float, Option(min=0.05, metavar="MM", help="Standard deviation of a coordinate, mm.")
+    ] = 0.5,
     npz: Annotated[bool, Option("--npz", help="Write fits.npz instead of fits.json.")] = False,
 ) -> None:
     """Fit the hand model to joints or meshes.

@@ -20,26 +20,35 @@ def predict_(
         Argument(metavar="SRC...", help="Photos, a folder, a 'pattern*.jpg', a video, camera:0."),
     ],
     model: Annotated[
-        Path | None, Option(metavar="FOLDER", help="Default: released, else this clone's.")
+        Path | None,
+        Option(
+            metavar="FOLDER", help="Model folder. Default: the released one, else this clone's."
+        ),
     ] = None,
     mano: Annotated[
         Path | None,
-        Option(metavar="FOLDER", help="With MANO_RIGHT.npz. Default: the stand-in hand."),
+        Option(metavar="FOLDER", help="Folder with MANO_RIGHT.npz. Default: the stand-in hand."),
     ] = None,
-    bbox: Annotated[str | None, Option(metavar="x,y,w,h", help="Around every hand, px.")] = None,
+    bbox: Annotated[
+        str | None,
+        Option(metavar="x,y,w,h", help="Box around the hand, the same in every photo, px."),
+    ] = None,
     boxes: Annotated[Path | None, Option(metavar="FILE", help="CSV: file,x,y,w,h.")] = None,
     palms: Annotated[
         Path | None, Option(metavar="FILE", help="A palm detector (docs/photos.md).")
     ] = None,
-    side: Annotated[Literal["left", "right", "auto"], Option(help="Of every hand.")] = "auto",
+    side: Annotated[
+        Literal["left", "right", "auto"], Option(help="Side of every hand; auto: the model tells.")
+    ] = "auto",
     intrinsics: Annotated[
-        str | None, Option(metavar="fx,fy,cx,cy", help="Of every photo, px.")
+        str | None,
+        Option(metavar="fx,fy,cx,cy", help="Camera of every photo, px. Default: unknown."),
     ] = None,
     out: Annotated[Path, Option(metavar="FOLDER")] = Path("results/predict"),
     batch: Annotated[int, Option(min=1, help="Photos at once.")] = 16,
     obj: Annotated[bool, Option("--obj", help="A mesh of every hand too.")] = False,
     smooth: Annotated[bool, Option("--smooth", help="Videos: average five frames.")] = False,
-    seconds: Annotated[float, Option(min=0.1, help="To record of a camera.")] = 10.0,
+    seconds: Annotated[float, Option(min=0.1, help="Seconds recorded from a camera.")] = 10.0,
     device: Annotated[Literal["auto", "cpu", "cuda"], Option()] = "auto",
 ) -> int:
     """Find the hand in photos and videos.

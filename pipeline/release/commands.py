@@ -46,7 +46,7 @@ def confidence(
     ] = STAGE_2_MODELS["pretrained"],
     device: Annotated[Literal["auto", "cpu", "cuda"], Option()] = "auto",
 ) -> None:
-    """Teach a trained model to say how sure it is.
+    """Train a confidence head for a trained model.
 
     From the photos of data.root: 90 % regions of joints, and whether a box holds a hand.
     """

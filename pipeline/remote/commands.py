@@ -20,7 +20,7 @@ def add_(
     url: Annotated[
         str | None, Argument(help="A folder, ssh://HOST/FOLDER or s3://BUCKET/PREFIX.")
     ] = None,
-    user: Annotated[str | None, Option(help="SSH: who you are there.")] = None,
+    user: Annotated[str | None, Option(help="SSH: user name there.")] = None,
     keyfile: Annotated[Path | None, Option(help="SSH: your key; default: in ~/.ssh.")] = None,
     port: Annotated[int | None, Option(help="SSH: default 22.")] = None,
     known_hosts: Annotated[Path | None, Option(help="SSH: keys of hosts besides ~/.ssh's.")] = None,
