@@ -3,7 +3,7 @@
 All of them iterate over the same global batches in the same order and decode their own slice of
 each, so that several processes take the same steps as one. The denominators of a loss are counted
 over the whole batch (`count`), and torch's DistributedDataParallel averages the gradients. torchrun
-starts the processes (`stages/fitting/launch.py`); without it there is one, `SINGLE_PROCESS`, for
+starts the processes (`stages/training/launch.py`); without it there is one, `SINGLE_PROCESS`, for
 which every method is the identity.
 """
 

@@ -47,12 +47,12 @@ from handpose.training.model_io import ModelRecord, load_weights, read_record
 from handpose.training.seeding import seed
 from handpose.training.trained_nets import load_gesture_net, read_pose_record
 from stages.artifacts import chosen_run, run_stage
-from stages.fitting.launch import launch_processes
-from stages.fitting.training import log_to_stdout, run_training
-from stages.fitting.training_data import TrainingData, loading_on
 from stages.hand_model import load_hand_model
 from stages.params import Params, PoseParams, load_params
 from stages.paths import LABELS, STAGE_1_MODEL, STAGE_2_MODELS, WORK
+from stages.training.launch import launch_processes
+from stages.training.training import log_to_stdout, run_training
+from stages.training.training_data import TrainingData, loading_on
 
 FORMATS_WITH_FITS = ("interhand",)
 """Data sets that come with MANO fits; one's own recordings may have none."""

@@ -30,18 +30,18 @@ from handpose.training.seeding import seed
 from handpose.training.warm_up.instance_loss import VIEWS, InstanceLoss
 from handpose.training.warm_up.joint_loss import JointLoss
 from stages.artifacts import run_stage
-from stages.fitting.class_poses import soft_targets
-from stages.fitting.launch import launch_processes
-from stages.fitting.training import log_to_stdout, run_training
-from stages.fitting.training_data import TrainingData, TrainingDataError, loading_on
-from stages.fitting.warm_up import (
+from stages.params import PretrainParams, load_params
+from stages.paths import STAGE_1_MODEL, WORK
+from stages.training.class_poses import soft_targets
+from stages.training.launch import launch_processes
+from stages.training.training import log_to_stdout, run_training
+from stages.training.training_data import TrainingData, TrainingDataError, loading_on
+from stages.training.warm_up import (
     chance_of_instances,
     mean_joints_error,
     validate_instances,
     validate_joints,
 )
-from stages.params import PretrainParams, load_params
-from stages.paths import STAGE_1_MODEL, WORK
 
 logger = logging.getLogger(__name__)
 

@@ -81,7 +81,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "stages/inputs.py": "a stage",
     "stages/shift.py": "a stage",
     "stages/sections/evaluation.py": "a section of params.yaml",
-    "stages/fitting/checkpoint_gc.py": "when a finished checkpoint may go",
+    "stages/training/checkpoint_gc.py": "when a finished checkpoint may go",
     "stages/ingestion/formats.py": "which reader reads which format",
     "stages/ingestion/reject_table.py": "the table of what ingest leaves out",
     "stages/ingestion/tally.py": "where a fault is, for ingest and for verify",

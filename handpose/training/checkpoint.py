@@ -3,7 +3,7 @@
 A checkpoint is in `<folder>/<key>/`, where the key is a hash of the run's identity (parameters,
 digests of labels, shards and code). A run of another identity therefore starts anew beside it, and
 going back to the old parameters finds the old state again. A finished run keeps its last state too,
-with a mark beside it, until the stage removes it (`stages/fitting/checkpoint_gc.py`).
+with a mark beside it, until the stage removes it (`stages/training/checkpoint_gc.py`).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pipeline import dvc_internals
 from pipeline.dag import read_dag
 from pipeline.doctor.finding import Finding
 from pipeline.remote.objects import check_cache, results_of
-from stages.fitting.checkpoint_gc import DVC_LOCK, is_recorded
+from stages.training.checkpoint_gc import DVC_LOCK, is_recorded
 
 LOCK_TABLE = Path("/proc/locks")
 

@@ -29,10 +29,10 @@ from handpose.training.model_io import read_record
 from handpose.training.trained_nets import load_gesture_net, load_pose_net
 from stages import pose, pretrain
 from stages.artifacts import run_stage
-from stages.fitting.training_data import TrainingData
 from stages.hand_model import load_hand_model
 from stages.params import LossWeights, load_params
 from stages.pose import validate
+from stages.training.training_data import TrainingData
 from tests.stages import conftest
 
 SCRATCH, PRETRAINED = Path("models/pose/scratch"), Path("models/pose/pretrained")
@@ -268,7 +268,7 @@ def test_it_starts_from_a_model_that_it_names_and_needs_no_stage_1(
         begun.append({k: v.clone() for k, v in net.state_dict().items()})
         return fit(net, **keywords)
 
-    monkeypatch.setattr("stages.fitting.training.fit", watched_fit)
+    monkeypatch.setattr("stages.training.training.fit", watched_fit)
     set_params(pose={"start": str(first)})
     assert run_pose("pretrained") == 0
     expected = safetensors.torch.load_file(first / "model.safetensors")
@@ -395,7 +395,7 @@ def test_the_live_checkpoint_is_another_for_other_stage_1_weights(
         digests.append(f"{checkpoint.folder} {checkpoint.digest}")
         raise AssertionError("far enough")
 
-    monkeypatch.setattr("stages.fitting.training.fit", fail)
+    monkeypatch.setattr("stages.training.training.fit", fail)
     for seconds in (1.0, 2.0):
         record = json.loads((STAGE_1 / "model.json").read_text())
         record["seconds"]["pretrain"] = seconds

@@ -23,9 +23,9 @@ from stages import evaluate, ingest, inputs, label, pose, pretrain, shard
 from stages.artifacts import run_stage
 from stages.code_digest import ROOT
 from stages.evaluation.data import EvaluationData
-from stages.fitting.labelled_share import choose
 from stages.ingestion.formats import BENCHMARKS
 from stages.sharding.gesture_photos import PEOPLE_FROM
+from stages.training.labelled_share import choose
 from tests.hagrid.made_up_hagrid import write_hagrid
 from tests.stages.small_dataset import Dataset
 

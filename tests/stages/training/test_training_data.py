@@ -14,7 +14,7 @@ from handpose.files import digest
 from stages import pretrain
 from stages.artifacts import run_stage
 from tests.data.processes.test_batch_processes import children_of, wait_until_gone, workers_of
-from tests.stages.fitting.test_launch import rank_zero_of, start
+from tests.stages.training.test_launch import rank_zero_of, start
 
 MODEL = Path("models/pretrain/model.safetensors")
 EPOCHS = 8  # more than are over before a process is killed

@@ -20,9 +20,9 @@ from handpose.training.losses import GestureLoss
 from handpose.training.trained_nets import load_gesture_net
 from stages import pretrain
 from stages.artifacts import run_stage
-from stages.fitting.launch import SHUTDOWN_S, gpu_count, launch_processes
-from stages.fitting.training_data import TrainingData
 from stages.params import load_params
+from stages.training.launch import SHUTDOWN_S, gpu_count, launch_processes
+from stages.training.training_data import TrainingData
 
 ROOT = Path(__file__).parents[3]
 

@@ -21,7 +21,7 @@ from handpose.training.history import Scalars
 from handpose.training.inference import run_inference
 from handpose.training.warm_up.instance_loss import InstanceLoss
 from handpose.training.warm_up.joint_loss import JointLoss
-from stages.fitting.training_data import TrainingDataError
+from stages.training.training_data import TrainingDataError
 
 
 @torch.no_grad()

@@ -23,9 +23,9 @@ from handpose.training.history import Scalars
 from handpose.training.losses import LearnedWeights
 from handpose.training.model_io import ModelRecord, save_model
 from stages.artifacts import write_json, write_manifest
-from stages.fitting.checkpoint_gc import drop_recorded_checkpoints, results_id
-from stages.fitting.training_data import TrainingData
 from stages.paths import WORK
+from stages.training.checkpoint_gc import drop_recorded_checkpoints, results_id
+from stages.training.training_data import TrainingData
 
 logger = logging.getLogger(__name__)
 

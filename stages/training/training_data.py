@@ -29,10 +29,10 @@ from handpose.training.fit import FitSettings, Fitted
 from handpose.training.model_io import ModelRecord
 from handpose.training.schedules import lr_factor
 from stages.code_digest import stage_digest
-from stages.fitting.class_poses import ClassPoses, class_poses
-from stages.fitting.labelled_share import LabelledPart, choose
 from stages.params import TrainParams
 from stages.paths import LABELS, SHARDS
+from stages.training.class_poses import ClassPoses, class_poses
+from stages.training.labelled_share import LabelledPart, choose
 
 logger = logging.getLogger(__name__)
 

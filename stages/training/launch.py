@@ -19,9 +19,9 @@ from handpose.errors import HandPoseError
 from handpose.files import temporary_folder
 from handpose.stop_signal import explain
 from handpose.training.device import prepare_device, require_gpus
-from stages.fitting.training_data import TrainingData
 from stages.params import Params, TrainParams
 from stages.paths import WORK
+from stages.training.training_data import TrainingData
 
 SHUTDOWN_S = 120
 """How long the processes may take to finish the current step and save it before they are killed."""

@@ -18,9 +18,9 @@ from handpose.training.losses import GestureLoss, PoseLoss
 from stages import pose, pretrain
 from stages.artifacts import run_stage
 from stages.code_digest import stage_digest
-from stages.fitting.training import log_to_stdout, write_curves
-from stages.fitting.training_data import TrainingData
 from stages.params import load_params
+from stages.training.training import log_to_stdout, write_curves
+from stages.training.training_data import TrainingData
 
 ROOT = Path(__file__).parents[3]
 

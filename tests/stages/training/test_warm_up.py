@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from handpose.sample import GestureOutput, HandBatch
 from handpose.training.warm_up.instance_loss import InstanceLoss
 from handpose.training.warm_up.joint_loss import UNIT_M, JointLoss
-from stages.fitting.training_data import TrainingDataError
-from stages.fitting.warm_up import (
+from stages.training.training_data import TrainingDataError
+from stages.training.warm_up import (
     chance_of_instances,
     mean_joints_error,
     validate_instances,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from handpose.data.labels import ClassIds
-from stages.fitting.labelled_share import LabelledPart, SequenceKey, choose
+from stages.training.labelled_share import LabelledPart, SequenceKey, choose
 
 FOLDERS = [f"{hand}{number:02d}_x" for hand in ("00", "01") for number in range(10)]
 CLASSES = {folder: ClassIds(0, i // 2, 0, 0) for i, folder in enumerate(FOLDERS)}  # two each

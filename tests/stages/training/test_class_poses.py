@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from handpose.data.labels import ClassIds
 from handpose.data.tar import sample_key
-from stages.fitting.class_poses import POSE, ClassPoses, class_poses, soft_targets
+from stages.training.class_poses import POSE, ClassPoses, class_poses, soft_targets
 
 CLASSES = {"fist": ClassIds(0, 0, 2, 3), "hook": ClassIds(0, 1, 2, 4), "flat": ClassIds(1, 2, 3, 5)}
 SIZES: Mapping[Any, int] = {"coarse": 4, "fine": 6}

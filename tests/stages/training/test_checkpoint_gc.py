@@ -13,7 +13,7 @@ import pytest
 from handpose.training.checkpoint import Checkpoint
 from stages import pretrain
 from stages.artifacts import run_stage
-from stages.fitting.checkpoint_gc import DVC_LOCK, drop_recorded_checkpoints, results_id
+from stages.training.checkpoint_gc import DVC_LOCK, drop_recorded_checkpoints, results_id
 
 OUT = Path("models/pretrain")
 NAMES = ("model.safetensors", "model.json", "curves.csv")

@@ -1,1 +1,0 @@
-"""Parts of both training stages: their data, their processes, what they leave behind."""

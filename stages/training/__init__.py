@@ -1,0 +1,1 @@
+"""Parts of both training stages: data, processes, results."""
