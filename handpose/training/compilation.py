@@ -48,7 +48,7 @@ def missing_for_compiling() -> str:
     return ""
 
 
-def is_compiled(wanted: Automatic, steps: int, device: torch.device, processes: int) -> bool:
+def should_compile(wanted: Automatic, steps: int, device: torch.device, processes: int) -> bool:
     """Whether the network of a training is to be compiled.
 
     Args:

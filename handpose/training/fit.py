@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from handpose.distributed import SINGLE_PROCESS, Distributed
 from handpose.sample import HandBatch
 from handpose.training.checkpoint import Checkpoint
-from handpose.training.compilation import compiled_if_it_works, is_compiled
+from handpose.training.compilation import compiled_if_it_works, should_compile
 from handpose.training.cuda_graph import Automatic, graphed_step
 from handpose.training.ema import MovingAverage
 from handpose.training.history import FitError, History, Scalars
@@ -155,7 +155,7 @@ def gradient_step(state: TrainingState, batch: HandBatch) -> None:
     state.optimiser.set_lr(lr)
     if state.average is not None:
         state.average.set_step(state.step)
-    if state.to_be_compiled:
+    if state.compile_pending:
         state.compile(batch.to(state.device))
     state.distributed.seed_step(state.seed, state.step)
     update = partial(update_weights, state)
@@ -213,8 +213,8 @@ class Objective(nn.Module):
         """The loss, if it has parameters of its own."""
         return self._loss if isinstance(self._loss, nn.Module) else None
 
-    def call(self, network: nn.Module) -> None:
-        """Call this network from now on, the compiled form of the model."""
+    def use_network(self, network: nn.Module) -> None:
+        """Run this network instead of the model from now on: its compiled form."""
         self._run = partial(self._forward, network)
 
     def forward(self, batch: HandBatch, epoch: int) -> dict[str, Tensor]:
@@ -251,7 +251,9 @@ class TrainingState:
         self.optimiser = FusedAdamW(weights, settings.weight_decay, settings.lr_factors)
         self.average = MovingAverage(model, settings.ema) if settings.ema else None
         steps = settings.epochs * settings.steps_per_epoch
-        self.to_be_compiled = is_compiled(settings.compile, steps, self.device, distributed.world)
+        self.compile_pending = should_compile(
+            settings.compile, steps, self.device, distributed.world
+        )
         self.graphed = graphed_step(
             settings.cuda_graph, settings.epoch_key, self.device, distributed.world
         )
@@ -273,14 +275,14 @@ class TrainingState:
 
     def compile(self, batch: HandBatch) -> None:
         """Compile the network for such batches, or go on without; no step is taken."""
-        self.to_be_compiled = False
+        self.compile_pending = False
 
         def trial(network: nn.Module) -> None:
-            self._single.call(network)
+            self._single.use_network(network)
             terms = self._single(batch, self.epoch)
             torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
 
-        self._single.call(compiled_if_it_works(self.model, trial))
+        self._single.use_network(compiled_if_it_works(self.model, trial))
 
     def end_epoch(self, validate: Callable[[nn.Module], Scalars]) -> None:
         """Validate, record the metrics in the history, and keep the weights if they are the best.

@@ -19,9 +19,9 @@ from handpose.training.compilation import (
     CACHE,
     STEPS_WORTH_COMPILING,
     compiled_if_it_works,
-    is_compiled,
     keep_kernels_in,
     missing_for_compiling,
+    should_compile,
 )
 from handpose.training.history import FitError
 from handpose.training.seeding import rng_state
@@ -100,20 +100,20 @@ def test_what_a_compiler_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_several_processes_refuse_to_compile() -> None:
     with pytest.raises(FitError, match="Set compile to auto, or processes to 1"):
-        is_compiled(True, STEPS_WORTH_COMPILING, torch.device("cpu"), 2)
-    assert not is_compiled("auto", STEPS_WORTH_COMPILING, torch.device("cuda"), 2)
+        should_compile(True, STEPS_WORTH_COMPILING, torch.device("cpu"), 2)
+    assert not should_compile("auto", STEPS_WORTH_COMPILING, torch.device("cuda"), 2)
 
 
 def test_a_short_training_is_not_compiled_unless_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "missing_for_compiling", lambda: "")
     gpu, least = torch.device("cuda"), STEPS_WORTH_COMPILING
-    assert is_compiled("auto", least, gpu, 1)
-    assert not is_compiled("auto", least - 1, gpu, 1)
-    assert is_compiled(True, 1, gpu, 1)
-    assert not is_compiled(False, least, gpu, 1)
+    assert should_compile("auto", least, gpu, 1)
+    assert not should_compile("auto", least - 1, gpu, 1)
+    assert should_compile(True, 1, gpu, 1)
+    assert not should_compile(False, least, gpu, 1)
 
 
 def test_a_cpu_compiles_only_if_wanted() -> None:
     cpu = torch.device("cpu")
-    assert not is_compiled("auto", STEPS_WORTH_COMPILING, cpu, 1)
-    assert is_compiled(True, 1, cpu, 1)
+    assert not should_compile("auto", STEPS_WORTH_COMPILING, cpu, 1)
+    assert should_compile(True, 1, cpu, 1)
