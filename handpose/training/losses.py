@@ -185,36 +185,36 @@ class PoseLoss:
         rot6d = matrix_to_rot6d(rotations)  # (B, 16, 6)
         coarse = cross_entropy(output.coarse_logits, batch.coarse, count)
         fine = cross_entropy(output.fine_logits, batch.fine, count)
-        fits, roots, joints_known = count(batch.has_mano), count(rooted), count(valid)
+        n_fits, n_rooted, n_valid = count(batch.has_mano), count(rooted), count(valid)
         share = len(batch) / count(torch.ones_like(batch.has_mano))  # 1 for one process
-        joints_mano = masked_l1(output.joints, joints - wrist, rooted, roots)
+        joints_mano = masked_l1(output.joints, joints - wrist, rooted, n_rooted)
         of_mesh = [name for name in ("vertices", "edges") if self.weights[name]]
         if self.mano_joints != "annotated" or of_mesh:
-            fit_vertices, fit_joints = self._fits(batch)
+            fit_vertices, fit_joints = self._fit_meshes(batch)
         if self.mano_joints != "annotated":
-            to_fit = masked_l1(output.joints, fit_joints, batch.has_mano, fits)
+            to_fit = masked_l1(output.joints, fit_joints, batch.has_mano, n_fits)
             joints_mano = to_fit if self.mano_joints == "fit" else joints_mano + to_fit
         terms = {
-            "rotation": masked_l1(output.rot6d[:, 1:], rot6d[:, 1:], batch.has_mano, fits),
-            "root": masked_l1(output.rot6d[:, 0], rot6d[:, 0], batch.has_mano, fits),
-            "betas": masked_l1(output.betas, batch.betas, batch.has_mano, fits),
-            "joints_volume": masked_l1(joints_volume, joints, rooted, roots),
+            "rotation": masked_l1(output.rot6d[:, 1:], rot6d[:, 1:], batch.has_mano, n_fits),
+            "root": masked_l1(output.rot6d[:, 0], rot6d[:, 0], batch.has_mano, n_fits),
+            "betas": masked_l1(output.betas, batch.betas, batch.has_mano, n_fits),
+            "joints_volume": masked_l1(joints_volume, joints, rooted, n_rooted),
             "joints_mano": joints_mano,
-            "uvd": masked_l1(uvd_volume, uvd, rooted, roots),
-            "reprojection_volume": masked_l1(uv_volume, uv, valid, joints_known),
-            "reprojection_mano": masked_l1(uv_mano, uv, rooted, roots),
+            "uvd": masked_l1(uvd_volume, uvd, rooted, n_rooted),
+            "reprojection_volume": masked_l1(uv_volume, uv, valid, n_valid),
+            "reprojection_mano": masked_l1(uv_mano, uv, rooted, n_rooted),
             "bone": share * bone_discontinuity(output.rotmat),
             "gesture": {"coarse": coarse, "fine": fine, "both": coarse + fine}[
                 self.gesture_classes
             ],
         }
         if "vertices" in of_mesh:
-            terms["vertices"] = masked_l1(output.vertices, fit_vertices, batch.has_mano, fits)
+            terms["vertices"] = masked_l1(output.vertices, fit_vertices, batch.has_mano, n_fits)
         if "edges" in of_mesh:
             lengths, fit_lengths = (
                 edge_lengths(mesh, self.mano.edges) for mesh in (output.vertices, fit_vertices)
             )
-            terms["edges"] = masked_l1(lengths, fit_lengths, batch.has_mano, fits)
+            terms["edges"] = masked_l1(lengths, fit_lengths, batch.has_mano, n_fits)
         if output.view is not None:
             faces = facing(batch.joints_cam, valid, batch.is_left)
             terms["side"] = _binary_cross_entropy(output.view.side_logit, batch.is_left, count)
@@ -222,7 +222,7 @@ class PoseLoss:
         return {name: self.weights[name] * term for name, term in terms.items()}
 
     @torch.no_grad()
-    def _fits(self, batch: HandBatch) -> tuple[Tensor, Tensor]:
+    def _fit_meshes(self, batch: HandBatch) -> tuple[Tensor, Tensor]:
         """Vertices (B, V, 3) and joints (B, J, 3) of the MANO fits, m, wrist at 0.
 
         They have no meaning where there is no fit.
@@ -316,10 +316,13 @@ def bone_discontinuity(rotmat: Tensor) -> Tensor:
     return (fingers[:, :, 1:] - fingers[:, :, :-1]).abs().mean()
 
 
-def masked_l1(predicted: Tensor, truth: Tensor, mask: Tensor, count: Tensor) -> Tensor:
-    """Mean absolute difference where the mask (of the leading dimensions) is true, else 0."""
+def masked_l1(predicted: Tensor, truth: Tensor, mask: Tensor, denominator: Tensor) -> Tensor:
+    """Mean absolute difference where the mask (of the leading dimensions) is true, else 0.
+
+    The sum is divided by `denominator` (), such as `count(mask)`.
+    """
     error = (predicted - truth).abs().flatten(mask.dim()).mean(-1)  # the mask's shape
-    return (error * mask).sum() / count
+    return (error * mask).sum() / denominator
 
 
 def cross_entropy(
