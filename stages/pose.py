@@ -92,13 +92,13 @@ def main(argv: list[str] | None = None) -> None:
             require_fits(data.shards)
         mano = load_hand_model(params.hand, params.data)
         seed(settings.seed)
-        gesture_net, before = gesture_net_of(run, settings, data, encoder)
+        gesture_net, start_record = gesture_net_of(run, settings, data, encoder)
         net = make_pose_network(gesture_net, mano, **pose_net)
         if isinstance(net, PoseNet) and net.class_start is not None:
             poses = data.class_poses("pose_net.class_pose")["fine"]
             net.set_class_poses(*map(torch.from_numpy, (np.float32(poses.mean), poses.known)))
         if settings.start:
-            before = start_from(Path(settings.start), net, data, encoder, pose_net, mano)
+            start_record = start_from(Path(settings.start), net, data, encoder, pose_net, mano)
         net.gesture_net.heads.requires_grad_(settings.train_gesture_heads)
         net.to(device)
         loss = loss_of(net, mano, settings)
@@ -127,9 +127,9 @@ def main(argv: list[str] | None = None) -> None:
             started=started,
             inputs={
                 "mano": digest(Path(params.hand.mano) / "MANO_RIGHT.npz"),
-                "before": before.weights_sha256 if before else "",
+                "before": start_record.weights_sha256 if start_record else "",
             },
-            before=before,
+            start_record=start_record,
         )
 
 
@@ -230,8 +230,13 @@ def loss_of(
     weights = settings.weights.keywords()
     loss: PoseLoss | EaNetLoss
     if isinstance(net, PoseNet):
-        limits = net.depth_range_m, settings.mano_joints
-        loss = PoseLoss(mano, weights, *limits, gesture_classes=net.token_classes)
+        loss = PoseLoss(
+            mano,
+            weights,
+            net.depth_range_m,
+            settings.mano_joints,
+            gesture_classes=net.token_classes,
+        )
         names = MEASURED
     else:
         loss = EaNetLoss(mano, weights, net.depth_range_m, net.volume_depth)

@@ -52,7 +52,7 @@ def run_training(
     out: Path,
     started: float,
     inputs: Mapping[str, str] | None = None,
-    before: ModelRecord | None = None,
+    start_record: ModelRecord | None = None,
     metrics: Mapping[str, Any] | None = None,
     also: Sequence[str] = (),
 ) -> None:
@@ -76,7 +76,7 @@ def run_training(
         out: folder of the results; rank 0 writes them.
         started: the stage's `time.monotonic()`.
         inputs: digests of further inputs by name; part of the run's identity.
-        before: the model that `net` has weights of; its training time counts in the record.
+        start_record: of the model that `net` has weights of; its training time counts too.
         metrics: written to metrics.json besides those of the run.
         also: further splits whose metrics are written there under their names, if they are there.
 
@@ -115,11 +115,12 @@ def run_training(
         if isinstance(loss, LearnedWeights):
             metrics |= {"learned_weights": loss.factors()}
         record = data.record(stage, fitted, checkpoint)
-        if before is not None:
-            seconds = {**before.seconds}
+        if start_record is not None:
+            seconds = {**start_record.seconds}
             for one, own in record.seconds.items():
                 seconds[one] = round(seconds.get(one, 0.0) + own, 2)
-            record = dataclasses.replace(record, seconds=seconds, before=before.weights_sha256)
+            sha256 = start_record.weights_sha256
+            record = dataclasses.replace(record, seconds=seconds, before=sha256)
         write_results(out, net=net, record=record, fitted=fitted, started=started, metrics=metrics)
         checkpoint.finish(results_id(out))
 
