@@ -126,14 +126,15 @@ class ViewOutput:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What Stage 2 knows beside its hands, for a head that says how sure they are; no gradients."""
+class ConfidenceInput:
+    """What the confidence head reads of Stage 2 beside its hands; no gradients."""
 
     features: Tensor  # (B, C) pooled, of the encoder
     tokens: Tensor  # (B, 21, D) of the joints, refined
     spread: Tensor  # (B, 21, 3) deviations of the heatmaps along u, v and depth, in [-1, 1]'s unit
-    apart: Tensor  # (B, 21, 3) between a look and one at the mirror image, likewise; 0 of one look
-    turned_apart: Tensor  # (B, 16) likewise, length of the difference of each 6D rotation
+    # of the passes of the images and of their mirror images; 0 where there is no second one:
+    flip_difference: Tensor  # (B, 21, 3) of joints along u, v and depth, in [-1, 1]'s unit
+    rot6d_flip_difference: Tensor  # (B, 16) length of the difference of each 6D rotation
 
 
 @dataclass(frozen=True)
@@ -168,5 +169,5 @@ class PoseOutput:
     uv_mano: Tensor | None = (
         None  # (B, 21, 2) px, MANO's joints by the network's own camera, if any
     )
-    evidence: Evidence | None = None  # of a network in evaluation mode; None: of a baseline
+    confidence_input: ConfidenceInput | None = None  # in evaluation mode; None: of a baseline
     confidence: HandConfidence | None = None  # of a `Predictor` with a confidence head

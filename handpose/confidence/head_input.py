@@ -2,7 +2,7 @@
 
 Beside the network's own features there are a few numbers a joint that tell errors by themselves:
 how wide its heatmap is, how far the two answers of the network, heatmaps and MANO, disagree, and
-how far two looks do, where there are two.
+how far those of an image and of its mirror image do, where both are passed through it.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ class HeadInput(NamedTuple):
     features: Tensor  # (B, C) pooled
     tokens: Tensor  # (B, J, D)
     numbers: Tensor  # (B, J, NUMBERS)
-    whole: Tensor  # (B, WHOLE_NUMBERS) side and facing, 0 without view heads; how looks differ
+    whole: Tensor  # (B, WHOLE_NUMBERS) side, facing (0 without view heads), rotations' differences
 
     @classmethod
     def of(cls, hand: PoseOutput, side: int) -> HeadInput:
         """Of hands as the network gives them, before their camera is turned.
 
         Args:
-            hand: of crops of the network's own size; it has evidence.
+            hand: of crops of the network's own size; it has a `confidence_input`.
             side: of these crops, px.
 
         Raises:
-            ValueError: there is no evidence: the network is in training mode, or is a baseline.
+            ValueError: it has none: the network is in training mode, or is a baseline.
         """
-        evidence = hand.evidence
-        if evidence is None:
-            raise ValueError("this output has no evidence to read a confidence from")
+        known = hand.confidence_input
+        if known is None:
+            raise ValueError("this output has no confidence_input to read a confidence from")
         uv, joints, depth = hand.uv.detach(), hand.joints.detach(), hand.depth_rel.detach()
         uv = 2 * uv / (side - 1) - 1  # (B, J, 2)
         disagreement = (joints[..., 2] - depth).abs()[..., None]  # (B, J, 1) m
@@ -58,16 +58,16 @@ class HeadInput(NamedTuple):
                 uv,
                 depth[..., None] / DECIMETRE,
                 joints / DECIMETRE,
-                (evidence.spread + NARROW).log(),
+                (known.spread + NARROW).log(),
                 (_misfit(joints[..., :2], uv)[..., None] + AGREEING).log(),
                 disagreement / DECIMETRE,
-                (evidence.apart[..., :2].norm(dim=-1, keepdim=True) + AGREEING).log(),
-                (evidence.apart[..., 2:] + AGREEING).log(),
+                (known.flip_difference[..., :2].norm(dim=-1, keepdim=True) + AGREEING).log(),
+                (known.flip_difference[..., 2:] + AGREEING).log(),
             ],
             -1,
         )
-        whole = torch.cat([_view_numbers(hand), (evidence.turned_apart + APART).log()], -1)
-        return cls(evidence.features, evidence.tokens, numbers, whole)
+        whole = torch.cat([_view_numbers(hand), (known.rot6d_flip_difference + APART).log()], -1)
+        return cls(known.features, known.tokens, numbers, whole)
 
     def rows(self, chosen: Tensor) -> HeadInput:
         """Some of the crops, by number or by mask."""

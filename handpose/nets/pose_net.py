@@ -33,7 +33,7 @@ from handpose.nets.volumetric import (
     soft_argmax,
     spread,
 )
-from handpose.sample import Evidence, GestureClasses, GestureOutput, PoseOutput, ViewOutput
+from handpose.sample import ConfidenceInput, GestureClasses, GestureOutput, PoseOutput, ViewOutput
 
 TurnedCut = Callable[[Tensor], Tensor]
 """R (B, 3, 3), about the optical axis -> images (B, 3, S, S) uint8 turned by it."""
@@ -68,16 +68,16 @@ class Located(NamedTuple):
         return self._replace(uvd=(self.uvd + mirror_points(in_mirror.uvd, everywhere)) / 2)
 
 
-class Seen(NamedTuple):
-    """What is read from images before the side is known."""
+class ImageFeatures(NamedTuple):
+    """What is computed before the side is known."""
 
     located: Located
     joint_tokens: Tensor  # (B, 21, C)
     view: ViewOutput | None
 
 
-class OneLook(NamedTuple):
-    """What one look at the images, or at their mirror images, gives."""
+class PassOutput(NamedTuple):
+    """Output of one forward pass, of the images or of their mirror images."""
 
     located: Located
     features: Tensor  # (B, C) pooled
@@ -294,7 +294,7 @@ class PoseNet(nn.Module):
         volume = self.volume_head(grid)
         return Located(grid, cells, volume, soft_argmax(volume, cells))
 
-    def _see(self, encoded: Encoded) -> Seen:
+    def _image_features(self, encoded: Encoded) -> ImageFeatures:
         located = self._locate(encoded.levels)
         # Positions are learnt by their own losses: MANO's would drag them to where they help MANO.
         positions = located.uvd.detach()
@@ -302,7 +302,7 @@ class PoseNet(nn.Module):
         view = None
         if self.view_heads is not None:
             view = self.view_heads(encoded.gesture.features, tokens, positions)
-        return Seen(located, tokens, view)
+        return ImageFeatures(located, tokens, view)
 
     def decode(
         self, encoded: Encoded, is_left: Tensor | None, gates: Tensor | None = None
@@ -320,21 +320,21 @@ class PoseNet(nn.Module):
             ValueError: there is no side, or no K, where one is needed.
         """
         gesture, other = encoded.gesture, encoded.mirrored
-        seen = self._see(encoded)
-        located, view = seen.located, seen.view
+        features = self._image_features(encoded)
+        located, view = features.located, features.view
         if other is not None:
-            in_mirror = self._see(other)
+            in_mirror = self._image_features(other)
             located, view = located.mean_with(in_mirror.located), _mean_view(view, in_mirror.view)
         if is_left is None:
             if view is None:
                 raise ValueError("a network without view heads must be told the side")
             is_left = view.side_logit > 0
 
-        looks = [self._look(seen, encoded, is_left, gates)]
-        rot6d, betas = looks[0].rot6d, looks[0].betas
+        passes = [self._regress_mano(features, encoded, is_left, gates)]
+        rot6d, betas = passes[0].rot6d, passes[0].betas
         if other is not None:  # a mirror image has the same right-hand parameters
-            looks.append(self._look(in_mirror, other, ~is_left, gates))
-            rot6d, betas = (rot6d + looks[1].rot6d) / 2, (betas + looks[1].betas) / 2
+            passes.append(self._regress_mano(in_mirror, other, ~is_left, gates))
+            rot6d, betas = (rot6d + passes[1].rot6d) / 2, (betas + passes[1].betas) / 2
         rotmat = rot6d_to_matrix(rot6d)  # (B, 16, 3, 3)
         hand = self.mano(rotmat[:, 0], rotmat[:, 1:], betas)
         wrist = hand.joints[:, WRIST, None]  # (B, 1, 3)
@@ -351,31 +351,37 @@ class PoseNet(nn.Module):
             fine_logits=gesture.fine_logits,
             gates=betas.new_zeros(2) if self.gesture_tokens is None else self.gesture_tokens.gates,
             view=view,
-            evidence=None if self.training else _evidence(looks),
+            confidence_input=None if self.training else _confidence_input(passes),
         )
         if encoded.R is None:
             return hands
         return turn_hands_back(hands, encoded.R, is_left, located.cells.side)
 
-    def _look(self, seen: Seen, encoded: Encoded, is_left: Tensor, gates: Tensor | None) -> OneLook:
-        """MANO's parameters as these images show them."""
+    def _regress_mano(
+        self,
+        features: ImageFeatures,
+        encoded: Encoded,
+        is_left: Tensor,
+        gates: Tensor | None,
+    ) -> PassOutput:
+        """MANO's parameters of the hands in these images."""
         gesture, guidance = encoded.gesture, None
         if self.gesture_tokens is not None:
             logits = gesture.coarse_logits, gesture.fine_logits
             guidance = self.gesture_tokens(*logits, gates)  # (B, T, C)
-        joint_tokens = seen.joint_tokens  # (B, 21, C)
+        joint_tokens = features.joint_tokens  # (B, 21, C)
         if self.rays is not None:
-            directions = self._directions(seen.located.uv, encoded.K, is_left)
+            directions = self._directions(features.located.uv, encoded.K, is_left)
             joint_tokens = joint_tokens + self.rays(directions)
         tokens = self.fusion(joint_tokens, guidance, is_left)  # (B, 21, C)
-        positions = seen.located.uvd.detach()
+        positions = features.located.uvd.detach()
         if self.side_input:
             positions = mirror_points(positions, is_left)  # as a right hand's, like the parameters
         with torch.autocast(tokens.device.type, enabled=False):  # bf16 costs tenths of millimetres
             start = None if self.class_start is None else self.class_start(gesture.fine_logits)
             inputs = tokens.float(), positions, gesture.features.float()
             rot6d, betas = self.mano_head(*inputs, start=start)
-        return OneLook(seen.located, gesture.features, tokens, rot6d, betas)
+        return PassOutput(features.located, gesture.features, tokens, rot6d, betas)
 
     def _directions(self, uv: Tensor, K: Tensor | None, is_left: Tensor) -> Tensor:
         """Unit vectors (B, 21, 3) from the camera to the joints; with `side_input` a right hand's.
@@ -401,19 +407,19 @@ def _rest(mano: Mano) -> Tensor:
 
 
 @torch.no_grad()
-def _evidence(looks: Sequence[OneLook]) -> Evidence:
-    """Of a look, or of a look and that at the mirror images: their mean, and how far apart."""
-    first, last = looks[0], looks[-1]
-    apart = first.located.uvd.new_zeros(first.located.uvd.shape)
-    if len(looks) > 1:
-        apart = 2 * (first.located.uvd - first.located.mean_with(last.located).uvd).abs()
-    spreads = [spread(look.located.volume, look.located.cells) for look in looks]
-    return Evidence(
-        features=torch.stack([look.features.float() for look in looks]).mean(0),
-        tokens=torch.stack([look.tokens.float() for look in looks]).mean(0),
+def _confidence_input(passes: Sequence[PassOutput]) -> ConfidenceInput:
+    """Of one pass, or of those of the images and their mirror images: the mean, and differences."""
+    first, last = passes[0], passes[-1]
+    difference = first.located.uvd.new_zeros(first.located.uvd.shape)
+    if len(passes) > 1:
+        difference = 2 * (first.located.uvd - first.located.mean_with(last.located).uvd).abs()
+    spreads = [spread(one.located.volume, one.located.cells) for one in passes]
+    return ConfidenceInput(
+        features=torch.stack([one.features.float() for one in passes]).mean(0),
+        tokens=torch.stack([one.tokens.float() for one in passes]).mean(0),
         spread=torch.stack(spreads).mean(0),
-        apart=apart,
-        turned_apart=(first.rot6d - last.rot6d).norm(dim=-1),
+        flip_difference=difference,
+        rot6d_flip_difference=(first.rot6d - last.rot6d).norm(dim=-1),
     )
 
 

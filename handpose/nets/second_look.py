@@ -1,4 +1,4 @@
-"""A second look at a hand, in the crop turned upright by the joints that the first look found.
+"""Test-time augmentation: a second pass, on the crop turned upright by the joints of the first.
 
 A network that has seen hands turned every way knows roughly where the fingers point; upright hands
 are all alike, so a network reads them better. Turning an image about its centre is turning the

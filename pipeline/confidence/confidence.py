@@ -75,7 +75,7 @@ def train_confidence(
     Raises:
         ConfidenceError: a split has no usable photo, or none with room for a window without a
             hand.
-        NoEvidenceError: the network is a baseline.
+        NoConfidenceInputError: the network is a baseline.
         CheckpointError: there is no Stage 2 model.
         ManoError: there is no hand model.
         JointError: the joint regressor that it was trained with is not in `mano`.

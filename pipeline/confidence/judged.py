@@ -18,7 +18,7 @@ from pipeline.confidence.true_view import TrueView
 BATCH = 64
 
 
-class NoEvidenceError(HandPoseError):
+class NoConfidenceInputError(HandPoseError):
     """The model's network gives nothing to read a confidence from."""
 
 
@@ -29,7 +29,7 @@ def judge(predictor: Predictor, views: Iterable[TrueView]) -> Iterator[HeadExamp
     told.
 
     Raises:
-        NoEvidenceError: the network is a baseline.
+        NoConfidenceInputError: the network is a baseline.
     """
     stream = iter(views)
     while batch := list(islice(stream, BATCH)):
@@ -42,9 +42,9 @@ def _judge_batch(predictor: Predictor, views: Sequence[TrueView]) -> HeadExample
     sides = np.array([view.is_left for view in views]) if is_told else None
     A = np.stack([view.A for view in views])
     hands = predictor.in_photos([view.photo for view in views], A, sides)
-    if hands.evidence is None:
+    if hands.confidence_input is None:
         name = predictor.record.pose_net.get("network")
-        raise NoEvidenceError(
+        raise NoConfidenceInputError(
             f"a confidence head reads the tokens of the network gesture_guided; this model's "
             f"pose_net.network is {name}, which has none of them"
         )

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from handpose.confidence.head_fit import HeadExamples
 from handpose.confidence.head_input import NUMBERS, WHOLE_NUMBERS, HeadInput
-from handpose.sample import Evidence, PoseOutput, ViewOutput
+from handpose.sample import ConfidenceInput, PoseOutput, ViewOutput
 
 C, D, J = 6, 4, 21
 PEOPLE = 5
 
 
-def random_output(batch: int, *, view: bool = True, evidence: bool = True) -> PoseOutput:
+def random_output(batch: int, *, view: bool = True, confidence_input: bool = True) -> PoseOutput:
     unused: dict[str, Any] = dict.fromkeys(
         ("rot6d", "rotmat", "betas", "vertices", "coarse_logits", "fine_logits", "gates"),
         torch.zeros(0),
@@ -25,18 +25,18 @@ def random_output(batch: int, *, view: bool = True, evidence: bool = True) -> Po
         depth_rel=0.1 * torch.randn(batch, J),
         joints=0.1 * torch.randn(batch, J, 3),
         view=ViewOutput(torch.randn(batch), torch.randn(batch, 3)) if view else None,
-        evidence=random_evidence(batch) if evidence else None,
+        confidence_input=random_confidence_input(batch) if confidence_input else None,
         **unused,
     )
 
 
-def random_evidence(batch: int) -> Evidence:
-    return Evidence(
+def random_confidence_input(batch: int) -> ConfidenceInput:
+    return ConfidenceInput(
         features=torch.randn(batch, C),
         tokens=torch.randn(batch, J, D),
         spread=torch.rand(batch, J, 3),
-        apart=torch.rand(batch, J, 3),
-        turned_apart=torch.rand(batch, 16),
+        flip_difference=torch.rand(batch, J, 3),
+        rot6d_flip_difference=torch.rand(batch, 16),
     )
 
 

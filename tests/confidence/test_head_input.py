@@ -40,15 +40,17 @@ def test_no_gradient_goes_back() -> None:
 
 def test_wider_heatmaps_and_larger_disagreement_are_larger_numbers() -> None:
     output = random_output(2)
-    assert output.evidence is not None
-    known = output.evidence
+    assert output.confidence_input is not None
+    known = output.confidence_input
     wider = dataclasses.replace(
         known,
         spread=2 * known.spread + 0.1,
-        apart=2 * known.apart + 0.1,
-        turned_apart=2 * known.turned_apart + 0.1,
+        flip_difference=2 * known.flip_difference + 0.1,
+        rot6d_flip_difference=2 * known.rot6d_flip_difference + 0.1,
     )
-    other = dataclasses.replace(output, evidence=wider, depth_rel=output.joints[..., 2] + 1.0)
+    other = dataclasses.replace(
+        output, confidence_input=wider, depth_rel=output.joints[..., 2] + 1.0
+    )
     (before, whole), (after, other_whole) = (
         (seen.numbers, seen.whole) for seen in (HeadInput.of(o, 64) for o in (output, other))
     )
@@ -58,6 +60,6 @@ def test_wider_heatmaps_and_larger_disagreement_are_larger_numbers() -> None:
     assert (other_whole[:, 5:] > whole[:, 5:]).all()
 
 
-def test_an_output_without_evidence_is_refused() -> None:
-    with pytest.raises(ValueError, match="no evidence to read a confidence from"):
-        HeadInput.of(random_output(2, evidence=False), 64)
+def test_an_output_without_confidence_input_is_refused() -> None:
+    with pytest.raises(ValueError, match="no confidence_input to read a confidence from"):
+        HeadInput.of(random_output(2, confidence_input=False), 64)

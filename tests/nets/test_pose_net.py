@@ -15,7 +15,7 @@ from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
-from handpose.sample import Evidence, GestureClasses, HandBatch, PoseOutput
+from handpose.sample import ConfidenceInput, GestureClasses, HandBatch, PoseOutput
 from handpose.training.losses import PoseLoss
 from stages.params import EncoderParams, LossWeights, PoseNetParams
 from tests.turned_batch import turned_batch
@@ -25,7 +25,7 @@ MakePoseNet = Callable[..., PoseNet]
 
 def test_output_shapes(make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor) -> None:
     output = make_pose_net()(image, is_left)
-    absent = ("view", "uv_mano", "evidence", "confidence")
+    absent = ("view", "uv_mano", "confidence_input", "confidence")
     assert all(getattr(output, name) is None for name in absent)
     tensors = [f.name for f in fields(PoseOutput) if f.name not in absent]
     shapes = {name: tuple(getattr(output, name).shape) for name in tensors}
@@ -350,27 +350,27 @@ def test_view_heads_see_the_image_and_not_the_side_that_is_told(
     assert mirrored is not None and not torch.equal(one.side_logit, mirrored.side_logit)
 
 
-def test_evidence_carries_no_gradient_and_is_of_evaluation_alone(
+def test_confidence_input_carries_no_gradient_and_is_of_evaluation_alone(
     make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor
 ) -> None:
     net = make_pose_net()
-    assert net.train()(image, is_left).evidence is None
-    evidence = net.eval()(image, is_left).evidence
-    assert evidence is not None
-    shapes = {f.name: tuple(getattr(evidence, f.name).shape) for f in fields(Evidence)}
+    assert net.train()(image, is_left).confidence_input is None
+    found = net.eval()(image, is_left).confidence_input
+    assert found is not None
+    shapes = {f.name: tuple(getattr(found, f.name).shape) for f in fields(ConfidenceInput)}
     assert shapes == {
         "features": (4, net.gesture_net.heads.features),
         "tokens": (4, 21, 32),
         "spread": (4, 21, 3),
-        "apart": (4, 21, 3),
-        "turned_apart": (4, 16),
+        "flip_difference": (4, 21, 3),
+        "rot6d_flip_difference": (4, 16),
     }
-    assert (evidence.spread > 0).all()
-    for field in fields(Evidence):
-        assert not getattr(evidence, field.name).requires_grad
+    assert (found.spread > 0).all()
+    for field in fields(ConfidenceInput):
+        assert not getattr(found, field.name).requires_grad
 
 
-def test_looks_at_an_image_and_its_mirror_image_tell_how_far_apart_they_are(
+def test_passes_of_an_image_and_its_mirror_image_tell_how_they_differ(
     make_pose_net: MakePoseNet, image: Tensor, is_left: Tensor
 ) -> None:
     net = make_pose_net().eval()
@@ -378,14 +378,14 @@ def test_looks_at_an_image_and_its_mirror_image_tell_how_far_apart_they_are(
         one = net.decode(net.encode(image), is_left)
         both = net.decode(net.encode(image, mirrored=True), is_left)
         other = net.decode(net.encode(image.flip(-1)), ~is_left)
-    assert one.evidence is not None and both.evidence is not None and other.evidence is not None
-    assert not one.evidence.apart.any() and not one.evidence.turned_apart.any()
+    first, mean, second = one.confidence_input, both.confidence_input, other.confidence_input
+    assert first is not None and mean is not None and second is not None
+    assert not first.flip_difference.any() and not first.rot6d_flip_difference.any()
     side = image.shape[-1] - 1
     u, v = (one.uv - torch.stack([side - other.uv[..., 0], other.uv[..., 1]], -1)).unbind(-1)
     depth = (one.depth_rel - other.depth_rel) / net.depth_range_m
     expected = torch.stack([2 * u / side, 2 * v / side, depth], -1).abs()
-    torch.testing.assert_close(both.evidence.apart, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(mean.flip_difference, expected, atol=1e-5, rtol=0)
     turned = (one.rot6d - other.rot6d).norm(dim=-1)
-    torch.testing.assert_close(both.evidence.turned_apart, turned, atol=1e-5, rtol=0)
-    mean = (one.evidence.tokens + other.evidence.tokens) / 2
-    torch.testing.assert_close(both.evidence.tokens, mean)
+    torch.testing.assert_close(mean.rot6d_flip_difference, turned, atol=1e-5, rtol=0)
+    torch.testing.assert_close(mean.tokens, (first.tokens + second.tokens) / 2)

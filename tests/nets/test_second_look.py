@@ -175,5 +175,5 @@ def test_turning_back_by_nothing_changes_nothing(
         hands = make_pose_net().eval()(image, is_left)
     same = turn_hands_back(hands, torch.eye(3).expand(4, 3, 3), is_left, SIDE)
     for field in dataclasses.fields(PoseOutput):
-        if field.name not in ("view", "uv_mano", "evidence", "confidence"):
+        if field.name not in ("view", "uv_mano", "confidence_input", "confidence"):
             torch.testing.assert_close(getattr(same, field.name), getattr(hands, field.name))

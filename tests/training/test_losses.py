@@ -250,7 +250,7 @@ def test_nothing_annotated_is_no_loss_and_no_gradient(batch: HandBatch, terms: T
     assert all(loss == 0 for loss in losses.values()), losses
     torch.stack([*losses.values(), bone]).sum().backward()  # type: ignore[no-untyped-call]
     for field in dataclasses.fields(PoseOutput):
-        if field.name in ("view", "uv_mano", "evidence", "confidence"):
+        if field.name in ("view", "uv_mano", "confidence_input", "confidence"):
             continue
         grad = getattr(output, field.name).grad
         if field.name == "rotmat":
@@ -264,7 +264,7 @@ def test_sample_without_annotation_does_not_count(batch: HandBatch, terms: Terms
     output = random_output(4)
     half = {f.name: getattr(batch, f.name)[:2] for f in dataclasses.fields(HandBatch)}
     tensors = {f.name for f in dataclasses.fields(PoseOutput)}
-    tensors -= {"view", "uv_mano", "evidence", "confidence"}
+    tensors -= {"view", "uv_mano", "confidence_input", "confidence"}
     known: dict[str, Any] = {name: getattr(output, name)[:2] for name in tensors}
     mixed = terms(output, without_annotation(batch, slice(2, 4)))
     alone = terms(PoseOutput(**known), HandBatch(**half))

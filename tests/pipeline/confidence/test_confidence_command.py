@@ -21,7 +21,7 @@ from handpose.training.checkpoint import CheckpointError
 from handpose.training.model_io import save_model
 from pipeline.__main__ import main
 from pipeline.confidence.confidence import ConfidenceError, train_confidence
-from pipeline.confidence.judged import NoEvidenceError, judge
+from pipeline.confidence.judged import NoConfidenceInputError, judge
 from pipeline.confidence.true_view import empty_view
 from stages.params import EncoderParams, PoseNetParams
 from stages.paths import SAMPLES
@@ -137,5 +137,5 @@ def test_a_baseline_has_nothing_to_read(mano: Mano) -> None:
     predictor = Predictor(net, a_record(encoder, {"network": "eanet"}, "handed"))
     image = torch.zeros(PX, PX, 3, dtype=torch.uint8).numpy()
     view = empty_view(image, central(PX, PX), px=PX)
-    with pytest.raises(NoEvidenceError, match=r"pose_net\.network is eanet"):
+    with pytest.raises(NoConfidenceInputError, match=r"pose_net\.network is eanet"):
         next(judge(predictor, [view]))
