@@ -32,7 +32,7 @@ from handpose.hand.mirror import mirror_points
 from handpose.nets.pose_net import Encoded, PoseNet, TurnedCut
 from handpose.nets.pose_network import PoseNetwork
 from handpose.nets.second_look import rotate_camera_back
-from handpose.sample import PoseOutput, ViewOutput
+from handpose.sample import PoseOutput, SideFacingOutput
 from handpose.synthetic.stand_in import build
 from handpose.training.model_io import ModelRecord, read_record
 from handpose.training.trained_nets import load_joint_definition, load_pose_net
@@ -212,7 +212,7 @@ class Predictor:
             )
         return None
 
-    def probability_left(self, coarse_logits: Tensor, view: ViewOutput | None) -> Tensor:
+    def probability_left(self, coarse_logits: Tensor, view: SideFacingOutput | None) -> Tensor:
         """That each hand is a left one, (B,): by the head for sides, else by the gesture classes.
 
         Args:

@@ -118,7 +118,7 @@ class GestureOutput:
 
 
 @dataclass(frozen=True)
-class ViewOutput:
+class SideFacingOutput:
     """Which hand is seen and which face of it, of Stage 2 for a batch."""
 
     side_logit: Tensor  # (B,) positive: a left hand
@@ -165,7 +165,7 @@ class PoseOutput:
     coarse_logits: Tensor  # (B, coarse classes)
     fine_logits: Tensor  # (B, fine classes)
     gates: Tensor  # (T,) gates of the gesture tokens, coarse before fine; two zeros without tokens
-    view: ViewOutput | None = None  # None: a network without such heads
+    view: SideFacingOutput | None = None  # None: a network without such heads
     uv_mano: Tensor | None = (
         None  # (B, 21, 2) px, MANO's joints by the network's own camera, if any
     )

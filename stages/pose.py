@@ -24,7 +24,7 @@ from handpose.data.splits import TRAIN
 from handpose.distributed import SINGLE_PROCESS, Distributed, process_group
 from handpose.errors import HandPoseError
 from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
-from handpose.evaluation.view import facing_hits, side_hits
+from handpose.evaluation.side_and_facing import facing_hits, side_hits
 from handpose.files import digest
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet

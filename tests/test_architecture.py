@@ -66,7 +66,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/interhand/folders.py": "what the names of folders say",
     "handpose/interhand/verify/jpeg_header.py": "a file format",
     "handpose/evaluation/pixel_share.py": "HInt's one score",
-    "handpose/evaluation/view.py": "side and facing, for validation and evaluation",
+    "handpose/evaluation/side_and_facing.py": "side and facing, for validation and evaluation",
     "pipeline/export/file_hand.py": "what of the hand model an exported file may hold",
     "pipeline/release/new_people.py": "people that only a release and its bench render",
     "pipeline/release/drawing.py": "the one picture of a release, for people and not for checks",

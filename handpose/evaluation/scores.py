@@ -26,7 +26,7 @@ from handpose.evaluation.protocols import (
     joint_scores,
     require_finite,
 )
-from handpose.evaluation.view import facing_hits, mirrored_fingers, side_hits
+from handpose.evaluation.side_and_facing import facing_hits, mirrored_fingers, side_hits
 from handpose.hand.camera import project, turn, turn_back
 from handpose.hand.facing import facing, image_rotation
 from handpose.hand.mano import Mano

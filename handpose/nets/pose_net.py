@@ -33,7 +33,13 @@ from handpose.nets.volumetric import (
     soft_argmax,
     spread,
 )
-from handpose.sample import ConfidenceInput, GestureClasses, GestureOutput, PoseOutput, ViewOutput
+from handpose.sample import (
+    ConfidenceInput,
+    GestureClasses,
+    GestureOutput,
+    PoseOutput,
+    SideFacingOutput,
+)
 
 TurnedCut = Callable[[Tensor], Tensor]
 """R (B, 3, 3), about the optical axis -> images (B, 3, S, S) uint8 turned by it."""
@@ -73,7 +79,7 @@ class ImageFeatures(NamedTuple):
 
     located: Located
     joint_tokens: Tensor  # (B, 21, C)
-    view: ViewOutput | None
+    view: SideFacingOutput | None
 
 
 class PassOutput(NamedTuple):
@@ -423,11 +429,13 @@ def _confidence_input(passes: Sequence[PassOutput]) -> ConfidenceInput:
     )
 
 
-def _mean_view(view: ViewOutput | None, in_mirror: ViewOutput | None) -> ViewOutput | None:
+def _mean_view(
+    view: SideFacingOutput | None, in_mirror: SideFacingOutput | None
+) -> SideFacingOutput | None:
     """Logits averaged with those of the mirror images, which show the other side."""
     if view is None or in_mirror is None:
         return None
-    return ViewOutput(
+    return SideFacingOutput(
         (view.side_logit - in_mirror.side_logit) / 2,
         (view.facing_logits + in_mirror.facing_logits) / 2,
     )

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from handpose.hand.facing import FACINGS, INDEX, PINKY
 from handpose.hand.skeleton import WRIST
-from handpose.sample import ViewOutput
+from handpose.sample import SideFacingOutput
 
 HIDDEN = 128
 BY_ORDER = 6.0
@@ -41,7 +41,9 @@ class ViewHeads(nn.Module):
         self.facing = nn.Linear(HIDDEN, len(FACINGS))
         self.by_order = nn.Parameter(torch.tensor(BY_ORDER))
 
-    def forward(self, features: Tensor, joint_tokens: Tensor, positions: Tensor) -> ViewOutput:
+    def forward(
+        self, features: Tensor, joint_tokens: Tensor, positions: Tensor
+    ) -> SideFacingOutput:
         """Logits.
 
         Args:
@@ -58,7 +60,7 @@ class ViewHeads(nn.Module):
         face = facing_logits.softmax(1)
         palm_or_back = face[:, PALM] - face[:, BACK]  # (B,) 1 a palm, -1 a back
         order = finger_order(positions[..., :2])
-        return ViewOutput(
+        return SideFacingOutput(
             self.by_order * order * palm_or_back + self.side(hidden)[:, 0], facing_logits
         )
 

@@ -20,8 +20,8 @@ from handpose.estimator import BOX_SCALE, CERTAIN
 from handpose.evaluation import statistics
 from handpose.evaluation.confidence_scores import inside, lower_by, ranking_auc
 from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
+from handpose.evaluation.side_and_facing import mirrored_fingers
 from handpose.evaluation.statistics import LENGTH, SHARE, Estimate
-from handpose.evaluation.view import mirrored_fingers
 from handpose.hand.camera import project, turn, view_rotation
 from handpose.hand.facing import FACINGS, facing, image_rotation
 from handpose.hand.skeleton import WRIST

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from handpose.confidence.head_fit import HeadExamples
 from handpose.confidence.head_input import NUMBERS, WHOLE_NUMBERS, HeadInput
-from handpose.sample import ConfidenceInput, PoseOutput, ViewOutput
+from handpose.sample import ConfidenceInput, PoseOutput, SideFacingOutput
 
 C, D, J = 6, 4, 21
 PEOPLE = 5
@@ -24,7 +24,7 @@ def random_output(batch: int, *, view: bool = True, confidence_input: bool = Tru
         uv=64 * torch.rand(batch, J, 2),
         depth_rel=0.1 * torch.randn(batch, J),
         joints=0.1 * torch.randn(batch, J, 3),
-        view=ViewOutput(torch.randn(batch), torch.randn(batch, 3)) if view else None,
+        view=SideFacingOutput(torch.randn(batch), torch.randn(batch, 3)) if view else None,
         confidence_input=random_confidence_input(batch) if confidence_input else None,
         **unused,
     )

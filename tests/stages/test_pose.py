@@ -20,7 +20,7 @@ from handpose.hand.rotation import matrix_to_rot6d
 from handpose.nets.eanet.eanet import EaNet
 from handpose.nets.pose_net import PoseNet
 from handpose.nets.pose_network import PoseNetwork, make_pose_network
-from handpose.sample import HandBatch, PoseOutput, ViewOutput
+from handpose.sample import HandBatch, PoseOutput, SideFacingOutput
 from handpose.training.checkpoint import Checkpoint, CheckpointError
 from handpose.training.eanet_loss import TERMS
 from handpose.training.fit import Fitted, fit
@@ -482,7 +482,8 @@ def test_validation_measures_millimetres_about_the_wrist(
     wrist = batch.joints_cam[:, :1]
     joints = 1.1 * (batch.joints_cam - wrist)  # ten per cent too large, and nothing else
     nothing = torch.zeros(0)
-    view = ViewOutput(torch.ones(3), torch.tensor([[1.0, 0, 0]]).expand(3, 3))  # left, the palm
+    left, palm = torch.ones(3), torch.tensor([[1.0, 0, 0]]).expand(3, 3)
+    view = SideFacingOutput(left, palm)
     tensors: dict[str, Any] = {f.name: nothing for f in dataclasses.fields(PoseOutput)}
     net = Oracle(PoseOutput(**tensors | {"joints": joints, "view": view}))
     unknown = batch.joint_valid.clone()

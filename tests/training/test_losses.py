@@ -23,7 +23,7 @@ from handpose.sample import (
     GestureOutput,
     HandBatch,
     PoseOutput,
-    ViewOutput,
+    SideFacingOutput,
 )
 from handpose.training.losses import (
     MEASURED,
@@ -75,7 +75,7 @@ def perfect(batch: HandBatch, mano: Mano) -> PoseOutput:
         coarse_logits=1e4 * F.one_hot(batch.coarse, 6).float(),
         fine_logits=1e4 * F.one_hot(batch.fine, 9).float(),
         gates=torch.zeros(2),
-        view=ViewOutput(
+        view=SideFacingOutput(
             torch.where(batch.is_left, 1e4, -1e4),
             1e4 * F.one_hot(facing(batch.joints_cam, batch.joint_valid, batch.is_left), 3).float(),
         ),

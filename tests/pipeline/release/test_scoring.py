@@ -16,7 +16,7 @@ from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.predict import Predictor
-from handpose.sample import PoseOutput, ViewOutput
+from handpose.sample import PoseOutput, SideFacingOutput
 from handpose.synthetic.sequence import Photograph
 from pipeline.release import scoring
 from pipeline.release.scoring import CONFIDENCE_UNITS, UNITS, score
@@ -49,7 +49,7 @@ class Oracle:
         if self.mirrored:
             turned = turned * torch.tensor([-1.0, 1, 1])
             is_left, faces = ~is_left, (faces + 1) % 3
-        view = ViewOutput(torch.where(is_left, 1.0, -1.0), torch.eye(3)[faces])
+        view = SideFacingOutput(torch.where(is_left, 1.0, -1.0), torch.eye(3)[faces])
         empty: dict[str, Any] = dict.fromkeys(
             ("depth_rel", "rot6d", "rotmat", "betas", "vertices", "coarse_logits", "fine_logits",
              "gates"), torch.zeros(0),

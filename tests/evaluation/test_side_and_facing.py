@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from handpose.evaluation.view import facing_hits, mirrored_fingers, side_hits
+from handpose.evaluation.side_and_facing import facing_hits, mirrored_fingers, side_hits
 from handpose.hand.facing import FACINGS, UNKNOWN, facing
-from handpose.sample import HandBatch, ViewOutput
+from handpose.sample import HandBatch, SideFacingOutput
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def batch(make_batch: Callable[..., HandBatch]) -> HandBatch:
 def test_hits_are_agreement_with_the_batch(batch: HandBatch) -> None:
     truth = facing(batch.joints_cam, batch.joint_valid, batch.is_left)
     sure = torch.nn.functional.one_hot(truth.clamp(min=0), 3).float()
-    right = ViewOutput(torch.where(batch.is_left, 1.0, -1.0), sure)
-    wrong = ViewOutput(-right.side_logit, -sure)
+    right = SideFacingOutput(torch.where(batch.is_left, 1.0, -1.0), sure)
+    wrong = SideFacingOutput(-right.side_logit, -sure)
     assert side_hits(right, batch).all() and not side_hits(wrong, batch).any()
     assert facing_hits(right, batch).nanmean() == 1 and facing_hits(wrong, batch).nanmean() == 0
     lost = dataclasses.replace(batch, joint_valid=torch.zeros_like(batch.joint_valid))

@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 from handpose.hand.facing import FACINGS, UNKNOWN, facing
-from handpose.sample import HandBatch, ViewOutput
+from handpose.sample import HandBatch, SideFacingOutput
 
 BACK, PALM = FACINGS.index("back"), FACINGS.index("palm")
 
 
-def side_hits(view: ViewOutput, batch: HandBatch) -> Tensor:
+def side_hits(view: SideFacingOutput, batch: HandBatch) -> Tensor:
     """1 where the likelier side is the hand's, else 0: (B,)."""
     return ((view.side_logit > 0) == batch.is_left).to(view.side_logit.dtype)
 
 
-def facing_hits(view: ViewOutput, batch: HandBatch) -> Tensor:
+def facing_hits(view: SideFacingOutput, batch: HandBatch) -> Tensor:
     """1 where the likeliest facing is the true one, else 0; NaN where it is not known: (B,)."""
     truth = facing(batch.joints_cam, batch.joint_valid, batch.is_left)
     hits = (view.facing_logits.argmax(-1) == truth).to(view.facing_logits.dtype)
