@@ -29,8 +29,8 @@ from handpose.errors import HandPoseError
 from handpose.hand.camera import mirrored_intrinsics, view_rotation
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
+from handpose.nets.network_by_name import PoseNetwork
 from handpose.nets.pose_net import Encoded, PoseNet, TurnedCut
-from handpose.nets.pose_network import PoseNetwork
 from handpose.nets.second_look import rotate_camera_back
 from handpose.sample import PoseOutput, SideFacingOutput
 from handpose.synthetic.stand_in import build

@@ -23,8 +23,8 @@ import pyarrow.compute as pc
 
 from handpose.counted import counted
 from handpose.data.annotation_table import INTERACTING
+from handpose.data.merged.interval_units import IntervalUnits
 from handpose.data.reader import DatasetReader, SourceSplit
-from handpose.data.several.interval_units import IntervalUnits
 from handpose.data.splits import HELD_OUT_GESTURES, INTERACTING_HANDS, LABELLED_SPLITS, TRAIN
 from handpose.errors import HandPoseError
 from handpose.exclusions import Exclusions

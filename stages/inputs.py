@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from handpose.data.several.beside import names_of
+from handpose.data.merged.merged_reader import names_of
 from handpose.files import digest
 from stages.artifacts import run_stage, write_json, write_manifest
 from stages.hand_model import hand_files, load_hand_model

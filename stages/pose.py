@@ -28,8 +28,8 @@ from handpose.evaluation.side_and_facing import facing_hits, side_hits
 from handpose.files import digest
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
+from handpose.nets.network_by_name import PoseNetwork, make_pose_network
 from handpose.nets.pose_net import PoseNet
-from handpose.nets.pose_network import PoseNetwork, make_pose_network
 from handpose.sample import HandBatch, PoseOutput
 from handpose.training.checkpoint import CheckpointError
 from handpose.training.device import prepare_device

@@ -72,7 +72,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "pipeline/release/drawing.py": "the one picture of a release, for people and not for checks",
     "pipeline/experiment/verdict.py": "the five sentences, on both pages of results",
     "handpose/nets/gesture_heads.py": "a figure of the paper: a module each",
-    "handpose/nets/pose_network.py": "which network a name means, for stages, describe and loading",
+    "handpose/nets/network_by_name.py": "which network a name means: stages, describe, loading",
     "handpose/training/seeding.py": "every random state, saved and restored",
     "handpose/training/inference.py": "how a network runs over batches, in training and evaluation",
     "stages/ingestion/naming.py": "apart from the readers, which label does not import",

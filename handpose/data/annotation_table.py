@@ -55,7 +55,7 @@ class ManoFit(NamedTuple):
 class FitForm(NamedTuple):
     """How a data set writes its fits where it does not write them as `ManoFit` says.
 
-    `data/several/fit_form.py` turns them into that form, which takes the hand model.
+    `data/merged/fit_form.py` turns them into that form, which takes the hand model.
     """
 
     pose: Literal["relative", "flat", "pca"] = "relative"

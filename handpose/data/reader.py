@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from handpose.data.annotation_table import AnnotationTable, FloatArray
-from handpose.data.several.interval_units import PEOPLE, Units
+from handpose.data.merged.interval_units import PEOPLE, Units
 
 
 class SourceSplit(NamedTuple):
@@ -69,7 +69,7 @@ class DatasetReader(Protocol):
     def splits(self) -> Sequence[SourceSplit]:
         """The splits that are there; the training data, of which there is one, comes first.
 
-        Of a data set beside another one (`data/several/beside.py`) every split is whole.
+        Of a data set beside another one (`data/merged/merged_reader.py`) every split is whole.
         """
 
     def read(self, split: SourceSplit) -> SplitAnnotations:

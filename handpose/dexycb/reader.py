@@ -1,6 +1,6 @@
 """The `data/reader.py` interface for DexYCB: a setup's test set, and its training set if asked.
 
-It stands beside a data set with gestures (`data/several/beside.py`): it has none itself.
+It stands beside a data set with gestures (`data/merged/merged_reader.py`): it has none itself.
 
 Facts (NVlabs/dex-ycb-toolkit): metres, the camera's axes as ours, joints in our order by manopth's
 fingertips, which are IntagHand's; `joint_3d` is all -1 and `pose_m` all 0 where there is no hand;
@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from handpose.data.annotation_table import Camera, FitForm, FloatArray, ManoFit
+from handpose.data.merged.interval_units import PEOPLE
+from handpose.data.merged.one_hand_table import Photos, one_hand_table, rejected
 from handpose.data.reader import BenchmarkTruth, SourceSplit, SplitAnnotations
-from handpose.data.several.interval_units import PEOPLE
-from handpose.data.several.one_hand_table import Photos, one_hand_table, rejected
 from handpose.data.splits import TRAIN
 from handpose.dexycb.sequences import (
     SERIALS,

@@ -33,8 +33,8 @@ from handpose.hand.mano import Mano
 from handpose.hand.placement import wrist_by_pixels
 from handpose.hand.skeleton import MIDDLE_MCP, WRIST
 from handpose.nets.gesture_net import GestureNet
+from handpose.nets.network_by_name import PoseNetwork
 from handpose.nets.pose_net import PoseNet
-from handpose.nets.pose_network import PoseNetwork
 from handpose.sample import HandBatch, PoseOutput
 
 Key = tuple[str, ...]

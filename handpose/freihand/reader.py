@@ -1,6 +1,6 @@
 """The `data/reader.py` interface for FreiHAND: its evaluation set, and its training set if asked.
 
-It stands beside a data set with gestures (`data/several/beside.py`): it has none itself.
+It stands beside a data set with gestures (`data/merged/merged_reader.py`): it has none itself.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.data.annotation_table import REJECT, Camera, FitForm, ManoFit
+from handpose.data.merged.interval_units import Units
+from handpose.data.merged.one_hand_table import Photos, one_hand_table
 from handpose.data.reader import BenchmarkTruth, SourceSplit, SplitAnnotations
-from handpose.data.several.interval_units import Units
-from handpose.data.several.one_hand_table import Photos, one_hand_table
 from handpose.data.splits import TRAIN
 from handpose.freihand.lists import (
     PHOTO_PX,

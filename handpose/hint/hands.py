@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from handpose.data.annotation_table import BoolArray, FloatArray
-from handpose.data.several.interval_units import Units
+from handpose.data.merged.interval_units import Units
 from handpose.errors import HandPoseError
 
 SUBSETS = {

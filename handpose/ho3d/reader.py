@@ -1,6 +1,6 @@
 """The `data/reader.py` interface for HO-3D: its evaluation set, and its training set if asked.
 
-It stands beside a data set with gestures (`data/several/beside.py`): it has none itself.
+It stands beside a data set with gestures (`data/merged/merged_reader.py`): it has none itself.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from handpose.data.annotation_table import REJECT, Camera, FitForm, FloatArray, ManoFit
+from handpose.data.merged.interval_units import Units
+from handpose.data.merged.one_hand_table import FROM_OPENGL, Photos, one_hand_table, rejected
 from handpose.data.reader import BenchmarkTruth, SourceSplit, SplitAnnotations
-from handpose.data.several.interval_units import Units
-from handpose.data.several.one_hand_table import FROM_OPENGL, Photos, one_hand_table, rejected
 from handpose.data.splits import TRAIN
 from handpose.hand.skeleton import FROM_MANO_AND_TIPS, WRIST
 from handpose.ho3d.frame import EVALUATION_SHAPES, TRAIN_SHAPES, Frame, Ho3dError, read_frame

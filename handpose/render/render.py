@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handpose.render.charts import Charts, tilted
 from handpose.render.raster import Fragments, rasterize
 from handpose.render.shadow import lit_fraction
 from handpose.render.surface import FloatArray, IntArray, Mesh
+from handpose.render.texture_charts import Charts, tilted
 
 WRAP = np.array([0.42, 0.22, 0.16], np.float32)
 """Wrapped diffuse lighting per channel, widest in red: a cheap approximation of skin."""

@@ -10,7 +10,7 @@ from typing import Any
 from handpose.hand.joint_definition import JointDefinition
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
-from handpose.nets.pose_network import PoseNetwork, make_pose_network, network_class
+from handpose.nets.network_by_name import PoseNetwork, make_pose_network, network_class
 from handpose.training.checkpoint import CheckpointError
 from handpose.training.model_io import ModelRecord, load_weights, read_record
 

@@ -15,8 +15,8 @@ from handpose.gesture_map import LEVELS
 from handpose.gestures import GestureTable
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
+from handpose.nets.network_by_name import EANET, PoseNetwork, make_pose_network
 from handpose.nets.pose_net import PoseNet
-from handpose.nets.pose_network import EANET, PoseNetwork, make_pose_network
 from handpose.synthetic.stand_in import build
 from handpose.training.eanet_loss import TERMS
 from handpose.training.losses import MEASURED

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from handpose.errors import HandPoseError
 from handpose.evaluation.metrics import wrist_mpjpe_mm
-from handpose.nets.pose_network import GESTURE_GUIDED
+from handpose.nets.network_by_name import GESTURE_GUIDED
 from handpose.training.checkpoint import CheckpointError
 from handpose.training.trained_nets import read_pose_record
 from pipeline.compare.paired import IDENTITY

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from handpose.nets.pose_network import EANET, GESTURE_GUIDED
+from handpose.nets.network_by_name import EANET, GESTURE_GUIDED
 from handpose.other_models.published import LICENCES
 from stages.evaluation.summary import FULL, SCRATCH
 

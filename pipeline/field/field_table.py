@@ -17,7 +17,7 @@ from handpose.evaluation.pixel_share import SHARES
 from handpose.evaluation.protocols import PUBLISHED
 from handpose.files import atomic_file
 from handpose.hint.hands import read_subsets, sha256_of
-from handpose.nets.pose_network import EANET
+from handpose.nets.network_by_name import EANET
 from pipeline.benchmark.evaluate_benchmark import HINT
 from pipeline.field.field_results import (
     BenchmarkResults,

@@ -14,7 +14,7 @@ from handpose.hand.mirror import mirror_points
 from handpose.hand.skeleton import WRIST
 from handpose.imported.predictions_file import writing
 from handpose.imported.statement import ANNOTATED, AS_SEEN, WRIST_RELATIVE, Statement
-from handpose.nets.pose_network import PoseNetwork
+from handpose.nets.network_by_name import PoseNetwork
 from handpose.sample import HandBatch
 from handpose.training.trained_nets import load_pose_net, read_pose_record
 from pipeline.imported.held_out import HeldOut

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handpose.data.crop import affine
+from handpose.data.merged.interval_units import PEOPLE, Units
 from handpose.data.records import FIELDS, view_of
-from handpose.data.several.interval_units import PEOPLE, Units
 from handpose.imported.statement import ImportedError
 from handpose.sample import UNLABELLED, HandBatch
 from stages.evaluation.data import EvaluationData, column

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from handpose.data.several.interval_units import Units
+from handpose.data.merged.interval_units import Units
 from handpose.evaluation import statistics
 from handpose.evaluation.protocols import COLUMNS
 from handpose.evaluation.statistics import LENGTH, SHARE, Comparison, Verdict

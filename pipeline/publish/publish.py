@@ -16,7 +16,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from handpose.confidence import confidence_io
-from handpose.data.several.interval_units import IntervalUnits
+from handpose.data.merged.interval_units import IntervalUnits
 from handpose.errors import HandPoseError
 from handpose.files import atomic_folder
 from handpose.training.model_io import ModelRecord, read_record

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from handpose.data.labels import Labels, majority
 from handpose.data.loading import HERE, Loading
-from handpose.data.several.interval_units import IntervalUnits
+from handpose.data.merged.interval_units import IntervalUnits
 from handpose.data.shards import Shards
 from handpose.data.splits import PHOTO_SPLITS, TEST, TRAIN, VALIDATION
 from handpose.errors import HandPoseError

@@ -18,7 +18,7 @@ from handpose.evaluation.scores import STAGE_1, UNTRAINED, Scores
 from handpose.hand.camera import project
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import WRIST
-from handpose.nets.pose_network import PoseNetwork
+from handpose.nets.network_by_name import PoseNetwork
 from handpose.render.tiles import Style, Tile, draw_page
 from handpose.sample import UNLABELLED, HandBatch
 from stages.evaluation.findings import Evaluation

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from handpose.data.several.interval_units import PEOPLE, Units
+from handpose.data.merged.interval_units import PEOPLE, Units
 from handpose.evaluation import statistics
 from handpose.evaluation.interventions import (
     GATES_CLOSED,

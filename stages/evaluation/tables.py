@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from handpose.data.several.interval_units import PEOPLE, Units
+from handpose.data.merged.interval_units import PEOPLE, Units
 from handpose.evaluation.interventions import GATES_CLOSED
 from handpose.evaluation.protocols import COLUMNS, PUBLISHED
 from handpose.evaluation.scores import STAGE_1, Scores

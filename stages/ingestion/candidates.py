@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from handpose.cores import usable_cores
 from handpose.data.annotation_table import AS_MANO_FIT, INTERACTING, REJECT, AnnotationTable
+from handpose.data.merged.fit_form import RootDecision, in_mano_form, with_our_joints
 from handpose.data.reader import DatasetReader, SourceSplit, SplitAnnotations
-from handpose.data.several.fit_form import RootDecision, in_mano_form, with_our_joints
 from handpose.data.splits import TRAIN
 from handpose.errors import HandPoseError
 from handpose.exclusions import Exclusions

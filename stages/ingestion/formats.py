@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from handpose.data.merged.merged_reader import Beside, ReaderWithOthers
 from handpose.data.reader import BenchmarkReader, DatasetReader
-from handpose.data.several.beside import Beside, ReaderWithOthers
 from handpose.dexycb.reader import DexYcbReader
 from handpose.folder.reader import FolderReader
 from handpose.freihand.reader import FreiHandReader

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from handpose.data.annotation_table import INTERACTING
-from handpose.data.several.interval_units import PEOPLE, IntervalUnits
+from handpose.data.merged.interval_units import PEOPLE, IntervalUnits
 from handpose.data.splits import all_splits
 from handpose.files import atomic_file
 

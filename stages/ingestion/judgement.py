@@ -17,8 +17,8 @@ import torch
 
 from handpose.data.annotation_table import AnnotationTable
 from handpose.data.camera_frame import RestWrist
+from handpose.data.merged.fit_form import RootDecision
 from handpose.data.reader import SourceSplit
-from handpose.data.several.fit_form import RootDecision
 from handpose.hand.mano import Mano
 from stages.ingestion.camera_boxes import OffCamera
 from stages.ingestion.candidates import Candidates

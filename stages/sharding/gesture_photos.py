@@ -37,7 +37,7 @@ class PhotoTarTask:
 
 PEOPLE_FROM = {GESTURE_PHOTOS: 1_000_000_000, GESTURE_PHOTOS_VALIDATION: 2_000_000_000}
 """Numbers of people begin there, so that none is one of the main data set or of a benchmark beside
-it, which `data/several/beside.py` counts in millions, or of the other split."""
+it, which `data/merged/merged_reader.py` counts in millions, or of the other split."""
 
 SOURCE = {GESTURE_PHOTOS: "train", GESTURE_PHOTOS_VALIDATION: "val"}
 """HaGRID's name of each split; its test set is not read."""

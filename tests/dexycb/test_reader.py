@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handpose.data.several.fit_form import in_mano_form
+from handpose.data.merged.fit_form import in_mano_form
 from handpose.dexycb import sequences
 from handpose.dexycb.reader import DexYcbReader
 from handpose.dexycb.sequences import EVERYONE, SERIALS, DexYcbError, Part, Setup, members

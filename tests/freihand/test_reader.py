@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handpose.data.several.fit_form import in_mano_form
+from handpose.data.merged.fit_form import in_mano_form
 from handpose.data.splits import TRAIN
 from handpose.freihand.lists import FreiHandError
 from handpose.freihand.reader import EVALUATION, TRAINING, FreiHandReader

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from handpose.data.camera_frame import RestWrist, to_camera_frame
-from handpose.data.several.fit_form import in_mano_form
+from handpose.data.merged.fit_form import in_mano_form
 from handpose.hand.mano import Mano
 from handpose.ho3d.frame import TRAIN_SHAPES, Ho3dError, read_frame
 from handpose.ho3d.reader import Ho3dReader, Version

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handpose.render.charts import CHANNELS, Charts
 from handpose.render.render import WRAP, Light, Material, Rendering, render
 from handpose.render.surface import Mesh, join
+from handpose.render.texture_charts import CHANNELS, Charts
 
 SIZE = (90, 60)
 K = np.array([[300.0, 0, 40.25], [0, 300, 31.5], [0, 0, 1]])

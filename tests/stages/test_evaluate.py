@@ -19,7 +19,7 @@ from handpose.evaluation.protocols import ProtocolError
 from handpose.files import digest
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
-from handpose.nets.pose_network import make_pose_network
+from handpose.nets.network_by_name import make_pose_network
 from handpose.training.checkpoint import CheckpointError
 from handpose.training.model_io import ModelRecord, read_record, save_model
 from handpose.training.seeding import seed

@@ -18,8 +18,8 @@ from handpose.hand.camera import project
 from handpose.hand.facing import facing
 from handpose.hand.rotation import matrix_to_rot6d
 from handpose.nets.eanet.eanet import EaNet
+from handpose.nets.network_by_name import PoseNetwork, make_pose_network
 from handpose.nets.pose_net import PoseNet
-from handpose.nets.pose_network import PoseNetwork, make_pose_network
 from handpose.sample import HandBatch, PoseOutput, SideFacingOutput
 from handpose.training.checkpoint import Checkpoint, CheckpointError
 from handpose.training.eanet_loss import TERMS

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handpose.render.charts import CHANNELS, Charts, mip_levels
 from handpose.render.surface import FloatArray
+from handpose.render.texture_charts import CHANNELS, Charts, mip_levels
 from handpose.synthetic.skin import BLOOD, MELANIN, Regions, Skin, Sleeve, cloth
 from handpose.synthetic.texture.back_lines import tendons, veins, wrinkles
 from handpose.synthetic.texture.fine_skin import fade_out, fine_lines, mottling

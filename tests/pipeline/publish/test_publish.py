@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from handpose import HandEstimator
-from handpose.data.several.interval_units import IntervalUnits, Units
+from handpose.data.merged.interval_units import IntervalUnits, Units
 from handpose.estimator import released_folder
 from handpose.hand.mano import FILE, Mano
 from handpose.training.model_io import read_record

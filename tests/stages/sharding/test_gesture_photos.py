@@ -15,7 +15,7 @@ import yaml
 
 from handpose.data import tar
 from handpose.data.labels import Labels
-from handpose.data.several.beside import PEOPLE_FROM as PEOPLE_BESIDE
+from handpose.data.merged.merged_reader import PEOPLE_FROM as PEOPLE_BESIDE
 from handpose.data.shards import Shards
 from handpose.data.splits import GESTURE_PHOTOS, GESTURE_PHOTOS_VALIDATION, TRAIN
 from handpose.sample import UNLABELLED

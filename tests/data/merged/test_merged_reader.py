@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from handpose.data.several.beside import PEOPLE_FROM, Beside, ReaderWithOthers, names_of
+from handpose.data.merged.merged_reader import PEOPLE_FROM, Beside, ReaderWithOthers, names_of
 from handpose.freihand.reader import FreiHandReader
 from handpose.hand.mano import Mano
 from handpose.ho3d.reader import Ho3dReader

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from handpose.data.annotation_table import AnnotationTable, Camera, FitForm, ManoFit
-from handpose.data.several.fit_form import in_mano_form, with_our_joints
-from handpose.data.several.one_hand_table import Photos, one_hand_table
+from handpose.data.merged.fit_form import in_mano_form, with_our_joints
+from handpose.data.merged.one_hand_table import Photos, one_hand_table
 from handpose.hand.joint_definition import JointDefinition
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import TIPS

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handpose.render.charts import CHANNELS, STEEPEST, Charts, mip_levels, tilted
 from handpose.render.surface import Mesh
+from handpose.render.texture_charts import CHANNELS, STEEPEST, Charts, mip_levels, tilted
 
 TEXEL = 0.001
 SHAPE = (2, 64, 32, CHANNELS)

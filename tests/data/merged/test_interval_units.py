@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from handpose.data.several.interval_units import KEY, PEOPLE, IntervalUnits, Units
+from handpose.data.merged.interval_units import KEY, PEOPLE, IntervalUnits, Units
 from handpose.data.splits import TRAIN
 from stages.code_digest import ROOT
 from stages.ingestion.formats import BENCHMARKS
