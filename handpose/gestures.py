@@ -14,7 +14,7 @@ from pathlib import Path
 
 from handpose.errors import HandPoseError
 from handpose.file_content import recognise, replaced_by
-from handpose.gesture_map import (
+from handpose.gesture_row import (
     COLUMNS,
     DROP,
     LEVELS,

@@ -31,7 +31,7 @@ from handpose.data.splits import (
 )
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
-from handpose.gesture_map import LEVELS, OTHER_HAND, FolderNaming, GestureRow
+from handpose.gesture_row import LEVELS, OTHER_HAND, FolderNaming, GestureRow
 from handpose.gestures import GestureTable
 from handpose.hagrid.hagrid_map import new_classes, read_hagrid_map, with_hagrid
 from stages.artifacts import run_stage, write_manifest

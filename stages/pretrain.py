@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from handpose.data.splits import GESTURE_PHOTOS_VALIDATION
 from handpose.distributed import SINGLE_PROCESS, Distributed, process_group
-from handpose.gesture_map import LEVELS, Level
+from handpose.gesture_row import LEVELS, Level
 from handpose.nets.gesture_net import GestureNet
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.device import prepare_device

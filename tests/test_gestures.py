@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from handpose.gesture_map import COLUMNS, LEVELS, OTHER_HAND, GestureRow, Level
+from handpose.gesture_row import COLUMNS, LEVELS, OTHER_HAND, GestureRow, Level
 from handpose.gestures import GestureTable, GestureTableError
 from handpose.interhand.folders import NAMING
 

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from handpose.errors import HandPoseError
-from handpose.gesture_map import DROP, LEVELS, GestureRow, Level
+from handpose.gesture_row import DROP, LEVELS, GestureRow, Level
 from handpose.gestures import GestureTable
 
 COLUMNS = ("gesture", "coarse", "fine")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from handpose.data.annotation_table import Kind
-from handpose.gesture_map import FolderNaming
+from handpose.gesture_row import FolderNaming
 
 HAND_OF_NUMBER = {"00": "right", "01": "left"}
 """Folders of right-hand gestures are numbered 00xx, those of left-hand ones 01xx."""

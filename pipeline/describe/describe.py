@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from handpose.errors import HandPoseError
-from handpose.gesture_map import LEVELS
+from handpose.gesture_row import LEVELS
 from handpose.gestures import GestureTable
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from handpose.counted import counted
 from handpose.files import atomic_file
-from handpose.gesture_map import DROP, GestureRow
+from handpose.gesture_row import DROP, GestureRow
 from handpose.gestures import GestureTable
 from pipeline.labels.evidence import EvidenceError
 from pipeline.thumbnails import MOST_BYTES, HandPhoto, PageSizeError, Thumbnail, evenly, thumbnails

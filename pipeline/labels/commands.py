@@ -12,7 +12,7 @@ from typer import Argument, Context, Option
 from stages.paths import RESULTS
 
 if TYPE_CHECKING:
-    from handpose.gesture_map import FolderNaming
+    from handpose.gesture_row import FolderNaming
     from pipeline.labels.edit import GestureMapFile
 
 Folder = Annotated[str, Argument(metavar="FOLDER", help="Of either hand; its twin follows.")]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
-from handpose.gesture_map import DROP, LEVELS, OTHER_HAND, FolderNaming, GestureRow, Level
+from handpose.gesture_row import DROP, LEVELS, OTHER_HAND, FolderNaming, GestureRow, Level
 from handpose.gestures import GestureTable, GestureTableError
 
 CLASS_NAME = re.compile(r"[^\W\d]\w*([.-]\w+)*")

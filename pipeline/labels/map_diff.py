@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from handpose.counted import counted
-from handpose.gesture_map import LEVELS, FolderNaming, Level
+from handpose.gesture_row import LEVELS, FolderNaming, Level
 from handpose.gestures import GestureTable, GestureTableError
 from pipeline import git
 from pipeline.dag import DagError, read_dag, readers

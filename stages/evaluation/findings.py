@@ -20,7 +20,7 @@ from handpose.evaluation.interventions import (
 from handpose.evaluation.protocols import COLUMNS
 from handpose.evaluation.scores import MEAN_JOINTS, MEAN_POSE, STAGE_1
 from handpose.evaluation.statistics import Comparison, Estimate
-from handpose.gesture_map import LEVELS
+from handpose.gesture_row import LEVELS
 from handpose.sample import GestureClasses
 from stages.evaluation.summary import (
     CHANCE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handpose.gesture_map import FolderNaming
+from handpose.gesture_row import FolderNaming
 from handpose.interhand import folders
 from stages.params import DataParams
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from handpose.gesture_map import LEVELS, Level
+from handpose.gesture_row import LEVELS, Level
 
 NONE = -1
 """Class id of an image without a class, as `handpose.sample.UNLABELLED`."""

@@ -16,7 +16,7 @@ from scipy.cluster.vq import vq
 
 from handpose.data.splits import TRAIN
 from handpose.errors import HandPoseError
-from handpose.gesture_map import Level
+from handpose.gesture_row import Level
 from handpose.hand.finger_state import STATES, UNKNOWN, finger_states
 from stages.labelling.image_labels import NONE, Codes
 

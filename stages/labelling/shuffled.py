@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from handpose.gesture_map import GestureRow
+from handpose.gesture_row import GestureRow
 
 DRAWS = 1000
 """Permutations of which the one is taken that leaves the fewest gestures in their coarse class."""

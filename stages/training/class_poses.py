@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from handpose.data.labels import ClassIds, class_of
 from handpose.data.tar import sample_key
-from handpose.gesture_map import LEVELS, Level
+from handpose.gesture_row import LEVELS, Level
 from handpose.sample import UNLABELLED
 
 POSE = 45

@@ -22,7 +22,7 @@ from handpose.data.tar import EncodedSample
 from handpose.distributed import SINGLE_PROCESS, Distributed, local_rank
 from handpose.errors import HandPoseError
 from handpose.files import digest
-from handpose.gesture_map import Level
+from handpose.gesture_row import Level
 from handpose.sample import UNLABELLED, HandBatch
 from handpose.training.checkpoint import Checkpoint
 from handpose.training.fit import FitSettings, Fitted

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from handpose.gesture_map import LEVELS
+from handpose.gesture_row import LEVELS
 from handpose.gestures import GestureTable, GestureTableError
 from handpose.interhand.folders import NAMING
 from pipeline.labels.edit import GestureMapFile, LabelEditError

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from handpose.gesture_map import GestureRow
+from handpose.gesture_row import GestureRow
 from handpose.gestures import GestureTable
 from stages.labelling.shuffled import donors, shuffled_gestures
 
