@@ -31,8 +31,8 @@ from handpose.data.splits import (
 )
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
+from handpose.gesture_map import GestureMap
 from handpose.gesture_row import LEVELS, OTHER_HAND, FolderNaming, GestureRow
-from handpose.gestures import GestureTable
 from handpose.hagrid.hagrid_map import new_classes, read_hagrid_map, with_hagrid
 from stages.artifacts import run_stage, write_manifest
 from stages.ingestion.naming import folder_naming
@@ -62,7 +62,7 @@ def main() -> None:
     started = time.monotonic()
     params = load_params()
     label = params.label
-    table = GestureTable.read(Path(label.map), folder_naming(params.data))
+    table = GestureMap.read(Path(label.map), folder_naming(params.data))
     gestures, others, hands = read_counts(SAMPLES)
     check_known(table, gestures, folder_naming(params.data))
     check_hands(table, hands)
@@ -121,7 +121,7 @@ def read_counts(path: Path) -> tuple[Counts, Counts, Counts]:
     return count(gestures), count(samples.filter(pc.invert(is_gesture))), by_hand
 
 
-def check_known(table: GestureTable, gestures: Counts, naming: FolderNaming | None = None) -> None:
+def check_known(table: GestureMap, gestures: Counts, naming: FolderNaming | None = None) -> None:
     """LabelError when the data have a gesture folder that the map does not list."""
     known = {row.folder for row in table.rows}
     unknown = sorted({folder for folder, _ in gestures} - known)
@@ -141,7 +141,7 @@ def check_known(table: GestureTable, gestures: Counts, naming: FolderNaming | No
     raise LabelError(f"{text}To leave folders out, add these lines:{rows}")
 
 
-def check_hands(table: GestureTable, hands: Counts) -> None:
+def check_hands(table: GestureMap, hands: Counts) -> None:
     """LabelError when a labelled gesture folder has samples of the other hand than in the map."""
     wrong = []
     for row in table.labelled:
@@ -157,7 +157,7 @@ def check_hands(table: GestureTable, hands: Counts) -> None:
         )
 
 
-def check_labelled(table: GestureTable, gestures: Counts) -> None:
+def check_labelled(table: GestureMap, gestures: Counts) -> None:
     """LabelError when train, validation or test has no sample with a class."""
     labelled = {row.folder for row in table.labelled}
     count = Counter[str]()
@@ -171,7 +171,7 @@ def check_labelled(table: GestureTable, gestures: Counts) -> None:
         )
 
 
-def check_held_out(table: GestureTable, gestures: Counts) -> None:
+def check_held_out(table: GestureMap, gestures: Counts) -> None:
     """LabelError when a gesture is held out of training on one hand, and trained on the other."""
     held_out, trained = _held_out(gestures)
     wrong = [
@@ -186,7 +186,7 @@ def check_held_out(table: GestureTable, gestures: Counts) -> None:
         )
 
 
-def held_out_counts(table: GestureTable, gestures: Counts) -> dict[str, list[str]]:
+def held_out_counts(table: GestureMap, gestures: Counts) -> dict[str, list[str]]:
     """The held-out folders, and which share their fine class with a folder that is trained on."""
     held_out, trained = _held_out(gestures)
     if not held_out:
@@ -203,7 +203,7 @@ def _held_out(gestures: Counts) -> tuple[set[str], set[str]]:
     return held_out, {folder for folder, split in gestures if split in (TRAIN, VALIDATION)}
 
 
-def labels_table(table: GestureTable, *, canonical: bool) -> pa.Table:
+def labels_table(table: GestureMap, *, canonical: bool) -> pa.Table:
     """labels.parquet: folders that are not dropped, with their classes and those when mirrored.
 
     In canonical mode there are the right hand's classes only, and a mirrored image keeps its own.
@@ -221,7 +221,7 @@ def labels_table(table: GestureTable, *, canonical: bool) -> pa.Table:
     return pa.table(columns)
 
 
-def classes(table: GestureTable, label: LabelParams, samples: Path) -> pa.Table:
+def classes(table: GestureMap, label: LabelParams, samples: Path) -> pa.Table:
     """labels.parquet as the section `label` asks for it.
 
     Args:
@@ -249,7 +249,7 @@ def classes(table: GestureTable, label: LabelParams, samples: Path) -> pa.Table:
     return folders
 
 
-def _with_dropped(table: GestureTable, seed: int) -> tuple[GestureRow, ...]:
+def _with_dropped(table: GestureMap, seed: int) -> tuple[GestureRow, ...]:
     """The rows of the map with the classes of other gestures, dropped rows as they are."""
     changed = {row.folder: row for row in shuffled_gestures(table.labelled, seed)}
     return tuple(changed.get(row.folder, row) for row in table.rows)
@@ -264,9 +264,7 @@ def image_counts(labels: pa.Table) -> dict[str, int]:
     return {"images": len(own), "images_without_a_class": pc.sum(lacking).as_py() or 0}
 
 
-def write_coverage(
-    path: Path, table: GestureTable, gestures: Counts, splits: Sequence[str]
-) -> None:
+def write_coverage(path: Path, table: GestureMap, gestures: Counts, splits: Sequence[str]) -> None:
     """coverage.csv: one row per folder of the map, dropped ones too, with samples per split."""
     with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")

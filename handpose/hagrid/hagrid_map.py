@@ -13,8 +13,8 @@ from itertools import count
 from pathlib import Path
 
 from handpose.errors import HandPoseError
+from handpose.gesture_map import GestureMap
 from handpose.gesture_row import DROP, LEVELS, GestureRow, Level
-from handpose.gestures import GestureTable
 
 COLUMNS = ("gesture", "coarse", "fine")
 
@@ -108,7 +108,7 @@ def _faults(row: HagridRow, before: dict[str, HagridRow]) -> Iterator[str]:
         yield f"{row.gesture} is no gesture of one hand; write {DROP} as coarse and as fine"
 
 
-def with_hagrid(table: GestureTable, rows: Sequence[HagridRow]) -> GestureTable:
+def with_hagrid(table: GestureMap, rows: Sequence[HagridRow]) -> GestureMap:
     """The gesture map with a folder for each gesture of HaGRID and hand.
 
     A class that the map has keeps its id there; a new one gets the next free ids, the right hand's
@@ -142,18 +142,16 @@ def with_hagrid(table: GestureTable, rows: Sequence[HagridRow]) -> GestureTable:
         for row in used
         for k, hand in enumerate(HANDS)
     ]
-    return GestureTable(table.path, (*table.rows, *added), table.columns)
+    return GestureMap(table.path, (*table.rows, *added), table.columns)
 
 
-def new_classes(table: GestureTable, rows: Sequence[HagridRow]) -> list[str]:
+def new_classes(table: GestureMap, rows: Sequence[HagridRow]) -> list[str]:
     """Names of the fine classes that HaGRID's gestures add to those of the map, sorted."""
     there = {row.fine for row in table.labelled}
     return sorted({row.fine for row in rows if not row.dropped} - there)
 
 
-def _ids(
-    table: GestureTable, rows: Sequence[HagridRow], level: Level
-) -> dict[tuple[str, str], int]:
+def _ids(table: GestureMap, rows: Sequence[HagridRow], level: Level) -> dict[tuple[str, str], int]:
     """Ids of the map's classes and of those that are new, by hand and name."""
     found = {(row.hand, row.name(level)): row.id(level) for row in table.labelled}
     free = count(max(found.values(), default=-1) + 1)

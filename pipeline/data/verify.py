@@ -17,7 +17,7 @@ from handpose.data.reader import DatasetReader, SourceSplit, SplitAnnotations
 from handpose.data.splits import LABELLED_SPLITS
 from handpose.errors import HandPoseError
 from handpose.exclusions import ExclusionError, Exclusions
-from handpose.gestures import GestureTable
+from handpose.gesture_map import GestureMap
 from handpose.hand.mano import Mano
 from handpose.interhand.reader import SPLITS
 from handpose.interhand.verify.check_annotations import Expected, Findings, State
@@ -279,7 +279,7 @@ def _expected(params: Params) -> Expected:
         "ingest.validation_subjects": params.ingest.validation_subjects,
         "ingest.test_subjects": params.ingest.test_subjects,
     }
-    table = GestureTable.read(Path(params.label.map), folder_naming(params.data))
+    table = GestureMap.read(Path(params.label.map), folder_naming(params.data))
     return Expected(held_out, {row.folder for row in table.rows})
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from handpose.errors import HandPoseError
+from handpose.gesture_map import GestureMap
 from handpose.gesture_row import LEVELS
-from handpose.gestures import GestureTable
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.network_by_name import EANET, PoseNetwork, make_pose_network
@@ -91,7 +91,7 @@ def architecture(path: Path) -> dict[str, Box]:
 
 def _build(params: Params) -> PoseNetwork:
     """Both stages' networks with random weights: Stage 1's is the `gesture_net` of Stage 2's."""
-    table = GestureTable.read(Path(params.label.map), folder_naming(params.data))
+    table = GestureMap.read(Path(params.label.map), folder_naming(params.data))
     canonical = params.label.handedness == "canonical"
     coarse, fine = (
         len(set(table.class_ids(level, canonical=canonical).values())) for level in LEVELS

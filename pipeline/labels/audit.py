@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from handpose.counted import counted
 from handpose.evaluation.statistics import Estimate
 from handpose.files import atomic_file
-from handpose.gestures import GestureTable
+from handpose.gesture_map import GestureMap
 from pipeline.labels.edit import class_of
 from pipeline.labels.evidence import FEWEST, Confusions, PoseDistance, PoseSums
 from stages.paths import LABELS, PREDICTIONS, SAMPLES, WORK
@@ -77,7 +77,7 @@ class PairFinding:
         return (not self.debatable, True, far, _number(ratio.value, math.inf))
 
 
-def audit(root: Path, table: GestureTable, *, top: int, out: Path = AUDIT) -> list[str]:
+def audit(root: Path, table: GestureMap, *, top: int, out: Path = AUDIT) -> list[str]:
     """The most debatable pairs as lines of text; all pairs are written to a CSV file.
 
     Args:
@@ -97,7 +97,7 @@ def audit(root: Path, table: GestureTable, *, top: int, out: Path = AUDIT) -> li
 
 
 def findings(
-    table: GestureTable, poses: PoseSums, confusions: Confusions | None
+    table: GestureMap, poses: PoseSums, confusions: Confusions | None
 ) -> list[PairFinding]:
     """Every pair of gestures that the data show, the most debatable first."""
     known = [one for one in gestures(table) if set(one.folders) & set(poses.folders)]
@@ -119,7 +119,7 @@ def findings(
     return sorted(found, key=lambda one: (*one.urgency, one.first.folders, one.second.folders))
 
 
-def gestures(table: GestureTable) -> list[Gesture]:
+def gestures(table: GestureMap) -> list[Gesture]:
     """The labelled folders, twins together."""
     labelled = {row.folder for row in table.labelled}
     found = []

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from handpose.counted import counted
 from handpose.files import atomic_file
+from handpose.gesture_map import GestureMap
 from handpose.gesture_row import DROP, GestureRow
-from handpose.gestures import GestureTable
 from pipeline.labels.evidence import EvidenceError
 from pipeline.thumbnails import MOST_BYTES, HandPhoto, PageSizeError, Thumbnail, evenly, thumbnails
 from stages.artifacts import Progress
@@ -132,7 +132,7 @@ class Shots(NamedTuple):
 
 
 def gallery(
-    root: Path, data_root: Path, table: GestureTable, *, out: Path, people: int, cameras: int
+    root: Path, data_root: Path, table: GestureMap, *, out: Path, people: int, cameras: int
 ) -> list[str]:
     """Write the page; lines of text, which name the folders that have no image.
 
@@ -236,7 +236,7 @@ def _people(folders: Iterable[str], shots: Shots, most: int) -> list[int]:
 # --- the page ------------------------------------------------------------------------------------
 
 
-def _groups(table: GestureTable, shots: Shots, most: int) -> Iterator[Group]:
+def _groups(table: GestureMap, shots: Shots, most: int) -> Iterator[Group]:
     """The fine classes by their coarse ones.
 
     Last what the map leaves out, and folders that it does not know.
@@ -266,7 +266,7 @@ def _with_twins(rows: Sequence[GestureRow]) -> list[str]:
     return found
 
 
-def _fine(group: Group, cells: Mapping[Key, Cell], shots: Shots, table: GestureTable) -> FineClass:
+def _fine(group: Group, cells: Mapping[Key, Cell], shots: Shots, table: GestureMap) -> FineClass:
     known = {row.folder: row for row in table.rows}
     empty = Cell([])
     columns = list[FolderColumn]()
@@ -302,7 +302,7 @@ def _why_missing(own: Sequence[Cell], images: int) -> str:
 
 
 def _page(
-    classes: Mapping[str, Sequence[FineClass]], table: GestureTable, *, people: int, cameras: int
+    classes: Mapping[str, Sequence[FineClass]], table: GestureMap, *, people: int, cameras: int
 ) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

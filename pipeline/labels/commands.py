@@ -35,10 +35,10 @@ def add_to(labels: typer.Typer) -> None:
 
 def check(ctx: Context) -> None:
     """Check labels/gesture_map.csv."""
-    from handpose.gestures import GestureTable
+    from handpose.gesture_map import GestureMap
 
     found = _map(ctx)
-    print(GestureTable.read(found.path, found.naming).summary())
+    print(GestureMap.read(found.path, found.naming).summary())
 
 
 def set_(
@@ -85,11 +85,11 @@ def audit_(
     ctx: Context, top: Annotated[int, Option(min=1, metavar="N", help="Pairs of each.")] = 10
 ) -> None:
     """Rank merges and splits by what speaks against them."""
-    from handpose.gestures import GestureTable
+    from handpose.gesture_map import GestureMap
     from pipeline.labels.audit import audit
 
     found = _map(ctx)
-    table = GestureTable.read(found.path, found.naming)
+    table = GestureMap.read(found.path, found.naming)
     print("\n".join(audit(Path(), table, top=top)))
 
 
@@ -109,12 +109,12 @@ def gallery_(
     cameras: Annotated[int, Option(min=1, metavar="N", help="Of a person.")] = 2,
 ) -> None:
     """Show every class, folder beside folder, in one HTML file."""
-    from handpose.gestures import GestureTable
+    from handpose.gesture_map import GestureMap
     from pipeline.labels.class_gallery import gallery
     from stages.params import load_params
 
     found = _map(ctx)
-    table = GestureTable.read(found.path, found.naming)
+    table = GestureMap.read(found.path, found.naming)
     photos = Path(load_params(ctx.obj).data.root)
     lines = gallery(Path(), photos, table, out=out, people=people, cameras=cameras)
     print("\n".join(lines))

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
+from handpose.gesture_map import GestureMap, GestureMapError
 from handpose.gesture_row import DROP, LEVELS, OTHER_HAND, FolderNaming, GestureRow, Level
-from handpose.gestures import GestureTable, GestureTableError
 
 CLASS_NAME = re.compile(r"[^\W\d]\w*([.-]\w+)*")
 """Of a new class: letters, digits and _, with . or - in between; no digit first."""
@@ -51,7 +51,7 @@ class GestureMapFile:
     """A gesture map without faults, and its text."""
 
     text: str
-    table: GestureTable
+    table: GestureMap
     naming: FolderNaming | None = None
 
     @classmethod
@@ -59,9 +59,9 @@ class GestureMapFile:
         """The map in this file.
 
         Raises:
-            GestureTableError: as `GestureTable.read`: a map with faults is not edited.
+            GestureMapError: as `GestureMap.read`: a map with faults is not edited.
         """
-        table = GestureTable.read(path, naming)
+        table = GestureMap.read(path, naming)
         return cls(path.read_bytes().decode("utf-8"), table, naming)
 
     @property
@@ -288,13 +288,13 @@ class GestureMapFile:
         partial = path.with_name(f".{path.name}.checked")
         try:
             partial.write_bytes(text.encode("utf-8"))
-            table = GestureTable.read(partial, self.naming)
-        except GestureTableError as error:
+            table = GestureMap.read(partial, self.naming)
+        except GestureMapError as error:
             found = str(error).replace(str(partial), str(path))
             raise LabelEditError(f"nothing was changed, since with this edit {found}") from None
         finally:
             partial.unlink(missing_ok=True)
-        return GestureMapFile(text, GestureTable(path, table.rows, table.columns), self.naming)
+        return GestureMapFile(text, GestureMap(path, table.rows, table.columns), self.naming)
 
 
 def _free_ids(own: Mapping[tuple[str, str], int], name: str) -> dict[tuple[str, str], int]:
@@ -318,7 +318,7 @@ def _free_ids(own: Mapping[tuple[str, str], int], name: str) -> dict[tuple[str, 
     return {("right", name): next(free), ("left", name): next(free)}
 
 
-def _replaced(line: str, table: GestureTable, row: GestureRow, cells: Mapping[str, str]) -> str:
+def _replaced(line: str, table: GestureMap, row: GestureRow, cells: Mapping[str, str]) -> str:
     """The line with other cells, all other bytes as they were.
 
     Raises:

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from handpose.counted import counted
+from handpose.gesture_map import GestureMap, GestureMapError
 from handpose.gesture_row import LEVELS, FolderNaming, Level
-from handpose.gestures import GestureTable, GestureTableError
 from pipeline import git
 from pipeline.dag import DagError, read_dag, readers
 from pipeline.labels.edit import (
@@ -45,9 +45,9 @@ def diff(
     Raises:
         GitError: git cannot be asked.
         LabelEditError: the revision is unknown, has no such file, or has one with faults.
-        GestureTableError: the map of today has faults.
+        GestureMapError: the map of today has faults.
     """
-    after = GestureTable.read(root / path, naming)
+    after = GestureMap.read(root / path, naming)
     before = _at_revision(root, path, rev, naming)
     lines = changes(before, after, images(root))
     if not lines:
@@ -70,7 +70,7 @@ def apply_edit(
         naming: the data set's rule for folder names, if any.
 
     Raises:
-        GestureTableError: the map has faults already.
+        GestureMapError: the map has faults already.
         LabelEditError: the map does not allow this edit; the file is as it was.
     """
     before = GestureMapFile.read(root / path, naming)
@@ -80,7 +80,7 @@ def apply_edit(
     return [*(lines or ["nothing to change"]), rerun(root, path, before.table, after.table)]
 
 
-def changes(before: GestureTable, after: GestureTable, count: Images | None = None) -> list[str]:
+def changes(before: GestureMap, after: GestureMap, count: Images | None = None) -> list[str]:
     """Folders whose class changed, classes that appear or vanish; empty if there is none.
 
     Args:
@@ -113,7 +113,7 @@ def changes(before: GestureTable, after: GestureTable, count: Images | None = No
     return lines if count is None else [*lines, *_images_by_class(before, after, count)]
 
 
-def rerun(root: Path, path: Path, before: GestureTable, after: GestureTable) -> str:
+def rerun(root: Path, path: Path, before: GestureMap, after: GestureMap) -> str:
     """One line: the stages that `dvc repro` will run because of this change.
 
     The shards hold no class, so photos are cropped again only where folders are left out or back.
@@ -148,7 +148,7 @@ def images(root: Path) -> Counter[str] | None:
 # --- parts ---------------------------------------------------------------------------------------
 
 
-def _at_revision(root: Path, path: Path, rev: str, naming: FolderNaming | None) -> GestureTable:
+def _at_revision(root: Path, path: Path, rev: str, naming: FolderNaming | None) -> GestureMap:
     commit = git.commit(root, rev)
     if commit is None:
         raise LabelEditError(f"git knows no revision {rev!r}; `git log --oneline` lists them")
@@ -159,13 +159,13 @@ def _at_revision(root: Path, path: Path, rev: str, naming: FolderNaming | None) 
         copy = Path(folder) / path.name
         copy.write_bytes(content)
         try:
-            return GestureTable.read(copy, naming)
-        except GestureTableError as error:
+            return GestureMap.read(copy, naming)
+        except GestureMapError as error:
             text = str(error).replace(str(copy), f"{rev}:{path}")
             raise LabelEditError(f"{text}\nName a revision whose map has none") from None
 
 
-def _classes(table: GestureTable) -> dict[str, GestureClass]:
+def _classes(table: GestureMap) -> dict[str, GestureClass]:
     return {row.folder: class_of(row) for row in table.rows}
 
 
@@ -176,7 +176,7 @@ def _told(one: GestureClass | None) -> str:
     return "(left out)" if one == DROPPED else str(one)
 
 
-def _members(table: GestureTable, level: Level) -> dict[tuple[str, str], list[str]]:
+def _members(table: GestureMap, level: Level) -> dict[tuple[str, str], list[str]]:
     """Folders of each class, by hand and name."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in table.labelled:
@@ -184,11 +184,11 @@ def _members(table: GestureTable, level: Level) -> dict[tuple[str, str], list[st
     return found
 
 
-def _partition(table: GestureTable, level: Level) -> set[frozenset[str]]:
+def _partition(table: GestureMap, level: Level) -> set[frozenset[str]]:
     return {frozenset(folders) for folders in _members(table, level).values()}
 
 
-def _appeared(before: GestureTable, after: GestureTable, level: Level) -> Iterator[str]:
+def _appeared(before: GestureMap, after: GestureMap, level: Level) -> Iterator[str]:
     """Class names that one of the two alone has."""
     old, new = ({name for _, name in _members(table, level)} for table in (before, after))
     for word, names in (("gone", old - new), ("new", new - old)):
@@ -197,7 +197,7 @@ def _appeared(before: GestureTable, after: GestureTable, level: Level) -> Iterat
             yield f"  {word} {level} {noun}: {', '.join(sorted(names))}"
 
 
-def _images_by_class(before: GestureTable, after: GestureTable, count: Images) -> Iterator[str]:
+def _images_by_class(before: GestureMap, after: GestureMap, count: Images) -> Iterator[str]:
     """Images of each class whose folders changed, before and after."""
     for level in LEVELS:
         old, new = _members(before, level), _members(after, level)
@@ -211,7 +211,7 @@ def _images_by_class(before: GestureTable, after: GestureTable, count: Images) -
             yield f"  {' '.join(key):<{width}}  {was:>9,} -> {now:>9,}"
 
 
-def _outputs(before: GestureTable, after: GestureTable) -> dict[Path, bool]:
+def _outputs(before: GestureMap, after: GestureMap) -> dict[Path, bool]:
     """Whether `label` would write these files anew."""
     ids = [
         [(row, table.class_ids(level, canonical=False)[row.hand, row.name(level)])

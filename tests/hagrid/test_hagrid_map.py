@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from handpose.gestures import GestureTable
+from handpose.gesture_map import GestureMap
 from handpose.hagrid.hagrid_hands import FACING
 from handpose.hagrid.hagrid_map import (
     GESTURES,
@@ -23,8 +23,8 @@ OWN = LABELS / "hagrid_map.csv"
 
 
 @pytest.fixture(scope="module")
-def table() -> GestureTable:
-    return GestureTable.read(LABELS / "gesture_map.csv")
+def table() -> GestureMap:
+    return GestureMap.read(LABELS / "gesture_map.csv")
 
 
 def test_the_project_s_map_has_every_gesture_and_drops_those_of_two_hands() -> None:
@@ -37,7 +37,7 @@ def test_the_project_s_map_has_every_gesture_and_drops_those_of_two_hands() -> N
 
 @pytest.mark.parametrize("canonical", [False, True])
 def test_classes_of_the_gesture_map_keep_their_ids_and_new_ones_come_after(
-    table: GestureTable, canonical: bool
+    table: GestureMap, canonical: bool
 ) -> None:
     rows = list(read_hagrid_map(OWN).values())
     both = with_hagrid(table, rows)
@@ -90,7 +90,7 @@ def test_a_faulty_map_is_refused_with_its_line(tmp_path: Path, line: str, messag
 
 
 def test_two_hands_a_wrong_header_and_no_file_are_refused(
-    tmp_path: Path, table: GestureTable
+    tmp_path: Path, table: GestureMap
 ) -> None:
     with pytest.raises(HagridMapError, match="holy is no gesture of one hand"):
         read_hagrid_map(written(tmp_path, holy="holy,holy,holy"))

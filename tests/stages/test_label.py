@@ -17,7 +17,7 @@ import yaml
 
 from handpose.data.labels import NO_CLASS, ClassIds, Labels
 from handpose.files import digest
-from handpose.gestures import GestureTable
+from handpose.gesture_map import GestureMap
 from stages import label
 from stages.artifacts import run_stage
 from stages.paths import SAMPLES
@@ -258,7 +258,7 @@ def write_posed_samples(per_split: int = 12) -> int:
 
     The joints are at random, and every image has a fit.
     """
-    folders = [row.folder for row in GestureTable.read(Path("map.csv")).labelled]
+    folders = [row.folder for row in GestureMap.read(Path("map.csv")).labelled]
     rows = [
         {"sequence": folder, "kind": "gesture", "split": split, "is_left": folder.startswith("01"),
          "subject": 2 * place + half, "session": 2 * place + half}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handpose.gestures import GestureTable
+from handpose.gesture_map import GestureMap
 from handpose.interhand.folders import NAMING
 from pipeline.labels.audit import AUDIT, PairFinding, audit, findings
 from pipeline.labels.edit import GestureMapFile
@@ -131,7 +131,7 @@ def test_the_proposed_map_is_beside_the_map_which_stays(
     lines = suggest(tmp_path, small)
     assert small.table.path.read_text("utf-8") == small.text
     proposed, patch = paths_beside(small.table.path)
-    table = GestureTable.read(proposed, NAMING)
+    table = GestureMap.read(proposed, NAMING)
     rows = {row.folder: row for row in table.rows}
     assert rows["0005_rocker"].fine == rows["0105_rocker"].fine == "cup_rocker"
     assert rows["0005_rocker"].coarse == "cup"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from handpose.gesture_map import GestureMap, GestureMapError
 from handpose.gesture_row import LEVELS
-from handpose.gestures import GestureTable, GestureTableError
 from handpose.interhand.folders import NAMING
 from pipeline.labels.edit import GestureMapFile, LabelEditError
 
@@ -24,7 +24,7 @@ def consistent(edited: GestureMapFile, tmp_path: Path) -> None:
     """The text passes the map's own validation, and both hands have the same classes."""
     path = tmp_path / "edited.csv"
     path.write_text(edited.text, encoding="utf-8")
-    table = GestureTable.read(path, NAMING)
+    table = GestureMap.read(path, NAMING)
     assert table.rows == edited.table.rows
     rows = {row.folder: row for row in table.rows}
     parent: dict[int, int] = {}
@@ -226,7 +226,7 @@ def test_a_fault_that_an_edit_would_make_is_told_and_nothing_changes(tmp_path: P
 def test_a_map_with_faults_is_not_edited(tmp_path: Path, curated: GestureMapFile) -> None:
     path = tmp_path / "map.csv"
     path.write_text(curated.text.replace("0116_fist,left", "0116_fist,right"), encoding="utf-8")
-    with pytest.raises(GestureTableError, match="hand is right, but folder 0116 shows a left"):
+    with pytest.raises(GestureMapError, match="hand is right, but folder 0116 shows a left"):
         GestureMapFile.read(path, NAMING)
 
 

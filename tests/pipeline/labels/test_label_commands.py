@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from handpose.gestures import GestureTable
+from handpose.gesture_map import GestureMap
 from handpose.interhand.folders import NAMING
 from pipeline.__main__ import main
 from pipeline.labels.edit import GestureMapFile
@@ -103,5 +103,5 @@ def test_diff_audit_and_suggest_of_a_clone_with_samples(
     out = told(capsys, "suggest")
     assert "split fist_rigid (0017_fist_rigid)" in out
     assert MAP.read_text("utf-8") == curated.text
-    proposed = GestureTable.read(MAP.with_suffix(".suggested.csv"), NAMING)
+    proposed = GestureMap.read(MAP.with_suffix(".suggested.csv"), NAMING)
     assert {row.fine for row in proposed.rows if "fist_rigid" in row.folder} == {"fist_rigid"}

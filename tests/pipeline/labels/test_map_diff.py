@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from handpose.gestures import GestureTableError
+from handpose.gesture_map import GestureMapError
 from handpose.interhand.folders import NAMING
 from pipeline.labels.edit import GestureMapFile, LabelEditError
 from pipeline.labels.map_diff import apply_edit, changes, diff, images, rerun
@@ -112,7 +112,7 @@ def test_what_cannot_be_compared_is_told(committed: Path) -> None:
     (committed / MAP).write_bytes(b"a;b\n")
     who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
     subprocess.run(["git", *who, "commit", "-qam", "broken"], cwd=committed, check=True)
-    with pytest.raises(GestureTableError, match="separated by semicolons"):
+    with pytest.raises(GestureMapError, match="separated by semicolons"):
         diff(committed, MAP, "HEAD", NAMING)
     (committed / MAP).write_bytes(sound)
     with pytest.raises(

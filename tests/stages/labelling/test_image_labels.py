@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 from handpose.data.labels import NO_CLASS, ClassIds, Labels
-from handpose.gestures import GestureTable
+from handpose.gesture_map import GestureMap
 from stages.label import labels_table
 from stages.labelling.image_labels import NONE, Codes, of_codes, of_donors
 
-TABLE = GestureTable.read(Path(__file__).parents[3] / "labels" / "gesture_map.csv")
+TABLE = GestureMap.read(Path(__file__).parents[3] / "labels" / "gesture_map.csv")
 FOLDERS = ("0003_fake_gun", "0103_fake_gun", "0016_fist", "0116_fist")
 IMAGES = pa.table(
     {"sample_id": [3, 5, 8, 9], "sequence": FOLDERS, "is_left": [False, True, False, True]}

@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from handpose.gesture_map import GestureMap
 from handpose.gesture_row import GestureRow
-from handpose.gestures import GestureTable
 from stages.labelling.shuffled import donors, shuffled_gestures
 
-TABLE = GestureTable.read(Path(__file__).parents[3] / "labels" / "gesture_map.csv")
+TABLE = GestureMap.read(Path(__file__).parents[3] / "labels" / "gesture_map.csv")
 ROWS = TABLE.labelled
 
 

@@ -27,12 +27,12 @@ from handpose.gesture_row import (
 )
 
 
-class GestureTableError(HandPoseError):
+class GestureMapError(HandPoseError):
     """The gesture map has faults or cannot be read."""
 
 
 @dataclass(frozen=True)
-class GestureTable:
+class GestureMap:
     """A gesture map without faults."""
 
     path: Path
@@ -40,22 +40,22 @@ class GestureTable:
     columns: tuple[str, ...] = COLUMNS  # in the order of the file
 
     @classmethod
-    def read(cls, path: Path, naming: FolderNaming | None = None) -> GestureTable:
+    def read(cls, path: Path, naming: FolderNaming | None = None) -> GestureMap:
         """The checked table of this file; `naming` is the data set's rule for folder names, if any.
 
         Raises:
-            GestureTableError: the file is missing, unreadable or has faults; all are reported at
+            GestureMapError: the file is missing, unreadable or has faults; all are reported at
                 once, each as `path:line: what is wrong; what to do`.
         """
         try:
             text = _decoded(path)
         except FileNotFoundError:
-            raise GestureTableError(
+            raise GestureMapError(
                 f"{path}: not found; label.map in params.yaml names the gesture map, and "
                 "`git checkout labels` brings the curated one back"
             ) from None
         except OSError as error:
-            raise GestureTableError(
+            raise GestureMapError(
                 f"{path}: cannot be read ({error.strerror}); label.map in params.yaml names a CSV "
                 "file"
             ) from None
@@ -64,7 +64,7 @@ class GestureTable:
         if faults:
             lines = "\n".join(f"  {path}:{line}: {text}" for line, text in sorted(faults))
             plural = "s" if len(faults) > 1 else ""
-            raise GestureTableError(f"{path} has {len(faults)} fault{plural}:\n{lines}")
+            raise GestureMapError(f"{path} has {len(faults)} fault{plural}:\n{lines}")
         rows = tuple(sorted(parsed.rows, key=lambda row: row.folder))
         return cls(path, rows, parsed.columns)
 
@@ -106,16 +106,16 @@ class GestureTable:
 
 
 def _decoded(path: Path) -> str:
-    """The text of the file; GestureTableError if it is not text in UTF-8."""
+    """The text of the file; GestureMapError if it is not text in UTF-8."""
     content, found = path.read_bytes(), recognise(path)
     if found is not None and found.kind not in ("empty", "text", "utf-16"):
-        raise GestureTableError(f"{path}: {found}")
+        raise GestureMapError(f"{path}: {found}")
     try:
         if b"\0" not in content:
             return content.decode("utf-8")
     except UnicodeDecodeError:
         pass
-    raise GestureTableError(f"{path}: {_encoding(content, path)}")
+    raise GestureMapError(f"{path}: {_encoding(content, path)}")
 
 
 def _encoding(content: bytes, path: Path) -> str:

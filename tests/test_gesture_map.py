@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from handpose.gesture_map import GestureMap, GestureMapError
 from handpose.gesture_row import COLUMNS, LEVELS, OTHER_HAND, GestureRow, Level
-from handpose.gestures import GestureTable, GestureTableError
 from handpose.interhand.folders import NAMING
 
 MAP = Path(__file__).parents[1] / "labels" / "gesture_map.csv"
@@ -37,8 +37,8 @@ def told(tmp_path: Path) -> Told:
     def read(content: str | bytes) -> list[str]:
         path = tmp_path / "map.csv"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        with pytest.raises(GestureTableError) as error:
-            GestureTable.read(path, NAMING)
+        with pytest.raises(GestureMapError) as error:
+            GestureMap.read(path, NAMING)
         head, *lines = str(error.value).split("\n")
         if lines:
             assert head == f"{path} has {len(lines)} fault{'s' * (len(lines) > 1)}:"
@@ -48,10 +48,10 @@ def told(tmp_path: Path) -> Told:
     return read
 
 
-def small(tmp_path: Path, content: str = SMALL) -> GestureTable:
+def small(tmp_path: Path, content: str = SMALL) -> GestureMap:
     path = tmp_path / "map.csv"
     path.write_text(content, encoding="utf-8")
-    return GestureTable.read(path, NAMING)
+    return GestureMap.read(path, NAMING)
 
 
 def swap(old: str, new: str) -> str:
@@ -63,14 +63,14 @@ def swap(old: str, new: str) -> str:
 
 
 def test_the_curated_map_has_no_fault() -> None:
-    told = GestureTable.read(MAP, NAMING).summary()
+    told = GestureMap.read(MAP, NAMING).summary()
     assert "45 right-hand and 45 left-hand folders" in told
     assert "54 coarse and 70 fine classes, 0 folders dropped" in told
 
 
 def test_the_curated_partition_is_the_authors() -> None:
     # protocol facts: classes of the right hand are 0-26 and 0-34, those of the left 27 and 35 above
-    rows = GestureTable.read(MAP, NAMING).rows
+    rows = GestureMap.read(MAP, NAMING).rows
     pairs = {row.folder: (row.coarse_id, row.fine_id) for row in rows}
     assert pairs["0038_fingerspreadnormal"] == pairs["0027_five_count"] == (0, 2)
     assert (pairs["0006_thumbup_relaxed"], pairs["0007_thumbup_normal"]) == ((5, 31), (5, 32))
@@ -86,7 +86,7 @@ def test_the_curated_partition_is_the_authors() -> None:
 
 
 def test_curated_twins_mirror_class_by_class() -> None:
-    rows = {row.folder: row for row in GestureTable.read(MAP, NAMING).rows}
+    rows = {row.folder: row for row in GestureMap.read(MAP, NAMING).rows}
     for row in rows.values():
         twin = rows[row.twin]
         assert (row.coarse_id + 27) % 54 == twin.coarse_id
@@ -100,20 +100,20 @@ def test_curated_twins_mirror_class_by_class() -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_ids_have_no_gap_and_every_class_has_a_twin(level: Level) -> None:
-    ids = GestureTable.read(MAP, NAMING).class_ids(level, canonical=False)
+    ids = GestureMap.read(MAP, NAMING).class_ids(level, canonical=False)
     assert sorted(ids.values()) == list(range(len(ids)))
     assert {(OTHER_HAND[hand], name) for hand, name in ids} == set(ids)
 
 
 def test_ids_of_the_curated_map_are_taken_as_they_stand() -> None:
-    table = GestureTable.read(MAP, NAMING)
+    table = GestureMap.read(MAP, NAMING)
     for level in LEVELS:
         ids = table.class_ids(level, canonical=False)
         assert all(ids[row.hand, row.name(level)] == row.id(level) for row in table.rows)
 
 
 def test_canonical_classes_are_the_right_hands() -> None:
-    table = GestureTable.read(MAP, NAMING)
+    table = GestureMap.read(MAP, NAMING)
     for level, n in zip(LEVELS, (27, 35), strict=True):
         ids = table.class_ids(level, canonical=True)
         assert set(ids.values()) == set(range(n))
@@ -169,7 +169,7 @@ def test_order_of_rows_and_columns_changes_nothing(tmp_path: Path) -> None:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    assert GestureTable.read(path, NAMING).rows == GestureTable.read(MAP, NAMING).rows
+    assert GestureMap.read(path, NAMING).rows == GestureMap.read(MAP, NAMING).rows
 
 
 def test_spaces_around_a_cell_do_not_matter(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_spaces_around_a_cell_do_not_matter(tmp_path: Path) -> None:
 
 
 def test_the_nearest_folder_is_found_by_its_name() -> None:
-    table = GestureTable.read(MAP, NAMING)
+    table = GestureMap.read(MAP, NAMING)
     assert table.nearest("0003_fakegun") == "0003_fake_gun"
     assert table.nearest("zzz") is None
 
@@ -356,9 +356,9 @@ def test_the_commands_in_the_messages_restore_the_file(tmp_path: Path, export: s
     done: list[str] = []
     while True:
         try:
-            GestureTable.read(path, NAMING)
+            GestureMap.read(path, NAMING)
             break
-        except GestureTableError as error:
+        except GestureMapError as error:
             command = COMMAND.search(str(error))
             if command is None:  # nothing but the row that this test spoilt
                 assert "'# g\u00fcn'" in str(error)
@@ -406,8 +406,8 @@ def test_an_excel_workbook_is_told(tmp_path: Path) -> None:
     path = tmp_path / "map.csv"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("xl/workbook.xml", "<workbook/>")
-    with pytest.raises(GestureTableError, match=r"is a spreadsheet's own file .* save it as CSV"):
-        GestureTable.read(path, NAMING)
+    with pytest.raises(GestureMapError, match=r"is a spreadsheet's own file .* save it as CSV"):
+        GestureMap.read(path, NAMING)
 
 
 @pytest.mark.parametrize("folder", ["0999_newgesture", "fist", "ROM03_LT_No_Occlusion"])
@@ -434,8 +434,8 @@ def test_the_line_that_drops_a_folder_follows_the_files_columns(tmp_path: Path) 
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(GestureTableError, match=r"nowhere.csv: not found; label.map in params"):
-        GestureTable.read(tmp_path / "nowhere.csv")
+    with pytest.raises(GestureMapError, match=r"nowhere.csv: not found; label.map in params"):
+        GestureMap.read(tmp_path / "nowhere.csv")
 
 
 def test_all_faults_are_told_at_once_in_the_order_of_the_lines(told: Told) -> None:
