@@ -70,7 +70,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "pipeline/export/file_hand.py": "what of the hand model an exported file may hold",
     "pipeline/release/new_people.py": "people that only a release and its bench render",
     "pipeline/release/drawing.py": "the one picture of a release, for people and not for checks",
-    "pipeline/experiment/verdict.py": "the five sentences, on both pages of results",
+    "pipeline/experiment/forest_plot.py": "a picture",
     "handpose/nets/gesture_heads.py": "a figure of the paper: a module each",
     "handpose/nets/network_by_name.py": "which network a name means: stages, describe, loading",
     "handpose/training/seeding.py": "every random state, saved and restored",

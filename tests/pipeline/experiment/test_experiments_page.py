@@ -259,9 +259,8 @@ def test_what_the_page_asks_for_is_in_the_grids() -> None:
         assert first != other
         assert grids.variants[first].run == "pretrained" and grids.variants[other].run == "scratch"
     cells = [cell for row in TWO_BY_TWO.values() for cell in row]
-    curve = [(grid, name) for name, grid in CURVE.items()]
-    for grid, name in [*cells, *curve]:
-        assert name in grids.grids[grid].variants
+    for own, name in [*cells, *((own, name) for name, own in CURVE.items())]:
+        assert name in grids.grids[own].variants
 
 
 def test_the_page_in_git_is_of_the_results_in_git() -> None:
