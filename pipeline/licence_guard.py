@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from handpose.synthetic.stand_in import MODEL_NAME
+from handpose.synthetic import anny_hand, stand_in
 from pipeline import git
 from pipeline.dag import read_dag
 
@@ -47,8 +47,23 @@ def is_synthetic(root: Path) -> bool:
 
 def is_stand_in(file: Path) -> bool:
     """Whether a hand model is this project's own, and may be replaced and passed on."""
+    return _model_name(file) == stand_in.MODEL_NAME
+
+
+def is_anny(file: Path) -> bool:
+    """Whether a hand model is Anny's, and may be passed on with its notices."""
+    return _model_name(file) == anny_hand.MODEL_NAME
+
+
+def is_free_hand(file: Path) -> bool:
+    """Whether a hand model is not MANO, and may be passed on: the stand-in, or Anny's."""
+    return is_stand_in(file) or is_anny(file)
+
+
+def _model_name(file: Path) -> str:
+    """What a hand model calls itself, or ''."""
     try:
         with np.load(file) as arrays:
-            return "model_name" in arrays.files and str(arrays["model_name"]) == MODEL_NAME
+            return str(arrays["model_name"]) if "model_name" in arrays.files else ""
     except (OSError, ValueError, zipfile.BadZipFile):
-        return False
+        return ""

@@ -46,6 +46,16 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def anny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with Anny's hand, for `hand.mano`."""
+    from handpose.synthetic.anny_hand import write_anny_hand
+
+    folder = tmp_path_factory.mktemp("hands") / "anny"
+    write_anny_hand(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def mano(stand_in: Path) -> Mano:
     from handpose.hand.mano import Mano
 

@@ -38,6 +38,12 @@ SHAPES: dict[str, tuple[int, ...]] = {
 }
 """The arrays of a MANO file that smplx reads, and their required shapes."""
 
+VERTICES, FACES = SHAPES["v_template"][0], SHAPES["f"][0]
+
+NOT_MANO = "not MANO"
+"""Ends the `model_name` of a hand in MANO's format that is another's: such a hand may have more
+vertices, whose first are numbered as MANO's at the fingertips, and its own number of faces."""
+
 FILE = "MANO_RIGHT.npz"
 """The file of a hand model's folder that is read."""
 
@@ -111,15 +117,23 @@ class Mano(nn.Module):
         Stages take `stages/hand_model.py`, which chooses the joints' definition.
 
         Raises:
-            ManoError: the file is missing, unreadable, lacks an array of the right shape, or
-                holds a left hand.
+            ManoError: the file is missing, unreadable, lacks an array of the right shape, holds
+                a left hand, or has not the vertices of the joints' regressor.
         """
         if Path(folder).is_file():
             raise ManoError(
                 f"{folder}: is a file; expected the folder that holds MANO_RIGHT.npz: set "
                 f"hand.mano in params.yaml to {Path(folder).parent}"
             )
-        return cls(_read(Path(folder) / FILE), joints)
+        arrays = _read(Path(folder) / FILE)
+        vertices = len(arrays["v_template"])
+        if joints.regressor is not None and joints.regressor.shape[1] != vertices:
+            raise ManoError(
+                f"{Path(folder) / FILE}: has {vertices} vertices, but {joints.file} is of "
+                f"a mesh of {joints.regressor.shape[1]}; set hand.joint_regressor to '', or "
+                "hand.mano to the folder of your MANO_RIGHT.npz"
+            )
+        return cls(arrays, joints)
 
     def rest_wrist(self, betas: Tensor) -> Tensor:
         """J0 of the rest pose, the pivot of `global_orient`: betas (B, 10) -> (B, 3) m."""
@@ -265,6 +279,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in SHAPES if key in file}
+            name = str(file["model_name"]) if "model_name" in file else ""
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         other = recognise(path)
         if other is not None and other.kind not in ("npz", "zip"):
@@ -272,10 +287,21 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         raise ManoError(f"{path}: is not a readable npz file ({error}). {remedy}") from None
     wrong = [
         f"{key} is {'missing' if key not in arrays else arrays[key].shape}, expected {shape}"
-        for key, shape in SHAPES.items()
+        for key, shape in _shapes(arrays, name).items()
         if key not in arrays or arrays[key].shape != shape
     ]
     if wrong:
         raise ManoError(f"{path}: is not a MANO model: {'; '.join(wrong)}. {remedy}")
     check_side(path, arrays, "right")
     return arrays
+
+
+def _shapes(arrays: dict[str, NDArray[Any]], name: str) -> dict[str, tuple[int, ...]]:
+    """`SHAPES`; with a hand's own counts if its `model_name` says that it is not MANO."""
+    own = [
+        len(arrays[key]) if arrays.get(key, np.array(0)).ndim else 0 for key in ("v_template", "f")
+    ]
+    if not name.endswith(NOT_MANO) or own[0] < VERTICES:
+        return SHAPES
+    counts = {VERTICES: own[0], FACES: own[1]}
+    return {key: tuple(counts.get(n, n) for n in shape) for key, shape in SHAPES.items()}

@@ -50,6 +50,8 @@ THUMB = np.array([[-12.0, -12.0, -20.0, -10.0, -15.0], [72.0, 28.0, 30.0, 58.0, 
 
 WRIST_ANGLES = ("pitch", "yaw", "roll")
 MOTIONS = ("hold", "rise", "wave", "rock", "tap", "open", "close")
+TABLE = "gesture_poses.csv"
+"""The table of gestures: this package's own, or that of a hand model, in its folder."""
 COLUMNS = ("gesture", "right_folder", "left_folder", *DIGITS, "wrist", "motion", "touches")
 
 THUMB_ROLL = np.radians(55)

@@ -61,8 +61,10 @@ SKIN = Skin(
 )
 
 
-def contact_sheet(mano: Mano, out: Path) -> None:
+def contact_sheet(mano: Mano, out: Path, table: Path | None = None) -> None:
     """Draw every gesture of the table with this hand model into a PNG file, 1200 px wide.
+
+    By default it is the project's table; a hand model may have one of its own.
 
     The right hand is drawn, or the left if only that has the gesture. Wrists are turned as in the
     synthetic data set. The parent folder of `out` is created.
@@ -72,7 +74,7 @@ def contact_sheet(mano: Mano, out: Path) -> None:
     """
     require_png(out)  # before the rendering, which takes seconds
     renderer = _GestureRenderer(mano)
-    poses = read_gesture_poses()
+    poses = read_gesture_poses(table)
     right, left = (renderer.pose_hands(poses, is_left=is_left) for is_left in (False, True))
     tiles = [
         Tile(

@@ -57,7 +57,7 @@ def build() -> dict[str, NDArray[Any]]:
     shaped = [HandShape(Proportions(**{key: 1 + step})) for key, step in SHAPE_STEPS.items()]
     shapes = np.stack([_to_mano(fit_template(template, one), one) for one in shaped])
     weights = skinning_weights(template, hand, mesh)
-    regressor = _regressor(
+    regressor = joint_regressor(
         np.concatenate([vertices[None], shapes]),
         np.stack([joints, *map(_joints, shaped)]),
         weights,
@@ -129,8 +129,8 @@ def _joints(hand: HandShape) -> Array:
     return _to_mano(np.concatenate([wrist, *of_digits]), hand)
 
 
-def _regressor(vertices: Array, joints: Array, weights: Array) -> Array:
-    """Joint regressor: non-negative rows of sum 1, consistent over shapes and over poses.
+def joint_regressor(vertices: Array, joints: Array, weights: Array) -> Array:
+    """Non-negative rows of sum 1, consistent over shapes and over poses: (16, V).
 
     When joint k rotates by R, skinning moves the regressed joint j by
     (R - I) sum_v row_v moved_vk (v - J_k), where moved_vk is the total weight of v on k and its

@@ -36,7 +36,7 @@ from handpose.imported.submission import (
 from handpose.training.model_io import read_record
 from pipeline.benchmark.evaluate_hint import evaluate_hint
 from pipeline.benchmark.own_predictions import BenchmarkError, own_predictions
-from pipeline.licence_guard import is_stand_in
+from pipeline.licence_guard import is_free_hand
 from stages.artifacts import write_json
 from stages.evaluation.report import WIDTH, aligned, digits, format_estimate
 from stages.evaluation.summary import to_json
@@ -107,7 +107,7 @@ def evaluate_benchmark(
     if request.submission is not None:
         write_submission(request.submission, form, found, truth.official)
         write(f"wrote {request.submission}, as the evaluator of {form.name} reads it")
-    of_stand_in = request.predictions is None and is_stand_in(Path(params.hand.mano) / FILE)
+    of_stand_in = request.predictions is None and is_free_hand(Path(params.hand.mano) / FILE)
     if of_stand_in:
         found = Submission(found.joints, None)
     errors = scored(found, truth)
@@ -208,7 +208,7 @@ def _remarks(
         )
     if of_stand_in:
         yield (
-            "The hand is the stand-in, whose vertices are not MANO's: meshes are not scored, and a "
+            "The hand is not MANO, and its vertices are not MANO's: meshes are not scored, and a "
             "submission's meshes mean nothing."
         )
     if truth.vertices is None:

@@ -65,7 +65,7 @@ OUTPUTS = {
     "joints_px_radius90": Port((21,), "px", "about joints_px, meant to hold 9 of 10 joints"),
     "joints_radius90": Port((21,), "m", "about joints, likewise; 0 for the wrist"),
     "is_hand_probability": Port((), "probability", "that the picture shows a hand at all"),
-    "vertices": Port((778, 3), "m", "about the wrist, like joints; `faces` connects them"),
+    "vertices": Port(("V", 3), "m", "about the wrist, like joints; `faces` connects them"),
 }
 
 
@@ -81,6 +81,8 @@ def description(
         precision: of the weights.
     """
     sizes = {"N": graph.side, "G": len(record.coarse)}
+    if graph.points == "mesh":
+        sizes["V"] = graph.net.mano.joint_matrix.shape[1]
     to_picture = (
         f"u = ({graph.px} / ({BOX_SCALE:g} * max(w, h))) * (photo's u - (x + w / 2 - 0.5)) + "
         f"{(graph.side - 1) / 2:g} for a box x, y, w, h, and likewise v; pixel centres lie at "

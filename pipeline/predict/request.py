@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from handpose.errors import HandPoseError
 from handpose.estimator import Side, released_folder
 from handpose.hand.mano import FILE
-from pipeline.licence_guard import git_takes, is_stand_in, stage_of
+from pipeline.licence_guard import git_takes, is_free_hand, stage_of
 from pipeline.predict.hand_box import Box, BoxError, Origin, box_of
 from pipeline.predict.sources import SourceList
 from stages.paths import STAGE_2_MODELS
@@ -88,7 +88,7 @@ def check_output(request: PredictRequest, sources: SourceList, mano: Path | None
             f"{out}: photos to look at lie there; name another folder by --out, so that no photo "
             "is replaced and no result is looked at"
         )
-    if not request.meshes or mano is None or is_stand_in(mano / FILE):
+    if not request.meshes or mano is None or is_free_hand(mano / FILE):
         return
     if (stage := stage_of(out)) or _is_committed(out / "hand.obj"):
         whom = f"dvc push would send what stage {stage} writes" if stage else "git would commit it"

@@ -14,7 +14,7 @@ from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from handpose.folder.hand_record import FILE as OWN_RECORDINGS
 from handpose.hand.joint_definition import INTERHAND_REGRESSOR
-from pipeline.licence_guard import git_takes, is_stand_in, is_synthetic, stage_of
+from pipeline.licence_guard import git_takes, is_free_hand, is_synthetic, stage_of
 from pipeline.profiles.comments import merged
 from stages.params import Params, ParamsError, load_params
 from stages.sections.section import as_yaml, defaults
@@ -192,7 +192,7 @@ def _check_mano(folder: Path) -> None:
             f"{folder}: has no MANO_RIGHT.npz; `handpose mano import {folder}` makes it from the "
             "official MANO_RIGHT.pkl"
         )
-    if not is_stand_in(folder / "MANO_RIGHT.npz") and (stage := stage_of(folder)):
+    if not is_free_hand(folder / "MANO_RIGHT.npz") and (stage := stage_of(folder)):
         raise ProfileError(
             f"{folder}: belongs to what stage {stage} makes: `dvc repro` would replace what lies "
             "there, and `dvc push` would publish it, which MANO's licence forbids; move it out of "

