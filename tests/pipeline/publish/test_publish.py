@@ -179,7 +179,7 @@ def licensed_hand(root: Path) -> None:
 
 
 def annys_hand(root: Path) -> None:
-    np.savez(root / STAND_IN / FILE, **right_hand())
+    np.savez(root / STAND_IN / FILE, allow_pickle=False, **right_hand())
 
 
 def photos(root: Path) -> None:
