@@ -149,12 +149,12 @@ def describe(
 @app.command()
 def gestures(ctx: Context, out: Path = Path("results/gestures.png")) -> None:
     """Draw every gesture from two views."""
+    from handpose.synthetic.articulation import own_gesture_table
     from handpose.synthetic.gallery import contact_sheet
-    from stages.gesture_table import own_gesture_table
     from stages.hand_model import load_hand_model
 
     params = _params(ctx)
-    table = own_gesture_table(params.hand)
+    table = own_gesture_table(params.hand.mano)
     contact_sheet(load_hand_model(params.hand, params.data), out, table)
     print(f"wrote {out}")
 

@@ -25,13 +25,13 @@ import torch
 from handpose.cores import usable_cores
 from handpose.files import atomic_folder, digest
 from handpose.interhand.annotations import official_splits
+from handpose.synthetic.articulation import own_gesture_table, read_gesture_poses
 from handpose.synthetic.dataset_plan import Capture, DatasetSpec, SequencePlan, plan
 from handpose.synthetic.scene.photo_backdrop import PHOTOS
 from handpose.synthetic.sequence import SequenceRenderer
 from handpose.synthetic.stand_in import write_stand_in
 from handpose.synthetic.writer import FrameText, InterHandWriter, frame_text, write_skeleton
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
-from stages.gesture_table import gesture_poses, own_gesture_table
 from stages.hand_model import joint_definition, load_hand_model
 from stages.params import DataParams, HandParams, Params, load_params
 from stages.paths import STAND_IN, SYNTHESIZE_MANIFEST, SYNTHETIC, is_same_path
@@ -94,7 +94,7 @@ def synthesize(params: Params, root: Path) -> dict[str, int]:
     """Write the data set to `root` and return the number of images of each split."""
     settings = params.synthesize.keywords(without={"workers"})
     spec, hand, data = DatasetSpec(**settings), params.hand, params.data
-    captures = list(plan(spec, gesture_poses(hand)))
+    captures = list(plan(spec, read_gesture_poses(own_gesture_table(hand.mano))))
     annotations = root / "annotations"
     tasks = [
         [RenderTask(spec, hand, data, group, root / "images") for group in grouped(sequences)]
@@ -158,7 +158,9 @@ def _renderer(spec: DatasetSpec, hand: HandParams, data: DataParams) -> Sequence
     """The renderer of this process; one thread, so that bytes do not depend on the thread count."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    return SequenceRenderer(spec, load_hand_model(hand, data), gesture_poses(hand))
+    return SequenceRenderer(
+        spec, load_hand_model(hand, data), read_gesture_poses(own_gesture_table(hand.mano))
+    )
 
 
 def _description(spec: DatasetSpec, hand: HandParams, data: DataParams) -> dict[str, Any]:
@@ -175,7 +177,7 @@ def _description(spec: DatasetSpec, hand: HandParams, data: DataParams) -> dict[
             "recipe": dataclasses.asdict(spec),
             "hand_model": digest(Path(hand.mano) / "MANO_RIGHT.npz"),
             "joints": joint_definition(hand, data).record(),
-            "gesture_poses": digest(own_gesture_table(hand) or path),
+            "gesture_poses": digest(own_gesture_table(hand.mano) or path),
             **({"photos": credits} if credits else {}),
         }
 

@@ -76,7 +76,6 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/training/seeding.py": "every random state, saved and restored",
     "handpose/training/inference.py": "how a network runs over batches, in training and evaluation",
     "stages/ingestion/naming.py": "apart from the readers, which label does not import",
-    "stages/gesture_table.py": "what of the hand only stages that render gestures depend on",
     "stages/hand_model.py": "which joints a data set annotates, for four stages",
     "stages/code.py": "a stage",
     "stages/inputs.py": "a stage",

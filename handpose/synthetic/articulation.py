@@ -146,13 +146,19 @@ class Articulation:
         return R, origin
 
 
+def own_gesture_table(hand: Path | str) -> Path | None:
+    """The table of gestures in a hand model's folder, for that hand alone; None: it has none."""
+    table = Path(hand) / TABLE
+    return table if table.is_file() else None
+
+
 def read_gesture_poses(path: Path | None = None) -> tuple[GesturePose, ...]:
     """The gestures of a table, by default of `handpose/synthetic/gesture_poses.csv`.
 
     Raises:
         GesturePoseError: a cell does not fit its column; the message names line and column.
     """
-    source = path or resources.files("handpose.synthetic") / "gesture_poses.csv"
+    source = path or resources.files("handpose.synthetic") / TABLE
     lines = csv.reader(source.read_text("utf-8").splitlines())
     header = tuple(next(lines, ()))
     if header != COLUMNS:

@@ -29,12 +29,12 @@ from handpose.data.records import FIELDS
 from handpose.data.shards import Index, Tar, write_tar
 from handpose.files import atomic_folder, digest
 from handpose.hand.skeleton import FROM_INTERHAND
+from handpose.synthetic.articulation import own_gesture_table, read_gesture_poses
 from handpose.synthetic.dataset_plan import DatasetSpec, SequencePlan
 from handpose.synthetic.sequence import SequenceRenderer
 from handpose.synthetic.shifted_recipe import ShiftedTest, shifted_tests
 from handpose.synthetic.writer import FrameRecord, ImageRecord
 from stages.artifacts import Progress, write_json
-from stages.gesture_table import gesture_poses, own_gesture_table
 from stages.hand_model import hand_files, joint_definition, load_hand_model
 from stages.params import DataParams, HandParams, Params, ShardParams
 from stages.sharding.crops import cut
@@ -143,7 +143,7 @@ def shifted_key(params: Params, severities: Sequence[float], code: str) -> str:
         for task in shifted_captures(test, params)[:1]
     ]
     shard = params.shard.model_dump(mode="json", exclude={"workers", "samples_per_tar"})
-    table = own_gesture_table(params.hand)
+    table = own_gesture_table(params.hand.mano)
     read = [*hand_files(params.hand), *([table] if table else [])]
     files = [digest(path) for path in read]
     joints = joint_definition(params.hand, params.data).record()
@@ -175,7 +175,9 @@ def _tools(
     torch.set_num_threads(1)
     mano = load_hand_model(hand, data)
     # the relaxed hand and free motion are those of the table of all gestures
-    return SequenceRenderer(spec, mano, gesture_poses(hand)), RestWrist(mano.rest_wrist)
+    return SequenceRenderer(
+        spec, mano, read_gesture_poses(own_gesture_table(hand.mano))
+    ), RestWrist(mano.rest_wrist)
 
 
 def _rows(

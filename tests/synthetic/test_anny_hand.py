@@ -19,7 +19,7 @@ from handpose.synthetic.anny_hand import (
     right_hand,
     write_anny_hand,
 )
-from handpose.synthetic.articulation import TABLE, read_gesture_poses
+from handpose.synthetic.articulation import TABLE, own_gesture_table, read_gesture_poses
 from handpose.synthetic.stand_in import build
 
 Arrays = dict[str, NDArray[Any]]
@@ -135,3 +135,10 @@ def test_a_folder_with_something_in_it_is_kept(tmp_path: Path) -> None:
     with pytest.raises(AnnyHandError, match="is there already"):
         write_anny_hand(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_hand_brings_its_own_gestures(stand_in: Path, anny: Path) -> None:
+    assert own_gesture_table(anny) == anny / TABLE and own_gesture_table(stand_in) is None
+    found, project = (read_gesture_poses(own_gesture_table(one)) for one in (anny, stand_in))
+    one, two = (next(p.angles for p in table if p.gesture == "fist") for table in (found, project))
+    assert not np.array_equal(one, two)

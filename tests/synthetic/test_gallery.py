@@ -18,7 +18,7 @@ def test_every_gesture_has_a_cell_and_a_left_hand_is_the_mirror_of_a_right(
 ) -> None:
     right = next(pose for pose in read_gesture_poses() if pose.gesture == "fake_gun")
     left = dataclasses.replace(right, right_folder="")
-    monkeypatch.setattr(gallery, "read_gesture_poses", lambda: (right, left) * 3)  # a full row
+    monkeypatch.setattr(gallery, "read_gesture_poses", lambda _: (right, left) * 3)  # a full row
     out = tmp_path / "new folder" / "gestures.png"
     gallery.contact_sheet(mano, out)
 
