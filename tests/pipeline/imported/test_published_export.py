@@ -187,7 +187,7 @@ def test_what_is_missing_or_does_not_fit_is_told(
     root = {"root": str(photographed / "photos")}
     write_params(stand_in, data=root)
     told = refused(capsys, "--model", str(path))
-    assert f"{stand_in / 'MANO_RIGHT.npz'}: is the stand-in hand, but these networks" in told
+    assert f"{stand_in / 'MANO_RIGHT.npz'}: is a free hand and not MANO, but these networks" in told
     assert "handpose mano import" in told and "Licences: HaMeR" in told
     write_params(Path("nowhere"), data=root)
     assert "nowhere/MANO_RIGHT.npz: not found, but these" in refused(capsys, "--model", str(path))
