@@ -90,6 +90,10 @@ def main(argv: list[str] | None = None) -> None:
         )
         if params.data.format in FORMATS_WITH_FITS:
             require_fits(data.shards)
+        metrics = {}
+        if settings.annotated_share < 1:
+            data, part = data.with_annotated_share(settings.annotated_share)
+            metrics["annotated"] = part.counts()
         mano = load_hand_model(params.hand, params.data)
         seed(settings.seed)
         gesture_net, start_record = gesture_net_of(run, settings, data, encoder)
@@ -125,6 +129,7 @@ def main(argv: list[str] | None = None) -> None:
             work=WORK / f"pose-{run}",
             out=STAGE_2_MODELS[run],
             started=started,
+            metrics=metrics,
             inputs={
                 "mano": digest(Path(params.hand.mano) / "MANO_RIGHT.npz"),
                 "before": start_record.weights_sha256 if start_record else "",

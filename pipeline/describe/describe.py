@@ -53,6 +53,7 @@ ABLATIONS = (
     ("pretrain", "objective"),
     ("pretrain", "labelled_share"),
     ("pretrain", "coarse_weight"),
+    ("pose", "annotated_share"),
     ("pose", "train_gesture_heads"),
 )
 """Section and key."""

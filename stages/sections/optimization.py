@@ -212,6 +212,12 @@ class PoseParams(TrainParams):
     Stage 1's network"""
     epochs: PositiveInt = 3
     augment: AugmentParams = AugmentParams(rotation_deg=15, scale=0.1, shift=0.05, colour=0.15)
+    annotated_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """of the training images that it learns from, with or without Stage 1, by whole sequences;
+    steps stay as many
+
+    A smaller share is a part of a larger one of the same `seed`. Stage 1 still sees all images.
+    """
     gate_lr_factor: PositiveFloat = 20.0
     """ours; factor of the gesture gates' learning rate"""
     train_gesture_heads: bool = True

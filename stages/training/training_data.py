@@ -32,7 +32,7 @@ from stages.code_digest import stage_digest
 from stages.params import TrainParams
 from stages.paths import LABELS, SHARDS
 from stages.training.class_poses import ClassPoses, class_poses
-from stages.training.labelled_share import LabelledPart, choose
+from stages.training.training_share import TrainingPart, choose
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class TrainingData:
             distributed=self.distributed,
         )
 
-    def with_labelled_share(self, share: float) -> tuple[TrainingData, LabelledPart]:
+    def with_labelled_share(self, share: float) -> tuple[TrainingData, TrainingPart]:
         """The same with a part of the labelled training samples alone, and what is in it: logged.
 
         They are kept in memory, as compressed as they are stored. An epoch has as many steps as
@@ -173,17 +173,32 @@ class TrainingData:
             TrainingDataError: no training sample has a class.
             ShardError: a tar was changed.
         """
-        labels = self.shards.labels(TRAIN, self.shards.index.count(TRAIN))
-        chosen = choose(labels, self.labels, share, self.settings.seed)
+        chosen = self._choose(share, unlabelled=False)
         if not chosen.sample_ids:
             raise TrainingDataError(
                 f"{SHARDS}: none of the {self.shards.index.count(TRAIN)} training samples has a "
                 "class, so pretrain.labelled_share has nothing to choose from; `dvc repro label` "
                 "tells which folders are labelled"
             )
+        return self._with_part(chosen), chosen
+
+    def with_annotated_share(self, share: float) -> tuple[TrainingData, TrainingPart]:
+        """Likewise a part of all training samples, with and without a gesture.
+
+        Raises:
+            ShardError: a tar was changed.
+        """
+        chosen = self._choose(share, unlabelled=True)
+        return self._with_part(chosen), chosen
+
+    def _choose(self, share: float, *, unlabelled: bool) -> TrainingPart:
+        labels = self.shards.labels(TRAIN, self.shards.index.count(TRAIN))
+        return choose(labels, self.labels, share, self.settings.seed, unlabelled=unlabelled)
+
+    def _with_part(self, chosen: TrainingPart) -> TrainingData:
         logger.info("learns from %s", chosen)
         part = self.shards.stored(TRAIN, chosen.sample_ids)
-        return dataclasses.replace(self, part=part), chosen
+        return dataclasses.replace(self, part=part)
 
     def training_labels(self) -> Iterator[dict[str, Any]]:
         """The labels of the samples that it trains on, as shards have them; no crop is decoded.

@@ -271,10 +271,13 @@ def test_gesture_heads_that_know_nothing_are_always_trained() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.5])
-def test_a_labelled_share_lies_above_0_and_up_to_1(tmp_path: Path, share: float) -> None:
+@pytest.mark.parametrize("key", ["pretrain.labelled_share", "pose.annotated_share"])
+def test_a_share_of_the_images_lies_above_0_and_up_to_1(
+    tmp_path: Path, key: str, share: float
+) -> None:
     limit = "less than or equal to 1" if share > 1 else "greater than 0"
-    message = refusal(tmp_path, pretrain__labelled_share=share)
-    assert f"pretrain.labelled_share: Input should be {limit} (found {share})" in message
+    message = refusal(tmp_path, **{key.replace(".", "__"): share})
+    assert f"{key}: Input should be {limit} (found {share})" in message
 
 
 def test_only_the_maps_classes_are_shuffled(tmp_path: Path) -> None:

@@ -103,6 +103,37 @@ def test_from_scratch_it_needs_no_stage_1(trainable: Path) -> None:
     assert not sizes & {tensor.numel() for tensor in weights.values()}, "nothing of MANO is stored"
 
 
+@pytest.mark.parametrize("run", ["pretrained", "scratch"])
+def test_a_share_of_the_poses_trains_as_many_steps_on_the_same_images_with_and_without_stage_1(
+    with_stage_1: Path,
+    set_params: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    run: str,
+) -> None:
+    seen: list[list[int]] = []
+
+    def watched(net: nn.Module, batch: HandBatch) -> PoseOutput:
+        if net.training:
+            seen.append(batch.sample_id.tolist())
+        return forward(net, batch)
+
+    forward = pose.forward
+    monkeypatch.setattr(pose, "forward", watched)
+    set_params(pose={"annotated_share": 0.4}, pose_scratch={"epochs": 2})
+    assert run_pose(run) == 0
+    assert len(seen) == 2 * 3, "two epochs of as many steps as 12 images make"
+    images = {i for batch in seen for i in batch}
+    assert len({i % 4 for i in images}) == 2 and len(images) == 6, "two whole sequences of four"
+    told = "learns from 6 of 12 images: 2 sequences of 1 person in 2 fine classes"
+    assert told in capsys.readouterr().out
+    metrics = json.loads((Path("models/pose") / run / "metrics.json").read_text())
+    assert metrics["annotated"]["images"] == 6
+    params = load_params().pose
+    labels = TrainingData.open(params, image_px=32, handedness="handed")
+    assert set(labels.with_annotated_share(0.4)[1].sample_ids) == images, "alike in every run"
+
+
 @pytest.mark.parametrize("choice", ["fit", "both"])
 def test_the_loss_is_that_of_the_chosen_joints(
     trainable: Path, set_params: Callable[..., None], monkeypatch: pytest.MonkeyPatch, choice: str

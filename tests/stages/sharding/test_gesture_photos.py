@@ -25,7 +25,7 @@ from stages.code_digest import ROOT
 from stages.evaluation.data import EvaluationData
 from stages.ingestion.formats import BENCHMARKS
 from stages.sharding.gesture_photos import PEOPLE_FROM
-from stages.training.labelled_share import choose
+from stages.training.training_share import choose
 from tests.hagrid.made_up_hagrid import write_hagrid
 from tests.stages.small_dataset import Dataset
 

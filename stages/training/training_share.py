@@ -1,8 +1,8 @@
-"""A part of Stage 1's labelled training images: `pretrain.labelled_share`.
+"""A part of the training images: `pretrain.labelled_share` and `pose.annotated_share`.
 
 Whole sequences are chosen, a person's performances of one gesture folder: their images are nearly
 equal, so single images of all of them would hardly be fewer labels. The classes take turns, so that
-few sequences know as many of them as they can.
+few sequences hold as many of them as they can.
 """
 
 from __future__ import annotations
@@ -29,19 +29,21 @@ class SequenceKey(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LabelledPart:
+class TrainingPart:
     """The images that were chosen."""
 
     sample_ids: Sequence[int]
     sequences: Sequence[SequenceKey]
     classes: int  # fine ones among them
-    of_images: int  # labelled ones in the training data
+    of_images: int  # that there were to choose from
+    unlabelled: bool  # whether those without a gesture were among them
 
     def __str__(self) -> str:
         """`40 of 4,320 labelled images: 10 sequences of 7 people in 10 fine classes`."""
+        image = "image" if self.unlabelled else "labelled image"
         people = counted(len({one.subject for one in self.sequences}), "person", "people")
         return (
-            f"{len(self.sample_ids):,} of {counted(self.of_images, 'labelled image')}: "
+            f"{len(self.sample_ids):,} of {counted(self.of_images, image)}: "
             f"{counted(len(self.sequences), 'sequence')} of {people} in "
             f"{counted(self.classes, 'fine class', 'fine classes')}"
         )
@@ -62,8 +64,10 @@ def choose(
     classes: Mapping[str, ClassIds],
     share: float,
     seed: int,
-) -> LabelledPart:
-    """The first sequences, in an order of this seed, that hold the share of the labelled images.
+    *,
+    unlabelled: bool = False,
+) -> TrainingPart:
+    """The first sequences, in an order of this seed, that hold the share of the images.
 
     A smaller share is a part of a larger one. The last sequence may exceed the share.
 
@@ -72,12 +76,13 @@ def choose(
         classes: by folder or by image; a sequence whose images differ counts as its first one.
         share: above 0, up to 1.
         seed: of the order.
+        unlabelled: choose from images without a gesture too; they take their turn as one class.
     """
     images: defaultdict[SequenceKey, list[tuple[int, int]]] = defaultdict(list)  # number, class
     for label in labels:
         number, folder = label["sample_id"], label["sequence"]
         fine = class_of(classes, sample_key(number), folder, label["kind"]).fine
-        if fine != UNLABELLED:
+        if unlabelled or fine != UNLABELLED:
             key = SequenceKey(folder, label["subject"], label["session"])
             images[key].append((number, fine))
     total = sum(map(len, images.values()))
@@ -89,7 +94,8 @@ def choose(
             break
         chosen.append(key)
         taken += [number for number, _ in images[key]]
-    return LabelledPart(sorted(taken), chosen, len({fine_of[key] for key in chosen}), total)
+    found = {fine_of[key] for key in chosen} - {UNLABELLED}
+    return TrainingPart(sorted(taken), chosen, len(found), total, unlabelled)
 
 
 def _in_turns(fine_of: Mapping[SequenceKey, int], order: random.Random) -> list[SequenceKey]:

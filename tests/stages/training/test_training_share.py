@@ -1,4 +1,4 @@
-"""A share of the labels: nested, by whole sequences, of as many classes as it can."""
+"""A share of the training images: nested, by whole sequences, of as many classes as it can."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from handpose.data.labels import ClassIds
-from stages.training.labelled_share import LabelledPart, SequenceKey, choose
+from stages.training.training_share import SequenceKey, TrainingPart, choose
 
 FOLDERS = [f"{hand}{number:02d}_x" for hand in ("00", "01") for number in range(10)]
 CLASSES = {folder: ClassIds(0, i // 2, 0, 0) for i, folder in enumerate(FOLDERS)}  # two each
@@ -33,7 +33,7 @@ def labels(*, per_sequence: int = 5) -> list[Mapping[str, Any]]:
     ]
 
 
-def part(share: float, seed: int = 0) -> LabelledPart:
+def part(share: float, seed: int = 0) -> TrainingPart:
     return choose(labels(), CLASSES, share, seed)
 
 
@@ -88,3 +88,10 @@ def test_it_is_told_in_words_and_numbers() -> None:
     assert part(1.0).counts() == {
         "images": 600, "of_images": 600, "sequences": 120, "people": 6, "fine_classes": 10
     }  # fmt: skip
+
+
+def test_images_without_a_gesture_can_be_chosen_and_take_their_turn() -> None:
+    found = choose(labels(), CLASSES, 1.0, 0, unlabelled=True)
+    assert str(found) == "630 of 630 images: 126 sequences of 6 people in 10 fine classes"
+    first = [CLASSES.get(key.folder) for key in found.sequences[:11]]
+    assert first.count(None) == 1 and len(set(first)) > 10, "one of the ten classes, one of none"
