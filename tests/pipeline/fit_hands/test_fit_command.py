@@ -121,3 +121,16 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
     assert fit(words) == 2
     assert message in capsys.readouterr().err
     assert not fit.out.exists()
+
+
+def test_meshes_need_manos_vertices_and_joints_do_not(
+    fit: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["mano", "anny", "anny"]) == 0
+    assert main(["fit", "meshes.npy", "--mano", "anny", "--out", "out"]) == 2
+    message = capsys.readouterr().err
+    assert "anny: has 1609 vertices, but meshes.npy has MANO's 778" in message
+    assert "name the folder of MANO by --mano, or fit its joints" in message
+    assert not fit.out.exists()
+    assert main(["fit", "hands.npz", "--mano", "anny", "--out", "out"]) == 0
+    assert len(fit.written()["hands"]) == N

@@ -18,6 +18,7 @@ import torch
 from handpose.fitting.joint_order import ORDERS
 from handpose.imported.predictions_file import KEYS, SHAPES, PredictionsFile
 from handpose.imported.statement import CHOICES, Statement
+from handpose.synthetic.anny_hand import write_anny_hand
 from handpose.training.model_io import read_record
 from pipeline.__main__ import main
 from pipeline.imported.export import export
@@ -347,6 +348,22 @@ def test_without_results_the_predictions_stand_alone(
 
 
 # --- what is refused -----------------------------------------------------------------------------
+
+
+def test_meshes_of_manos_vertices_are_not_compared_with_another_hands(
+    made_up: MadeUp,
+    evaluated: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(evaluated, tmp_path / "anny")
+    monkeypatch.chdir(tmp_path / "anny")
+    write_anny_hand("hand")
+    write_params(Path("hand"))
+    message = error_of(made_up.write(tmp_path / "theirs.parquet"), capsys)
+    assert "has meshes of MANO's 778 vertices, but the hand of hand has 1609" in message
+    assert "set hand.mano to MANO, or leave the column out" in message
 
 
 def joints_times(factor: Any) -> Spoil:
