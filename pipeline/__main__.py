@@ -226,6 +226,10 @@ def compare_(
 @app.command("table")
 def table_(
     seeds: Annotated[str, Option(help="Training seeds, three or more.")] = "0,1,2",
+    jobs: Annotated[
+        int | None,
+        Option("--jobs", "-j", min=1, help="Seeds at once. Default: one a core; on a GPU one."),
+    ] = None,
     allow_dirty: Annotated[
         bool, Option("--allow-dirty", help="Train with changes that are not committed.")
     ] = False,
@@ -236,7 +240,7 @@ def table_(
     """
     from pipeline.table.table import parse_seeds, table
 
-    table(Path.cwd(), parse_seeds(seeds), allow_dirty=allow_dirty)
+    table(Path.cwd(), parse_seeds(seeds), jobs=jobs, allow_dirty=allow_dirty)
 
 
 add_release_to(app)

@@ -148,14 +148,18 @@ class TrainingClone:
         (self.folder / MACHINE).write_text(json.dumps(asdict(machine)), encoding="utf-8")
         return override(self._overrides(), self.folder / "params.yaml")
 
-    def train(self, on_line: Callable[[str], None]) -> None:
+    def train(
+        self, on_line: Callable[[str], None], environ: Mapping[str, str] | None = None
+    ) -> None:
         """Run `dvc repro`: data from the cache, training here whatever the cache has.
+
+        `environ` is added to the environment of the training.
 
         Raises:
             CloneError: it failed.
         """
         self.make_data(on_line)
-        self.repro(["--no-run-cache"], on_line)
+        self.repro(["--no-run-cache"], on_line, environ)
 
     def make_data(self, on_line: Callable[[str], None]) -> None:
         """Run the data stages, or take what they make from the cache.

@@ -179,6 +179,14 @@ QUESTIONS = (
         "with Stage 1 on all images the error is lower",
         "At equal total time. Added before any of its runs.",
     ),
+    Question(
+        "And only three in a hundred?",
+        "fewer_poses",
+        ("three_percent_gestures", "three_percent_full"),
+        "lower",
+        "with Stage 1 on all images the error is lower",
+        "At equal total time.",
+    ),
 )
 """Those of docs/plan.md that ask for a yes or no. Its others ask which of several variants matter:
 the grids' own tables say it."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from pipeline.clones.machine_record import Machine
 from pipeline.clones.training_clone import SEEDED, Source, TrainingClone, alone
+from pipeline.clones.training_pool import TrainingPool
 from pipeline.experiment.grid import (
     FILE,
     GridError,
@@ -126,11 +126,10 @@ class Runner:
         self, root: Path, machine: Machine, jobs: int, show: Callable[[str], None]
     ) -> None:
         """`show` gets every line, of any thread, one at a time."""
-        self.root, self.machine, self.jobs = root, machine, jobs
+        self.root, self.machine = root, machine
         self.source = Source.of(root, except_for=(RESULTS,))
         self.code = {stage: stage_digest(stage, root) for stage in STAGES}
-        self._show, self._lock = show, threading.Lock()
-        self._stopped = threading.Event()
+        self._pool = TrainingPool(jobs, machine.cores, show)
 
     def run(self, runs: Sequence[ExperimentRun]) -> list[str]:
         """Run all of them; returns a line for each that failed.
@@ -141,42 +140,17 @@ class Runner:
             CloneError: another process runs experiments here.
             KeyboardInterrupt: after the running trainings have saved their state.
         """
-        failed: list[str] = []
-        with alone(self.root / CLONES, "handpose experiment run"), self._stopping():
+        with alone(self.root / CLONES, "handpose experiment run"), self._pool.stopping():
             for run in {one.resolved.data_settings: one for one in reversed(runs)}.values():
+                show = self._pool.line_of(run.name)
                 try:
                     clone, _ = self._prepared(run)
-                    clone.make_data(self._line_of(run))
+                    clone.make_data(show)
                     if run.resolved.shift.severities:
-                        clone.repro([f"{STAGES_FILE}:shift"], self._line_of(run))
+                        clone.repro([f"{STAGES_FILE}:shift"], show)
                 except HandPoseError as error:
                     return [f"{run.name}: {error}"]
-            with ThreadPoolExecutor(self.jobs) as pool:
-                futures = {pool.submit(self._one, run): run for run in runs}
-                try:
-                    for future in as_completed(futures):
-                        try:
-                            future.result()
-                        except HandPoseError as error:
-                            failed.append(f"{futures[future].name}: {error}")
-                            self.line(f"{futures[future].name}: failed")
-                except BaseException:
-                    self._stopped.set()
-                    pool.shutdown(cancel_futures=True)
-                    raise
-        return failed
-
-    def line(self, text: str) -> None:
-        """Show a line."""
-        with self._lock:
-            self._show(text)
-
-    @contextlib.contextmanager
-    def _stopping(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self._stopped.set()
+            return self._pool.run({run.name: partial(self._one, run) for run in runs})
 
     def _prepared(self, run: ExperimentRun) -> tuple[TrainingClone, list[str]]:
         """The clone of a run, in which DVC sees the stage of experiments, and what it sets."""
@@ -192,24 +166,15 @@ class Runner:
         folder = CLONES / run.resolved.name / f"seed-{run.seed}"
         return TrainingClone(self.source, folder, run.name, run.seed, run.resolved.overrides)
 
-    def _line_of(self, run: ExperimentRun) -> Callable[[str], None]:
-        def on_line(text: str) -> None:
-            if self._stopped.is_set():
-                raise KeyboardInterrupt  # which ends `dvc repro` after it has saved its state
-            if text.strip():
-                self.line(f"{run.name}: {text}")
-
-        return on_line
-
     def _one(self, run: ExperimentRun) -> None:
         """Train, score, and keep the result; the clone is deleted, DVC's cache has its models."""
         name = run.resolved.variant.run
         clone, changed = self._prepared(run)
         target = f"{STAGES_FILE}:score@{name}"
-        threads = {"OMP_NUM_THREADS": str(max(1, self.machine.cores // self.jobs))}
-        clone.repro([target], self._line_of(run), threads)
+        threads = self._pool.threads
+        clone.repro([target], self._pool.line_of(run.name), {"OMP_NUM_THREADS": threads})
         scores = json.loads((clone.folder / SCORES / f"{name}.json").read_text("utf-8"))
-        machine = asdict(self.machine) | {"omp_num_threads": threads["OMP_NUM_THREADS"]}
+        machine = asdict(self.machine) | {"omp_num_threads": threads}
         result = content_of(run, changed, machine, self.code, scores)
         result |= {"commit": self.source.commit, "uncommitted": self.source.changed}
         path = self.root / run.file
@@ -219,7 +184,7 @@ class Runner:
         shutil.rmtree(clone.folder)
         with contextlib.suppress(OSError):  # other seeds have theirs there
             clone.folder.parent.rmdir()
-        self.line(f"{run.name}: done, {run.file}")
+        self._pool.line(f"{run.name}: done, {run.file}")
 
 
 def content_of(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from pipeline.clones.machine_record import Machine
 from pipeline.clones.training_clone import Source, TrainingClone, alone, data_stages
+from pipeline.clones.training_pool import TrainingPool
 from pipeline.dag import read_dag
 from pipeline.plan.plan import format_bytes, format_seconds
 from pipeline.runner.output import Output
@@ -44,14 +47,23 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def table(root: Path, seeds: Sequence[int], *, allow_dirty: bool = False) -> None:
-    """Train with each seed, one after another, and write the results into files under git.
+def table(
+    root: Path, seeds: Sequence[int], *, jobs: int | None = None, allow_dirty: bool = False
+) -> None:
+    """Train with each seed and write the results into files under git.
 
     Stopped and started again, it goes on where it was.
 
+    Args:
+        root: of the clone.
+        seeds: of both trainings.
+        jobs: seeds at once, each with its share of the cores; None: one a core, on a GPU one.
+        allow_dirty: train with changes that are not committed.
+
     Raises:
         HandPoseError: the tree has changes that are not committed, README has no place for the
-            table, or a seed fails.
+            table, or seeds fail.
+        KeyboardInterrupt: after the running trainings have saved their state.
     """
     read_dag(root)  # in another folder nothing else makes sense
     block_in((root / README).read_text("utf-8"))  # before hours of training
@@ -62,24 +74,31 @@ def table(root: Path, seeds: Sequence[int], *, allow_dirty: bool = False) -> Non
             "Commit first; or --allow-dirty trains with these changes, and the table says so"
         )
     machine = Machine.here()
+    jobs = min(jobs or (1 if machine.gpu else machine.cores), len(seeds))
+    output = Output()
+    pool = TrainingPool(jobs, machine.cores, output.line)
+    environ = {"OMP_NUM_THREADS": pool.threads} if jobs > 1 else {}
+    if environ:
+        machine = replace(machine, omp_num_threads=pool.threads)
     clones = [seed_clone(source, seed) for seed in seeds]
-    with alone(root / CLONES, "handpose table"):
-        for line in announcement(source, clones):
+    with alone(root / CLONES, "handpose table"), contextlib.closing(output), pool.stopping():
+        for line in announcement(source, clones, jobs):
             print(line, flush=True)
         for clone in clones:
             clone.prepare(machine)
-        for clone in clones:
-            _train(clone)
+        clones[0].make_data(pool.line_of(clones[0].name))  # once: jobs would make them twice
+        if failed := pool.run({one.name: partial(_train, one, pool, environ) for one in clones}):
+            raise TableError("; ".join(failed))
         facts = {
-            "command": f"handpose table --seeds {','.join(map(str, seeds))}",
+            "command": f"handpose table --seeds {','.join(map(str, seeds))} --jobs {jobs}",
             "commit": source.commit,
             "uncommitted": source.changed,
             "machine": asdict(machine),
             "seeds": list(seeds),
             "metrics": merged_metrics([clone.metrics() for clone in clones]),
         }
-    with atomic_file(root / FACTS) as partial:
-        partial.write_text(as_text(facts) + "\n", encoding="utf-8")
+    with atomic_file(root / FACTS) as temporary:
+        temporary.write_text(as_text(facts) + "\n", encoding="utf-8")
     write_markdown(root, facts)
     print((root / PAGE).read_text("utf-8"))
     print(f"wrote {FACTS}, {PAGE} and the table in {README}; `git diff` shows what changed")
@@ -90,11 +109,12 @@ def seed_clone(source: Source, seed: int) -> TrainingClone:
     return TrainingClone(source, CLONES / f"seed-{seed}", f"seed {seed}", seed)
 
 
-def announcement(source: Source, clones: Sequence[TrainingClone]) -> Iterator[str]:
+def announcement(source: Source, clones: Sequence[TrainingClone], jobs: int) -> Iterator[str]:
     """What will be done, and the time and disk it takes as far as a run in this clone tells."""
     root = source.root
     changed = f" with {len(source.changed)} changed files" if source.changed else ""
-    yield f"Commit {source.commit[:10]}{changed}, {len(clones)} seeds, one after another."
+    order = f"{jobs} at once" if jobs > 1 else "one after another"
+    yield f"Commit {source.commit[:10]}{changed}, {len(clones)} seeds, {order}."
     for clone in clones:
         if clone.folder.is_dir():
             yield f"seed {clone.seed}: {clone.folder.relative_to(root)} is there and goes on"
@@ -127,16 +147,8 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _train(clone: TrainingClone) -> None:
-    """Train one seed and show its lines, each after the seed."""
-    output, begun = Output(), time.monotonic()
-
-    def show(text: str) -> None:
-        if text.strip():
-            output.line(f"seed {clone.seed}: {text}")
-
-    try:
-        clone.train(show)
-    finally:
-        output.close()
-    show(f"done in {format_seconds(time.monotonic() - begun)}")
+def _train(clone: TrainingClone, pool: TrainingPool, environ: Mapping[str, str]) -> None:
+    """Train one seed; its lines are shown after its name."""
+    begun = time.monotonic()
+    clone.train(pool.line_of(clone.name), environ)
+    pool.line(f"{clone.name}: done in {format_seconds(time.monotonic() - begun)}")

@@ -45,7 +45,16 @@ def test_every_variant_of_the_project_can_be_run_and_is_another(tmp_path: Path) 
         *("controls", "labels", "handedness", "recipe"),
         *("backbone_convnext", "backbone_vit", "labels_stage_1", "shifted"),
         *("data_third", "data_triple", "data_fourfold", "style_alike", "style_unlike"),
-        *("warmup", "gesture_use", "unseen", "losses", "inputs", "schedule", "few_poses"),
+        *(
+            "warmup",
+            "gesture_use",
+            "unseen",
+            "losses",
+            "inputs",
+            "schedule",
+            "few_poses",
+            "fewer_poses",
+        ),
         *("table2_equal_steps", "goal", "eanet_pair", "paper_pair", "paper_guidance"),
     }
     assert set(grids.variants) == {v for grid in grids.grids.values() for v in grid.variants}

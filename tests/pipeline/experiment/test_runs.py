@@ -100,23 +100,8 @@ def test_one_failure_does_not_stop_the_others(grid_clone: Path, calls: Calls) ->
     runs = all_runs(grid_clone)
     runs[0] = ExperimentRun(runs[0].resolved, 99)
     failed = Runner(grid_clone, HERE, 1, lambda _: None).run(runs)
-    assert failed == ["full, seed 99: full, seed 99: failed"]
+    assert failed == ["full, seed 99: failed"]
     assert [run.result(grid_clone) is not None for run in runs] == [False, True, True, True]
-
-
-def test_ctrl_c_ends_all_jobs(
-    grid_clone: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runner = Runner(grid_clone, HERE, 2, lambda _: None)
-
-    def stop(*_: Any) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(runs_module, "as_completed", stop)
-    with pytest.raises(KeyboardInterrupt):
-        runner.run(all_runs(grid_clone))
-    with pytest.raises(KeyboardInterrupt):
-        runner._line_of(all_runs(grid_clone)[0])("a line of a training that goes on")
 
 
 def test_two_commands_at_once_are_refused(grid_clone: Path, calls: Calls) -> None:
