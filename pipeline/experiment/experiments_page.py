@@ -89,6 +89,8 @@ AT_EQUAL_TIME = {
     "backbone_convnext": "ConvNeXt in place of HRNet",
     "backbone_vit": "ViT in place of HRNet",
     "unseen": "gestures that neither stage trained on",
+    "few_poses": "Stage 2 learns from a tenth of the images, without a gesture loss",
+    "fewer_poses": "from three percent of them",
 }
 """Grids whose first variant has gesture pretraining, and that are compared at equal time."""
 
@@ -194,9 +196,10 @@ def page(grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> Iterat
     yield from ("", "## Gesture pretraining at equal time, by data, people and backbone", "")
     yield from _at_equal_time(grids)
     if scaling_plot(grids) is not None:
-        yield from ("", f"![By the amount of data and of labels]({SCALING.name})", "")
+        yield from ("", f"![By the amount of poses, frames and labels]({SCALING.name})", "")
         yield (
-            "Points of the left panel have their own test images and numbers of seeds, and with "
+            "Points may differ in their numbers of seeds. With fewer poses the full model has no "
+            "gesture loss in Stage 2. Points over frames have their own test images, and with "
             "three times the frames Stage 1 is a quarter shorter."
         )
     for name, one in grids.items():

@@ -1,4 +1,4 @@
-"""How the gain and the error change with the amount of data and of labels, as one picture."""
+"""How the gain and the error change with the amount of frames, poses and labels, as one picture."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from pipeline.experiment.grid_results import MEASURES, PRIMARY, GridResults
 BY_FRAMES = {1890: "data_third", 5670: "equal_time", 17010: "data_triple"}
 """Grids by `synthesize.frames`; each compares the full model with one without gestures."""
 
+BY_POSES = {3: "fewer_poses", 10: "few_poses", 100: "equal_time"}
+"""Grids by the percentage of images whose pose Stage 2 learns from; they compare likewise."""
+
 BY_LABELS = {1: "labelled_1", 10: "labelled_10", 100: "no_gesture_loss"}
 """Variants of `labels_stage_1` by the percentage of labelled images that Stage 1 learns from."""
 
@@ -28,15 +31,15 @@ class Point(NamedTuple):
     high: float
 
 
-def by_frames(grids: Mapping[str, GridResults]) -> dict[int, Point]:
-    """The full model minus the one without gestures, by the number of frames; of whole grids."""
+def by_grid(grids: Mapping[str, GridResults], names: Mapping[int, str]) -> dict[int, Point]:
+    """The full model minus the one without gestures, of those of the named grids that are whole."""
     found = {}
-    for frames, name in BY_FRAMES.items():
+    for place, name in names.items():
         one = grids.get(name)
         if one is None or one.missing:
             continue
         if difference := one.differences(PRIMARY).get(one.rows[0].name):
-            found[frames] = Point(difference.value, difference.low, difference.high)
+            found[place] = Point(difference.value, difference.low, difference.high)
     return found
 
 
@@ -50,9 +53,11 @@ def by_labels(grids: Mapping[str, GridResults]) -> dict[int, Point]:
 
 
 def scaling_plot(grids: Mapping[str, GridResults]) -> Figure | None:
-    """A panel over data and one over labels, those of which two points are known; None: neither."""
+    """A panel over each amount of which two points are known; None: no panel."""
+    gain = "full minus without gestures, mm"
     panels = [
-        (by_frames(grids), "frames", "full minus without gestures, mm"),
+        (by_grid(grids, BY_POSES), "images with a pose in Stage 2, %", gain),
+        (by_grid(grids, BY_FRAMES), "frames", gain),
         (by_labels(grids), "labelled images in Stage 1, %", f"{MEASURES[PRIMARY]}"),
     ]
     panels = [panel for panel in panels if len(panel[0]) > 1]

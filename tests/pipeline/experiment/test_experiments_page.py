@@ -30,7 +30,14 @@ from pipeline.experiment.experiments_page import (
 from pipeline.experiment.grid import FILE, read_grids
 from pipeline.experiment.grid_results import PRIMARY, ComparisonError, GridResults
 from pipeline.experiment.runs import RESULTS, runs_of
-from pipeline.experiment.scaling_plot import BY_FRAMES, BY_LABELS, LABELS_GRID, by_frames, by_labels
+from pipeline.experiment.scaling_plot import (
+    BY_FRAMES,
+    BY_LABELS,
+    BY_POSES,
+    LABELS_GRID,
+    by_grid,
+    by_labels,
+)
 from pipeline.experiment.variants_page import HTML, MARGIN, WIDTH, variant_lines
 from pipeline.experiment.verdict import CLAIMS
 from tests.pipeline.experiment.made_up_results import result
@@ -195,10 +202,13 @@ def test_scaling_is_drawn_from_two_points_on(
     fill(folder, "equal_time", full=31.0)
     fill(folder, "labels_stage_1", labelled_1=36.0, labelled_10=33.0)
     grids, _ = read_all(folder)
-    frames, labels = by_frames(grids), by_labels(grids)
+    frames, labels = by_grid(grids, BY_FRAMES), by_labels(grids)
     assert [*frames] == [1890, 5670] and [*labels] == [1, 10, 100]
     assert frames[1890].high < 0 < frames[5670].low
     assert labels[1].value > labels[10].value > labels[100].value
+    fill(folder, "fewer_poses", three_percent_full=29.0)
+    poses = by_grid(read_all(folder)[0], BY_POSES)
+    assert [*poses] == [3, 100] and poses[3].high < 0 < poses[100].low
     assert main(["experiment", "report"]) == 0
     picture = cv2.imread(str(folder / SCALING))
     assert picture is not None and min(picture.shape[:2]) > 200
@@ -206,6 +216,7 @@ def test_scaling_is_drawn_from_two_points_on(
     assert f"wrote {PAGE}, {PICTURE}, {SCALING}, {HTML} and" in capsys.readouterr().out
     (folder / RESULTS / "third_full" / "seed-10.json").unlink()
     (folder / RESULTS / "labelled_1" / "seed-10.json").unlink()
+    (folder / RESULTS / "three_percent_full" / "seed-10.json").unlink()
     assert main(["experiment", "report"]) == 0
     assert not (folder / SCALING).exists(), "of what is no longer known"
 
@@ -248,7 +259,10 @@ def test_what_the_page_asks_for_is_in_the_grids() -> None:
         assert set(question.variants) <= set(grid.variants) - {grid.against}, question.text
     for name, (_, variants) in TABLE_2_GRIDS.items():
         assert list(variants) == grids.grids[name].variants and len(variants) == len(PAPER) - 1
-    assert {*BY_FRAMES.values()} <= {*grids.grids}
+    assert {*BY_FRAMES.values(), *BY_POSES.values()} <= {*grids.grids}
+    for share, name in BY_POSES.items():
+        settings = grids.variants[grids.grids[name].variants[0]].set or {}
+        assert settings.get("pose.annotated_share", 1.0) == share / 100
     assert {*BY_LABELS.values()} <= {*grids.grids[LABELS_GRID].variants}
     for claim in CLAIMS:
         grid = grids.grids[claim.grid]
