@@ -96,7 +96,7 @@ def fit_hands(source: Path, points: HandPoints, request: FitRequest, write: Writ
     arrays = fit_arrays(fits, points, mano)
     path = write_fits(request.out, request.file_format, record, arrays)
     write(
-        f"{counted(len(points), 'hand')}, {len(points) / max(seconds, 1e-9):.3g} hands/s; "
+        f"{counted(len(points), 'hand')}, {len(points) / max(seconds, 1e-9):,.0f} hands/s; "
         f"residual {_told(fits.residual.mean(1), points)}; wrote {path}"
     )
     if record["not_told"]:
