@@ -45,15 +45,11 @@ def test_every_variant_of_the_project_can_be_run_and_is_another(tmp_path: Path) 
         *("controls", "labels", "handedness", "recipe"),
         *("backbone_convnext", "backbone_vit", "labels_stage_1", "shifted"),
         *("data_third", "data_triple", "data_fourfold", "style_alike", "style_unlike"),
+        *("warmup", "gesture_use", "unseen", "losses", "inputs", "schedule"),
         *(
-            "warmup",
-            "gesture_use",
-            "unseen",
-            "losses",
-            "inputs",
-            "schedule",
-            "few_poses",
-            "fewer_poses",
+            f"{few}_poses{grid}"
+            for few in ("few", "fewer")
+            for grid in ("", "_equal_steps", "_warmup")
         ),
         *("table2_equal_steps", "goal", "eanet_pair", "paper_pair", "paper_guidance"),
     }
