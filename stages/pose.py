@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from handpose.data.shards import Shards
-from handpose.data.splits import TRAIN
 from handpose.distributed import SINGLE_PROCESS, Distributed, process_group
 from handpose.errors import HandPoseError
 from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
@@ -88,12 +87,12 @@ def main(argv: list[str] | None = None) -> None:
             loading=loading,
             turn_camera=params.pose_net.turn_camera,
         )
-        if params.data.format in FORMATS_WITH_FITS:
-            require_fits(data.shards)
         metrics = {}
         if settings.annotated_share < 1:
             data, part = data.with_annotated_share(settings.annotated_share)
             metrics["annotated"] = part.counts()
+        if params.data.format in FORMATS_WITH_FITS:
+            require_fits(data)
         mano = load_hand_model(params.hand, params.data)
         seed(settings.seed)
         gesture_net, start_record = gesture_net_of(run, settings, data, encoder)
@@ -138,17 +137,17 @@ def main(argv: list[str] | None = None) -> None:
         )
 
 
-def require_fits(shards: Shards) -> None:
+def require_fits(data: TrainingData) -> None:
     """Refuse training data of InterHand2.6M without MANO fits: they would teach no shape.
 
     Raises:
         NoFitsError: none of the first `LOOKED_AT` samples has one.
     """
-    labels = list(shards.labels(TRAIN, LOOKED_AT))
+    labels = list(islice(data.training_labels(), LOOKED_AT))
     if not any(label["has_mano"] for label in labels):
         raise NoFitsError(
-            f"none of the first {len(labels)} samples of split train has a MANO fit, and the pose "
-            "of InterHand2.6M is learnt from them. Put the split's MANO_NeuralAnnot file into "
+            f"none of the first {len(labels)} training samples has a MANO fit, and the pose of "
+            "InterHand2.6M is learnt from them. Put the split's MANO_NeuralAnnot file into "
             "data.root (`handpose data verify` checks it), or train gestures alone: "
             "`dvc repro pretrain`"
         )

@@ -189,7 +189,7 @@ class TrainingClone:
         if code:
             raise CloneError(
                 f"{self.name}: `dvc repro` in {self.folder} ended with exit code {code}, for the "
-                "reason above; the same command again resumes it"
+                "reason that its lines above tell; the same command again resumes it"
             )
 
     def metrics(self) -> dict[str, Any]:
@@ -215,8 +215,9 @@ class TrainingClone:
             return  # killed while it was written, before anything was trained
         if found := machine.differences(record):
             raise CloneError(
-                f"{self.folder} was trained on {', '.join(found)}, which changes digits; delete "
-                f"that folder to train {self.name} here"
+                f"{self.folder} was begun with {', '.join(found)}, which changes digits; go on "
+                "with the same --jobs and OMP_NUM_THREADS on the same machine, or delete that "
+                f"folder to train {self.name} here"
             )
 
     def _first_lock(self) -> str:

@@ -30,14 +30,17 @@ class TrainingPool:
         """Takes the output of the training of this name.
 
         Once the pool has stopped it raises KeyboardInterrupt, which ends `dvc repro` after the
-        running stage has saved its state.
+        running stage has saved its state; what is printed until then is shown.
         """
+        raised = False
 
         def on_line(text: str) -> None:
-            if self._stopped.is_set():
-                raise KeyboardInterrupt
+            nonlocal raised
             if text.strip():
                 self.line(f"{name}: {text}")
+            if self._stopped.is_set() and not raised:
+                raised = True
+                raise KeyboardInterrupt
 
         return on_line
 

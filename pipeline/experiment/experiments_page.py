@@ -25,7 +25,7 @@ from pipeline.experiment.grid_results import (
     told_same,
 )
 from pipeline.experiment.runs import RESULTS, RunsError
-from pipeline.experiment.scaling_plot import scaling_plot
+from pipeline.experiment.scaling_plot import BY_FRAMES, BY_POSES, by_grid, scaling_plot
 from pipeline.experiment.variants_page import HTML, mean_text, variant_lines, write_html
 from pipeline.experiment.verdict import verdict
 
@@ -197,11 +197,15 @@ def page(grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> Iterat
     yield from _at_equal_time(grids)
     if scaling_plot(grids) is not None:
         yield from ("", f"![By the amount of poses, frames and labels]({SCALING.name})", "")
-        yield (
-            "Points may differ in their numbers of seeds. With fewer poses the full model has no "
-            "gesture loss in Stage 2. Points over frames have their own test images, and with "
-            "three times the frames Stage 1 is a quarter shorter."
-        )
+        text = "Points may differ in their numbers of seeds."
+        if len(by_grid(grids, BY_POSES)) > 1:
+            text += " With fewer poses the full model has no gesture loss in Stage 2."
+        if len(by_grid(grids, BY_FRAMES)) > 1:
+            text += (
+                " Points over frames have test images of their own, and with three times the "
+                "frames Stage 1 is a quarter shorter."
+            )
+        yield text
     for name, one in grids.items():
         if one.known:
             yield from ("", f"## Grid `{name}`: {one.grid.what}", "")
@@ -302,8 +306,8 @@ def _cells(row: Row) -> list[str]:
 def _at_equal_time(grids: Mapping[str, GridResults]) -> Iterator[str]:
     yield (
         "The full model minus one without Stage 1 and tokens that trains as long, wrist-relative "
-        "MPJPE. Data and people differ between rows, and with them the test images: only "
-        "differences compare."
+        "MPJPE. Rows of other frames, people or gestures have test images of their own: of those "
+        "only differences compare."
     )
     yield from ("", "| what | grid | without, mm | full, mm | difference, mm | % | p |")
     yield f"|{' --- |' * 7}"
@@ -312,6 +316,7 @@ def _at_equal_time(grids: Mapping[str, GridResults]) -> Iterator[str]:
         if one is None or one.missing:
             yield f"| {what} | `{name}` | {progress(name, one)} | | | | |"
             continue
+        what += ", added after a look" if one.grid.added else ""
         row, without = one.rows[0], one.against
         found = one.differences(PRIMARY)[row.name]
         interval = f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -126,10 +126,11 @@ class Runner:
         self, root: Path, machine: Machine, jobs: int, show: Callable[[str], None]
     ) -> None:
         """`show` gets every line, of any thread, one at a time."""
-        self.root, self.machine = root, machine
+        self.root = root
         self.source = Source.of(root, except_for=(RESULTS,))
         self.code = {stage: stage_digest(stage, root) for stage in STAGES}
         self._pool = TrainingPool(jobs, machine.cores, show)
+        self.machine = replace(machine, omp_num_threads=self._pool.threads)
 
     def run(self, runs: Sequence[ExperimentRun]) -> list[str]:
         """Run all of them; returns a line for each that failed.
@@ -174,8 +175,7 @@ class Runner:
         threads = self._pool.threads
         clone.repro([target], self._pool.line_of(run.name), {"OMP_NUM_THREADS": threads})
         scores = json.loads((clone.folder / SCORES / f"{name}.json").read_text("utf-8"))
-        machine = asdict(self.machine) | {"omp_num_threads": threads}
-        result = content_of(run, changed, machine, self.code, scores)
+        result = content_of(run, changed, asdict(self.machine), self.code, scores)
         result |= {"commit": self.source.commit, "uncommitted": self.source.changed}
         path = self.root / run.file
         path.parent.mkdir(parents=True, exist_ok=True)

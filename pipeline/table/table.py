@@ -88,7 +88,7 @@ def table(
             clone.prepare(machine)
         clones[0].make_data(pool.line_of(clones[0].name))  # once: jobs would make them twice
         if failed := pool.run({one.name: partial(_train, one, pool, environ) for one in clones}):
-            raise TableError("; ".join(failed))
+            raise TableError("\n".join(failed))
         facts = {
             "command": f"handpose table --seeds {','.join(map(str, seeds))} --jobs {jobs}",
             "commit": source.commit,
@@ -126,6 +126,7 @@ def announcement(source: Source, clones: Sequence[TrainingClone], jobs: int) -> 
     yield (
         f"A new seed takes about {format_seconds(seconds)}, as the run in this clone did, and "
         f"{format_bytes(size)} below {CLONES}; {free} are free."
+        + (f" {jobs} at once take longer each than one with all cores." if jobs > 1 else "")
     )
 
 

@@ -75,8 +75,11 @@ def test_interhand_without_any_fit_is_refused_and_ones_own_recordings_are_not(
     conftest.write_shards(train=12, validation=6)
     assert run_pose("scratch") == 2
     message = capsys.readouterr().err
-    assert "none of the first 12 samples of split train has a MANO fit" in message
+    assert "none of the first 12 training samples has a MANO fit" in message
     assert "`dvc repro pretrain`" in message
+    set_params(pose={"annotated_share": 0.4})
+    assert run_pose("scratch") == 2
+    assert "none of the first 6 training samples has a MANO fit" in capsys.readouterr().err
     set_params(data={"format": "folder"})
     assert run_pose("scratch") == 0
 

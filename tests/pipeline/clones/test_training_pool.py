@@ -70,9 +70,13 @@ def test_ctrl_c_ends_the_running_trainings_and_starts_no_other(
     assert ended == ["a"]
 
 
-def test_after_its_block_a_training_that_goes_on_is_stopped() -> None:
-    pool = TrainingPool(1, 1, lambda _: None)
+def test_after_its_block_a_training_that_goes_on_is_stopped_and_its_last_lines_are_shown() -> None:
+    lines: list[str] = []
+    pool = TrainingPool(1, 1, lines.append)
+    on_line = pool.line_of("a")
     with pool.stopping():
-        pool.line_of("a")("a step")
+        on_line("a step")
     with pytest.raises(KeyboardInterrupt):
-        pool.line_of("a")("a step")
+        on_line("another")
+    on_line("stopped; run again to resume")  # what it says while it ends
+    assert lines == ["a: a step", "a: another", "a: stopped; run again to resume"]

@@ -61,6 +61,21 @@ def test_training_times_are_told_as_a_ratio_by_seed() -> None:
     )
 
 
+def test_times_of_different_machines_are_not_compared() -> None:
+    results = grid(old=30.0, new=27.0)
+    for seed, one in results.row("new").results.items():
+        assert one is not None
+        one["seconds"] = {"pose": 50.0 + 150 * seed}
+    first, *others = results.row("new").known
+    for one in others:
+        one["machine"] = {"cpu": "another"}
+    assert "It trained 0.50 to 0.50 times as long" in time_ratio(results, "new")
+    first["test"] = "other bytes"
+    assert time_ratio(results, "new") == (
+        "The two were timed on different kinds of machines, so their times do not compare."
+    )
+
+
 @pytest.mark.parametrize(("mean", "word"), [(20.0, "Yes"), (28.0, "Not shown"), (40.0, "No")])
 def test_a_difference_may_have_to_be_large(mean: float, word: str) -> None:
     """The whole interval, not the difference alone."""
@@ -138,7 +153,9 @@ def test_missing_variants_make_a_p_value_no_smaller() -> None:
 def test_all_variants_must_agree() -> None:
     both = Question("Better?", "g", ("new", "newer"), "lower", "both are better")
     assert answer(both, grid(old=30.0, new=27.0, newer=27.0)).startswith("Yes: both are better.")
-    assert answer(both, grid(old=30.0, new=27.0, newer=33.0)).startswith("In part.")
+    assert answer(both, grid(old=30.0, new=27.0, newer=30.0)).startswith("In part.")
+    opposite = answer(both, grid(old=30.0, new=27.0, newer=33.0))
+    assert opposite.startswith("For one yes, for the other the reverse.")
     assert answer(both, grid(old=30.0, new=27.0, newer=30.0)).startswith("In part.")
     assert answer(both, grid(old=30.0, new=33.0, newer=30.0)).startswith("No.")
     assert answer(both, grid(old=30.0, new=30.0, newer=30.0)).startswith("Not shown.")

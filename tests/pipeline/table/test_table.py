@@ -135,7 +135,7 @@ def test_a_seed_that_fails_writes_nothing(
     monkeypatch.setattr(TrainingClone, "make_data", lambda self, on_line: None)
     monkeypatch.setattr(TrainingClone, "train", fail)
     assert main(["table", "--jobs", "1"]) == 2
-    assert capsys.readouterr().err == "handpose: seed 1: no; seed 2: no\n"
+    assert capsys.readouterr().err == "handpose: seed 1: no\nseed 2: no\n"
     assert not git("status", "--porcelain")
 
 
