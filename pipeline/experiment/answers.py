@@ -364,8 +364,8 @@ def time_ratio(results: GridResults, name: str) -> str:
         return ""
     if not ratios:
         return "The two were timed on different kinds of machines, so their times do not compare."
-    low, high = min(ratios), max(ratios)
-    return f"It trained {low:.2f} to {high:.2f} times as long by the clock of a shared machine."
+    told = " to ".join(dict.fromkeys(f"{ratio:.2f}" for ratio in (min(ratios), max(ratios))))
+    return f"It trained {told} times as long by the clock of a shared machine."
 
 
 def _kind(result: Mapping[str, Any]) -> tuple[str, ...]:
