@@ -207,7 +207,14 @@ QUESTIONS = (
         "with Stage 1 on all images the error is lower",
     ),
     Question(
-        "Is Stage 1 on two views of each image worse there than on gestures, with a tenth?",
+        "And at equal total time with eight other seeds?",
+        "fewer_poses_seeds",
+        ("three_percent_full",),
+        "lower",
+        "with Stage 1 on all images the error is lower",
+    ),
+    Question(
+        "Is Stage 1 on two views of images worse than on gestures, where Stage 2 has a tenth?",
         "few_poses_warmup",
         ("tenth_instances",),
         "higher",
@@ -215,7 +222,7 @@ QUESTIONS = (
         "As many images in Stage 1, in half the steps; augmented, which those of gestures are not.",
     ),
     Question(
-        "And with three percent?",
+        "And where it has three percent?",
         "fewer_poses_warmup",
         ("three_percent_instances",),
         "higher",

@@ -51,6 +51,7 @@ def test_every_variant_of_the_project_can_be_run_and_is_another(tmp_path: Path) 
             for few in ("few", "fewer")
             for grid in ("", "_equal_steps", "_warmup")
         ),
+        "fewer_poses_seeds",
         *("table2_equal_steps", "goal", "eanet_pair", "paper_pair", "paper_guidance"),
     }
     assert set(grids.variants) == {v for grid in grids.grids.values() for v in grid.variants}
