@@ -67,7 +67,8 @@ class TrainingPool:
                         future.result()
                     except HandPoseError as error:
                         name, text = futures[future], str(error)
-                        failed.append(text if text.startswith(name) else f"{name}: {text}")
+                        told = text.startswith(f"{name}: ")
+                        failed.append(text if told else f"{name}: {text}")
                         self.line(f"{name}: failed")
             except BaseException:
                 self._stopped.set()

@@ -313,10 +313,10 @@ def _at_equal_time(grids: Mapping[str, GridResults]) -> Iterator[str]:
     yield f"|{' --- |' * 7}"
     for name, what in AT_EQUAL_TIME.items():
         one = grids.get(name)
+        what += ", added after a look" if one is not None and one.grid.added else ""
         if one is None or one.missing:
             yield f"| {what} | `{name}` | {progress(name, one)} | | | | |"
             continue
-        what += ", added after a look" if one.grid.added else ""
         row, without = one.rows[0], one.against
         found = one.differences(PRIMARY)[row.name]
         interval = f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"

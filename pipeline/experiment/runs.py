@@ -179,8 +179,8 @@ class Runner:
         result |= {"commit": self.source.commit, "uncommitted": self.source.changed}
         path = self.root / run.file
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as partial:
-            partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        with atomic_file(path) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(clone.folder)
         with contextlib.suppress(OSError):  # other seeds have theirs there
             clone.folder.parent.rmdir()
