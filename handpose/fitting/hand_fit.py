@@ -16,8 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from handpose.fitting.arrow_matrix import SHARED_BETAS, SHARED_TRANSL
 from handpose.fitting.first_guess import FirstGuess
-from handpose.fitting.least_squares import BETAS, POSE, TRANSL, Found, LeastSquares, Targets
+from handpose.fitting.least_squares import Found, LeastSquares, Targets
 from handpose.fitting.point_model import PointModel, patches
 from handpose.fitting.pose_prior import PosePrior
 from handpose.hand.mano import Mano
@@ -198,10 +199,9 @@ class HandFitter:
     ) -> HandFits:
         """What is reported of right hands that were moved by -centre; of their points' noise."""
         state = found.state
-        factor, _ = torch.linalg.cholesky_ex(found.curvature)
-        covariance = torch.cholesky_inverse(factor)
+        of_pose, covariance = found.curvature.inverse()
         variance = covariance.diagonal(dim1=1, dim2=2)
-        known = 1 - variance[:, POSE].view(-1, 15, 3) * self._prior.precision
+        known = 1 - of_pose.view(-1, 15, 3) * self._prior.precision
         return HandFits(
             global_orient=matrix_to_axis_angle(state.root),
             hand_pose=self._prior.pose(state.x).flatten(1) - self.mano.hands_mean,
@@ -209,9 +209,9 @@ class HandFitter:
             transl=mirror_points((state.transl + centre)[:, None], is_left)[:, 0],
             residual=found.residual.norm(dim=1) * noise,
             pose_known=known.clamp(0, 1),
-            betas_known=(1 - variance[:, BETAS]).clamp(0, 1),
-            transl_deviation=variance[:, TRANSL].clamp_min(0).sqrt(),
-            betas_covariance=covariance[:, BETAS, BETAS],
+            betas_known=(1 - variance[:, SHARED_BETAS]).clamp(0, 1),
+            transl_deviation=variance[:, SHARED_TRANSL].clamp_min(0).sqrt(),
+            betas_covariance=covariance[:, SHARED_BETAS, SHARED_BETAS],
         )
 
 

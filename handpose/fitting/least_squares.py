@@ -14,16 +14,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from handpose.fitting.arrow_matrix import BETAS, POSE, TRANSL, UNKNOWNS, ArrowMatrix
 from handpose.fitting.first_guess import HandState
 from handpose.fitting.point_model import BONES, PointModel, Posed
 from handpose.fitting.pose_prior import PosePrior
 from handpose.hand.rotation import SMALL_ANGLE_SQ, axis_angle_to_matrix
 from handpose.hand.skeleton import MANO_PARENTS
-
-UNKNOWNS = 3 + 45 + 10 + 3
-"""Rotation of the root in space, angles, betas, translation; in this order."""
-
-POSE, BETAS, TRANSL = slice(3, 48), slice(48, 58), slice(58, 61)
 
 DAMPING = 1e-3
 """Of the first step, relative to the diagonal."""
@@ -37,7 +33,7 @@ already lie within their noise."""
 
 
 KEPT = 512
-"""Hands whose workspace is kept for the next fit: 29 MB for joints, by thread and solver."""
+"""Hands whose workspace is kept for the next fit: 22 MB for joints, by thread and solver."""
 
 
 class Targets(NamedTuple):
@@ -84,12 +80,16 @@ class Found(NamedTuple):
     state: HandState
     cost: Tensor  # (N,)
     residual: Tensor  # (N, 2 or 3, P) in units of the noise
-    curvature: Tensor  # (N, 61, 61) half the cost's second derivative before the last step
+    curvature: ArrowMatrix  # half the cost's second derivative before the last step
 
     def rows(self, index: Tensor) -> Found:
         """Some of the hands."""
-        state, *others = self
-        return Found(state.rows(index), *(part[index] for part in others))
+        return Found(
+            self.state.rows(index),
+            self.cost[index],
+            self.residual[index],
+            self.curvature.rows(index),
+        )
 
 
 class Workspace(NamedTuple):
@@ -98,7 +98,6 @@ class Workspace(NamedTuple):
     derivatives: Tensor  # (N, 61, 3, P)
     by_rotation: Tensor  # (N * 16, 9, P)
     curvature: Tensor  # (N, 61, 61)
-    factor: Tensor  # (N, 61, 61), columns together as LAPACK has them
 
     @classmethod
     def of(cls, count: int, points: int) -> Workspace:
@@ -107,7 +106,6 @@ class Workspace(NamedTuple):
             torch.empty(count, UNKNOWNS, 3, points),
             torch.empty(count * BONES, 9, points),
             torch.empty(count, UNKNOWNS, UNKNOWNS),
-            torch.empty(count, UNKNOWNS, UNKNOWNS).mT,
         )
 
 
@@ -130,12 +128,12 @@ class LeastSquares:
             HandState(*(part.clone() for part in start)),
             look.cost.clone(),
             look.residual.clone(),
-            look.cost.new_empty(n, UNKNOWNS, UNKNOWNS),
+            ArrowMatrix.empty(n),
         )
         work = self._workspace(n)
         for k in range(most_steps):
             H, g = self.normal(state, look, targets, work)
-            trial = self._step(state, H, g, damping, work)
+            trial = self._step(state, H, g, damping)
             seen = self.look(trial, targets)
             lower = seen.cost < look.cost
             gain = look.cost - seen.cost
@@ -150,7 +148,8 @@ class LeastSquares:
             if k == most_steps - 1:
                 moving = torch.zeros_like(moving)
             ended = (~moving).nonzero()[:, 0]
-            best.curvature[active[ended]] = H[ended]
+            for whole, part in zip(best.curvature, H, strict=True):
+                whole[active[ended]] = part[ended]
             if not moving.any():
                 break
             if lower.all():
@@ -179,11 +178,8 @@ class LeastSquares:
 
     def normal(
         self, state: HandState, look: Look, targets: Targets, work: Workspace
-    ) -> tuple[Tensor, Tensor]:
-        """Half the cost's second derivative (N, 61, 61) and gradient (N, 61), by Gauss-Newton.
-
-        The first lies in `work`, and is overwritten by the next call.
-        """
+    ) -> tuple[ArrowMatrix, Tensor]:
+        """Half the cost's second derivative and gradient (N, 61), by Gauss-Newton."""
         n = len(state.transl)
         J = self._derivatives(state, look, work)  # (N, 61, 3, P)
         if look.bend is None:
@@ -198,7 +194,7 @@ class LeastSquares:
         diagonal[:, BETAS] += targets.betas_precision
         g[:, POSE] += look.gradient.flatten(1)
         g[:, BETAS] += targets.betas_precision * (state.betas - targets.betas)
-        return H, g
+        return ArrowMatrix.of(H), g
 
     def _workspace(self, count: int) -> Workspace:
         """That of this thread's last fit, unless it is too small."""
@@ -209,19 +205,11 @@ class LeastSquares:
             work = self._kept.work = Workspace.of(count, self._model.count)
         return work
 
-    def _step(
-        self, state: HandState, H: Tensor, g: Tensor, damping: Tensor, work: Workspace
-    ) -> HandState:
-        """The damped step from here; `H` is as before afterwards."""
-        diagonal = H.diagonal(dim1=1, dim2=2)
-        plain = diagonal.clone()
-        diagonal += damping[:, None] * plain
-        factor, failed = work.factor[: len(H)], torch.empty(len(H), dtype=torch.int32)
-        torch.linalg.cholesky_ex(H, out=(factor, failed))
-        diagonal.copy_(plain)
-        half = torch.linalg.solve_triangular(factor, g[..., None], upper=False)
-        step = -torch.linalg.solve_triangular(factor.mT, half, upper=True)[..., 0]
-        step = torch.where(failed[:, None] == 0, step, 0.0)
+    @staticmethod
+    def _step(state: HandState, H: ArrowMatrix, g: Tensor, damping: Tensor) -> HandState:
+        """The damped step from here; none where `H` is not positive definite."""
+        step, found = H.solve(-g, damping)
+        step = torch.where(found[:, None], step, 0.0)
         return HandState(
             axis_angle_to_matrix(step[:, :3]) @ state.root,
             state.x + step[:, POSE].view(-1, 15, 3),

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from handpose.fitting.arrow_matrix import BETAS, POSE, TRANSL
 from handpose.fitting.first_guess import HandState
-from handpose.fitting.least_squares import BETAS, POSE, TRANSL, LeastSquares, Targets, Workspace
+from handpose.fitting.least_squares import LeastSquares, Targets, Workspace
 from handpose.fitting.point_model import PointModel, patches
 from handpose.fitting.pose_prior import PosePrior
 from handpose.hand.mano import Mano
