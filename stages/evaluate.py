@@ -265,7 +265,7 @@ def _run(run: str, record: ModelRecord, models: Models) -> ModelRun:
     tokens = models.pose[run].gesture_tokens
     return ModelRun(
         seconds=record.seconds,
-        steps=figures.last_step(STAGE_2_MODELS[run] / "curves.csv"),
+        steps=figures.length_of(STAGE_2_MODELS[run] / "curves.csv")[0],
         gates=[] if tokens is None else tokens.gates.tolist(),
         gesture_weight=record.loss_weights["gesture"],
         second_look=record.pose_net.get("second_look", False),

@@ -88,6 +88,7 @@ def main(argv: list[str] | None = None) -> None:
             sets[name] = {"test": test, "people": by_person(measures(own, run), person)}
     people = people_of(scores)
     tokens = net.gesture_tokens
+    steps, epochs = figures.length_of(folder / "curves.csv")
     out = SCORES / f"{run}.json"
     write_json(
         out,
@@ -96,7 +97,9 @@ def main(argv: list[str] | None = None) -> None:
             "test": test_digest(scores.sample_id),
             "weights": record.weights_sha256,
             "seconds": record.seconds,
-            "steps": figures.last_step(folder / "curves.csv"),
+            "steps": steps,
+            "epochs": epochs,
+            "kept_epoch": record.best_epoch,
             "gates": [] if tokens is None else [round(gate, 5) for gate in tokens.gates.tolist()],
             "people": people,
             **({"sets": sets} if sets else {}),

@@ -214,6 +214,22 @@ QUESTIONS = (
         "with Stage 1 on all images the error is lower",
     ),
     Question(
+        "Is the full model better where Stage 2 is four times as long, at equal total time?",
+        "longer",
+        ("long_full",),
+        "lower",
+        "12 epochs after Stage 1 are better than 15 without",
+        "Added before any of its runs.",
+    ),
+    Question(
+        "And at equally many steps of Stage 2?",
+        "longer_equal_steps",
+        ("long_full",),
+        "lower",
+        "Stage 1 helps a long Stage 2",
+        "Added before any of its runs.",
+    ),
+    Question(
         "Is Stage 1 on two views of images worse than on gestures, where Stage 2 has a tenth?",
         "few_poses_warmup",
         ("tenth_instances",),

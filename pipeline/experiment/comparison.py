@@ -188,10 +188,10 @@ def _count(number: int | None, what: str) -> str:
 
 def _training(rows: Sequence[Row]) -> Iterator[str]:
     yield (
-        f"| variant | Stage 1, s | Stage 2, s | steps | coarse, % | gates | "
+        f"| variant | Stage 1, s | Stage 2, s | steps | kept epoch | coarse, % | gates | "
         f"{' | '.join(f'{words}, mm' for words in INTERVENTIONS.values())} |"
     )
-    yield f"|{' --- |' * (6 + len(INTERVENTIONS))}"
+    yield f"|{' --- |' * (7 + len(INTERVENTIONS))}"
     for row in rows:
         if not row.known:
             continue
@@ -206,11 +206,23 @@ def _training(rows: Sequence[Row]) -> Iterator[str]:
             f"{seconds['pretrain']:.0f}",
             f"{seconds['pose']:.0f}",
             f"{steps:,.0f}",
+            _kept_epochs(row.known),
             _over_people(row.known, "coarse_accuracy", 100, ".1f"),
             ", ".join(f"{gate:.3f}" for gate in np.mean(gates, 0)) if gates else "none",
             *(_over_people(row.known, f"{key}_{PRIMARY}", 1, "+.2f") for key in INTERVENTIONS),
         ]
         yield f"| {' | '.join(cells)} |"
+
+
+def _kept_epochs(results: Sequence[Mapping[str, Any]]) -> str:
+    """Which epoch's weights were scored, as `2 to 3 of 3`; older results do not tell."""
+    kept = sorted({one["kept_epoch"] for one in results if "kept_epoch" in one})
+    if not kept:
+        return ""
+    epochs = " or ".join(
+        str(n) for n in sorted({one["epochs"] for one in results if "epochs" in one})
+    )
+    return f"{' to '.join(str(epoch) for epoch in sorted({kept[0], kept[-1]}))} of {epochs}"
 
 
 def _over_people(

@@ -81,6 +81,7 @@ CURVE = {
 
 AT_EQUAL_TIME = {
     "equal_time": "the demo's data, 5,670 frames; people differ by 15 degrees",
+    "longer": "four times the epochs of Stage 2",
     "data_third": "a third of the frames",
     "data_triple": "three times the frames",
     "data_fourfold": "four times the frames, each seen as often as in the demo; batch 64",

@@ -195,9 +195,10 @@ def _read_curves(path: Path) -> dict[str, NDArray[np.float64]]:
     return {key: np.array([float(row[key] or "nan") for row in rows]) for key in rows[0]}
 
 
-def last_step(path: Path) -> int:
-    """Gradient steps of a run, from its curves.csv."""
-    return int(_read_curves(path)["step"][-1])
+def length_of(path: Path) -> tuple[int, int]:
+    """Gradient steps and epochs of a run, from its curves.csv."""
+    columns = _read_curves(path)
+    return int(columns["step"][-1]), int(columns["epoch"][-1])
 
 
 def _curve(columns: Mapping[str, NDArray[Any]], key: str) -> tuple[NDArray[Any], NDArray[Any]]:

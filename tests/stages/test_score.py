@@ -46,6 +46,7 @@ def test_people_have_the_errors_that_the_evaluation_has(evaluable: Path) -> None
             assert {"gates_closed_wrist_mpjpe_mm", "coarse_accuracy"} <= set(measured)
     assert found["seconds"] == {"pretrain": 8.0, "pose": 9.0}
     assert (found["steps"], len(found["gates"])) == (2, 2)
+    assert (found["kept_epoch"], found["epochs"]) == (1, 1)
 
     assert run_score("scratch") == 0
     other = scores("scratch")

@@ -74,7 +74,7 @@ def test_a_missing_seed_is_shown_and_the_others_are_averaged() -> None:
 
 def test_gates_times_and_interventions_are_told() -> None:
     text = "\n".join(page(of(rows())))
-    assert "| low | 100 | 200 | 1,000 | 50.0 | 0.100, 0.200 | +0.70 |  |  |" in text
+    assert "| low | 100 | 200 | 1,000 |  | 50.0 | 0.100, 0.200 | +0.70 |  |  |" in text
     assert "Commit cccccccccc; A CPU, 2 cores." in text
     assert "200 images of 10 people" in text
     assert "seeds with these 10 people" in text
@@ -165,3 +165,15 @@ def test_a_person_without_a_value_is_left_out_and_named() -> None:
     found[2].results[1] = result("same", 1, 30.0, people=people)
     text = "\n".join(page(of(found)))
     assert "Without a value, left out: person 15." in text
+
+
+def test_which_epoch_was_kept_is_told_where_results_tell_it() -> None:
+    found = rows()
+    for row, kept in zip(found, ((5, 6, 6), (6, 6, 6)), strict=False):
+        for seed, epoch in zip(SEEDS, kept, strict=True):
+            one = row.results[seed]
+            assert one is not None
+            row.results[seed] = {**one, "kept_epoch": epoch, "epochs": 6}
+    text = list(page(of(found)))
+    table = text[text.index("## Training, and what the gesture tokens do") + 4 :]
+    assert [line.split(" | ")[4] for line in table[:3]] == ["5 to 6 of 6", "6 of 6", ""]

@@ -52,6 +52,8 @@ def test_every_variant_of_the_project_can_be_run_and_is_another(tmp_path: Path) 
             for grid in ("", "_equal_steps", "_warmup")
         ),
         "fewer_poses_seeds",
+        "longer",
+        "longer_equal_steps",
         *("table2_equal_steps", "goal", "eanet_pair", "paper_pair", "paper_guidance"),
     }
     assert set(grids.variants) == {v for grid in grids.grids.values() for v in grid.variants}

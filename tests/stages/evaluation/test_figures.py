@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.evaluation.figures import last_step, ranked, training_chart
+from stages.evaluation.figures import length_of, ranked, training_chart
 
 
 def test_ranks_are_by_error_and_leave_out_what_has_none() -> None:
@@ -25,7 +25,7 @@ def test_training_curves_run_over_epochs_and_skip_empty_cells(tmp_path: Path) ->
         "validation_mpjpe_mm,validation_pa_annotated_mpjpe_mm\n"
         "5,1,1,4,,,,\n10,1,1,3,0.1,0.1,60,20\n15,2,1,2,,,,\n20,2,1,1,0.2,0.1,50,15\n"
     )
-    assert last_step(path) == 20
+    assert length_of(path) == (20, 2)
     figure = training_chart({"pretrain": path, "pretrained": path, "scratch": path})
     lines = {axis.get_title(): axis.lines for axis in figure.axes if axis.get_visible()}
     np.testing.assert_array_equal(
