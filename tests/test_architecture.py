@@ -67,6 +67,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/interhand/verify/jpeg_header.py": "a file format",
     "handpose/evaluation/pixel_share.py": "HInt's one score",
     "handpose/evaluation/side_and_facing.py": "side and facing, for validation and evaluation",
+    "pipeline/readme_block.py": "markers in README, of make table and of the experiments",
     "pipeline/export/file_hand.py": "what of the hand model an exported file may hold",
     "pipeline/release/new_people.py": "people that only a release and its bench render",
     "pipeline/release/drawing.py": "the one picture of a release, for people and not for checks",

@@ -24,10 +24,12 @@ from pipeline.experiment.grid_results import (
     Row,
     told_same,
 )
+from pipeline.experiment.readme_table import BLOCK, readme_table
 from pipeline.experiment.runs import RESULTS, RunsError
 from pipeline.experiment.scaling_plot import BY_FRAMES, BY_POSES, by_grid, scaling_plot
 from pipeline.experiment.variants_page import HTML, mean_text, variant_lines, write_html
 from pipeline.experiment.verdict import verdict
+from pipeline.readme_block import README
 
 PAGE = Path("docs/results.md")
 PICTURE = Path("docs/results.png")
@@ -104,15 +106,17 @@ class WrittenPage(NamedTuple):
 
 
 def write_results(root: Path) -> WrittenPage:
-    """Write `docs/results.md`, its pictures, `results/experiments.html`, and each grid's page.
+    """Write `docs/results.md`, its pictures, `results/experiments.html`, each grid's page, README.
 
-    A picture of what is no longer known is removed.
+    A picture of what is no longer known is removed. Of README only the table of `readme_table`.
 
     Raises:
         ComparisonError: there is no result. Or a grid cannot be read: a result is damaged, or has
             other parameters or other images; then the pages of the other grids are written first.
-        HandPoseError: `experiments/grid.yaml` cannot be used.
+        HandPoseError: `experiments/grid.yaml` cannot be used, or README has no place for its table.
     """
+    readme = (root / README).read_text("utf-8")
+    BLOCK.inside(readme)
     grids, faults = read_all(root)
     if faults and not any(one.known for one in grids.values()):
         raise ComparisonError("\n".join(faults.values()))
@@ -122,15 +126,22 @@ def write_results(root: Path) -> WrittenPage:
             write_page(root, name)
     shown = [one for one in grids.values() if not one.missing and one.differences(PRIMARY)]
     pictures = {PICTURE: forest_plot(shown) if shown else None, SCALING: scaling_plot(grids)}
-    files = [PAGE, *(path for path, picture in pictures.items() if picture is not None), HTML]
+    files = [
+        README,
+        PAGE,
+        *(path for path, picture in pictures.items() if picture is not None),
+        HTML,
+    ]
     for path, picture in pictures.items():
         if picture is None:
             (root / path).unlink(missing_ok=True)
             continue
         with atomic_file(root / path) as partial:
             picture.savefig(partial, format="png", metadata={"Software": ""})
-    with atomic_file(root / PAGE) as partial:
-        partial.write_text(text, encoding="utf-8")
+    table = "\n".join(readme_table(grids)) + "\n"
+    for path, content in ((PAGE, text), (README, BLOCK.replaced(readme, table))):
+        with atomic_file(root / path) as partial:
+            partial.write_text(content, encoding="utf-8")
     write_html(root, grids, list(faults))
     if faults:
         lines = "\n".join(f"{name}: {fault}" for name, fault in faults.items())

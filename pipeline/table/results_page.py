@@ -12,25 +12,26 @@ from handpose.errors import HandPoseError
 from handpose.evaluation.scores import STAGE_1
 from handpose.files import atomic_file
 from pipeline import git
+from pipeline.readme_block import README, ReadmeBlock
 from pipeline.table.seed_results import SPLIT, VALUE, Spread
 from stages.evaluation.summary import MAJORITY, MODELS, PRIMARY
 
-README = Path("README.md")
 FACTS = Path("docs/seeds.json")
 PAGE = Path("docs/seeds.md")
 WRITTEN = (README, FACTS, PAGE)
 
-BEGIN = "<!-- results: written by `make table`, do not edit -->"
-END = "<!-- end of results -->"
+BLOCK = ReadmeBlock(
+    "<!-- results: written by `make table`, do not edit -->", "<!-- end of results -->"
+)
 NOT_MEASURED = "`make table` has not written its table here yet."
 
-WIDTH = 100
+WIDTH = 140
 
 Facts = Mapping[str, Any]
 
 
 class ResultsPageError(HandPoseError):
-    """README has no place for the table."""
+    """What `make table` measured cannot be read."""
 
 
 class TableColumn(NamedTuple):
@@ -75,44 +76,22 @@ def write_markdown(root: Path, facts: Facts) -> None:
     """Write the table into README, and `docs/seeds.md`.
 
     Raises:
-        ResultsPageError: see `block_in`.
+        ReadmeError: see `ReadmeBlock.inside`.
     """
     text = (root / README).read_text("utf-8")
-    before, _, after = _parts(text)
     for path, content in (
-        (README, before + readme_block(facts) + after),
+        (README, BLOCK.replaced(text, readme_block(facts))),
         (PAGE, results_page(facts)),
     ):
         with atomic_file(root / path) as partial:
             partial.write_text(content, encoding="utf-8")
 
 
-def block_in(text: str) -> str:
-    """The lines between README's two markers.
-
-    Raises:
-        ResultsPageError: a marker is missing, stands there twice, or they are in the wrong order.
-    """
-    return _parts(text)[1]
-
-
-def _parts(text: str) -> tuple[str, str, str]:
-    """README up to the first marker's end, the lines between the markers, and the rest."""
-    if text.count(f"{BEGIN}\n") != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ResultsPageError(
-            f"{README}: expected one line {BEGIN} and after it one line {END}, between which the "
-            "table is written; `git checkout README.md` brings them back"
-        )
-    before, inside = text.split(f"{BEGIN}\n")
-    block, after = inside.split(END)
-    return f"{before}{BEGIN}\n", block, END + after
-
-
 def stale(root: Path) -> list[str]:
     """What no longer says what `docs/seeds.json` does; empty if all is well."""
     facts = read_facts(root)
     found = []
-    if block_in((root / README).read_text("utf-8")) != readme_block(facts):
+    if BLOCK.inside((root / README).read_text("utf-8")) != readme_block(facts):
         found.append(f"{README}: its table is not that of {FACTS}; `make table` writes both")
     page = root / PAGE
     if (page.read_text("utf-8") if page.is_file() else None) != (facts and results_page(facts)):

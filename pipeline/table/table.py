@@ -18,8 +18,9 @@ from pipeline.clones.training_clone import Source, TrainingClone, alone, data_st
 from pipeline.clones.training_pool import TrainingPool
 from pipeline.dag import read_dag
 from pipeline.plan.plan import format_bytes, format_seconds
+from pipeline.readme_block import README
 from pipeline.runner.output import Output
-from pipeline.table.results_page import FACTS, PAGE, README, WRITTEN, block_in, write_markdown
+from pipeline.table.results_page import BLOCK, FACTS, PAGE, WRITTEN, write_markdown
 from pipeline.table.seed_results import as_text, merged_metrics
 from stages.paths import WORK
 
@@ -66,7 +67,7 @@ def table(
         KeyboardInterrupt: after the running trainings have saved their state.
     """
     read_dag(root)  # in another folder nothing else makes sense
-    block_in((root / README).read_text("utf-8"))  # before hours of training
+    BLOCK.inside((root / README).read_text("utf-8"))  # before hours of training
     source = Source.of(root, except_for=WRITTEN)
     if source.changed and not allow_dirty:
         raise TableError(

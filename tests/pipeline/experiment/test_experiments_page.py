@@ -29,6 +29,7 @@ from pipeline.experiment.experiments_page import (
 )
 from pipeline.experiment.grid import FILE, read_grids
 from pipeline.experiment.grid_results import PRIMARY, ComparisonError, GridResults
+from pipeline.experiment.readme_table import BLOCK, ROWS, readme_table
 from pipeline.experiment.runs import RESULTS, runs_of
 from pipeline.experiment.scaling_plot import (
     BY_FRAMES,
@@ -40,6 +41,7 @@ from pipeline.experiment.scaling_plot import (
 )
 from pipeline.experiment.variants_page import HTML, MARGIN, WIDTH, variant_lines
 from pipeline.experiment.verdict import CLAIMS
+from pipeline.readme_block import README
 from tests.pipeline.experiment.made_up_results import result
 
 ROOT = Path(__file__).parents[3]
@@ -48,7 +50,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of what the command reads, without results."""
-    for name in (FILE, Path("params.yaml")):
+    for name in (FILE, README, Path("params.yaml")):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "docs").mkdir()
@@ -213,7 +215,7 @@ def test_scaling_is_drawn_from_two_points_on(
     picture = cv2.imread(str(folder / SCALING))
     assert picture is not None and min(picture.shape[:2]) > 200
     assert f"({SCALING.name})" in (folder / PAGE).read_text("utf-8")
-    assert f"wrote {PAGE}, {PICTURE}, {SCALING}, {HTML} and" in capsys.readouterr().out
+    assert f"wrote {README}, {PAGE}, {PICTURE}, {SCALING}, {HTML} and" in capsys.readouterr().out
     (folder / RESULTS / "third_full" / "seed-10.json").unlink()
     (folder / RESULTS / "labelled_1" / "seed-10.json").unlink()
     (folder / RESULTS / "three_percent_full" / "seed-10.json").unlink()
@@ -285,6 +287,48 @@ def test_the_page_in_git_is_of_the_results_in_git() -> None:
     assert not faults
     expected = "\n".join(page(grids)) + "\n"
     assert (ROOT / PAGE).read_text("utf-8") == expected, "run `handpose experiment report`"
+    table = "\n".join(readme_table(grids)) + "\n"
+    assert BLOCK.inside((ROOT / README).read_text("utf-8")) == table, (
+        "run `handpose experiment report`"
+    )
+
+
+def test_readme_has_a_cell_for_each_grid_that_is_whole(folder: Path) -> None:
+    def rows() -> list[str]:
+        assert main(["experiment", "report"]) == 0
+        return BLOCK.inside((folder / README).read_text("utf-8")).splitlines()[2:]
+
+    fill(folder, "equal_time", full=33.0)
+    fill(folder, "few_poses", tenth_full=27.0)
+    next((folder / RESULTS / "tenth_full").glob("*.json")).unlink()
+    (all_poses,) = rows()
+    assert re.fullmatch(
+        r"\| all poses in Stage 2 \| 30\.\d, 33\.\d with it: \+\d\.\d \[.*\], "
+        r"worse \(5 seeds\) \|  \|",
+        all_poses,
+    )
+    fill(folder, "few_poses", tenth_full=27.0)
+    assert rows()[0] == all_poses
+    assert rows()[1].endswith("better (3 seeds) |  |")
+
+
+def test_readme_s_cells_are_of_the_grids(folder: Path) -> None:
+    grids = read_grids(folder).grids
+    cells = [cell for row in ROWS.values() for cell in row if cell is not None]
+    for cell in cells:
+        assert cell.variant in grids[cell.grid].variants
+        assert cell.variant != grids[cell.grid].against
+    assert len({*cells}) == len(cells)
+
+
+def test_a_readme_without_markers_is_said_before_anything_is_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(folder, "claim")
+    (folder / README).write_text("# Mine\n", "utf-8")
+    assert main(["experiment", "report"]) == 2
+    assert "git checkout README.md" in capsys.readouterr().err
+    assert not (folder / PAGE).exists()
 
 
 def test_the_paper_s_figures_are_those_of_its_table() -> None:

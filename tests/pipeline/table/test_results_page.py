@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 
+from pipeline.readme_block import README
 from pipeline.table.results_page import (
-    BEGIN,
-    END,
+    BLOCK,
     FACTS,
     NOT_MEASURED,
     PAGE,
-    README,
+    WIDTH,
     ResultsPageError,
     ancestry,
-    block_in,
     read_facts,
     readme_block,
     results_page,
@@ -46,7 +45,9 @@ def facts(**changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     """A folder in which `make table` has written its files."""
-    (tmp_path / README).write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nMore.\n", encoding="utf-8")
+    (tmp_path / README).write_text(
+        f"# Title\n\n{BLOCK.begin}\nold\n{BLOCK.end}\n\nMore.\n", encoding="utf-8"
+    )
     (tmp_path / FACTS).parent.mkdir()
     (tmp_path / FACTS).write_text(as_text(facts()), encoding="utf-8")
     write_markdown(tmp_path, facts())
@@ -78,8 +79,8 @@ def test_the_commit_is_one_that_head_comes_from() -> None:
 
 def test_the_text_around_the_table_stays(written: Path) -> None:
     text = (written / README).read_text("utf-8")
-    assert text.startswith(f"# Title\n\n{BEGIN}\n|")
-    assert text.endswith(f"\n{END}\n\nMore.\n")
+    assert text.startswith(f"# Title\n\n{BLOCK.begin}\n|")
+    assert text.endswith(f"\n{BLOCK.end}\n\nMore.\n")
     write_markdown(written, facts())
     assert (written / README).read_text("utf-8") == text
     assert stale(written) == []
@@ -99,16 +100,8 @@ def test_a_file_of_another_run_is_found(written: Path) -> None:
     (written / FACTS).unlink()
     assert len(stale(written)) == 2
     (written / PAGE).unlink()
-    (written / README).write_text(f"{BEGIN}\n{NOT_MEASURED}\n{END}", encoding="utf-8")
+    (written / README).write_text(f"{BLOCK.begin}\n{NOT_MEASURED}\n{BLOCK.end}", encoding="utf-8")
     assert stale(written) == []
-
-
-@pytest.mark.parametrize(
-    "text", ["", f"{BEGIN}\n", END, f"{END}\n{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}"]
-)
-def test_markers_that_are_not_a_pair_are_refused(text: str) -> None:
-    with pytest.raises(ResultsPageError, match="git checkout README"):
-        block_in(text)
 
 
 def test_a_damaged_file_is_named(written: Path) -> None:
@@ -163,7 +156,7 @@ def test_the_table_has_the_named_rows_with_range_and_interval() -> None:
         "another CPU gives other digits",
     ):
         assert part in text
-    assert max(map(len, lines[6:])) <= 100
+    assert max(map(len, lines[6:])) <= WIDTH
 
 
 def test_the_page_has_every_row_difference_and_seed() -> None:

@@ -16,7 +16,8 @@ from pipeline.clones import machine_record
 from pipeline.clones.training_clone import CloneError, TrainingClone, data_stages
 from pipeline.dag import read_dag
 from pipeline.plan.plan import format_seconds
-from pipeline.table.results_page import FACTS, PAGE, README, stale
+from pipeline.readme_block import README
+from pipeline.table.results_page import FACTS, PAGE, stale
 from pipeline.table.table import CLONES, TableError, parse_seeds
 from tests.pipeline.table.made_up_metrics import metrics
 
