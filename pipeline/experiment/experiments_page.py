@@ -94,6 +94,7 @@ AT_EQUAL_TIME = {
     "unseen": "gestures that neither stage trained on",
     "few_poses": "Stage 2 learns from a tenth of the images, without a gesture loss",
     "fewer_poses": "from three percent of them",
+    "fewer_poses_seeds": "from three percent, eight other seeds",
 }
 """Grids whose first variant has gesture pretraining, and that are compared at equal time."""
 

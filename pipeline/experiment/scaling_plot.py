@@ -14,7 +14,7 @@ from pipeline.experiment.grid_results import MEASURES, PRIMARY, GridResults
 BY_FRAMES = {1890: "data_third", 5670: "equal_time", 17010: "data_triple"}
 """Grids by `synthesize.frames`; each compares the full model with one without gestures."""
 
-BY_POSES = {3: "fewer_poses", 10: "few_poses", 100: "equal_time"}
+BY_POSES = {3: "fewer_poses_seeds", 10: "few_poses", 100: "equal_time"}
 """Grids by the percentage of images whose pose Stage 2 learns from; they compare likewise."""
 
 BY_LABELS = {1: "labelled_1", 10: "labelled_10", 100: "no_gesture_loss"}

@@ -29,7 +29,7 @@ from pipeline.experiment.experiments_page import (
 )
 from pipeline.experiment.grid import FILE, read_grids
 from pipeline.experiment.grid_results import PRIMARY, ComparisonError, GridResults
-from pipeline.experiment.readme_table import BLOCK, ROWS, readme_table
+from pipeline.experiment.readme_table import BLOCK, ROWS, readme_table, told
 from pipeline.experiment.runs import RESULTS, runs_of
 from pipeline.experiment.scaling_plot import (
     BY_FRAMES,
@@ -208,7 +208,7 @@ def test_scaling_is_drawn_from_two_points_on(
     assert [*frames] == [1890, 5670] and [*labels] == [1, 10, 100]
     assert frames[1890].high < 0 < frames[5670].low
     assert labels[1].value > labels[10].value > labels[100].value
-    fill(folder, "fewer_poses", three_percent_full=29.0)
+    fill(folder, "fewer_poses_seeds", three_percent_full=29.0)
     poses = by_grid(read_all(folder)[0], BY_POSES)
     assert [*poses] == [3, 100] and poses[3].high < 0 < poses[100].low
     assert main(["experiment", "report"]) == 0
@@ -218,7 +218,7 @@ def test_scaling_is_drawn_from_two_points_on(
     assert f"wrote {README}, {PAGE}, {PICTURE}, {SCALING}, {HTML} and" in capsys.readouterr().out
     (folder / RESULTS / "third_full" / "seed-10.json").unlink()
     (folder / RESULTS / "labelled_1" / "seed-10.json").unlink()
-    (folder / RESULTS / "three_percent_full" / "seed-10.json").unlink()
+    (folder / RESULTS / "three_percent_full" / "seed-20.json").unlink()
     assert main(["experiment", "report"]) == 0
     assert not (folder / SCALING).exists(), "of what is no longer known"
 
@@ -310,6 +310,14 @@ def test_readme_has_a_cell_for_each_grid_that_is_whole(folder: Path) -> None:
     fill(folder, "few_poses", tenth_full=27.0)
     assert rows()[0] == all_poses
     assert rows()[1].endswith("better (3 seeds) |  |")
+
+
+def test_the_sentence_in_readme_is_what_the_results_say() -> None:
+    sentence = "helps where few images have a pose, and harms where all have one"
+    assert sentence in (ROOT / README).read_text("utf-8")
+    grids, _ = read_all(ROOT)
+    assert "], worse (" in told(ROWS["all poses in Stage 2"][0], grids)
+    assert "], better (" in told(ROWS["3 % of the poses"][0], grids)
 
 
 def test_readme_s_cells_are_of_the_grids(folder: Path) -> None:
