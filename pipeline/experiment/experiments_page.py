@@ -196,6 +196,14 @@ def page(grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> Iterat
     yield from ("", "## In five sentences", "")
     yield from _scale(grids)
     yield from (f"- {sentence}" for sentence in verdict(grids))
+    if len(table := list(readme_table(grids))) > 2:
+        yield from ("", "## At a glance", "")
+        yield (
+            "The wrist-relative MPJPE in mm without gesture pretraining and with it, their "
+            "difference [95 % interval over seeds and people], and what it shows (p adjusted "
+            "within its grid). At equal steps Stage 1 comes in addition."
+        )
+        yield from ("", *table)
     yield from ("", "## Answers", "")
     yield from answers(grids)
     if any(not one.missing and one.differences(PRIMARY) for one in grids.values()):
