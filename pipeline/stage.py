@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     if any(importlib.util.find_spec(package) is None for package in PACKAGES):
         print(
-            f"stage: the python on PATH, {sys.executable}, has not this project's packages; "
+            f"stage: the python on PATH, {sys.executable}, lacks this project's packages; "
             "activate its environment (source .venv/bin/activate), or make it: make setup",
             file=sys.stderr,
         )

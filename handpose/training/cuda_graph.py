@@ -152,8 +152,8 @@ class GraphedStep:
             self._failed = True
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             logger.info(
-                "the training step cannot be captured as a CUDA graph (%s); it goes on kernel by "
-                "kernel, slower and with the same results. cuda_graph: false omits the attempt",
+                "the training step cannot be captured as a CUDA graph (%s); training continues "
+                "without one, slower, with the same results. cuda_graph: false omits the attempt",
                 reason,
             )
             return

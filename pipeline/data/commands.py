@@ -45,7 +45,7 @@ def inspect_(
     batch: Annotated[int, Option(min=1)] = 64,
     out: Path = Path("work/inspect.png"),
     stage: Annotated[Literal["pretrain", "pose"], Option(help="Whose augmentation.")] = "pose",
-    augmented: Annotated[bool, Option(help="Of train.")] = True,
+    augmented: Annotated[bool, Option(help="Show training images augmented.")] = True,
 ) -> None:
     """Draw what the loader feeds the network."""
     from pipeline.data.inspect import inspect

@@ -11,6 +11,14 @@ from typer import Context, Option
 from handpose.errors import HandPoseError
 from stages.paths import IMPORTED
 
+TAKES = {
+    "shifted": ("out", "device"),
+    "benchmark": ("predictions", "submission", "model", "out", "device"),
+    "predictions": ("split", "partial", "out"),
+    "export": ("split", "model", "native", "device"),
+}
+"""What the command does, the first whose option is given, and the options that it reads then."""
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
@@ -20,40 +28,48 @@ def add_to(app: typer.Typer) -> None:
 def evaluate(
     ctx: Context,
     predictions: Annotated[
-        Path | None, Option(metavar="FILE", help="To score: .parquet or .jsonl.")
+        Path | None, Option(metavar="FILE", help="Score this file, .parquet or .jsonl.")
     ] = None,
     export_to: Annotated[
-        Path | None, Option("--export", metavar="FILE", help="To write: this clone's predictions.")
+        Path | None,
+        Option("--export", metavar="FILE", help="Write a model's predictions to this file."),
     ] = None,
-    split: Annotated[str, Option(help="Of the evaluation.")] = "test",
-    partial: Annotated[bool, Option("--partial", help="Images may lack a prediction.")] = False,
-    out: Annotated[Path, Option(metavar="FOLDER")] = IMPORTED,
+    split: Annotated[str, Option(help="Evaluated split.")] = "test",
+    partial: Annotated[
+        bool, Option("--partial", help="Allow images without a prediction.")
+    ] = False,
+    out: Annotated[Path, Option(metavar="FOLDER", help="Folder of the JSON file.")] = IMPORTED,
     model: Annotated[
         Path | None,
         Option(
             metavar="PATH",
-            help="To export: a folder, or a checkpoint of HaMeR, WiLoR or AnyHand."
-            " Default: the full model.",
+            help="Model to export or to score: a folder, or a checkpoint of HaMeR, WiLoR or"
+            " AnyHand. Default: the full model.",
         ),
     ] = None,
     native: Annotated[
-        bool, Option("--native", help="Of a checkpoint: its own joints, without meshes.")
+        bool, Option("--native", help="Export a checkpoint's own joints, without meshes.")
     ] = False,
-    device: Annotated[Literal["auto", "cpu", "cuda"], Option(help="Of the model.")] = "auto",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], Option(help="Where the model runs.")
+    ] = "auto",
     benchmark: Annotated[
         str,
         Option(
             metavar="NAME",
-            help="freihand, ho3d_v2, ...: score as that benchmark does (docs/benchmarks.md).",
+            help="Score as freihand, ho3d_v2, ... does (docs/benchmarks.md).",
         ),
     ] = "",
     submission: Annotated[
         Path | None,
-        Option(metavar="FILE", help="To write, of --benchmark: as its evaluator reads it."),
+        Option(metavar="FILE", help="Also write --benchmark's submission file."),
     ] = None,
     shifted: Annotated[
         float | None,
-        Option(metavar="SEVERITY", help="Both models on other cameras, light...; docs/shifted.md."),
+        Option(
+            metavar="SEVERITY",
+            help="Score both models under other cameras, light... (docs/shifted.md).",
+        ),
     ] = None,
 ) -> None:
     """Score anyone's predictions beside this clone's models.
@@ -65,9 +81,8 @@ def evaluate(
     """
     from stages.params import load_params
 
+    _refuse_others(ctx)
     if shifted is not None:
-        if predictions or export_to or partial or model or native or benchmark or submission:
-            raise HandPoseError("with --shifted only --out and --device go")
         from handpose.training.device import prepare_device
         from pipeline.shifted.evaluate_shifted import evaluate_shifted
 
@@ -80,8 +95,6 @@ def evaluate(
         )
         return
     if benchmark:
-        if export_to or partial:
-            raise HandPoseError("--export and --partial do not go with --benchmark")
         from handpose.training.device import prepare_device
         from pipeline.benchmark.evaluate_benchmark import BenchmarkRequest, evaluate_benchmark
         from stages.paths import STAGE_2_MODELS
@@ -99,12 +112,6 @@ def evaluate(
             lambda line: print(line, flush=True),
         )
         return
-    if submission:
-        raise HandPoseError("--submission goes with --benchmark NAME")
-    if (predictions is None) == (export_to is None):
-        raise HandPoseError(
-            "give either --predictions FILE, to score, or --export FILE, to write; docs/imported.md"
-        )
 
     def write(line: str) -> None:
         print(line, flush=True)
@@ -128,7 +135,32 @@ def evaluate(
                 export_to, split, chosen, params, on, native=native, write=write
             )
         elif native:
-            raise HandPoseError("--native is of a checkpoint of HaMeR, WiLoR or AnyHand: --model")
+            raise HandPoseError(
+                f"--native: {chosen} is a model of this repository; expected --model PATH of a "
+                "checkpoint of HaMeR, WiLoR or AnyHand"
+            )
         else:
             count = export(export_to, split, chosen, params, on)
         write(f"wrote {count:,} predictions of {chosen} into {export_to}")
+
+
+def _refuse_others(ctx: Context) -> None:
+    """Refuse options that would not be read.
+
+    Raises:
+        HandPoseError: it names them; or nothing is asked for.
+    """
+    given = []
+    for name in ctx.params:
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            given.append(name.replace("export_to", "export"))
+    asked = next((name for name in TAKES if name in given), None)
+    if asked is None:
+        raise HandPoseError(
+            "expected --predictions FILE, to score it, --export FILE, to write one, --benchmark "
+            "NAME or --shifted SEVERITY; docs/imported.md"
+        )
+    if others := [name for name in given if name not in (asked, *TAKES[asked])]:
+        taken = ", --".join(TAKES[asked])
+        raise HandPoseError(f"--{asked} does not read --{', --'.join(others)}; it takes --{taken}")

@@ -73,7 +73,7 @@ QUESTIONS = (
         ("full", "pretraining_only"),
         "lower",
         "Stage 1 helps Stage 2",
-        "Both have a gesture loss in Stage 2 too, which the other has not.",
+        "Both variants also have a gesture loss in Stage 2; what they are compared with has none.",
     ),
     Question(
         "And by Stage 1's weights in place of random ones, tokens in both?",

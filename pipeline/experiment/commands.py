@@ -67,7 +67,7 @@ def run(
         int | None, Option(min=1, help="Run at most so many, the next missing ones.")
     ] = None,
     allow_dirty: Annotated[
-        bool, Option("--allow-dirty", help="With changes that are not committed.")
+        bool, Option("--allow-dirty", help="Train with uncommitted changes.")
     ] = False,
 ) -> None:
     """Train each variant with each seed that has no result yet.

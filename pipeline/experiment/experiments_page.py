@@ -24,7 +24,7 @@ from pipeline.experiment.grid_results import (
     Row,
     told_same,
 )
-from pipeline.experiment.readme_table import BLOCK, readme_table
+from pipeline.experiment.readme_table import ADDED, BLOCK, readme_table
 from pipeline.experiment.runs import RESULTS, RunsError
 from pipeline.experiment.scaling_plot import BY_FRAMES, BY_POSES, by_grid, scaling_plot
 from pipeline.experiment.variants_page import HTML, mean_text, variant_lines, write_html
@@ -201,7 +201,8 @@ def page(grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> Iterat
         yield (
             "The wrist-relative MPJPE in mm without gesture pretraining and with it, their "
             "difference [95 % interval over seeds and people], and what it shows (p adjusted "
-            "within its grid). At equal steps Stage 1 comes in addition."
+            "within its grid). At equal steps Stage 1 comes in addition. "
+            f"{ADDED}: added when results had been seen."
         )
         yield from ("", *table)
     yield from ("", "## Answers", "")

@@ -26,7 +26,7 @@ class ReadmeCell(NamedTuple):
 ROWS: Mapping[str, tuple[ReadmeCell | None, ReadmeCell | None]] = {
     "all poses in Stage 2": (
         ReadmeCell("equal_time", "full"),
-        ReadmeCell("paper_pair", "no_gesture_loss"),
+        ReadmeCell("equal_steps", "full"),
     ),
     "four times as long": (
         ReadmeCell("longer", "long_full"),
@@ -46,14 +46,17 @@ ROWS: Mapping[str, tuple[ReadmeCell | None, ReadmeCell | None]] = {
     ),
     "shifted test images": (ReadmeCell("shifted", "full_shifted"), None),
 }
-"""By setting: at equal total time, and at equal steps of Stage 2."""
+"""By setting: at about equal total time, and at equal steps of Stage 2."""
+
+ADDED = "†"
+"""Marks what was added when results had been seen."""
 
 WORDS = {"lower": "better", "higher": "worse", "inconclusive": "not shown"}
 
 
 def readme_table(grids: Mapping[str, GridResults]) -> Iterator[str]:
     """Lines of Markdown: those of `ROWS` of which a grid is whole."""
-    yield "| | at equal total time | at equal steps of Stage 2 |"
+    yield "| | at about equal total time | at equal steps of Stage 2 |"
     yield f"|{' --- |' * 3}"
     for setting, cells in ROWS.items():
         texts = [told(cell, grids) for cell in cells]
@@ -62,7 +65,7 @@ def readme_table(grids: Mapping[str, GridResults]) -> Iterator[str]:
 
 
 def told(cell: ReadmeCell | None, grids: Mapping[str, GridResults]) -> str:
-    """Such as `34.5, 39.4 with it: +4.9 [+3.2, +6.5], worse (5 seeds)`; empty if not known."""
+    """Such as `34.5, 39.4 with it: +4.9 [+3.2, +6.5], worse (5 seeds)†`; empty if not known."""
     one = grids.get(cell.grid) if cell else None
     if cell is None or one is None or one.missing:
         return ""
@@ -70,7 +73,8 @@ def told(cell: ReadmeCell | None, grids: Mapping[str, GridResults]) -> str:
     if found is None:
         return ""
     word = WORDS[outcome(found, one.p_values(PRIMARY)[cell.variant])]
-    return (
+    text = (
         f"{found.first:.1f}, {found.second:.1f} with it: {found.value:+.1f} [{found.low:+.1f}, "
         f"{found.high:+.1f}], {word} ({counted(min(found.runs), 'seed')})"
     )
+    return text + (ADDED if one.grid.added else "")

@@ -15,10 +15,10 @@ def add_to(app: typer.Typer) -> None:
 
 def field(
     ctx: Context,
-    split: Annotated[str, Option(help="Of the evaluation.")] = "test",
-    rounds: Annotated[int, Option(min=0, help="Of the latency; 0: not measured.")] = 15,
-    threads: Annotated[int, Option(min=0, help="Of the latency; 0: one a core.")] = 1,
-    device: Annotated[Literal["auto", "cpu", "cuda"], Option(help="Of the latency.")] = "auto",
+    split: Annotated[str, Option(help="Evaluated split.")] = "test",
+    rounds: Annotated[int, Option(min=0, help="Timed calls of each model; 0: none.")] = 15,
+    threads: Annotated[int, Option(min=0, help="CPU threads while timing; 0: one a core.")] = 1,
+    device: Annotated[Literal["auto", "cpu", "cuda"], Option(help="Device for timing.")] = "auto",
 ) -> None:
     """Write the table of the paper's and the field's models.
 

@@ -20,10 +20,10 @@ def add_to(app: typer.Typer) -> None:
 def release_(
     ctx: Context,
     allow_dirty: Annotated[
-        bool, Option("--allow-dirty", help="With changes that are not committed.")
+        bool, Option("--allow-dirty", help="Release with uncommitted changes; the card says so.")
     ] = False,
 ) -> None:
-    """Train profile wide, measure it on shifted sets, pack it.
+    """Train the model of params.yaml (profile wide), measure it on shifted sets, pack it.
 
     The weights that HandEstimator.released() takes. Stopped, it goes on where it was.
     """

@@ -118,7 +118,8 @@ def announcement(source: Source, clones: Sequence[TrainingClone], jobs: int) -> 
     yield f"Commit {source.commit[:10]}{changed}, {len(clones)} seeds, {order}."
     for clone in clones:
         if clone.folder.is_dir():
-            yield f"seed {clone.seed}: {clone.folder.relative_to(root)} is there and goes on"
+            folder = clone.folder.relative_to(root)
+            yield f"seed {clone.seed}: {folder} exists; training resumes there"
     seconds, size = _last_run(root)
     free = format_bytes(shutil.disk_usage(root).free)
     if seconds is None:

@@ -73,7 +73,7 @@ def test_a_python_without_the_packages_says_so(
     """The system's, where no environment is active."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert stage.main(["label"]) == 2
-    assert f"{sys.executable}, has not this project's packages; activate" in capsys.readouterr().err
+    assert f"{sys.executable}, lacks this project's packages; activate" in capsys.readouterr().err
 
 
 def test_the_keys_that_lower_memory_are_those_of_params_yaml() -> None:

@@ -273,8 +273,11 @@ def test_a_stand_ins_meshes_are_not_scored(
             r"data.benchmarks in params.yaml does not name ho3d_v2; add its folder: benchmarks: "
             "{ho3d_v2: FOLDER}",
         ),
-        (("--submission", "a.json"), "--submission goes with --benchmark NAME"),
-        (("--benchmark", "freihand", "--partial"), "do not go with --benchmark"),
+        (("--submission", "a.json"), "expected --predictions FILE, to score it"),
+        (
+            ("--benchmark", "freihand", "--partial"),
+            "--benchmark does not read --partial; it takes --predictions, --submission",
+        ),
     ],
 )
 def test_what_cannot_be_scored_is_told(

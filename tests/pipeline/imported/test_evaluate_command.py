@@ -485,10 +485,18 @@ def test_a_split_that_is_not_evaluated_is_refused(
     )
 
 
-@pytest.mark.parametrize("words", [[], ["--predictions", "a.parquet", "--export", "b.parquet"]])
-def test_one_of_both_is_given(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", *words]) == 2
-    assert "give either --predictions FILE" in capsys.readouterr().err
+def test_options_that_would_not_be_read_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, message in (
+        ([], "expected --predictions FILE, to score it"),
+        (["--split", "test"], "expected --predictions FILE, to score it"),
+        (["--predictions", "a", "--export", "b"], "--predictions does not read --export; it takes"),
+        (["--predictions", "a", "--model", "m", "--native"], "does not read --model, --native"),
+        (["--export", "a", "--partial", "--out", "b"], "--export does not read --partial, --out"),
+        (["--benchmark", "freihand", "--split", "test"], "--benchmark does not read --split"),
+        (["--shifted", "1", "--split", "test"], "--shifted does not read --split; it takes --out"),
+    ):
+        assert main(["evaluate", *words]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_an_export_says_what_its_name_must_be_and_where_no_model_is(

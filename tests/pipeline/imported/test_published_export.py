@@ -182,7 +182,7 @@ def test_what_is_missing_or_does_not_fit_is_told(
         "a.parquet: meshes of the licensed MANO model may not be passed on, and git would" in told
     )
 
-    assert "--native is of a checkpoint" in refused(capsys, "--native")
+    assert "expected --model PATH of a checkpoint" in refused(capsys, "--native")
 
     root = {"root": str(photographed / "photos")}
     write_params(stand_in, data=root)

@@ -85,7 +85,10 @@ def test_numbers_are_those_of_the_experiments_and_a_second_call_renders_nothing(
     [
         (["--shifted", "1.5"], "--shifted 1.5: expected a severity above 0, at most 1"),
         (["--shifted", "0"], "expected a severity above 0"),
-        (["--shifted", "1", "--partial"], "with --shifted only --out and --device go"),
+        (
+            ["--shifted", "1", "--partial"],
+            "--shifted does not read --partial; it takes --out, --device",
+        ),
         (["--shifted", "1"], "models/pose/pretrained/model.json: not found"),
     ],
 )

@@ -164,7 +164,7 @@ def test_time_and_disk_are_those_of_the_run_in_the_clone(
     (clone / "results" / "predictions.parquet").write_bytes(b"x" * 5_000_000)
     assert main(["table"]) == 0
     output = capsys.readouterr().out
-    assert "seed 1: work/table/seed-1 is there and goes on" in output
+    assert "seed 1: work/table/seed-1 exists; training resumes there" in output
     expected = format_seconds(50 * len(own))
     assert f"A new seed takes about {expected}, as the run in this clone did, and 5 MB" in output
 
