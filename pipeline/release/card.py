@@ -25,8 +25,8 @@ CONFIDENCE_COLUMNS = {
     "best_lower_by": "at most",
     "joints_lower_by": "without that of joints",
     "auc": "AUC, hand or none",
-    "hand_told": "hands told",
-    "window_told": "windows without one told",
+    "hand_told": "hands recognised",
+    "window_told": "windows without a hand recognised",
 }
 
 
@@ -64,14 +64,14 @@ def card(facts: Mapping[str, Any]) -> str:
             "## On synthetic sets that it never saw",
             "",
             f"{facts['images_a_set']:,} images of {facts['people_a_set']} people each. The model "
-            "gets the photo and a box that is moved and scaled by up to 8 %; it tells the side "
+            "gets the photo and a box that is moved and scaled by up to 8 %; it predicts the side "
             "itself. Mean [95 % interval over people].",
             "",
             *_table("set", {f"{k}: {v['what']}": v["estimates"] for k, v in sets.items()} | once),
             "",
             *(
                 [
-                    "The model looks twice: the first look tells where the fingers point, the "
+                    "The model looks twice: the first look finds where the fingers point, the "
                     "second sees the hand turned upright, and its mirror image.",
                     "",
                 ]

@@ -92,7 +92,7 @@ class PoseNetParams(Section):
     """input the hand's side: handed needs it, canonical forbids it"""
     view_heads: bool = False
     """ours; predict the side, and whether palm, back or edge is seen: for data all round the hand,
-    whose side nobody tells"""
+    whose side is not given"""
     second_look: bool = False
     """ours; when not training, predict again from the crop turned upright by the first
     prediction"""
