@@ -49,6 +49,9 @@ SHARPNESS = 4
 Its diagonal is 1.4 times the view's, so the part is at least 2.8 times as sharp as the view.
 """
 
+LARGEST = 100
+"""Longer side of a box, by that of the photo: what is larger is a slip, and would take memory."""
+
 CERTAIN = 0.9
 """Probability from which a side that the network tells is called certain."""
 
@@ -117,7 +120,7 @@ class HandEstimator:
         """The weights that come with this package, trained on synthetic hands alone.
 
         Raises:
-            EstimatorError: this version comes without them.
+            EstimatorError: this version comes without them, or `device` is none of this machine.
         """
         folder = released_folder()
         if not (folder / "model.json").is_file():
@@ -137,11 +140,13 @@ class HandEstimator:
         Without `mano` it is the stand-in hand, which takes three seconds to make.
 
         Raises:
+            EstimatorError: `device` is none of this machine.
             CheckpointError: there is no Stage 2 model, or it is damaged, or the confidence head
                 beside it is, or is another model's.
             ManoError: there is no MANO model.
             JointError: the joint regressor that it was trained with is not in `mano`.
         """
+        _require_device(device)
         return cls(Predictor.load(model, mano=mano, device=device))
 
     @property
@@ -159,7 +164,7 @@ class HandEstimator:
         photo: Picture,
         box: Sequence[float] | None = None,
         *,
-        side: Side | None = None,
+        side: Side | Literal["auto"] | None = None,
         K: Array | None = None,
     ) -> HandEstimate:
         """The hand in a box of a photo.
@@ -167,11 +172,12 @@ class HandEstimator:
         Args:
             photo: a file, or (H, W, 3) uint8 RGB.
             box: (x, y, w, h) px, close around the hand; by default the whole photo.
-            side: of the hand, if it is known; else the network tells it.
+            side: of the hand, if it is known; else (None or "auto") the network tells it.
             K: (3, 3) px, the photo's intrinsics, if they are known.
 
         Raises:
-            EstimatorError: the file is no photo, or the box has no extent or lies outside.
+            EstimatorError: the file is no photo, the box is none of a hand in it (see
+                `checked_box`), or `side` or the shape of K is another.
             PredictError: K is of no camera, or the model cannot tell the side.
         """
         return self.batch([photo], [box], side=side, K=K)[0]
@@ -181,7 +187,7 @@ class HandEstimator:
         photos: Sequence[Picture],
         boxes: Sequence[Sequence[float] | None] | None = None,
         *,
-        side: Side | None = None,
+        side: Side | Literal["auto"] | None = None,
         K: Array | None = None,
     ) -> list[HandEstimate]:
         """The hand in each photo, all at once; it holds all crops in memory.
@@ -190,20 +196,23 @@ class HandEstimator:
             photos: of any sizes, one or more.
             boxes: one for each photo, as of `__call__`; None is the whole photo.
             side: of all hands, if it is known.
-            K: (3, 3) px, of all photos.
+            K: (3, 3) px, of all photos, or (B, 3, 3), one for each.
 
         Raises:
-            EstimatorError: a file is no photo, a box has no extent or lies outside, or there are
-                more or fewer boxes than photos.
+            EstimatorError: as of `__call__`, or there are more or fewer boxes than photos.
             PredictError: K is of no camera, or the model cannot tell the side.
         """
+        given = _checked_side(side)
+        _require_several(photos, "photos")
         if boxes is None:
             boxes = [None] * len(photos)
-        if not photos or len(boxes) != len(photos):
+        _require_several(boxes, "boxes")
+        if not len(photos) or len(boxes) != len(photos):
             raise EstimatorError(
                 f"{len(photos)} photos and {len(boxes)} boxes, expected one box for each of one or "
                 "more photos"
             )
+        cameras = None if K is None else _cameras(K, len(photos))
         px = self._predictor.net.gesture_net.image_px
         parts, to_part, to_view = [], [], []
         for photo, box in zip(photos, boxes, strict=True):
@@ -217,13 +226,13 @@ class HandEstimator:
         hands = self._predictor.in_photos(
             parts,
             A @ np.linalg.inv(np.stack(to_part)),
-            None if side is None else np.full(len(parts), side == "left"),
-            None if K is None else A @ np.asarray(K, np.float64),
+            None if given is None else np.full(len(parts), given == "left"),
+            None if cameras is None else A @ cameras,
         )
         frame: Frame = "camera turned onto the box"
-        if K is not None or not self._predictor.net.turn_camera:
+        if cameras is not None or not self._predictor.net.turn_camera:
             frame = "camera"
-        return self._estimates(hands, np.linalg.inv(A), side, frame)
+        return self._estimates(hands, np.linalg.inv(A), given, frame)
 
     @torch.no_grad()
     def posed(
@@ -327,13 +336,74 @@ def read_photo(path: Path | str) -> NDArray[np.uint8]:
     Raises:
         EstimatorError: there is no such file, or it is no photo, or a part is missing.
     """
+    if "\0" in str(path):
+        raise EstimatorError(f"{str(path)!r} holds a zero byte, expected the name of a file")
     try:
         return read_upright(Path(path))
     except PhotoError as error:
         raise EstimatorError(error.detail) from None
 
 
+def _require_device(device: str) -> None:
+    """Refuse a device before anything is loaded onto it."""
+    try:
+        wanted = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise EstimatorError(
+            f'device is {device!r}, expected "cpu", "cuda", or another that torch knows'
+        ) from None
+    gpus = torch.cuda.device_count()
+    if wanted.type == "cuda" and (wanted.index or 0) >= gpus:
+        found = f"only {gpus} GPUs, cuda:0 and up" if gpus else "no GPU here"
+        raise EstimatorError(f"device is {device}, but torch finds {found}; set device to cpu")
+
+
+def _checked_side(side: object) -> Side | None:
+    """The side that is given, None if the network is to tell it."""
+    if side is None:
+        return None
+    if isinstance(side, str):  # an array has no truth, so nothing else is compared
+        if side == "auto":
+            return None
+        if side in ("left", "right"):
+            return "left" if side == "left" else "right"
+    raise EstimatorError(
+        f'side is {side!r}, expected "left", "right", or None (or "auto") to have the network '
+        "tell it"
+    )
+
+
+def _require_several(given: object, what: str) -> None:
+    """Refuse one file's name, whose letters would be taken for names, and what has no length."""
+    if isinstance(given, str | bytes | dict) or not hasattr(given, "__len__"):
+        raise EstimatorError(
+            f"{what} is of type {type(given).__name__}, expected a list; call the estimator itself "
+            "for one photo"
+        )
+
+
+def _cameras(K: object, photos: int) -> NDArray[np.float64]:
+    """Intrinsics (3, 3) or (B, 3, 3) px as numbers."""
+    try:
+        found = np.asarray(K, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        found = None
+    if found is None or found.shape not in ((3, 3), (1, 3, 3), (photos, 3, 3)):
+        what = f"is {K!r}" if found is None else f"has shape {found.shape}"
+        raise EstimatorError(
+            f"K {what}, expected (3, 3), [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in pixels of the "
+            f"photo, or {(photos, 3, 3)}, one for each photo"
+        )
+    return found
+
+
 def _rgb(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if not isinstance(photo, np.ndarray):
+        raise EstimatorError(
+            f"the photo is of type {type(photo).__name__}, expected a file's path or an array "
+            'uint8 (H, W, 3) in RGB; numpy.asarray(picture.convert("RGB")) makes one of a Pillow '
+            "picture"
+        )
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
         raise EstimatorError(
             f"the photo is {photo.dtype} {photo.shape}, expected uint8 (H, W, 3) in RGB"
@@ -351,20 +421,31 @@ def _region(image: NDArray[np.uint8], box: Sequence[float] | None) -> Square:
 
 
 def checked_box(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:
-    """The box (x, y, w, h) px, if it has an extent and touches the photo.
+    """The box (x, y, w, h) px of a photo of this size, if a hand in the photo can have it.
 
     Raises:
-        EstimatorError: it does not.
+        EstimatorError: it is not four numbers, has no extent, lies outside of the photo, or its
+            longer side is under 1 px or more than `LARGEST` times that of the photo.
     """
-    found = np.asarray(box, np.float64)
+    shown: object = box
+    try:
+        found = np.asarray(box, np.float64)
+        shown = np.asarray(box).tolist()
+    except (TypeError, ValueError, OverflowError):
+        found = np.empty(0)
     if found.shape != (4,) or not np.isfinite(found).all() or not (found[2:] > 0).all():
         raise EstimatorError(
-            f"the box is {np.asarray(box).tolist()}, expected x, y, width and height in pixels, "
-            "the last two above 0"
+            f"the box is {shown!r}, expected x, y, width and height in pixels, the last two above 0"
         )
     x, y, w, h = (float(value) for value in found)
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
         raise EstimatorError(
             f"the box ({x:g}, {y:g}, {w:g}, {h:g}) lies outside the photo of {width} x {height} px"
+        )
+    if not 1 <= max(w, h) <= LARGEST * max(width, height):
+        raise EstimatorError(
+            f"the box ({x:g}, {y:g}, {w:g}, {h:g}) is {w:g} x {h:g} px in a photo of {width} x "
+            f"{height} px, expected x, y, width and height in pixels, the longer of the last two "
+            f"from 1 px to {LARGEST} times that of the photo"
         )
     return x, y, w, h

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 import handpose
 from handpose.confidence.confidence_head import ConfidenceHead
@@ -182,6 +183,13 @@ def test_a_photo_is_read_upright_and_as_rgb(tmp_path: Path) -> None:
         ((1, 2, 3), "expected x, y, width and height"),
         ((200, 0, 10, 10), "outside the photo of 160 x 120 px"),
         ((-30, 0, 20, 10), "outside the photo of 160 x 120 px"),
+        ("30,20,40,50", "the box is '30,20,40,50', expected x, y, width and height"),
+        ({"x": 1, "y": 2, "w": 3, "h": 4}, "the box is {'x': 1, .*expected x, y, width and height"),
+        ((0, 0, 10**400, 10), "the last two above 0"),
+        ((0, 0, 1e9, 1e9), "is 1e[+]09 x 1e[+]09 px in a photo of 160 x 120 px, expected x, y"),
+        ((0, 0, 16001, 10), "from 1 px to 100 times that of the photo"),
+        ((-1e308, 1, 1.7e308, 10), "from 1 px to 100 times that of the photo"),
+        ((1, 1, 1e-9, 0.9), "is 1e-09 x 0.9 px in a photo of 160 x 120 px"),
     ],
 )
 def test_a_box_that_holds_nothing_is_refused(
@@ -189,6 +197,84 @@ def test_a_box_that_holds_nothing_is_refused(
 ) -> None:
     with pytest.raises(EstimatorError, match=words):
         HandEstimator(predictor())(photo, box)
+
+
+@pytest.mark.parametrize("box", [(30, 20, 1, 0.1), (0, 0, 16000, 10), (-7000, -20, 16000, 16000)])
+def test_the_smallest_and_the_largest_box_are_seen(
+    box: Any, predictor: Callable[..., Predictor], photo: Photo
+) -> None:
+    assert np.isfinite(HandEstimator(predictor())(photo, box).joints_px).all()
+
+
+@pytest.mark.parametrize("side", ["LEFT", "", True, ["left"], np.array(["left", "right"])])
+def test_a_side_that_is_none_is_refused(
+    side: Any, predictor: Callable[..., Predictor], photo: Photo
+) -> None:
+    estimate = HandEstimator(predictor())
+    for call in (lambda: estimate(photo, BOX, side=side), lambda: estimate.batch([], side=side)):
+        with pytest.raises(EstimatorError) as caught:
+            call()
+        assert str(caught.value).startswith(f'side is {side!r}, expected "left", "right", or')
+
+
+def test_auto_is_no_side(predictor: Callable[..., Predictor], photo: Photo) -> None:
+    estimate = HandEstimator(predictor())
+    told, auto = estimate(photo, BOX), estimate(photo, BOX, side="auto")
+    assert (auto.side, auto.side_probability) == (told.side, told.side_probability)
+    np.testing.assert_array_equal(auto.joints, told.joints)
+
+
+def test_photos_and_boxes_may_be_arrays(predictor: Callable[..., Predictor], photo: Photo) -> None:
+    estimate = HandEstimator(predictor())
+    photos: Any = np.stack([photo, photo])
+    boxes: Any = np.array([BOX, BOX])
+    for one, other in zip(
+        estimate.batch(photos, boxes), estimate.batch([photo] * 2, [BOX] * 2), strict=True
+    ):
+        np.testing.assert_array_equal(one.joints, other.joints)
+    with pytest.raises(EstimatorError, match="0 photos"):
+        estimate.batch(photos[:0], boxes[:0])
+
+
+def test_what_are_no_photos_or_boxes_at_all_is_refused(
+    predictor: Callable[..., Predictor], photo: Photo
+) -> None:
+    estimate = HandEstimator(predictor())
+    wrong: list[Any] = ["photo.jpg", Path("photo.jpg"), None, (p for p in [photo])]
+    for photos in wrong:
+        with pytest.raises(EstimatorError, match=r"photos is of type \w+, expected a list"):
+            estimate.batch(photos)
+    boxes: Any = 3
+    with pytest.raises(EstimatorError, match="boxes is of type int, expected a list"):
+        estimate.batch([photo], boxes)
+
+
+@pytest.mark.parametrize(
+    ("K", "words"),
+    [
+        ((200, 200, 79.5, 59.5), r"K has shape \(4,\), expected \(3, 3\)"),
+        (
+            np.stack([np.eye(3)] * 3),
+            r"K has shape \(3, 3, 3\), .*or \(2, 3, 3\), one for each photo",
+        ),
+        ("200,200,79.5,59.5", "K is '200,200,79.5,59.5', expected"),
+    ],
+)
+def test_intrinsics_of_another_shape_are_refused(
+    K: Any, words: str, predictor: Callable[..., Predictor], photo: Photo
+) -> None:
+    with pytest.raises(EstimatorError, match=words):
+        HandEstimator(predictor()).batch([photo] * 2, [BOX] * 2, K=K)
+
+
+def test_each_photo_may_have_its_own_intrinsics(
+    predictor: Callable[..., Predictor], photo: Photo
+) -> None:
+    estimate = HandEstimator(predictor())
+    K = np.array([[200.0, 0, 79.5], [0, 200.0, 59.5], [0, 0, 1]])
+    one, other = estimate.batch([photo] * 2, [BOX] * 2, K=np.stack([K, K @ np.diag([2, 2, 1])]))
+    np.testing.assert_allclose(one.joints, estimate(photo, BOX, K=K).joints, atol=1e-5)
+    assert not np.allclose(one.joints, other.joints)
 
 
 def test_what_is_no_photo_is_refused(
@@ -211,6 +297,12 @@ def test_what_is_no_photo_is_refused(
     for bad in bads:
         with pytest.raises(EstimatorError, match=r"expected uint8 \(H, W, 3\)"):
             estimate(bad, BOX)
+    others: list[Any] = [photo.tolist(), Pillow.fromarray(photo), photo.tobytes(), None]
+    for bad in others:
+        with pytest.raises(EstimatorError, match=rf"of type {type(bad).__name__}, .*convert"):
+            estimate(bad, BOX)
+    with pytest.raises(EstimatorError, match=r"'a\\x00b' holds a zero byte"):
+        estimate("a\0b", BOX)
 
 
 def test_a_model_of_ones_own_is_loaded_with_the_stand_in_hand(
@@ -230,3 +322,19 @@ def test_no_released_weights_is_said_with_the_remedy(
     monkeypatch.setattr("handpose.estimator.released_folder", lambda: tmp_path)
     with pytest.raises(EstimatorError, match="handpose release"):
         HandEstimator.released()
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "words"),
+    [
+        ("cuda", 0, "device is cuda, but torch finds no GPU here; set device to cpu"),
+        ("cuda:2", 2, "device is cuda:2, but torch finds only 2 GPUs, cuda:0 and up"),
+        ("gpu", 0, 'device is \'gpu\', expected "cpu", "cuda"'),
+    ],
+)
+def test_a_device_that_is_not_there_is_said(
+    device: str, gpus: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    with pytest.raises(EstimatorError, match=words):
+        HandEstimator.load("nowhere", device=device)
