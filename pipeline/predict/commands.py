@@ -67,18 +67,23 @@ def predict_(
     def write(line: str) -> None:
         print(line, flush=True)
 
+    table = None if boxes is None else read_boxes(boxes)
     request = PredictRequest(
         out=out,
-        box=parse_numbers(bbox, "--bbox", "x,y,w,h") if bbox else None,
-        boxes=read_boxes(boxes) if boxes else {},
+        box=None if bbox is None else parse_numbers(bbox, "--bbox", "x,y,w,h"),
+        boxes={} if table is None else table.boxes,
         side=None if side == "auto" else side,
-        intrinsics=parse_numbers(intrinsics, "--intrinsics", "fx,fy,cx,cy") if intrinsics else None,
+        intrinsics=None
+        if intrinsics is None
+        else parse_numbers(intrinsics, "--intrinsics", "fx,fy,cx,cy"),
         batch=batch,
         meshes=obj,
         smooth=smooth,
         seconds=seconds,
     )
     found = SourceList.find(sources)
+    if table is not None:
+        table.require_used(found)
     detector = PalmDetector.load(palms) if palms else None
     folder = model or default_model(write)
     where = str(prepare_device(device, 0))

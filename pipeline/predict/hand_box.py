@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from handpose.detection.palm_detector import PalmDetector
 from handpose.errors import HandPoseError
-from handpose.estimator import HandEstimate
+from handpose.estimator import LARGEST, HandEstimate
+from pipeline.predict.sources import CAMERA, SourceList
 
 Image = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -49,6 +50,8 @@ SMALLEST = 0.05
 """Of the photo's longer side: a smaller box has collapsed."""
 
 COLUMNS = ["file", "x", "y", "w", "h"]
+NAMED = 3
+"""Rows that an error names; it counts the others."""
 
 
 class BoxError(HandPoseError):
@@ -86,13 +89,42 @@ def parse_numbers(text: str, option: str, meaning: str) -> Box:
     return a, b, c, d
 
 
-def read_boxes(path: Path) -> dict[str, Box]:
-    """Boxes by the name of their file, from a table with the columns of `COLUMNS`.
+class BoxTable(NamedTuple):
+    """Boxes by the name of their file, and the line that each is in."""
+
+    path: Path
+    boxes: dict[str, Box]
+    lines: dict[str, int]
+
+    def require_used(self, sources: SourceList) -> None:
+        """Refuse a table with a row that is for none of these files and cameras.
+
+        Raises:
+            BoxError: there is such a row; it is named, as is what could not be looked at.
+        """
+        used = {key for name in sources.names if (key := _row_of(self.boxes, name)) is not None}
+        unused = [f"{name} (line {self.lines[name]})" for name in self.boxes if name not in used]
+        if not unused:
+            return
+        more = f" and {len(unused) - NAMED} more" if len(unused) > NAMED else ""
+        raise BoxError(
+            f"{self.path}: {len(unused)} of {len(self.boxes)} rows "
+            f"{'is' if len(unused) == 1 else 'are'} of no photo that is looked at: "
+            f"{', '.join(unused[:NAMED])}{more}; expected each photo's path as given to the "
+            "command, or its last part, and one row for it"
+            + "".join(f"; {failure.file}: {failure.why}" for failure in sources.failed)
+        )
+
+
+def read_boxes(path: Path) -> BoxTable:
+    """Boxes from a table with the columns of `COLUMNS`.
 
     Raises:
-        BoxError: it cannot be read, lacks a column, or a line has no four numbers, or a file two.
+        BoxError: it cannot be read, lacks a column or any row, or a line has no four numbers or too
+            many cells, or a file two lines.
     """
-    boxes: dict[str, Box] = {}
+    found = BoxTable(path, {}, {})
+    read = 1  # lines of the rows before
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             table = csv.DictReader(stream)
@@ -102,24 +134,52 @@ def read_boxes(path: Path) -> dict[str, Box]:
                     f"{','.join(COLUMNS)}"
                 )
             for row in table:
-                where, name = f"{path}:{table.line_num}", row["file"]
+                where, name = f"{path}:{table.line_num}", _key(row["file"] or "")
+                more, read = row.get(None) or [], table.line_num  # cells beyond the last column
+                if any(cell.strip() for cell in more):
+                    columns = len(table.fieldnames)
+                    raise BoxError(
+                        f"{where}: has {columns + len(more)} cells, expected {columns}, "
+                        f"{','.join(table.fieldnames)}; a name with a comma takes quotes"
+                    )
                 try:
                     x, y, w, h = (float(row[column]) for column in COLUMNS[1:])
                 except (TypeError, ValueError):
                     raise BoxError(f"{where}: expected four numbers after the file") from None
-                if name in boxes:
+                if name == _key(""):
+                    raise BoxError(f"{where}: names no file, expected {','.join(COLUMNS)}")
+                if name in found.boxes:
                     raise BoxError(f"{where}: {name} has a box above; expected one for each file")
-                boxes[name] = x, y, w, h
+                found.boxes[name], found.lines[name] = (x, y, w, h), table.line_num
     except OSError as error:
         raise BoxError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise BoxError(f"{path}: is no text in UTF-8; expected {','.join(COLUMNS)}") from None
-    return boxes
+    except csv.Error as error:
+        raise BoxError(
+            f"{path}:{read + 1}: cannot be read ({error}); expected {','.join(COLUMNS)}, and a "
+            "second quote where one is opened"
+        ) from None
+    if not found.boxes:
+        raise BoxError(f"{path}: holds no box, expected a row {','.join(COLUMNS)} for each photo")
+    return found
 
 
 def box_of(boxes: dict[str, Box], file: Path) -> Box | None:
     """That of a file, which the table may name by its whole path or by its last part."""
-    return boxes.get(str(file), boxes.get(file.name))
+    row = _row_of(boxes, str(file))
+    return None if row is None else boxes[row]
+
+
+def _row_of(boxes: dict[str, Box], name: str) -> str | None:
+    """The key of a file's box, or of a camera's; None: it has none."""
+    return next((k for k in (_key(name), Path(_key(name)).name) if k in boxes), None)
+
+
+def _key(name: str) -> str:
+    """A file as it is called in `boxes`, however it is written; `camera:0` is called camera-0."""
+    name = name.strip()
+    return str(Path(f"camera-{name.removeprefix(CAMERA)}" if name.startswith(CAMERA) else name))
 
 
 def box_around(uv: NDArray[np.floating[Any]]) -> Box:
@@ -147,8 +207,11 @@ def lost(box: Box, image: Image) -> str:
     """Why no hand can be in this box; empty if one can."""
     height, width = image.shape[:2]
     x, y, w, h = box
-    if not np.isfinite(box).all() or max(w, h) < SMALLEST * max(width, height):
+    longest = max(width, height)
+    if not np.isfinite(box).all() or max(w, h) < max(1, SMALLEST * longest):
         return "no hand was found: the box around the joints collapsed"
+    if max(w, h) > LARGEST * longest:
+        return "no hand was found: the box around the joints outgrew the photo"
     if not (0 <= x + w / 2 <= width and 0 <= y + h / 2 <= height):
         return "no hand was found: the box around the joints left the photo"
     return ""

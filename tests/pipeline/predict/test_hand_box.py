@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from handpose.detection.palm_detector import PalmDetector, letterbox
+from handpose.estimator import EstimatorError, checked_box
 from pipeline.predict.hand_box import (
     DOUBLE,
     SETTLED,
@@ -19,10 +20,12 @@ from pipeline.predict.hand_box import (
     box_of,
     change,
     from_palms,
+    lost,
     parse_numbers,
     read_boxes,
     refine,
 )
+from pipeline.predict.sources import Failed, SourceList
 from tests.detection.made_up_palms import proposals
 from tests.pipeline.predict.conftest import a_hand
 
@@ -71,6 +74,16 @@ def test_a_box_without_a_hand_is_said(uv: Any, words: str, made_up: Callable[...
     assert found.hand is None and words in found.why
 
 
+def test_a_box_that_no_network_takes_is_lost() -> None:
+    """One that the joints of a weak model give is no error, which would stop the other photos."""
+    tiny = IMAGE[:8, :8]
+    for box in ((4, 4, 0.5, 0.5), (-400, -400, 801, 801)):
+        why = lost(box, tiny)
+        assert "collapsed" in why or "outgrew the photo" in why
+        with pytest.raises(EstimatorError):
+            checked_box(box, 8, 8)
+
+
 def test_a_box_that_never_stays_is_said(made_up: Callable[..., Any]) -> None:
     first, second = made_up(UV), made_up(UV + np.array([90, 0]))
 
@@ -94,7 +107,7 @@ def test_the_box_of_joints_covers_them() -> None:
 def test_a_table_of_boxes(tmp_path: Path) -> None:
     table = tmp_path / "boxes.csv"
     table.write_text("file,x,y,w,h\na.jpg,1,2,3,4\nsub/b.jpg,5,6,7.5,8\n", "utf-8")
-    boxes = read_boxes(table)
+    boxes = read_boxes(table).boxes
     assert box_of(boxes, Path("anywhere/a.jpg")) == (1, 2, 3, 4)
     assert box_of(boxes, Path("sub/b.jpg")) == (5, 6, 7.5, 8)
     assert box_of(boxes, Path("other/b.jpg")) is None
@@ -108,6 +121,16 @@ def test_a_table_of_boxes(tmp_path: Path) -> None:
         ("file,x,y,w,h\na,1,2,three,4\n", "boxes.csv:2: expected four numbers"),
         ("file,x,y,w,h\na,1,2\n", "boxes.csv:2: expected four numbers"),
         ("file,x,y,w,h\na,1,2,3,4\na,1,2,3,4\n", "boxes.csv:3: a has a box above"),
+        ("file,x,y,w,h\na,1,2,3,4\n./a ,1,2,3,4\n", "boxes.csv:3: a has a box above"),
+        ("file,x,y,w,h\na,1,2,3,4,5\n", "boxes.csv:2: has 6 cells, expected 5, file,x,y,w,h"),
+        ("file,x,y,w,h\na,b.png,1,2,3,4\n", "a name with a comma takes quotes"),
+        ("file,x,y,w,h\n ,1,2,3,4\n", "boxes.csv:2: names no file, expected file,x,y,w,h"),
+        ("x,y,w,h,file\n1,2,3,4\n", "boxes.csv:2: names no file, expected file,x,y,w,h"),
+        ("file,x,y,w,h\n", "boxes.csv: holds no box, expected a row file,x,y,w,h for each"),
+        (
+            'file,x,y,w,h\na,1,2,3,4\n"b,1,2,3,4\n' + "c,1,2,3,4\n" * 20_000,
+            "boxes.csv:3: cannot be read (field larger than field limit",
+        ),
     ],
 )
 def test_a_table_that_holds_no_boxes_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -116,6 +139,38 @@ def test_a_table_that_holds_no_boxes_is_refused(tmp_path: Path, text: str, words
     with pytest.raises(BoxError) as caught:
         read_boxes(table)
     assert words in str(caught.value)
+
+
+def test_a_file_is_the_same_however_it_is_written(tmp_path: Path) -> None:
+    table = tmp_path / "boxes.csv"
+    table.write_text("h,file,x,y,w,\n4, ./sub//a.jpg ,1,2,3,\n8,camera:0,5,6,7\n", "utf-8")
+    boxes = read_boxes(table).boxes
+    assert box_of(boxes, Path("sub/a.jpg")) == (1, 2, 3, 4)
+    assert box_of(boxes, Path("camera-0")) == (5, 6, 7, 8)
+
+
+def test_a_row_of_no_photo_is_named(tmp_path: Path) -> None:
+    table = tmp_path / "boxes.csv"
+    names = ["a.png", "./v.mp4", "camera:1", "sub/gone.jpg", "1", "2", "3", "4"]
+    table.write_text("file,x,y,w,h\n" + "".join(f"{n},1,2,3,4\n" for n in names), "utf-8")
+    failed = [Failed("sub/gone.jpg", "no such file or folder")]
+    found = SourceList([Path("x/a.png")], [Path("v.mp4")], [1], failed)
+    with pytest.raises(BoxError) as caught:
+        read_boxes(table).require_used(found)
+    assert str(caught.value) == (
+        f"{table}: 4 of 8 rows are of no photo that is looked at: 1 (line 6), 2 (line 7), 3 (line "
+        "8) and 1 more; expected each photo's path as given to the command, or its last part, and "
+        "one row for it; sub/gone.jpg: no such file or folder"
+    )
+    table.write_text("file,x,y,w,h\n" + "".join(f"{n},1,2,3,4\n" for n in names[:4]), "utf-8")
+    read_boxes(table).require_used(found)
+
+
+def test_a_second_row_of_a_photo_is_named(tmp_path: Path) -> None:
+    table = tmp_path / "boxes.csv"
+    table.write_text("file,x,y,w,h\na.png,1,2,3,4\nx/a.png,5,6,7,8\n", "utf-8")
+    with pytest.raises(BoxError, match=r"1 of 2 rows is of no .*: a\.png \(line 2\); .*one row"):
+        read_boxes(table).require_used(SourceList([Path("x/a.png")], [], [], []))
 
 
 def test_other_files_are_no_tables(tmp_path: Path) -> None:
@@ -128,7 +183,7 @@ def test_other_files_are_no_tables(tmp_path: Path) -> None:
 
 def test_numbers_of_an_option() -> None:
     assert parse_numbers("1,2.5,3,4", "--bbox", "x,y,w,h") == (1, 2.5, 3, 4)
-    for text in ("1,2,3", "1,2,3,4,5", "a,b,c,d"):
+    for text in ("1,2,3", "1,2,3,4,5", "a,b,c,d", ""):
         with pytest.raises(BoxError, match=f"--bbox {text}: expected four numbers, x,y,w,h"):
             parse_numbers(text, "--bbox", "x,y,w,h")
 

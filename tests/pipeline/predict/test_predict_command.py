@@ -494,6 +494,13 @@ def test_no_camera_and_no_video_are_listed(
         (["gone.jpg"], "gone.jpg: no such file or folder"),
         (["a.png", "--bbox", "1,2,3"], "--bbox 1,2,3: expected four numbers, x,y,w,h"),
         (["a.png", "--intrinsics", "0,1,2,3"], "fx and fy must be above 0"),
+        (["a.png", "--bbox", ""], "expected four numbers, x,y,w,h"),
+        (["a.png", "--intrinsics", ""], "expected four numbers, fx,fy,cx,cy"),
+        (
+            ["a.png", "--boxes", "other.csv"],
+            "other.csv: 1 of 1 rows is of no photo that is looked at: nosuch.png (line 2)",
+        ),
+        (["phone"], "phone: left out: 1 .heic (1.heic), which cannot be read"),
         (["a.png", "--boxes", "gone.csv"], "gone.csv: cannot be read"),
         (["a.png", "--out", "."], "photos to look at lie there"),
         (["a.png", "--model", "."], "model.json: not found"),
@@ -510,6 +517,9 @@ def test_what_a_user_can_fix_stops_it_at_once(
 ) -> None:
     monkeypatch.chdir(predict.folder)
     save(Path("a.png"), photo)
+    Path("other.csv").write_text("file,x,y,w,h\nnosuch.png,1,2,3,4\n", "utf-8")
+    Path("phone").mkdir()
+    Path("phone/1.heic").write_bytes(b"x")
     usual = [w for k, w in enumerate(predict.usual) if predict.usual[k - k % 2] not in words]
     assert main(["predict", *usual, *words]) == 2
     assert message in capsys.readouterr().err
