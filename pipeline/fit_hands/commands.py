@@ -52,7 +52,9 @@ def fit(
     from pipeline.predict.hand_box import parse_numbers
     from pipeline.predict.request import PredictRequest
 
-    given = parse_numbers(intrinsics, "--intrinsics", "fx,fy,cx,cy") if intrinsics else None
+    given = None
+    if intrinsics is not None:  # an empty one is refused
+        given = parse_numbers(intrinsics, "--intrinsics", "fx,fy,cx,cy")
     K = PredictRequest(out=out, intrinsics=given).K
     fit_hands(
         source,

@@ -112,6 +112,7 @@ def test_a_track_in_pixels(fit: Command) -> None:
         ("meshes.npy", "the other side?"),
         ("clip.json", "give --intrinsics"),
         ("clip.json --intrinsics 0,1,2,3", "fx and fy must be above 0"),
+        ("hands.npz --intrinsics=", "expected four numbers, fx,fy,cx,cy"),
         ("none.npy", "not found"),
     ],
 )
