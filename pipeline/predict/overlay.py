@@ -34,7 +34,7 @@ def overlay(image: Image, found: BoxedHand) -> Image:
     hand = found.hand
     if hand is None:
         return _label(image.copy(), "no hand found", (0, 0))
-    side = max(found.box[2:])
+    side = min(max(found.box[2:]), 10 * max(image.shape[:2]))  # no lines that hide the photo
     thick = max(1, round(side / 110))
     canvas = image.copy()
     corner = _draw_box(canvas, found.box, max(1, thick // 2))

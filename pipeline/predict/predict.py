@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import threading
@@ -29,7 +30,7 @@ from pipeline.predict.predictions import (
     write_predictions,
 )
 from pipeline.predict.request import PredictRequest, Write, check_output
-from pipeline.predict.sources import CAMERA, Failed, SourceList
+from pipeline.predict.sources import CAMERA, Failed, SourceList, pictures_in
 from pipeline.predict.track import follow, one_shape
 from stages.artifacts import Progress
 
@@ -41,6 +42,10 @@ SAVE_EVERY_S = 10
 PAUSES = 20
 """A pause between savings is at least so many times as long as the last one took."""
 
+
+STEM_BYTES = 255 - len("._hand_000000.obj.partial")
+"""Most of a result's name before `_hand`: file systems take 255 bytes, and a file that is being
+written has the longest name."""
 
 STOPS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -91,6 +96,8 @@ class Run:
                 self._fail(str(file), str(error))
                 progress.step()
                 continue
+            if (pictures := pictures_in(file)) > 1:
+                self._write(f"{file}: holds {pictures:,} pictures, of which the first is taken")
             pixels = sum(other.size // 3 for _, other in group) + image.size // 3
             if group and (len(group) == self._request.batch or pixels > MOST_PIXELS):
                 yield group
@@ -125,7 +132,7 @@ class Run:
     def _photo(self, file: Path, image: Image, found: list[BoxedHand]) -> None:
         name = self._free(file.stem)
         picture, drawn = f"{name}_hand.png", image
-        size = image.shape[1], image.shape[0]
+        size, records = (image.shape[1], image.shape[0]), []
         for number, one in enumerate(found):
             drawn = overlay(drawn, one)
             record = {
@@ -137,8 +144,9 @@ class Run:
             if self._request.meshes and one.hand is not None:
                 record["mesh"] = f"{name}_hand{f'-{number + 1}' if number else ''}.obj"
                 write_mesh(self._request.out / record["mesh"], one.hand)
-            self.images.append(record)
+            records.append(record)
         write_picture(self._request.out / picture, drawn)
+        self.images += records  # which name nothing that is not there
         self.looked_at += 1
 
     def video(self, file: Path) -> None:
@@ -247,13 +255,20 @@ class Run:
         self.failed.append(Failed(file, why))
 
     def _free(self, stem: str) -> str:
-        """A name for results that no other source has."""
-        name, number = stem, 1
+        """A name for results that no other source has, and that is no longer than a file's may."""
+        name, number = _shortened(stem), 1
         while name in self._names:
             number += 1
-            name = f"{stem}-{number}"
+            name = _shortened(stem, f"-{number}")
         self._names.add(name)
         return name
+
+
+def _shortened(stem: str, ending: str = "") -> str:
+    """The stem and the ending in `STEM_BYTES`, cut between two characters."""
+    content = os.fsencode(stem)
+    room = STEM_BYTES - len(ending)
+    return (stem if len(content) <= room else content[:room].decode("utf-8", "ignore")) + ending
 
 
 def predict(

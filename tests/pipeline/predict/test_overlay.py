@@ -22,6 +22,15 @@ def test_it_has_the_photos_size_and_leaves_the_photo_alone(size: tuple[int, int]
         assert (drawn != 90).any() and (photo == 90).all()
 
 
+def test_the_box_of_a_slip_does_not_thicken_lines_without_end() -> None:
+    photo = np.full((60, 80, 3), 90, np.uint8)
+    one, other = (
+        overlay(photo, BoxedHand(a_hand(UV / 4), (-side / 2, -side / 2, side, side), "given"))
+        for side in (800.0, 8000.0)
+    )
+    assert np.array_equal(one, other) and (one == 90).any()
+
+
 def test_every_fingertip_has_its_colour() -> None:
     drawn = overlay(
         np.zeros((260, 360, 3), np.uint8), BoxedHand(a_hand(UV), box_around(UV), "given")

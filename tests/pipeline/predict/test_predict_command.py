@@ -367,6 +367,76 @@ def test_bad_files_are_listed_and_do_not_stop_the_rest(
     assert said.count("failed: ") == 4
 
 
+@pytest.mark.parametrize("how", ["--bbox", "--boxes"])
+@pytest.mark.parametrize(
+    "box", ["0,0,1e9,1e9", "0,0,1e15,1e15", "-1e308,1,1.7e308,10", "1,1,1e-9,1e-9"]
+)
+def test_a_box_of_no_hand_fails_its_photo_and_no_other(
+    how: str, box: str, predict: Command, photo: Image
+) -> None:
+    bad = save(predict.folder / "bad.png", photo)
+    good = save(predict.folder / "good.png", photo)
+    table = predict.folder / "boxes.csv"
+    rows = f"bad.png,{box}\n" * (how == "--boxes") + "good.png,30,20,40,50\n"
+    table.write_text(f"file,x,y,w,h\n{rows}", "utf-8")
+    words = [f"--bbox={box}"] * (how == "--bbox")
+    assert predict(str(bad), str(good), "--boxes", str(table), *words) == 2
+    record = predict.written()
+    assert [image["file"] for image in record["images"]] == [str(good)]
+    (failure,) = record["failed"]
+    assert failure["file"] == str(bad) and "from 1 px to 100 times" in failure["why"]
+
+
+def test_a_box_far_larger_than_the_photo_is_drawn(predict: Command, photo: Image) -> None:
+    path = save(predict.folder / "a.png", photo)
+    assert predict(str(path), "--bbox=-7000,-7000,16000,16000") == 0
+    assert read_photo(predict.out / "a_hand.png").shape == photo.shape
+
+
+@pytest.mark.parametrize("letter", ["n", "\u00fc"])
+def test_a_long_name_is_shortened_and_stays_its_own(
+    letter: str, predict: Command, photo: Image
+) -> None:
+    stem = letter * (248 // len(letter.encode()))
+    for end in "ab":
+        save(predict.folder / f"{stem}{end}.png", photo)
+    assert predict(str(predict.folder), "--bbox", "30,20,40,50", "--obj") == 0
+    found = predict.written()["images"]
+    overlays = {image["overlay"] for image in found}
+    assert len(overlays) == 2 and all(name.startswith(letter * 100) for name in overlays)
+    for image in found:
+        assert (predict.out / image["overlay"]).is_file()
+        assert (predict.out / image["mesh"]).is_file()
+
+
+def test_no_overlay_is_listed_that_is_not_there(
+    predict: Command, photo: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "write_picture", full)
+    path = save(predict.folder / "a.png", photo)
+    with contextlib.suppress(KeyboardInterrupt):
+        predict(str(path), "--bbox", "30,20,40,50")
+    assert predict.written()["images"] == []
+
+
+def test_the_first_of_several_pictures_is_taken_and_that_is_said(
+    predict: Command, photo: Image, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(predict.folder / "one.png", photo)
+    first = Pillow.fromarray(photo)
+    path = predict.folder / "several.tif"
+    first.save(path, save_all=True, append_images=[first.rotate(180)])
+    assert predict(str(predict.folder), "--bbox", "30,20,40,50") == 0
+    one, other = predict.written()["images"]
+    assert one["joints_px"] == other["joints_px"]
+    said = capsys.readouterr().out
+    assert f"{path}: holds 2 pictures, of which the first is taken" in said
+    assert said.count("pictures") == 1
+
+
 def test_photos_of_one_name_do_not_replace_each_other(predict: Command, photo: Image) -> None:
     for name in ("a", "b"):
         (predict.folder / name).mkdir()
