@@ -82,8 +82,8 @@ def predict_(
         seconds=seconds,
     )
     found = SourceList.find(sources)
-    if table is not None:
-        table.require_used(found)
+    if table is not None and (remark := table.remark(found)):
+        write(remark)
     detector = PalmDetector.load(palms) if palms else None
     folder = model or default_model(write)
     where = str(prepare_device(device, 0))

@@ -96,22 +96,28 @@ class BoxTable(NamedTuple):
     boxes: dict[str, Box]
     lines: dict[str, int]
 
-    def require_used(self, sources: SourceList) -> None:
-        """Refuse a table with a row that is for none of these files and cameras.
+    def remark(self, sources: SourceList) -> str:
+        """A sentence on rows that are for none of these files and cameras; empty if all are.
 
         Raises:
-            BoxError: there is such a row; it is named, as is what could not be looked at.
+            BoxError: there are such rows, and files without a row: a name does not match.
         """
-        used = {key for name in sources.names if (key := _row_of(self.boxes, name)) is not None}
+        rows = {name: _row_of(self.boxes, name) for name in sources.names}
+        used = {*rows.values()}
         unused = [f"{name} (line {self.lines[name]})" for name in self.boxes if name not in used]
         if not unused:
-            return
-        more = f" and {len(unused) - NAMED} more" if len(unused) > NAMED else ""
-        raise BoxError(
+            return ""
+        text = (
             f"{self.path}: {len(unused)} of {len(self.boxes)} rows "
-            f"{'is' if len(unused) == 1 else 'are'} of no photo that is looked at: "
-            f"{', '.join(unused[:NAMED])}{more}; expected each photo's path as given to the "
-            "command, or its last part, and one row for it"
+            f"{'is' if len(unused) == 1 else 'are'} for no photo that is looked at: {_some(unused)}"
+        )
+        failed = {failure.file for failure in sources.failed}
+        without = [name for name, row in rows.items() if row is None and name not in failed]
+        if not without:
+            return text
+        raise BoxError(
+            f"{text}; and {_some(without)} {'has' if len(without) == 1 else 'have'} no row; "
+            "expected each photo's path as given to the command, or its last part"
             + "".join(f"; {failure.file}: {failure.why}" for failure in sources.failed)
         )
 
@@ -174,6 +180,11 @@ def box_of(boxes: dict[str, Box], file: Path) -> Box | None:
 def _row_of(boxes: dict[str, Box], name: str) -> str | None:
     """The key of a file's box, or of a camera's; None: it has none."""
     return next((k for k in (_key(name), Path(_key(name)).name) if k in boxes), None)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
 
 
 def _key(name: str) -> str:

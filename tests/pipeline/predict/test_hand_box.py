@@ -149,28 +149,33 @@ def test_a_file_is_the_same_however_it_is_written(tmp_path: Path) -> None:
     assert box_of(boxes, Path("camera-0")) == (5, 6, 7, 8)
 
 
-def test_a_row_of_no_photo_is_named(tmp_path: Path) -> None:
+def test_rows_for_no_photo_are_named_and_refused_where_a_photo_has_none(tmp_path: Path) -> None:
     table = tmp_path / "boxes.csv"
     names = ["a.png", "./v.mp4", "camera:1", "sub/gone.jpg", "1", "2", "3", "4"]
     table.write_text("file,x,y,w,h\n" + "".join(f"{n},1,2,3,4\n" for n in names), "utf-8")
-    failed = [Failed("sub/gone.jpg", "no such file or folder")]
+    failed = [Failed("sub/gone.jpg", "no such file or folder"), Failed("left", "is out")]
     found = SourceList([Path("x/a.png")], [Path("v.mp4")], [1], failed)
+    remark = (
+        f"{table}: 4 of 8 rows are for no photo that is looked at: 1 (line 6), 2 (line 7), 3 (line "
+        "8) and 1 more"
+    )
+    assert read_boxes(table).remark(found) == remark
+    found.photos.append(Path("b.png"))
     with pytest.raises(BoxError) as caught:
-        read_boxes(table).require_used(found)
+        read_boxes(table).remark(found)
     assert str(caught.value) == (
-        f"{table}: 4 of 8 rows are of no photo that is looked at: 1 (line 6), 2 (line 7), 3 (line "
-        "8) and 1 more; expected each photo's path as given to the command, or its last part, and "
-        "one row for it; sub/gone.jpg: no such file or folder"
+        f"{remark}; and b.png has no row; expected each photo's path as given to the command, or "
+        "its last part; sub/gone.jpg: no such file or folder; left: is out"
     )
     table.write_text("file,x,y,w,h\n" + "".join(f"{n},1,2,3,4\n" for n in names[:4]), "utf-8")
-    read_boxes(table).require_used(found)
+    assert read_boxes(table).remark(found) == "", "b.png is looked for"
 
 
 def test_a_second_row_of_a_photo_is_named(tmp_path: Path) -> None:
     table = tmp_path / "boxes.csv"
     table.write_text("file,x,y,w,h\na.png,1,2,3,4\nx/a.png,5,6,7,8\n", "utf-8")
-    with pytest.raises(BoxError, match=r"1 of 2 rows is of no .*: a\.png \(line 2\); .*one row"):
-        read_boxes(table).require_used(SourceList([Path("x/a.png")], [], [], []))
+    remark = read_boxes(table).remark(SourceList([Path("x/a.png")], [], [], []))
+    assert "1 of 2 rows is for no photo that is looked at: a.png (line 2)" in remark
 
 
 def test_other_files_are_no_tables(tmp_path: Path) -> None:

@@ -568,7 +568,7 @@ def test_no_camera_and_no_video_are_listed(
         (["a.png", "--intrinsics", ""], "expected four numbers, fx,fy,cx,cy"),
         (
             ["a.png", "--boxes", "other.csv"],
-            "other.csv: 1 of 1 rows is of no photo that is looked at: nosuch.png (line 2)",
+            "other.csv: 1 of 1 rows is for no photo that is looked at: nosuch.png (line 2); and",
         ),
         (["phone"], "phone: left out: 1 .heic (1.heic), which cannot be read"),
         (["a.png", "--boxes", "gone.csv"], "gone.csv: cannot be read"),
