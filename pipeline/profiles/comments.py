@@ -89,7 +89,7 @@ def _key(
             if (section, name) not in explained:
                 texts.append(f"{name}: {meaning(section, name)[1]}")
             explained.add((section, name))
-        first, *rest = _flow(f"{indent}{key}: ", value)
+        first, *rest = flow_lines(f"{indent}{key}: ", as_yaml(value))
         yield from _commented(first, "; ".join(texts))
         yield from rest
     else:
@@ -99,11 +99,10 @@ def _key(
             yield from _key(section, name, value[name], depth + 1, explained)
 
 
-def _flow(head: str, value: Mapping[str, Any]) -> list[str]:
+def flow_lines(head: str, pairs: str) -> list[str]:
     """The head and {key: value, ...}, on further lines where it is long; a pair stays together."""
-    pairs = as_yaml(value).replace(": ", ":\0")
     lines = textwrap.wrap(
-        pairs,
+        pairs.replace(": ", ":\0"),
         WIDTH,
         initial_indent=head,
         subsequent_indent=" " * (len(head) + 1),

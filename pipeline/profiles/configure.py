@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from handpose.files import atomic_file
 from handpose.folder.hand_record import FILE as OWN_RECORDINGS
 from handpose.hand.joint_definition import INTERHAND_REGRESSOR
 from pipeline.licence_guard import git_takes, is_free_hand, is_synthetic, stage_of
-from pipeline.profiles.comments import merged
+from pipeline.profiles.comments import WIDTH, flow_lines, merged
 from stages.params import Params, ParamsError, load_params
 from stages.sections.section import as_yaml, defaults
 
@@ -67,9 +68,12 @@ def configure(
     if mano is not None:
         values["hand"]["joint_regressor"] = _regressor(mano, values, params)
     changed = _overlay(params, values, "", profile)
+    if not changed:
+        _check_whole(path, path, profile)
+        return changed
     try:
         with atomic_file(path) as partial:
-            yaml.dump(params, partial)
+            yaml.dump(params, partial, transform=_wrapped)
             _check_whole(partial, path, profile)
     except OSError as error:
         raise ProfileError(
@@ -102,8 +106,18 @@ def _yaml() -> YAML:
     """A reader and writer that keeps comments and quotes."""
     yaml = YAML()
     yaml.preserve_quotes = True
-    yaml.width = 100
+    yaml.width = sys.maxsize  # it breaks lines elsewhere than the shipped file: `_wrapped` does it
     return yaml
+
+
+def _wrapped(text: str) -> str:
+    """With long {key: value, ...} on further lines, as they are in the shipped file."""
+    lines = []
+    for line in text.split("\n"):
+        head, mark, pairs = line.partition(": {")
+        is_long = mark and pairs.endswith("}") and "#" not in line and len(line) > WIDTH
+        lines += flow_lines(f"{head}: ", "{" + pairs) if is_long else [line]
+    return "\n".join(lines)
 
 
 def _at_default(named: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import re
 import shutil
 import subprocess
@@ -50,6 +51,30 @@ def test_demo_undoes_every_profile(tmp_path: Path, stand_in: Path, profile: str)
     configure("demo", path)
     assert load_params(path) == load_params(ROOT / "params.yaml")
     assert configure("demo", path) == []
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_a_profile_touches_only_the_lines_of_its_values_and_demo_gives_back_the_bytes(
+    tmp_path: Path, profile: str
+) -> None:
+    path, shipped = tmp_path / "params.yaml", (ROOT / "params.yaml").read_bytes()
+    path.write_bytes(shipped)
+    changed = configure(profile, path)
+    before, after = (text.decode().splitlines() for text in (shipped, path.read_bytes()))
+    touched = [line for line in difflib.ndiff(before, after) if line.startswith("+ ")]
+    assert len(touched) <= len(changed)
+    assert all(line == line.rstrip() for line in after)
+    configure("demo", path)
+    assert path.read_bytes() == shipped
+
+
+def test_a_file_that_has_every_value_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    own = (ROOT / "params.yaml").read_text("utf-8").replace("hand:  ", "hand:     ", 1)
+    path.write_text(own.replace("occlude: 0.0}", "occlude:   0.0}"), "utf-8")
+    before = path.stat()
+    assert configure("demo", path) == []
+    assert path.stat().st_ino == before.st_ino and path.stat().st_mtime_ns == before.st_mtime_ns
 
 
 def test_demo_undoes_what_the_docs_tell_to_set() -> None:
