@@ -67,6 +67,20 @@ class ModelRecord:
             )
 
 
+_EXPECTED = (
+    "expected a folder with model.json, such as handpose/released, or models/pose/pretrained of "
+    "a clone in which it was trained"
+)
+
+
+def _remedy(folder: Path) -> str:
+    """What to do where there is no model; only a clone's own are trained by `dvc repro`."""
+    above = folder.absolute().parents
+    if any(models.name == "models" and (models.parent / "dvc.yaml").is_file() for models in above):
+        return "no trained model is here. Run `dvc repro`, which trains it"
+    return _EXPECTED
+
+
 def save_model(folder: Path, model: nn.Module, record: ModelRecord) -> None:
     """Write weights and record; `model.json` comes last and holds the weights' SHA-256."""
     weights = safetensors.torch.save(
@@ -99,9 +113,9 @@ def read_record(folder: Path) -> ModelRecord:
             )
         return ModelRecord(**fields)
     except FileNotFoundError:
-        raise CheckpointError(
-            f"{path}: not found; no trained model is here. Run `dvc repro`, which trains it"
-        ) from None
+        raise CheckpointError(f"{path}: not found; {_remedy(folder)}") from None
+    except NotADirectoryError:
+        raise CheckpointError(f"{folder}: is a file; {_EXPECTED}") from None
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: is not a record of a trained model: {error}") from None
 

@@ -74,8 +74,24 @@ def test_a_broken_record_is_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_a_missing_record_is_named_with_its_remedy(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").touch()
     with pytest.raises(CheckpointError, match=r"model\.json: not found; .*Run `dvc repro`"):
-        read_record(tmp_path)
+        read_record(tmp_path / "models" / "pose" / "pretrained")
+
+
+def test_another_path_is_told_what_a_model_is_and_not_to_train(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.touch()
+    (tmp_path / "models").mkdir()  # of no clone
+    for folder, found in (
+        (tmp_path / "no", r"no.model\.json: not found"),
+        (tmp_path / "models" / "no", r"no.model\.json: not found"),
+        (photo, r"photo\.jpg: is a file"),
+    ):
+        told = f"{found}; expected a folder with model\\.json, such as handpose/released"
+        with pytest.raises(CheckpointError, match=told) as raised:
+            read_record(folder)
+        assert "dvc repro" not in str(raised.value)
 
 
 def test_a_model_of_other_parameters_is_refused_by_what_differs(tmp_path: Path) -> None:
