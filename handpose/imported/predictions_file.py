@@ -162,9 +162,13 @@ def _json_header(path: Path) -> tuple[Any, list[str]]:
     found: list[Any] = []
     try:
         with path.open(encoding="utf-8") as stream:
-            for line in islice(filter(str.strip, stream), 2):
-                found.append(json.loads(line))
-    except (ValueError, RecursionError) as error:
+            lines = ((k, line) for k, line in enumerate(stream, 1) if line.strip())
+            for number, line in islice(lines, 2):
+                if found or line.lstrip().startswith(("{", "[")):
+                    found.append(_parsed(path, number, line))
+                else:  # of no JSON: what the file is says more than where it fails
+                    found.append(json.loads(line))
+    except ValueError as error:
         what = recognise(path)
         told = f"{what}" if what is not None else f"cannot be read ({error})"
         raise ImportedError(f"{path}: {told}; {EXPECTED}") from None
@@ -195,11 +199,23 @@ def _json_rows(path: Path, columns: list[str]) -> Iterator[PredictedRows]:
             first += len(rows)
 
 
-def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+def _parsed(path: Path, number: int, line: str) -> Any:
+    """The value in a line.
+
+    Raises:
+        ImportedError: it is not JSON; the message says where.
+    """
     try:
-        row = json.loads(line)
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        told = f"{error.msg}, column {error.colno}"
     except (ValueError, RecursionError) as error:
-        raise ImportedError(f"{path}:{number}: is not JSON ({error})") from None
+        told = str(error)
+    raise ImportedError(f"{path}:{number}: is not JSON ({told}); {EXPECTED}")
+
+
+def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+    row = _parsed(path, number, line)
     if not isinstance(row, dict):
         raise ImportedError(f"{path}:{number}: holds no object, one hand a line")
     return row
