@@ -5,6 +5,8 @@ Imports stand inside the commands: `handpose --help` and completion wait for non
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import signal
 import sys
@@ -57,13 +59,27 @@ class Commands(TyperGroup):
         except OSError as error:
             if not error.filename:  # a defect of ours, which keeps its traceback
                 raise
-            found = f"{error.filename}: {error.strerror}"
-            print(f"handpose: {found}; fix its permission, or name another path", file=sys.stderr)
+            print(f"handpose: {_told(error)}", file=sys.stderr)
             code = 2
         except KeyboardInterrupt:
             print("handpose: stopped by Ctrl-C", file=sys.stderr)
             code = 128 + signal.SIGINT
         raise typer.Exit(code or 0)
+
+
+def _told(error: OSError) -> str:
+    """What is wrong with the file that this error names, and what to do."""
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{error.filename}: the name is too long; give a shorter one"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+        place = Path(str(error.filename2 or error.filename))  # of a renaming, the target
+        if error.errno == errno.EISDIR:
+            return f"{place}: is a folder, expected a file; name another path"
+        for part in (place, *place.parents):
+            if part.is_file():
+                return f"{part}: is a file, expected a folder; name another path"
+        return f"{place}: {error.strerror}; name another path"
+    return f"{error.filename}: {error.strerror}; fix its permission, or name another path"
 
 
 def _group(help: str, **options: Any) -> typer.Typer:
@@ -92,6 +108,9 @@ add_remote_to(remote)
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0, or 2 with a plain message for what the user can fix."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file's name need not be UTF-8
+            stream.reconfigure(errors="backslashreplace")
     try:
         typer.main.get_command(app).main(argv, prog_name="handpose")
     except SystemExit as end:

@@ -59,6 +59,38 @@ def test_a_file_that_cannot_be_used_is_named(
     assert capsys.readouterr().err == expected + "\n"
 
 
+def test_a_name_that_is_not_utf_8_is_printed() -> None:
+    done = handpose("fit", "bad\udcff.npy", PYTHONIOENCODING="utf-8:strict")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(r"handpose: bad\udcff.npy: not found; ")
+
+
+def test_a_file_in_place_of_a_folder_and_the_like_are_no_matter_of_permission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, folder, long = tmp_path / "file", tmp_path / "folder", "x" * 300
+    file.touch()
+    folder.mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    for attempt, told in (
+        (lambda: file.mkdir(), f"{file}: is a file, expected a folder; name another path"),
+        (
+            lambda: (file / "a" / "b").touch(),
+            f"{file}: is a file, expected a folder; name another path",
+        ),
+        (lambda: folder.write_text(""), f"{folder}: is a folder, expected a file; name another"),
+        (lambda: os.replace(file, folder), f"{folder}: is a folder, expected a file; name"),
+        (lambda: os.replace(folder, file), f"{file}: is a file, expected a folder; name"),
+        (lambda: (tmp_path / "link").mkdir(), "link: File exists; name another path"),
+        (lambda: Path(long).touch(), f"{long}: the name is too long; give a shorter one"),
+    ):
+        with pytest.raises(OSError) as raised:
+            attempt()
+        assert fails_with(raised.value, monkeypatch) == 2
+        message = capsys.readouterr().err
+        assert told in message and "permission" not in message
+
+
 def test_ctrl_c_is_the_users_wish_and_a_mistake_of_ours_keeps_its_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
