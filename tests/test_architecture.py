@@ -87,7 +87,6 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "stages/ingestion/reject_table.py": "the table of what ingest leaves out",
     "stages/ingestion/tally.py": "where a fault is, for ingest and for verify",
     "handpose/hand/placement.py": "a least-squares problem",
-    "pipeline/export/torchscript_file.py": "a file format",
     "pipeline/offline_plots.py": "a program: python -m pipeline.offline_plots",
     "pipeline/data/mixing.py": "a statistic",
     "pipeline/doctor/finding.py": "what every check returns",

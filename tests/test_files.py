@@ -12,6 +12,7 @@ from handpose.files import (
     STRAY,
     atomic_file,
     atomic_folder,
+    check_writable,
     digest,
     remove_partial,
     write_durably,
@@ -89,3 +90,24 @@ def test_partial_output_of_a_killed_process_is_removed(tmp_path: Path) -> None:
     removed = remove_partial([tmp_path / "tars", tmp_path / "out", tmp_path / "nowhere"])
     assert [path.name for path in removed] == [".tars.partial", ".y.json.partial"]
     assert sorted(path.name for path in tmp_path.rglob("*")) == [".other.partial", "out"]
+
+
+def test_a_folder_in_which_no_file_can_be_made_is_found_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_writable(tmp_path / "a" / "b")
+    monkeypatch.chdir(tmp_path)
+    check_writable(Path("a/b"))
+    check_writable(Path())
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    for folder in ("file", "file/a/b"):
+        with pytest.raises(NotADirectoryError) as raised:
+            check_writable(Path(folder))
+        assert raised.value.filename == "file"
+    with pytest.raises(OSError, match="too long"):
+        check_writable(Path("x" * 300))
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)  # root may write anywhere
+    with pytest.raises(PermissionError) as denied:
+        check_writable(tmp_path / "a" / "b")
+    assert denied.value.filename == str(tmp_path)

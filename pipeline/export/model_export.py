@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from handpose.confidence.confidence_io import load_confidence
 from handpose.errors import HandPoseError
-from handpose.files import atomic_file, atomic_folder, write_durably
+from handpose.files import atomic_file, atomic_folder, check_writable, write_durably
 from handpose.hand.mano import FILE, Mano
 from handpose.nets.pose_net import PoseNet
 from handpose.predict import Predictor
@@ -107,7 +107,9 @@ def export(request: ExportRequest, write: Callable[[str], None]) -> Parity:
         CheckpointError: there is no Stage 2 model, or it is damaged.
         JointError: the joint regressor that it was trained with is not in `request.mano`.
         RuntimeFilesError: what a page needs is missing.
+        OSError: the file or the page cannot be written; this is found before the model is read.
     """
+    check_writable(request.out.absolute().parent)
     if request.format == "web":
         return _export_page(request, write)
     graph, about = load_graph(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -24,24 +25,34 @@ TRACED = 2
 def write_torchscript(
     graph: HandGraph, path: Path, description: dict[str, Any], examples: Examples
 ) -> None:
-    """Write the model, with its description as extra file `KEY`."""
+    """Write the model, with its description as extra file `KEY`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     inputs = tuple(torch.from_numpy(examples.inputs[n][:TRACED]) for n in graph.inputs)
     with torch.no_grad(), warnings.catch_warnings():
         # of sizes that are the same for every batch, and that torch.export is to replace it
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(graph, inputs, check_trace=False)  # type: ignore[no-untyped-call]
         frozen = torch.jit.freeze(traced)
-        torch.jit.save(frozen, str(path), _extra_files={KEY: json.dumps(description)})
-    _drop_stack_traces(path)
+        with tempfile.TemporaryDirectory() as folder:
+            # torch's own error for a place that it cannot write to names neither it nor a reason;
+            # and the records inside are named after the file, so a buffer would rename them
+            saved = Path(folder) / path.name
+            torch.jit.save(frozen, str(saved), _extra_files={KEY: json.dumps(description)})
+            content = saved.read_bytes()
+    path.write_bytes(_without_stack_traces(content))
 
 
-def _drop_stack_traces(path: Path) -> None:
-    """Write the file anew without what it knows of this machine: paths of the source files."""
-    content = io.BytesIO(path.read_bytes())
-    with zipfile.ZipFile(content) as before, zipfile.ZipFile(path, "w") as after:
+def _without_stack_traces(content: bytes) -> bytes:
+    """A file without what it knows of this machine: paths of the source files."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(made, "w") as after:
         for record in before.infolist():
             if not record.filename.endswith(".debug_pkl"):
                 after.writestr(record, before.read(record))
+    return made.getvalue()
 
 
 def run_torchscript(path: Path, graph: HandGraph) -> Run:

@@ -26,6 +26,7 @@ from pipeline.export import model_export as command
 from pipeline.export import onnx_file, web_runtime
 from pipeline.export.hand_graph import HandGraph
 from pipeline.export.parity import MOST, Examples, measure, outputs_of
+from pipeline.export.torchscript_file import write_torchscript
 from pipeline.export.web_page import (
     ABOUT,
     FILES,
@@ -318,7 +319,10 @@ def test_a_licensed_hand_stays_outside(
         (["page", "--format", "web", "--runtime", "no.tgz"], "no.tgz: not found; run `npm pack "),
         ([".", "--format", "onnx"], "is a folder; name a file in it"),
         (["hand.pt", "--format", "torchscript", "--mano", "no"], "no/MANO_RIGHT.npz: not found"),
-        (["hand.onnx", "--format", "onnx", "--model", "nowhere"], "no trained model is here"),
+        (
+            ["hand.onnx", "--format", "onnx", "--model", "nowhere"],
+            "expected a folder with model.json, such as",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -332,6 +336,32 @@ def test_what_cannot_be_is_refused(
     assert main(["export", *words]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format_", ["onnx", "torchscript", "web"])
+def test_a_place_that_cannot_be_written_is_told_before_the_model_is_read(
+    format_: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of root no permission says so: the system is asked in its place."""
+    words = ["--format", format_, "--model", "not-read"]
+    (tmp_path / "file").touch()
+    assert main(["export", str(tmp_path / "file" / "hand"), *words]) == 2
+    assert f"{tmp_path / 'file'}: is a file, expected a folder" in capsys.readouterr().err
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    assert main(["export", str(tmp_path / "new" / "hand"), *words]) == 2
+    assert f"{tmp_path}: Permission denied; fix its permission" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_torchscript_that_cannot_be_written_is_an_error_of_the_system(
+    mano: Mano, tmp_path: Path
+) -> None:
+    graph = HandGraph(small_predictor(mano), "joints")
+    with pytest.raises(IsADirectoryError):
+        write_torchscript(graph, tmp_path, {}, Examples.of(graph))
 
 
 def test_without_the_extra_it_says_how_to_install_it(
