@@ -77,10 +77,14 @@ EXTENT_M = (0.04, 0.4)
 Residual = Callable[[str, bool], float]
 
 
+def extents(points: Tensor) -> Tensor:
+    """Longest side of the box of each hand's points: (N, P, D) -> (N,) in their unit."""
+    return (points.amax(1) - points.amin(1)).amax(-1)
+
+
 def extent(points: Tensor) -> float:
-    """Median over hands of the longest side of their points' box: (N, P, D) -> in their unit."""
-    sides = points.amax(1) - points.amin(1)  # (N, D)
-    return float(sides.amax(-1).median())
+    """Median over hands of `extents`: (N, P, D) -> in their unit."""
+    return float(extents(points).median())
 
 
 def better_reading(residual: Residual, order: str | None, least: float) -> tuple[str | None, bool]:

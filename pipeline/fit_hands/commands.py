@@ -39,7 +39,8 @@ def fit(
         Option(metavar="FOLDER", help="Folder with MANO_RIGHT.npz. Default: the stand-in hand."),
     ] = None,
     noise: Annotated[
-        float, Option(min=0.05, metavar="MM", help="Standard deviation of a coordinate, mm.")
+        float,
+        Option(min=0.05, max=100, metavar="MM", help="Standard deviation of a coordinate, mm."),
     ] = 0.5,
     npz: Annotated[bool, Option("--npz", help="Write fits.npz instead of fits.json.")] = False,
 ) -> None:

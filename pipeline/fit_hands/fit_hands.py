@@ -13,8 +13,9 @@ from torch import Tensor
 
 from handpose.cores import usable_cores
 from handpose.counted import counted
+from handpose.files import check_writable
 from handpose.fitting.hand_fit import HandFits, HandFitter, one_shape
-from handpose.fitting.joint_order import SAME_AS_OURS, better_reading, in_our_order
+from handpose.fitting.joint_order import SAME_AS_OURS, better_reading, extent, in_our_order
 from handpose.hand.joint_definition import JointDefinition
 from handpose.hand.mano import Mano, ManoError
 from handpose.synthetic.stand_in import build
@@ -30,6 +31,11 @@ DOUBTED = 32
 
 DOUBT_M, DOUBT_PX = 5e-4, 1.5
 """Mean residuals from which they are."""
+
+ADVISED = 0.06
+"""Mean residual, as a share of the points' extent, above which another reading is no advice: 9 mm
+of a hand. Joints with 10 mm of noise are nearer in their own order; a wrong one leaves 20.
+"""
 
 Write = Callable[[str], None]
 
@@ -61,7 +67,9 @@ def fit_hands(source: Path, points: HandPoints, request: FitRequest, write: Writ
     Raises:
         PointsError: joints in another order, or hands of the other side, would fit.
         ManoError: see `Mano.load`.
+        OSError: `request.out` cannot hold the file; this is found before hands are fitted.
     """
+    check_writable(request.out)
     torch.set_num_threads(1)  # the fitter has threads of its own
     mano = request.hand_model()
     vertices = len(mano.layer.v_template)
@@ -147,10 +155,16 @@ def _doubt(source: Path, points: HandPoints, order: str, fitter: HandFitter) -> 
         advice.append(f"joints in another order? order {name}{alike}")
     if swapped:
         advice.append("the other side? --side, or is_left of the file, the other way round")
-    raise PointsError(
-        f"{source}: no hand comes closer to the points than {mean(order, False)}; "
-        f"{' and '.join(advice)} would fit with {mean(name, swapped)}"
-    )
+    found = f"{source}: no hand comes closer to the points than {mean(order, False)}"
+    if residual(name, swapped) > ADVISED * extent(points.points):
+        none = "nor does the other side fit" if given is None else "and no known order fits"
+        which = f"{name} on the {'other' if swapped else 'same'} side" if given else "it"
+        what = "vertices in MANO's order" if given is None else "joints in an order of --order"
+        raise PointsError(
+            f"{found}, {none}: {which} leaves {mean(name, swapped)}; expected {what}, of one hand "
+            "each, and no other points between them"
+        )
+    raise PointsError(f"{found}; {' and '.join(advice)} would fit with {mean(name, swapped)}")
 
 
 def _told(residual: Tensor, points: HandPoints) -> str:

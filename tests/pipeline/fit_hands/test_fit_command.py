@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from handpose.fitting.joint_order import ORDERS
 from handpose.hand.camera import project
 from handpose.hand.mano import Mano
 from pipeline.__main__ import main
+from pipeline.fit_hands import fit_hands as command
 from pipeline.fit_hands.fits_file import SCHEMA
 from tests.fitting.hands_at_random import KnownHands, known_hands
 
@@ -114,6 +116,8 @@ def test_a_track_in_pixels(fit: Command) -> None:
         ("clip.json --intrinsics 0,1,2,3", "fx and fy must be above 0"),
         ("hands.npz --intrinsics=", "expected four numbers, fx,fy,cx,cy"),
         ("none.npy", "not found"),
+        ("hands.npz --noise inf", "Invalid value for '--noise': Input should be less"),
+        ("hands.npz --noise nan", "Invalid value for '--noise'"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_written(
@@ -122,6 +126,40 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
     assert fit(words) == 2
     assert message in capsys.readouterr().err
     assert not fit.out.exists()
+
+
+def test_an_order_that_does_not_fit_either_is_no_advice(
+    fit: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The residuals of hands in an order of nobody's, with a misplaced thumb, say."""
+    told = {("handpose", False): 0.030, ("interhand", True): 0.011}
+
+    def fitted(_: Any, points: Any, order: str) -> Any:
+        swapped = bool((points.is_left != fit.hands.is_left).all())
+        return SimpleNamespace(residual=torch.tensor(told.get((order, swapped), 0.025)))
+
+    monkeypatch.setattr(command, "_fit", fitted)
+    assert fit("hands.npz") == 2
+    message = capsys.readouterr().err
+    assert "no hand comes closer to the points than 30 mm, and no known order fits" in message
+    assert "interhand on the other side leaves 11 mm" in message and "would fit" not in message
+    told["interhand", True] = 0.004
+    assert fit("hands.npz") == 2
+    message = capsys.readouterr().err
+    assert "order interhand and the other side?" in message and "would fit with 4 mm" in message
+
+
+def test_an_output_that_cannot_be_is_found_before_the_hands_are_fitted(
+    fit: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "HandFitter", None)
+    fit.out.touch()
+    assert fit("hands.npz") == 2
+    assert f"{fit.out}: is a file, expected a folder" in capsys.readouterr().err
+    fit.out.unlink()
+    monkeypatch.setattr("os.access", lambda path, mode: path != fit.folder)  # as if not of root
+    assert fit("hands.npz") == 2
+    assert f"{fit.folder}: Permission denied" in capsys.readouterr().err
 
 
 def test_meshes_need_manos_vertices_and_joints_do_not(
