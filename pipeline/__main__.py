@@ -33,12 +33,19 @@ from pipeline.remote.commands import add_to as add_remote_to
 if TYPE_CHECKING:
     from stages.params import Params
 
+PARAMS = Path("params.yaml")
 Text = str | None
 File = Path | None
 Targets = Annotated[
     list[str] | None,
     Argument(metavar="STAGE", help="Default: every stage.", autocompletion=lambda: _stage_names()),
 ]
+
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+
+RUN_DVC = ("plan", "doctor", "release", "table")
+"""Commands about what DVC runs, which reads no other parameters than those of params.yaml."""
 
 
 class Commands(TyperGroup):
@@ -57,9 +64,10 @@ class Commands(TyperGroup):
             print(f"handpose: {error}", file=sys.stderr)
             code = 2
         except OSError as error:
-            if not error.filename:  # a defect of ours, which keeps its traceback
+            text = _told(error)
+            if not text:  # a defect of ours, which keeps its traceback
                 raise
-            print(f"handpose: {_told(error)}", file=sys.stderr)
+            print(f"handpose: {text}", file=sys.stderr)
             code = 2
         except KeyboardInterrupt:
             print("handpose: stopped by Ctrl-C", file=sys.stderr)
@@ -68,7 +76,14 @@ class Commands(TyperGroup):
 
 
 def _told(error: OSError) -> str:
-    """What is wrong with the file that this error names, and what to do."""
+    """What is wrong with the file or the system, and what to do; empty if the error names none."""
+    from stages.artifacts import REMEDIES
+
+    if error.errno in DISK:  # a write into an open file names no file
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}. {REMEDIES[error.errno]}, then run again"
+    if not error.filename:
+        return ""
     if error.errno == errno.ENAMETOOLONG:
         return f"{error.filename}: the name is too long; give a shorter one"
     if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
@@ -136,8 +151,14 @@ def _profile_names() -> list[str]:
 
 @app.callback()
 def _options(
-    ctx: Context, params: Annotated[Path, Option(help="Parameters.")] = Path("params.yaml")
+    ctx: Context,
+    params: Annotated[Path, Option(metavar="FILE", help="File of parameters.")] = PARAMS,
 ) -> None:
+    if params != PARAMS and ctx.invoked_subcommand in RUN_DVC:
+        raise HandPoseError(
+            f"--params {params}: DVC reads {PARAMS}, and so does {ctx.invoked_subcommand}; change "
+            "that file"
+        )
     ctx.obj = params
 
 
@@ -184,7 +205,7 @@ def configure_(
     profile: Annotated[
         str,
         Option(
-            help="demo (default), interhand26m, eanet, wide (photos) or tiny.",
+            help="demo (as shipped), interhand26m (the paper's), eanet, wide (photos) or tiny.",
             autocompletion=_profile_names,
         ),
     ],

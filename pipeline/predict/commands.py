@@ -33,23 +33,34 @@ def predict_(
         str | None,
         Option(metavar="x,y,w,h", help="Box around the hand, the same in every photo, px."),
     ] = None,
-    boxes: Annotated[Path | None, Option(metavar="FILE", help="CSV: file,x,y,w,h.")] = None,
+    boxes: Annotated[
+        Path | None, Option(metavar="FILE", help="Boxes by photo, a CSV: file,x,y,w,h (px).")
+    ] = None,
     palms: Annotated[
         Path | None, Option(metavar="FILE", help="A palm detector (docs/photos.md).")
     ] = None,
     side: Annotated[
-        Literal["left", "right", "auto"], Option(help="Side of every hand; auto: the model tells.")
+        Literal["left", "right", "auto"],
+        Option(help="Side of every hand; auto: the model predicts it."),
     ] = "auto",
     intrinsics: Annotated[
         str | None,
         Option(metavar="fx,fy,cx,cy", help="Camera of every photo, px. Default: unknown."),
     ] = None,
-    out: Annotated[Path, Option(metavar="FOLDER")] = Path("results/predict"),
+    out: Annotated[
+        Path, Option(metavar="FOLDER", help="Folder of pictures, videos, predictions.json.")
+    ] = Path("results/predict"),
     batch: Annotated[int, Option(min=1, help="Photos at once.")] = 16,
-    obj: Annotated[bool, Option("--obj", help="A mesh of every hand too.")] = False,
-    smooth: Annotated[bool, Option("--smooth", help="Videos: average five frames.")] = False,
+    obj: Annotated[
+        bool, Option("--obj", help="Also write each hand's mesh, NAME_hand.obj.")
+    ] = False,
+    smooth: Annotated[
+        bool, Option("--smooth", help="In videos, average joints over five frames.")
+    ] = False,
     seconds: Annotated[float, Option(min=0.1, help="Seconds recorded from a camera.")] = 10.0,
-    device: Annotated[Literal["auto", "cpu", "cuda"], Option()] = "auto",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], Option(help="Where the model runs.")
+    ] = "auto",
 ) -> int:
     """Find the hand in photos and videos.
 

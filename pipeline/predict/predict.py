@@ -287,11 +287,16 @@ def predict(
 
     Raises:
         OutputError: see `check_output`.
-        PredictError: the model cannot tell the side, and it is not given.
+        PredictError: the model needs the side or the camera, and it is not given.
     """
     if request.side is None and not estimator.tells_side:
         raise PredictError(
             f"{model}: this model does not tell left from right: give --side left or --side right"
+        )
+    if request.intrinsics is None and estimator.record.pose_net.get("ray_input", False):
+        raise PredictError(
+            f"{model}: this model needs the camera (pose_net.ray_input): give --intrinsics "
+            "fx,fy,cx,cy"
         )
     check_output(request, sources, mano)
     request.out.mkdir(parents=True, exist_ok=True)

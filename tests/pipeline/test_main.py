@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import main
+from pipeline.__main__ import RUN_DVC, main
 from pipeline.describe import describe
 from pipeline.profiles.configure import profiles
 
@@ -89,6 +90,28 @@ def test_a_file_in_place_of_a_folder_and_the_like_are_no_matter_of_permission(
         assert fails_with(raised.value, monkeypatch) == 2
         message = capsys.readouterr().err
         assert told in message and "permission" not in message
+
+
+def test_a_full_disk_is_no_defect_of_ours_though_it_names_no_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert fails_with(full, monkeypatch) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("handpose: No space left on device. Free space (`df -h .`")
+    read_only = OSError(errno.EROFS, "Read-only file system", "out/a.png")
+    assert fails_with(read_only, monkeypatch) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("handpose: out/a.png: Read-only file system. The file system is")
+
+
+@pytest.mark.parametrize("command", RUN_DVC)
+def test_other_parameters_are_refused_where_dvc_would_not_read_them(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--params", "mine.yaml", command]) == 2
+    expected = f"--params mine.yaml: DVC reads params.yaml, and so does {command}; change that file"
+    assert expected in capsys.readouterr().err
 
 
 def test_ctrl_c_is_the_users_wish_and_a_mistake_of_ours_keeps_its_traceback(

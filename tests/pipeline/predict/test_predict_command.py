@@ -23,6 +23,7 @@ from PIL import Image as Pillow
 
 from handpose.detection.palm_detector import PalmDetector, letterbox
 from handpose.estimator import HandEstimator, read_photo
+from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.training.model_io import read_record
 from pipeline.__main__ import main
@@ -34,6 +35,7 @@ from pipeline.predict.overlay import overlay
 from pipeline.predict.predict import Run
 from pipeline.predict.predictions import SCHEMA, hand_record
 from tests.detection.made_up_palms import proposals
+from tests.pipeline.export.small_model import write_small_model
 from tests.pipeline.predict.conftest import Image, a_hand
 
 BOX = (30, 20, 40, 50)
@@ -616,6 +618,18 @@ def test_models_that_do_not_serve_are_refused(
     assert predict(path) == 2
     assert "give --side left or --side right" in capsys.readouterr().err
     assert predict(path, "--side", "left", "--bbox", "30,20,40,50") == 0
+
+
+def test_a_model_that_needs_the_camera_is_refused_without_it(
+    predict: Command, mano: Mano, photo: Image, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(save(predict.folder / "a.png", photo))
+    write_small_model(predict.folder / "rays", mano, view_heads=True, ray_input=True, head=False)
+    predict.usual[1] = str(predict.folder / "rays")
+    assert predict(path) == 2
+    assert "give --intrinsics fx,fy,cx,cy" in capsys.readouterr().err
+    assert not predict.out.exists(), "what another run left is kept"
+    assert predict(path, "--intrinsics", "500,500,100,100") == 0
 
 
 def test_without_released_weights_the_clones_own_model_is_taken_or_the_remedy_said(
