@@ -77,7 +77,7 @@ def configure(
             _check_whole(partial, path, profile)
     except OSError as error:
         raise ProfileError(
-            f"{path}: cannot be written ({error.strerror}); please fix that"
+            f"{path}: cannot be written ({error.strerror}); fix its permission or free space"
         ) from None
     return changed
 
