@@ -148,7 +148,7 @@ def test_a_capture_that_fails_leaves_no_trace_and_says_why(
     assert_same(train(tmp_path, AVERAGED), eager)
     assert recorder.captures == 1, "not tried again"
     (message,) = [m for m in caplog.messages if "captured" in m]
-    assert "(operation not permitted when stream is capturing); it goes on" in message
+    assert "(operation not permitted when stream is capturing); training continues" in message
     assert "Compile" not in message
 
 
