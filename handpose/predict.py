@@ -136,8 +136,9 @@ class Predictor:
     ) -> PoseOutput:
         """The hand in a view of each photo; `uv` is in pixels of the views.
 
-        As of crops, but a second look is cut from the photo, which goes on where the view ends; a
-        crop that is turned has black corners.
+        As of crops, but a second look is cut from the photo, which goes on where the view ends.
+        Beyond the photo's edge its outermost pixels go on, too: black, as in the borders of
+        training images, is read worse (docs/photos.md, Where the photo ends).
 
         Args:
             photos: (H, W, 3) uint8 RGB of any sizes.
@@ -165,7 +166,9 @@ class Predictor:
         def cut(R: Tensor) -> Tensor:
             """The views turned about their centres by R (B, 3, 3): (B, 3, px, px)."""
             turned = about_centre(R.double().cpu().numpy(), px) @ A
-            views = [warp(photo, a, px) for photo, a in zip(photos, turned, strict=True)]
+            views = [
+                warp(photo, a, px, beyond="edge") for photo, a in zip(photos, turned, strict=True)
+            ]
             return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).to(device)
 
         image = cut(torch.eye(3).expand(len(photos), 3, 3))

@@ -187,6 +187,10 @@ ELSEWHERE = {
     "handpose predict photo.jpg --palms work/package/hands_solution_packed_assets.data": (
         "pipeline/predict/test_predict_command.py, with a made-up detector"
     ),
+    "git clone https://github.com/ardamavi/Sign-Language-Digits-Dataset work/signs": "git's own",
+    JUDGE.replace("bench.realism", "bench.real_photos work/signs/Dataset"): (
+        "bench/test_real_photos.py, with a made-up judge"
+    ),
     JUDGE: "bench/realism/test_command.py, with a judge that repeats the joints",
     f"{JUDGE} --image-px 512 334 --change creases=1 --change dark_studios=1": (
         "bench/realism/test_command.py, likewise"

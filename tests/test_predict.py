@@ -263,6 +263,25 @@ def test_the_side_is_that_of_the_image_that_the_hand_is_read_from(
     torch.testing.assert_close(told.vertices, given.vertices)
 
 
+def test_beyond_a_photos_edge_its_pixels_go_on_in_both_looks(
+    predictor: Callable[..., Predictor],
+) -> None:
+    predict = predictor()
+    predict.net.second_look = True
+    photo = np.random.default_rng(0).integers(0, 256, (PX, PX, 3), dtype=np.uint8)
+    padded = np.pad(photo, ((PX, PX), (PX, PX), (0, 0)), "edge")
+    half_out = np.array([[1.0, 0, PX / 2], [0, 1, PX / 4], [0, 0, 1]])
+    to_photo = np.array([[1.0, 0, -PX], [0, 1, -PX], [0, 0, 1]])
+    side = np.array([False])
+    found = predict.in_photos([photo], half_out[None], side)
+    same = predict.in_photos([padded], (half_out @ to_photo)[None], side)
+    torch.testing.assert_close(found.joints, same.joints)
+    black = np.zeros_like(padded)
+    black[PX:-PX, PX:-PX] = photo
+    other = predict.in_photos([black], (half_out @ to_photo)[None], side)
+    assert not torch.allclose(found.joints, other.joints)
+
+
 def test_a_second_look_sees_what_lies_beside_the_view_of_a_photo(
     predictor: Callable[..., Predictor],
 ) -> None:
@@ -276,7 +295,7 @@ def test_a_second_look_sees_what_lies_beside_the_view_of_a_photo(
     view = photo[corner : corner + PX, corner : corner + PX]
     found = predict.in_photos([photo], A, side)
     crop = predict(view[None], side)
-    assert not torch.allclose(found.joints, crop.joints), "the crop's corners are black"
+    assert not torch.allclose(found.joints, crop.joints), "the crop's corners are its edge"
     beside, far = photo.copy(), photo.copy()
     beside[corner - 12 : corner] = 255
     far[:20] = 255

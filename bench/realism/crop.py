@@ -40,6 +40,9 @@ ENLARGED = 2.0
 RAISED = 0.1
 """Of the box's height, how far the crop lies towards the fingers from the box's middle."""
 
+PALM_ENLARGED, PALM_RAISED = 2.6, 0.5
+"""The same of the palm's box, which the palm detector gives: sides by its longer one."""
+
 EDGE_PX = 0.5
 """From the edge of a picture to the centre of its first pixel."""
 
@@ -51,14 +54,37 @@ def tracking_crop(uv: Array) -> NDArray[np.float64]:
         uv: (21, 2) px; only those of `BOXED` are used.
     """
     ahead = ((uv[INDEX_MCP] + uv[RING_MCP]) / 2 + uv[MIDDLE_MCP]) / 2 - uv[WRIST]
-    angle = math.atan2(ahead[0], -ahead[1])  # clockwise from up
-    c, s = math.cos(angle), math.sin(angle)
-    upright = np.array([[c, s], [-s, c]])
+    upright = _upright(ahead)
     box = uv[BOXED] @ upright.T  # (12, 2)
     low, high = box.min(0), box.max(0)
     width, height = high - low
     middle = (low + high) / 2 - [0, RAISED * height]
-    zoom = SIDE_PX / (ENLARGED * max(width, height))
+    return _crop(upright, middle, ENLARGED * max(width, height))
+
+
+def palm_crop(box: Array, ahead: Array) -> NDArray[np.float64]:
+    """The same for a hand of which only the palm is known, as the judge begins.
+
+    Args:
+        box: (4,) px, left, top, right, bottom of the palm.
+        ahead: (2,) from the wrist towards the fingers.
+    """
+    upright = _upright(ahead)
+    side = max(box[2] - box[0], box[3] - box[1])
+    middle = upright @ ((box[:2] + box[2:]) / 2) - [0, PALM_RAISED * side]
+    return _crop(upright, middle, PALM_ENLARGED * side)
+
+
+def _upright(ahead: Array) -> NDArray[np.float64]:
+    """The rotation (2, 2) that turns this direction (2,) up."""
+    angle = math.atan2(ahead[0], -ahead[1])  # clockwise from up
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[c, s], [-s, c]])
+
+
+def _crop(upright: Array, middle: Array, side: float) -> NDArray[np.float64]:
+    """A of the square with this middle (2,) and side in the turned photo."""
+    zoom = SIDE_PX / side
     A = np.eye(3)
     A[:2, :2] = zoom * upright
     A[:2, 2] = (SIDE_PX - 1) / 2 - zoom * middle

@@ -25,6 +25,15 @@ LANDMARKS = "hand_landmark_full.tflite"
 JOINTS = 21
 """In the order of `handpose/hand/skeleton.py`."""
 
+LOOKS = 4
+"""How often the judge looks at a hand whose place it has from its palm detector alone."""
+SURE = 3.0
+"""Least logit of presence, 95 %, of a hand that it found itself."""
+AT_REST = 0.03
+"""By less than this share of the hand its joints move at the last look."""
+LEAST_PX = 5.0
+"""Least longer side of the joints' box."""
+
 LEAST = 1e-6
 """Presence is clipped to this and 1 less this: beyond, float32 has no digits left."""
 
@@ -65,7 +74,34 @@ class Judge(NamedTuple):
 
     def read(self, photo: NDArray[np.uint8], uv: Array) -> Reading:
         """The hand at these joints (21, 2) px of a photo (H, W, 3) RGB."""
-        A = crop.tracking_crop(uv)
+        return self._read(photo, crop.tracking_crop(uv))
+
+    def find(self, photo: NDArray[np.uint8]) -> Reading | None:
+        """The hand of the surest palm in a photo (H, W, 3) RGB, as the judge itself would find it.
+
+        None: it sees no palm, or is not sure of a hand there, or its joints do not come to rest.
+        """
+        height, width = photo.shape[:2]
+        border = max(height, width) // 2  # a palm that fills the photo is not found without
+        room = np.zeros((height + 2 * border, width + 2 * border, 3), np.uint8)
+        room[border : border + height, border : border + width] = photo
+        palms = self.palms(room)
+        if not palms:
+            return None
+        A = crop.palm_crop(palms[0].box, palms[0].ahead)
+        last = self._read(room, A)
+        for _ in range(LOOKS - 1):
+            extent = np.ptp(last.uv, axis=0).max()
+            if not extent >= LEAST_PX:
+                return None
+            found = self.read(room, last.uv)
+            moved = np.linalg.norm(found.uv - last.uv, axis=1).mean() / extent
+            last = found
+        if last.logit < SURE or not moved < AT_REST:
+            return None
+        return last._replace(uv=last.uv - border)
+
+    def _read(self, photo: NDArray[np.uint8], A: NDArray[np.float64]) -> Reading:
         points, presence, right, joints = self.landmarks(_input(photo, A, crop.SIDE_PX))
         return Reading(
             logit=logit(presence.item()),

@@ -10,11 +10,16 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+Beyond = Literal["black", "edge"]
+"""What lies outside of an image: nothing, or its outermost pixels continued."""
+
+_BORDERS = {"black": cv2.BORDER_CONSTANT, "edge": cv2.BORDER_REPLICATE}
 
 
 class Square(NamedTuple):
@@ -67,13 +72,13 @@ def surroundings(
     """What a view of this region shows of a photo however it is turned about its centre.
 
     Returns:
-        A copy, at most `most_px` px wide: what is wider is scaled down. And A (3, 3): pixels of
-        the photo -> pixels of the copy.
+        A copy, at most `most_px` px wide: what is wider is scaled down, and goes on beyond the
+        photo's edge. And A (3, 3): pixels of the photo -> pixels of the copy.
     """
     side = region.side * math.sqrt(2) + 2  # and a pixel all round, for bilinear sampling
     if side > most_px:
         A = affine(region._replace(side=side), most_px)
-        return warp(image, A, most_px), A
+        return warp(image, A, most_px, beyond="edge"), A
     height, width = image.shape[:2]
     left, top = (max(0, math.floor(at - side / 2)) for at in (region.x, region.y))
     right = min(width, math.ceil(region.x + side / 2) + 1)
@@ -82,20 +87,22 @@ def surroundings(
     return image[top:bottom, left:right].copy(), A
 
 
-def warp(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
-    """The image (H, W, 3) warped by A: (side, side, 3), bilinear, black outside of the image.
+def warp(
+    image: NDArray[np.uint8], A: NDArray[np.float64], side: int, *, beyond: Beyond = "black"
+) -> NDArray[np.uint8]:
+    """The image (H, W, 3) warped by A: (side, side, 3), bilinear.
 
     Where A only shifts by whole pixels, the result is that part of the image itself, not a copy.
     """
     if (part := _part(image, A, side)) is not None:
         return part
-    return np.asarray(cv2.cvtColor(_warped(image, A, side), cv2.COLOR_RGBA2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(_warped(image, A, side, beyond), cv2.COLOR_RGBA2RGB), np.uint8)
 
 
 def warp_planes(
     image: NDArray[np.uint8], A: NDArray[np.float64], planes: NDArray[np.uint8]
 ) -> None:
-    """As `warp`, into planes (3, side, side), one per colour."""
+    """As `warp`, black outside of the image, into planes (3, side, side), one per colour."""
     side = planes.shape[-1]
     if (part := _part(image, A, side)) is not None:
         cv2.split(part, list(planes))
@@ -120,13 +127,22 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-def _warped(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
+def _warped(
+    image: NDArray[np.uint8], A: NDArray[np.float64], side: int, beyond: Beyond = "black"
+) -> NDArray[np.uint8]:
     """The image warped by A as RGBA, which OpenCV warps twice as fast as RGB; scratch."""
-    image, A = antialias(image, A)
+    image, A = antialias(image, A, beyond)
     four = _scratch.array("four", (*image.shape[:2], 4))
     warped = _scratch.array("warped", (side, side, 4))
     cv2.cvtColor(image, cv2.COLOR_RGB2RGBA, dst=four)
-    cv2.warpAffine(four, A[:2], (side, side), dst=warped, flags=cv2.INTER_LINEAR)
+    cv2.warpAffine(
+        four,
+        A[:2],
+        (side, side),
+        dst=warped,
+        flags=cv2.INTER_LINEAR,
+        borderMode=_BORDERS[beyond],
+    )
     return warped
 
 
@@ -140,7 +156,7 @@ def _part(image: NDArray[np.uint8], A: NDArray[np.float64], side: int) -> NDArra
 
 
 def antialias(
-    image: NDArray[np.uint8], A: NDArray[np.float64]
+    image: NDArray[np.uint8], A: NDArray[np.float64], beyond: Beyond = "black"
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Image and A for bilinear sampling that shrinks to no less than half.
 
@@ -151,13 +167,14 @@ def antialias(
     block = int(1 / math.sqrt(abs(a * d - b * c)) + 1e-6)
     if block < 2:
         return image, A
-    return _average(image, block), A @ _from_blocks(block)
+    return _average(image, block, beyond), A @ _from_blocks(block)
 
 
-def _average(image: NDArray[np.uint8], block: int) -> NDArray[np.uint8]:
-    """The mean of each block x block pixels; black completes the last row and column."""
+def _average(image: NDArray[np.uint8], block: int, beyond: Beyond) -> NDArray[np.uint8]:
+    """The mean of each block x block pixels; the last row and column are completed."""
     height, width = image.shape[:2]
-    image = np.pad(image, ((0, -height % block), (0, -width % block), (0, 0)))
+    mode: Literal["constant", "edge"] = "constant" if beyond == "black" else "edge"
+    image = np.pad(image, ((0, -height % block), (0, -width % block), (0, 0)), mode)
     size = (image.shape[1] // block, image.shape[0] // block)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 

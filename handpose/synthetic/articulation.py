@@ -17,6 +17,7 @@ import csv
 import re
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def own_gesture_table(hand: Path | str) -> Path | None:
     return table if table.is_file() else None
 
 
-def read_gesture_poses(path: Path | None = None) -> tuple[GesturePose, ...]:
+def read_gesture_poses(path: Traversable | None = None) -> tuple[GesturePose, ...]:
     """The gestures of a table, by default of `handpose/synthetic/gesture_poses.csv`.
 
     Raises:

@@ -35,8 +35,8 @@ class Port(NamedTuple):
 
 
 SQUARE = (
-    "RGB, a square around one hand, black where the photo ends; `picture` says how large and how it"
-    " lies"
+    "RGB, a square around one hand; where the photo ends, its outermost pixels go on; `picture`"
+    " says how large and how it lies"
 )
 
 INPUTS = {

@@ -99,8 +99,9 @@ def card(facts: Mapping[str, Any]) -> str:
             "one that is far.",
             "- Two hands that touch, hands in gloves and hands that hold large objects were not in "
             "its data. Children's hands were not either.",
-            "- These numbers are of synthetic images. Expect larger errors on photos: none were "
-            "tried. Measure them on photos of your own before you rely on it.",
+            "- These numbers are of synthetic images. Expect larger errors on photos "
+            "([of real hands](../../docs/photos.md#on-photos-of-real-hands)). Measure them on "
+            "photos of your own before you rely on it.",
             "",
         ]
     )

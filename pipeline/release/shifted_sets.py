@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from handpose.hand.mano import Mano
+from handpose.synthetic import anny_hand
 from handpose.synthetic.articulation import GesturePose, read_gesture_poses
 from handpose.synthetic.dataset_plan import DatasetSpec, SequencePlan, plan
 from handpose.synthetic.sequence import Photograph, SequenceRenderer
@@ -34,6 +35,8 @@ class ShiftedSet:
     changes: Mapping[str, Any] = field(default_factory=dict)
     gestures: str = ""
     """Another table of gestures in `handpose/synthetic/`."""
+    is_anny: bool = False
+    """Whether the hands are Anny's, with the gestures as they were solved for that hand."""
 
     def spec(self, trained: DatasetSpec, people: int = PEOPLE, images: int = IMAGES) -> DatasetSpec:
         """The spec of this set."""
@@ -61,13 +64,17 @@ class ShiftedSet:
 
     def poses(self) -> tuple[GesturePose, ...]:
         """The gestures that its people perform."""
+        if self.is_anny:
+            return anny_hand.gesture_poses()
         table = resources.files("handpose.synthetic") / self.gestures if self.gestures else None
         return read_gesture_poses(None if table is None else Path(str(table)))
 
     def photographs(self, spec: DatasetSpec, mano: Mano) -> Iterator[Photograph]:
-        """All images of this set with this spec, with their truth."""
-        # the relaxed hand and free motion are those of the table of all gestures
-        renderer = SequenceRenderer(spec, mano, read_gesture_poses())
+        """All images of this set with this spec, with their truth; of `mano` but in Anny's set."""
+        if self.is_anny:
+            renderer = SequenceRenderer(spec, Mano(anny_hand.right_hand()), self.poses())
+        else:  # the relaxed hand and free motion are those of the table of all gestures
+            renderer = SequenceRenderer(spec, mano, read_gesture_poses())
         for sequence in self.sequences(spec):
             yield from renderer.photographs(sequence)
 
@@ -85,5 +92,6 @@ SETS = (
     ShiftedSet("degraded", "blur, noise and JPEG quality at their worst", {"degradation": 1.0}),
     ShiftedSet("plain skin", "without lines and texture", {"creases": 0.0, "skin_detail": 0.0}),
     ShiftedSet("other styles", "people differ twice as much", {"style_deg": 30.0}),
+    ShiftedSet("other hand", "Anny's hand in place of the stand-in", is_anny=True),
 )
 """The first is the reference; in each other one thing changes."""

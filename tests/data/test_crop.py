@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handpose.data.crop import Square, about_centre, affine, square, surroundings, warp
+from handpose.data.crop import Beyond, Square, about_centre, affine, square, surroundings, warp
+
+BEYONDS: tuple[Beyond, ...] = ("black", "edge")
 
 
 def dot(size: tuple[int, int], u: float, v: float, sigma: float) -> NDArray[np.uint8]:
@@ -63,6 +65,22 @@ def test_a_crop_of_its_own_size_is_a_copy_and_outside_is_black() -> None:
     assert not beyond[:10].any() and not beyond[:, :10].any()
 
 
+def test_beyond_the_edge_its_pixels_go_on() -> None:
+    photo = np.random.default_rng(0).integers(1, 256, (40, 50, 3), dtype=np.uint8)
+    padded = np.pad(photo, ((60, 60), (60, 60), (0, 0)), "edge")
+    for x, y in ((-0.5, -0.5), (49.5, 20.5), (20.5, 45.5)):
+        A = affine(Square(x, y, 40), 44)
+        to_photo = np.array([[1.0, 0, -60], [0, 1, -60], [0, 0, 1]])
+        found = warp(photo, A, 44, beyond="edge").astype(int)
+        np.testing.assert_allclose(found, warp(padded, A @ to_photo, 44), atol=1)
+
+
+def test_an_even_photo_stays_even_beyond_its_edge() -> None:
+    photo = np.full((41, 53, 3), 90, np.uint8)  # blocks do not divide it
+    for side in (8, 20, 60):
+        assert (warp(photo, affine(Square(50, 2, 80), side), side, beyond="edge") == 90).all()
+
+
 def test_shrinking_averages_fine_texture_instead_of_leaping_over_it() -> None:
     stripes = np.zeros((96, 96, 3), np.uint8)
     stripes[:, 1::4] = stripes[:, 2::4] = 200  # bilinear sampling of every fourth sees only white
@@ -111,8 +129,16 @@ def test_the_surroundings_show_what_the_photo_shows(x: float, y: float, degrees:
     part, to_part = surroundings(photo, region, 200)
     assert part.size < photo.size and part.base is None
     A = about_centre(turn_by(degrees), 40) @ affine(region, 40)
-    again = warp(part, A @ np.linalg.inv(to_part), 40)
-    np.testing.assert_allclose(again, warp(photo, A, 40).astype(int), atol=1)
+    for beyond in BEYONDS:
+        again = warp(part, A @ np.linalg.inv(to_part), 40, beyond=beyond)
+        expected = warp(photo, A, 40, beyond=beyond).astype(int)
+        np.testing.assert_allclose(again, expected, atol=1)
+
+
+def test_large_surroundings_go_on_beyond_the_edge() -> None:
+    photo = np.full((300, 400, 3), 70, np.uint8)
+    part, _ = surroundings(photo, Square(390, 10, 300), 200)
+    assert part.shape == (200, 200, 3) and (part == 70).all()
 
 
 def test_large_surroundings_are_scaled_down() -> None:

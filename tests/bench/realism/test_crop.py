@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.realism.crop import BOXED, EDGE_PX, SIDE_PX, apply, to_photo, tracking_crop
+from bench.realism.crop import (
+    BOXED,
+    EDGE_PX,
+    SIDE_PX,
+    apply,
+    palm_crop,
+    to_photo,
+    tracking_crop,
+)
 from handpose.data.crop import warp
 from handpose.hand.skeleton import JOINTS
 
@@ -81,3 +89,14 @@ def test_a_photo_turned_by_a_right_angle_gives_the_same_pixels() -> None:
     second = warp(turned, tracking_crop(elsewhere), SIDE_PX).astype(int)
     assert np.abs(first - second).mean() < 1
     assert np.ptp(first) > 100
+
+
+@pytest.mark.parametrize("angle", [0.0, np.pi / 2, np.pi, -np.pi / 2])
+def test_the_crop_of_a_palm_turns_with_it_and_lies_towards_the_fingers(angle: float) -> None:
+    ahead = np.array([np.sin(angle), -np.cos(angle)])
+    centre, side = np.array([70.0, 50.0]), 20.0
+    A = palm_crop(np.array([*(centre - side / 2), *(centre + side / 2)]), ahead)
+    middle = np.full(2, (SIDE_PX - 1) / 2)
+    np.testing.assert_allclose(apply(A, centre + 0.5 * side * ahead), middle, atol=1e-9)
+    top = apply(A, centre + (0.5 + 1.3) * side * ahead)  # half of 2.6 sides further
+    np.testing.assert_allclose(top, middle - [0, SIDE_PX / 2], atol=1e-9)
