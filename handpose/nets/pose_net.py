@@ -78,6 +78,7 @@ class ImageFeatures(NamedTuple):
     """What is computed before the side is known."""
 
     located: Located
+    places: Tensor  # (B, 21, 3) of the joints as the rest of the network is told them; no gradient
     joint_tokens: Tensor  # (B, 21, C)
     view: SideFacingOutput | None
 
@@ -121,6 +122,7 @@ class PoseNet(nn.Module):
         ray_input: bool = False,
         token_classes: GestureClasses = "both",
         class_pose: bool = False,
+        place_noise: float = 0.0,
         mean_rotations: Tensor | None = None,
     ) -> None:
         """The network of these sizes.
@@ -159,6 +161,8 @@ class PoseNet(nn.Module):
                 than the choice, and of both.
             class_pose: the MANO head starts from the expected finger pose under the probabilities
                 of the fine classes; see `set_class_poses`. In a model's record only if it is on.
+            place_noise: in training, standard deviation of noise on the joints' places, in half
+                views. In a model's record only if it is on.
             mean_rotations: (16, 3, 3) the pose that training starts from, root first; MANO's mean
                 pose with its root at rest by default.
         """
@@ -217,6 +221,7 @@ class PoseNet(nn.Module):
             mean_rot6d=matrix_to_rot6d(mean_rotations),
             refinements=refinements,
         )
+        self.place_noise = place_noise
         self.class_start = ClassStart(gesture_net.heads.fine_classes) if class_pose else None
         self.rays = nn.Linear(3, dim, bias=False) if ray_input else None
         if self.rays is not None:
@@ -303,12 +308,14 @@ class PoseNet(nn.Module):
     def _image_features(self, encoded: Encoded) -> ImageFeatures:
         located = self._locate(encoded.levels)
         # Positions are learnt by their own losses: MANO's would drag them to where they help MANO.
-        positions = located.uvd.detach()
-        tokens = sample_tokens(located.grid, positions[..., :2], located.cells)
+        places = located.uvd.detach()
+        if self.training and self.place_noise:
+            places = places + self.place_noise * torch.randn_like(places)
+        tokens = sample_tokens(located.grid, places[..., :2], located.cells)
         view = None
         if self.view_heads is not None:
-            view = self.view_heads(encoded.gesture.features, tokens, positions)
-        return ImageFeatures(located, tokens, view)
+            view = self.view_heads(encoded.gesture.features, tokens, places)
+        return ImageFeatures(located, places, tokens, view)
 
     def decode(
         self, encoded: Encoded, is_left: Tensor | None, gates: Tensor | None = None
@@ -380,7 +387,7 @@ class PoseNet(nn.Module):
             directions = self._directions(features.located.uv, encoded.K, is_left)
             joint_tokens = joint_tokens + self.rays(directions)
         tokens = self.fusion(joint_tokens, guidance, is_left)  # (B, 21, C)
-        positions = features.located.uvd.detach()
+        positions = features.places
         if self.side_input:
             positions = mirror_points(positions, is_left)  # as a right hand's, like the parameters
         with torch.autocast(tokens.device.type, enabled=False):  # bf16 costs tenths of millimetres

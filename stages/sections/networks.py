@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from stages.sections.section import Probability, Section
 
@@ -19,7 +19,7 @@ EANET_KEYS = (
 """What `EaNet` takes of the section `pose_net`; keys that only `PoseNet` has do nothing then."""
 
 
-OFF_UNNAMED = ("refinements", "ray_input", "class_pose")
+OFF_UNNAMED = ("refinements", "ray_input", "class_pose", "place_noise")
 """Keys of `PoseNet` that are younger than some records, which have them where they are on."""
 
 
@@ -101,7 +101,9 @@ class PoseNetParams(Section):
     ray_input: bool = False
     """give each joint token the direction in which its joint is seen; predictions then need K;
     paper: no"""
-
+    place_noise: NonNegativeFloat = 0.0
+    """standard deviation, in half views, of noise in training on where the heatmaps see joints;
+    paper: none"""
     class_pose: bool = False
     """the MANO head starts from the mean finger poses of the fine classes, weighted by their
     probabilities, not from one mean pose; paper: no
@@ -126,6 +128,12 @@ class PoseNetParams(Section):
             raise ValueError(
                 "pose_net.network is eanet, whose head has no refinements, but "
                 f"pose_net.refinements is {self.refinements}; set pose_net.refinements to 0, or "
+                "pose_net.network to gesture_guided"
+            )
+        if self.network == "eanet" and self.place_noise:
+            raise ValueError(
+                "pose_net.network is eanet, which takes its heatmaps' joints as they are, but "
+                f"pose_net.place_noise is {self.place_noise}; set pose_net.place_noise to 0, or "
                 "pose_net.network to gesture_guided"
             )
         if self.network == "eanet" and self.token_classes != "both":
@@ -155,7 +163,7 @@ class PoseNetParams(Section):
         """Keyword arguments of the chosen network, and which one it is unless it is the paper's.
 
         The paper's own has no name in a model's record, as before there was a choice; nor have
-        `refinements`, `ray_input` and `class_pose` where they are off, and tokens of both classes.
+        the keys of `OFF_UNNAMED` where they are off, and tokens of both classes.
         """
         keys = super().keywords(without=without)
         if self.network == "eanet":

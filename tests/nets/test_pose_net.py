@@ -99,7 +99,29 @@ def test_a_backbone_of_patches_is_trained_whole_and_joints_are_where_it_looks(
     torch.testing.assert_close(middle, torch.full_like(middle, 31.5))
 
 
-@pytest.mark.parametrize("more", [{"refinements": 2}, {"ray_input": True}, {"class_pose": True}])
+def test_noise_moves_the_places_in_training_alone(
+    make_pose_net: MakePoseNet, make_batch: Callable[..., HandBatch]
+) -> None:
+    """The heatmaps, which learn where joints are, do not see it."""
+    batch = make_batch(4)
+
+    def hands(noise: float, *, train: bool) -> list[PoseOutput]:
+        torch.manual_seed(1)
+        net = make_pose_net(place_noise=noise).train(train)
+        return [net(batch.image, batch.is_left, batch.K) for _ in range(2)]
+
+    for train in (False, True):
+        plain, noisy = hands(0.0, train=train), hands(0.1, train=train)
+        for k in range(2):
+            assert torch.equal(plain[k].uv, noisy[k].uv)
+            assert torch.equal(plain[k].rot6d, noisy[k].rot6d) is not train
+        assert torch.equal(noisy[0].rot6d, noisy[1].rot6d) is not train
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"refinements": 2}, {"ray_input": True}, {"class_pose": True}, {"place_noise": 0.1}],
+)
 def test_refinements_and_rays_start_as_the_same_network_without_them(
     more: dict[str, Any], make_pose_net: MakePoseNet, make_batch: Callable[..., HandBatch]
 ) -> None:

@@ -22,7 +22,8 @@ def eanet() -> PoseNetParams:
 
 
 def everything() -> PoseNetParams:
-    return PoseNetParams(refinements=1, ray_input=True, token_classes="fine", class_pose=True)
+    on: dict[str, Any] = {"refinements": 1, "ray_input": True, "class_pose": True, "place_noise": 0.1}
+    return PoseNetParams(token_classes="fine", **on)
 
 
 @pytest.mark.parametrize(

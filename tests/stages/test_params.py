@@ -204,6 +204,9 @@ def test_eanet_refuses_the_parts_that_only_the_papers_network_has(tmp_path: Path
     refined = {"pose_net__gesture_tokens": False, "pose_net__refinements": 2}
     found = refusal(tmp_path, pose_net__network="eanet", **refined)
     assert "has no refinements, but pose_net.refinements is 2; set pose_net.refinements" in found
+    noisy = {"pose_net__gesture_tokens": False, "pose_net__place_noise": 0.1}
+    found = refusal(tmp_path, pose_net__network="eanet", **noisy)
+    assert "pose_net.place_noise is 0.1; set pose_net.place_noise to 0, or" in found
 
 
 def test_eanet_refuses_an_image_of_one_cell_and_an_unknown_network(tmp_path: Path) -> None:
@@ -217,9 +220,9 @@ def test_eanet_refuses_an_image_of_one_cell_and_an_unknown_network(tmp_path: Pat
 
 def test_eanet_takes_its_own_keys_and_the_papers_network_is_named_by_nothing() -> None:
     params = Params()
-    unnamed = {"network", "projections", "refinements", "ray_input", "class_pose"}
+    unnamed = {"network", "projections", "refinements", "ray_input", "class_pose", "place_noise"}
     assert not params.pose_net.keywords().keys() & unnamed
-    on = {"refinements": 2, "ray_input": True, "class_pose": True}
+    on = {"refinements": 2, "ray_input": True, "class_pose": True, "place_noise": 0.1}
     more = params.pose_net.model_copy(update=on)
     assert more.keywords() == params.pose_net.keywords() | on
     eanet = params.pose_net.model_copy(update={"network": "eanet", "gesture_tokens": False})

@@ -154,7 +154,7 @@ def test_learnt_weights_and_refinements_are_resumed_with_the_same_bytes(
     weights = LossWeights(vertices=10.0, edges=10.0, bone=0.0).keywords()
     set_params(
         pose={"checkpoint_every_s": 0, "learned_weights": True, "weights": weights},
-        pose_net={"refinements": 2},
+        pose_net={"refinements": 2, "place_noise": 0.05},
         pose_scratch={"epochs": 1},
     )
     assert run_pose("scratch") == 0
