@@ -22,8 +22,9 @@ def eanet() -> PoseNetParams:
 
 
 def everything() -> PoseNetParams:
-    on: dict[str, Any] = {"refinements": 1, "ray_input": True, "class_pose": True, "place_noise": 0.1}
-    return PoseNetParams(token_classes="fine", **on)
+    return PoseNetParams(
+        refinements=1, ray_input=True, token_classes="fine", class_pose=True, place_noise=0.1
+    )
 
 
 @pytest.mark.parametrize(
