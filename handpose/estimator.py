@@ -53,7 +53,7 @@ LARGEST = 100
 """Longer side of a box, by that of the photo: what is larger is a slip, and would take memory."""
 
 CERTAIN = 0.9
-"""Probability from which a side that the network tells is called certain."""
+"""Probability from which a side that the network predicts is called certain."""
 
 RELEASED = "released"
 
@@ -155,8 +155,8 @@ class HandEstimator:
         return self._predictor.record
 
     @property
-    def tells_side(self) -> bool:
-        """Whether the model knows left from right; one of canonical classes must be told."""
+    def predicts_side(self) -> bool:
+        """Whether the model predicts the side; one of canonical classes must be given it."""
         return self.record.handedness != "canonical"
 
     def __call__(
@@ -172,13 +172,13 @@ class HandEstimator:
         Args:
             photo: a file, or (H, W, 3) uint8 RGB.
             box: (x, y, w, h) px, close around the hand; by default the whole photo.
-            side: of the hand, if it is known; else (None or "auto") the network tells it.
+            side: of the hand, if it is known; else (None or "auto") the network predicts it.
             K: (3, 3) px, the photo's intrinsics, if they are known.
 
         Raises:
             EstimatorError: the file is no photo, the box is none of a hand in it (see
                 `checked_box`), or `side` or the shape of K is another.
-            PredictError: K is of no camera, or the model cannot tell the side.
+            PredictError: K is of no camera, or the model cannot predict the side.
         """
         return self.batch([photo], [box], side=side, K=K)[0]
 
@@ -200,7 +200,7 @@ class HandEstimator:
 
         Raises:
             EstimatorError: as of `__call__`, or there are more or fewer boxes than photos.
-            PredictError: K is of no camera, or the model cannot tell the side.
+            PredictError: K is of no camera, or the model cannot predict the side.
         """
         given = _checked_side(side)
         _require_several(photos, "photos")
@@ -359,7 +359,7 @@ def _require_device(device: str) -> None:
 
 
 def _checked_side(side: object) -> Side | None:
-    """The side that is given, None if the network is to tell it."""
+    """The side that is given, None if the network is to predict it."""
     if side is None:
         return None
     if isinstance(side, str):  # an array has no truth, so nothing else is compared
@@ -369,7 +369,7 @@ def _checked_side(side: object) -> Side | None:
             return "left" if side == "left" else "right"
     raise EstimatorError(
         f'side is {side!r}, expected "left", "right", or None (or "auto") to have the network '
-        "tell it"
+        "predict it"
     )
 
 

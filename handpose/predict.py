@@ -159,7 +159,7 @@ class Predictor:
             seen_by = torch.from_numpy(turned).to(device).float()  # K of the labels' frame
         elif self.net.ray_input:
             raise PredictError(
-                "this model is told in which direction each joint is seen (pose_net.ray_input): "
+                "this model takes the direction in which each joint is seen (pose_net.ray_input): "
                 "give K, the intrinsics of the crops"
             )
 
@@ -202,7 +202,7 @@ class Predictor:
         return self.record.handedness == "canonical"
 
     def _given_side(self, image: Tensor, is_left: NDArray[np.bool_] | None) -> Tensor | None:
-        """(B,) bool on the image's device as given, or None: then the network tells it."""
+        """(B,) bool on the image's device as given, or None: then the network predicts it."""
         if is_left is not None:
             if np.shape(is_left) != (len(image),):
                 raise PredictError(

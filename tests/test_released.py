@@ -85,7 +85,7 @@ def test_it_was_trained_as_the_profile_says(
     assert numbers["data"]["images"] > 90_000
     expected = PoseNetParams.model_validate(values_of("wide")["pose_net"]).keywords()
     released.record.require(FOLDER, pose_net=expected)
-    assert released.tells_side
+    assert released.predicts_side
 
 
 def test_a_photo_gives_a_hand(released: HandEstimator) -> None:

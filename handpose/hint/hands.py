@@ -123,7 +123,7 @@ def _hand(path: Path, subset: str) -> HintHand:
         )
     side = re.search(r"_([lr])$", path.stem)
     if side is None:
-        raise HintError(f"{path}: its name tells no side; expected an end of _l or _r")
+        raise HintError(f"{path}: its name gives no side; expected an end of _l or _r")
     return HintHand(
         path.with_suffix(".jpg"),
         side[1] == "l",

@@ -189,7 +189,7 @@ class TrainingClone:
         if code:
             raise CloneError(
                 f"{self.name}: `dvc repro` in {self.folder} ended with exit code {code}, for the "
-                "reason that its lines above tell; the same command again resumes it"
+                "reason that its lines above give; the same command again resumes it"
             )
 
     def metrics(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ SEEDED_BY: Mapping[Sequence[Measure], tuple[str, ...]] = {
 
 SMALL_MM = 0.1
 SHARE = 0.05
-"""Differences that the power is told for: one the size of the paper's, and a share of A."""
+"""Differences whose power is reported: one the size of the paper's, and a share of A."""
 
 MISSING = "missing"
 
@@ -79,7 +79,7 @@ def compare_sets(root: Path, first: str, second: str) -> list[str]:
     check_same_data(sets)
     if max(len(one.runs) for one in sets) < 2:
         raise SeedSetError(
-            "A and B have one run with results each: nothing tells how seeds differ. Name more "
+            "A and B have one run with results each, so it is unknown how seeds differ. Name more "
             "runs, or compare the two with `handpose compare "
             f"{' '.join(run.name for one in sets for run in one.runs.values())}`"
         )

@@ -29,13 +29,13 @@ Points = Literal["none", "joints", "mesh"]
 class HandGraph(nn.Module):
     """Pictures (B, N, N, 3) uint8 RGB of a hand -> the outputs `names`, in that order."""
 
-    def __init__(self, predictor: Predictor, points: Points, *, told_side: bool = False) -> None:
+    def __init__(self, predictor: Predictor, points: Points, *, side_input: bool = False) -> None:
         """The model of this predictor, whose hand model is replaced by that of the file.
 
         Args:
             predictor: on the CPU.
             points: with 'none', there is no confidence head either, which reads the hand's joints.
-            told_side: a model that knows left from right may be told the side nevertheless.
+            side_input: whether a model that predicts the side takes it as an input too.
         """
         super().__init__()
         net = predictor.net
@@ -46,7 +46,7 @@ class HandGraph(nn.Module):
         self.points = points
         self.px = net.gesture_net.image_px
         self.canonical = predictor.record.handedness == "canonical"
-        self.told_side = told_side and not self.canonical
+        self.side_input = side_input and not self.canonical
         self.left_classes = [k for k, hand in enumerate(predictor.record.hands) if hand == "left"]
         self.looks_twice = isinstance(net, PoseNet) and net.second_look and not self.canonical
         self.border = border(self.px) if self.looks_twice else 0
@@ -63,7 +63,7 @@ class HandGraph(nn.Module):
         names = ["image"]
         if self.canonical:
             names.append("is_left")
-        if self.told_side:
+        if self.side_input:
             names.append("side")
         if self.net.ray_input:
             names.append("K")
@@ -146,7 +146,7 @@ class HandGraph(nn.Module):
             """The view turned about its centre by R (B, 3, 3), with the picture around it."""
             return turned_view(picture, R, self.px)
 
-        def as_told(is_left: Tensor) -> Tensor:
+        def given_or(is_left: Tensor) -> Tensor:
             return is_left if side is None else (side > 0) | ((side < 0) & is_left)
 
         if isinstance(net, PoseNet) and self.looks_twice:
@@ -155,12 +155,12 @@ class HandGraph(nn.Module):
             encoded = net.encode(view, K)
         if net.view_heads is None:
             left = encoded.gesture.coarse_logits.softmax(-1)[:, self.left_classes].sum(-1)
-            is_left = as_told(left > 0.5)
+            is_left = given_or(left > 0.5)
             return net.decode(encoded, is_left), is_left, left
         hand = net.decode(encoded, None)
         assert hand.view is not None, "the network has view heads"
         left = hand.view.side_logit.sigmoid()
-        is_left = as_told(hand.view.side_logit > 0)
+        is_left = given_or(hand.view.side_logit > 0)
         if side is not None:
             # What both have in common is in an ONNX file once: ONNX Runtime's tools merge it.
             hand = net.decode(encoded, is_left)

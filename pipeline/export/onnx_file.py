@@ -113,7 +113,7 @@ def _exported(graph: HandGraph, examples: Examples) -> Any:
             dynamo=False,
         )
         model = _simplified(path)
-        if graph.told_side:  # it decodes twice, mostly the same
+        if graph.side_input:  # it decodes twice, mostly the same
             _merge_constants(model)
             onnx.save(model, str(path))
             model = _simplified(path)

@@ -46,7 +46,7 @@ def fit(
 ) -> None:
     """Fit the hand model to joints or meshes.
 
-    Writes parameters, residuals, and what the points do not tell.
+    Writes parameters, residuals, and what the points do not determine.
     """
     from pipeline.fit_hands.fit_hands import FitRequest, fit_hands
     from pipeline.fit_hands.points_file import HandPoints

@@ -19,7 +19,7 @@ from handpose.fitting.joint_order import SAME_AS_OURS, better_reading, extent, i
 from handpose.hand.joint_definition import JointDefinition
 from handpose.hand.mano import Mano, ManoError
 from handpose.synthetic.stand_in import build
-from pipeline.fit_hands.fits_file import Format, fit_arrays, not_told, write_fits
+from pipeline.fit_hands.fits_file import Format, fit_arrays, undetermined, write_fits
 from pipeline.fit_hands.points_file import HandPoints, PointsError
 from stages.artifacts import Progress
 
@@ -100,15 +100,16 @@ def fit_hands(source: Path, points: HandPoints, request: FitRequest, write: Writ
         fits = _fit(fitter, points, request.order, betas, progress.step)
         fits = fits._replace(betas_known=known.expand(len(points), 10))
     seconds = time.monotonic() - started
-    record |= {"not_told": not_told(fits), "seconds": round(seconds, 3)}
+    record |= {"undetermined": undetermined(fits), "seconds": round(seconds, 3)}
     arrays = fit_arrays(fits, points, mano)
     path = write_fits(request.out, request.file_format, record, arrays)
     write(
         f"{counted(len(points), 'hand')}, {len(points) / max(seconds, 1e-9):,.0f} hands/s; "
-        f"residual {_told(fits.residual.mean(1), points)}; wrote {path}"
+        f"residual {_in_words(fits.residual.mean(1), points)}; wrote {path}"
     )
-    if record["not_told"]:
-        write(f"not told by the points, left at the prior: {', '.join(record['not_told'])}")
+    if record["undetermined"]:
+        names = ", ".join(record["undetermined"])
+        write(f"not determined by the points, left at the prior: {names}")
     return path
 
 
@@ -167,7 +168,7 @@ def _doubt(source: Path, points: HandPoints, order: str, fitter: HandFitter) -> 
     raise PointsError(f"{found}; {' and '.join(advice)} would fit with {mean(name, swapped)}")
 
 
-def _told(residual: Tensor, points: HandPoints) -> str:
+def _in_words(residual: Tensor, points: HandPoints) -> str:
     """Residuals (N,) of hands in words."""
     unit, factor = ("px", 1) if points.kind == "pixels" else ("mm", 1000)
     mean, worst = factor * float(residual.mean()), int(residual.argmax())

@@ -17,11 +17,11 @@ from handpose.hand.mano import Mano
 from handpose.hand.skeleton import MANO_JOINTS
 from pipeline.fit_hands.points_file import HandPoints
 
-SCHEMA = 1
+SCHEMA = 2
 """Of `fits.json`; it grows when a field goes, or means another thing."""
 
-TOLD = 0.5
-"""A parameter of which the points took less than this share of the prior's variance is not told."""
+DETERMINED = 0.5
+"""Points that reduce a parameter's prior variance by less than this share do not determine it."""
 
 Format = Literal["json", "npz"]
 
@@ -72,16 +72,16 @@ def fit_arrays(fits: HandFits, points: HandPoints, mano: Mano) -> dict[str, Tens
     }
 
 
-def not_told(fits: HandFits) -> list[str]:
-    """What the points do not tell of most hands: `index_3 twist`, `betas 7`."""
+def undetermined(fits: HandFits) -> list[str]:
+    """What the points do not determine in most hands: `index_3 twist`, `betas 7`."""
     angles, betas = fits.pose_known.median(0).values, fits.betas_known.median(0).values
     names = [
         f"{joint} {axis}"
         for joint, known in zip(MANO_JOINTS[1:], angles.tolist(), strict=True)
         for axis, share in zip(AXES, known, strict=True)
-        if share < TOLD
+        if share < DETERMINED
     ]
-    return names + [f"betas {k}" for k, share in enumerate(betas.tolist()) if share < TOLD]
+    return names + [f"betas {k}" for k, share in enumerate(betas.tolist()) if share < DETERMINED]
 
 
 def _rounded(array: Tensor) -> list[Any]:

@@ -289,9 +289,9 @@ def predict(
         OutputError: see `check_output`.
         PredictError: the model needs the side or the camera, and it is not given.
     """
-    if request.side is None and not estimator.tells_side:
+    if request.side is None and not estimator.predicts_side:
         raise PredictError(
-            f"{model}: this model does not tell left from right: give --side left or --side right"
+            f"{model}: this model does not predict the side: give --side left or --side right"
         )
     if request.intrinsics is None and estimator.record.pose_net.get("ray_input", False):
         raise PredictError(

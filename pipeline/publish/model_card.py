@@ -81,7 +81,7 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## Limits", "")
     second = "" if facts["two_hands"] else " A second hand in the box confuses it."
     yield f"- It finds no hands: it needs a box around one.{second}"
-    yield "- Its size is relative: one picture does not tell a small hand from a distant one."
+    yield "- Its size is relative: one picture cannot tell a small hand from a distant one."
     if facts["synthetic"]:
         yield (
             "- Its numbers are of rendered hands. Expect larger errors on photos, and measure them "

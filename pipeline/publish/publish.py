@@ -47,7 +47,7 @@ def publish(root: Path, params: Params, run: str, out: Path) -> dict[str, Any]:
         out: the folder, which must be new or empty.
 
     Returns:
-        The facts that the card tells.
+        The facts that the card states.
 
     Raises:
         PublishError: the folder holds something; or the numbers in results/ are not of this model.
@@ -115,7 +115,7 @@ def _metrics(root: Path, model: Path, params: Params) -> dict[str, Any]:
         if changed := sorted(_changed(lock["stages"], params)):
             raise PublishError(
                 f"params.yaml: {', '.join(changed)} are not what the last run had (dvc.lock), so "
-                "the card would tell of other data; set them back, or `dvc repro`"
+                "the card would describe other data; set them back, or `dvc repro`"
             )
         found: dict[str, Any] = json.loads((root / METRICS).read_text("utf-8"))
     except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError) as error:

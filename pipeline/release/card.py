@@ -25,8 +25,8 @@ CONFIDENCE_COLUMNS = {
     "best_lower_by": "at most",
     "joints_lower_by": "without that of joints",
     "auc": "AUC, hand or none",
-    "hand_told": "hands recognised",
-    "window_told": "windows without a hand recognised",
+    "hand_recognised": "hands recognised",
+    "window_recognised": "windows without a hand recognised",
 }
 
 

@@ -312,7 +312,7 @@ def origin(source: Source, params: Params, record: ModelRecord) -> dict[str, Any
 def earlier(out: Path, record: ModelRecord) -> list[dict[str, Any]]:
     """What the weights that this training started from were made of, first training first.
 
-    They must be weights that were released here, of which `numbers.json` tells the origin.
+    They must be weights that were released here, whose origin `numbers.json` records.
 
     Raises:
         ReleaseError: they are not.
@@ -328,7 +328,7 @@ def earlier(out: Path, record: ModelRecord) -> list[dict[str, Any]]:
             return list(trainings[: k + 1])
     raise ReleaseError(
         f"pose.start: the training began with weights of SHA-256 {record.before[:16]}, which "
-        f"{path} does not know; expected pose.start: handpose/released, whose origin is told there"
+        f"{path} does not know; expected pose.start: handpose/released, whose origin it records"
     )
 
 

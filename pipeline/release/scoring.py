@@ -64,8 +64,8 @@ one of the true side, shows its back where the palm is seen or the other way rou
 CONFIDENCE_UNITS = {
     "inside_2d": SHARE,
     "inside_3d": SHARE,
-    "hand_told": SHARE,
-    "window_told": SHARE,
+    "hand_recognised": SHARE,
+    "window_recognised": SHARE,
 }
 """Columns of a model with a confidence head: the share of joints within their 90 % regions, hands
 that it takes for one, and windows of the same photos without a hand that it takes for none."""
@@ -99,7 +99,7 @@ class Scored(NamedTuple):
         }
 
     def confidence(self) -> dict[str, Estimate]:
-        """How good the confidence is, if there is one: coverage, dropping a fifth, telling hands.
+        """How good the confidence is, if there is one: coverage, dropping a fifth, recognition.
 
         With `CONFIDENCE_UNITS`, `hands_lower_by` is how much lower the wrist-relative error is
         without the fifth of the hands whose regions are widest on average, `joints_lower_by`
@@ -124,9 +124,9 @@ class Scored(NamedTuple):
         }
         windows = found.windows[~np.isnan(found.windows)]
         auc = ranking_auc(found.hands, windows)
-        told = estimates["hand_told"]
+        recognised = estimates["hand_recognised"]
         no_interval = float("nan"), float("nan")
-        estimates["auc"] = Estimate(auc, *no_interval, told.samples, told.subjects)
+        estimates["auc"] = Estimate(auc, *no_interval, recognised.samples, recognised.subjects)
         return estimates
 
     def by_sector(self) -> dict[str, dict[str, Estimate]]:
@@ -198,8 +198,8 @@ def _score_batch(
     side_hits = ((hands.view.side_logit.cpu() > 0) == is_left).float()
     left = hands.view.side_logit.cpu().sigmoid()
     certain = torch.maximum(left, 1 - left) >= CERTAIN
-    told = hands.view.facing_logits.cpu().argmax(-1)
-    is_other = (told != faces) & (told != EDGE)
+    seen = hands.view.facing_logits.cpu().argmax(-1)
+    is_other = (seen != faces) & (seen != EDGE)
     distance = (hands.uv.cpu() - uv).norm(dim=-1) / extent[:, None]  # (B, 21)
     centre = (uv - (px - 1) / 2).norm(dim=-1) / extent[:, None]
     confidence = {}
@@ -220,7 +220,7 @@ def _score_batch(
         "side": side_hits,
         "certain": certain.float(),
         "side_if_certain": torch.where(certain, side_hits, torch.nan),
-        "facing": (told == faces).float(),
+        "facing": (seen == faces).float(),
         "palm_for_back": torch.where(faces == EDGE, torch.nan, is_other.float()),
         "mirrored": mirrored_fingers(predicted, turned, valid, is_left),
     }
@@ -250,7 +250,7 @@ def _confidence(found: HandConfidence, error_px: Tensor, error_m: Tensor) -> dic
         "error_m": error_m[:, fingers[0]],
         "radius_m": found.radius_m.cpu()[:, fingers[0]],
         "hands": hands,
-        "hand_told": (hands >= EVEN).float(),
+        "hand_recognised": (hands >= EVEN).float(),
     }
 
 
@@ -267,11 +267,11 @@ def _windows(
         for p, place in zip(photographs, places, strict=True)
         if place is not None
     ]
-    told = torch.full((len(places),), torch.nan)
+    found = torch.full((len(places),), torch.nan)
     if views:
         images, A = zip(*views, strict=True)
         confidence = predictor.in_photos(images, np.stack(A)).confidence
         assert confidence is not None, "the model has a confidence head"
-        told[torch.tensor([place is not None for place in places])] = confidence.is_hand.cpu()
-    missed = torch.where(told.isnan(), torch.nan, (told < EVEN).float())
-    return {"windows": told, "window_told": missed}
+        found[torch.tensor([place is not None for place in places])] = confidence.is_hand.cpu()
+    recognised = torch.where(found.isnan(), torch.nan, (found < EVEN).float())
+    return {"windows": found, "window_recognised": recognised}

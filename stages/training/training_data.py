@@ -178,7 +178,7 @@ class TrainingData:
             raise TrainingDataError(
                 f"{SHARDS}: none of the {self.shards.index.count(TRAIN)} training samples has a "
                 "class, so pretrain.labelled_share has nothing to choose from; `dvc repro label` "
-                "tells which folders are labelled"
+                "lists which folders are labelled"
             )
         return self._with_part(chosen), chosen
 

@@ -195,7 +195,7 @@ def test_a_picture_is_seen_as_predict_sees_it(
             f"(() => {{ const box = document.getElementById('box'); box.value = '{box}';"
             " box.dispatchEvent(new Event('change')); })()"
         )
-        tab.wait("document.getElementById('told').innerText.includes('given')")
+        tab.wait("document.getElementById('result').innerText.includes('given')")
         about = tab.answer("handpose.about")
         hand = tab.answer(
             "(() => { const { uv, joints, left, box } = handpose.last();"
@@ -248,11 +248,11 @@ def test_a_box_is_found_or_drawn_and_what_is_no_picture_is_refused(
         zoom = area[2] / 640
         left, top = area[0] + zoom * x, area[1] + zoom * y
         tab.drag((left, top), (left + zoom * w, top + zoom * h))
-        tab.wait("document.getElementById('told').innerText.includes('drawn')")
+        tab.wait("document.getElementById('result').innerText.includes('drawn')")
         drawn = tab.answer("handpose.last().box")
         assert [drawn[k] for k in "xywh"] == pytest.approx(list(photograph.box), abs=2.0)
         tab.answer("document.getElementById('whole').click()")
-        tab.wait("document.getElementById('told').innerText.includes('the whole picture')")
+        tab.wait("document.getElementById('result').innerText.includes('the whole picture')")
         tab.answer(
             "(() => { const box = document.getElementById('box'); box.value = '700, 10, 20, 20';"
             " box.dispatchEvent(new Event('change')); })()"
@@ -285,7 +285,7 @@ def test_the_camera_is_followed(address: str, photograph: Photograph, tmp_path: 
     with browser(tmp_path / "browser", *flags) as tab:
         opened(tab, address)
         tab.answer("document.getElementById('camera').click()")
-        tab.wait("document.getElementById('told').innerText.includes('of the frame before')")
+        tab.wait("document.getElementById('result').innerText.includes('of the frame before')")
         places = [tab.answer("handpose.last().box.x")]
         for _ in range(20):
             tab.answer("new Promise((then) => setTimeout(then, 150))")

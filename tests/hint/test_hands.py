@@ -74,7 +74,7 @@ def test_a_pair_that_is_not_whole_no_side_and_no_folder_are_told(
     path.write_bytes(content)
     for suffix in (".jpg", ".json"):
         path.with_suffix(suffix).rename(folder / f"nobody{suffix}")
-    with pytest.raises(HintError, match="its name tells no side"):
+    with pytest.raises(HintError, match="its name gives no side"):
         read_subsets(root)
     with pytest.raises(HintError, match="has no pair of photo and JSON in any of TEST_newdays_img"):
         read_subsets(tmp_path / "elsewhere")

@@ -126,10 +126,10 @@ class EaNet(nn.Module):
             is_left: (B,) bool.
 
         Raises:
-            ValueError: `is_left` is None, and nothing here tells the side.
+            ValueError: `is_left` is None, and nothing here predicts the side.
         """
         if is_left is None:
-            raise ValueError("EANet has no view heads: it must be told the side")
+            raise ValueError("EANet has no view heads: it must be given the side")
         gesture = encoded.gesture
         features, voxels = self.position_net(encoded.levels[VOXEL_PX])
         # positions are learnt by their own losses: EANet stops the gradient here

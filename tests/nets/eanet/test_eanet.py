@@ -215,7 +215,7 @@ def test_joints_are_mirrored_where_a_mirrored_image_has_them(make_eanet: MakeEaN
 
 def test_an_unknown_side_is_refused(make_eanet: MakeEaNet, image: Tensor) -> None:
     net = make_eanet().eval()
-    with torch.no_grad(), pytest.raises(ValueError, match="must be told the side"):
+    with torch.no_grad(), pytest.raises(ValueError, match="must be given the side"):
         net.decode(net.encode(image), None)
 
 

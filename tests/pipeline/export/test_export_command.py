@@ -281,7 +281,7 @@ def test_a_model_that_needs_a_camera_gets_no_page(
     words = ["export", str(tmp_path / "page"), "--format", "web", "--runtime", str(runtime)]
     words += ["--model", str(tmp_path / "rays"), "--mano", str(stand_in)]
     assert main(words) == 2
-    assert "needs the camera's intrinsics, which no browser tells" in capsys.readouterr().err
+    assert "needs the camera's intrinsics, which no browser gives" in capsys.readouterr().err
     assert not (tmp_path / "page").exists()
 
 

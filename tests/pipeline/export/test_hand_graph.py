@@ -66,7 +66,7 @@ def test_a_model_that_tells_the_side_may_be_told(mano: Mano, view_heads: bool) -
     predictor = small_predictor(mano, view_heads=view_heads)
     crops = pictures(3, PX)
     own = outputs(HandGraph(predictor, "joints"), crops)
-    told = HandGraph(small_predictor(mano, view_heads=view_heads), "joints", told_side=True)
+    told = HandGraph(small_predictor(mano, view_heads=view_heads), "joints", side_input=True)
     assert told.inputs == ["image", "side"] and told.names == list(own)
     untold = outputs(told, crops, np.full(3, -1, np.int32))
     for name, expected in own.items():

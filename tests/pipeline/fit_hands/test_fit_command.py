@@ -73,9 +73,10 @@ def test_joints_of_both_sides(fit: Command, capsys: pytest.CaptureFixture[str]) 
     assert float(distance.max()) < 1e-3 and float(distance.mean()) < 3e-4
     residual = torch.tensor([hand["residual_mm"] for hand in record["hands"]])
     torch.testing.assert_close(residual, 1000 * distance.mean(1), atol=5e-3, rtol=0)
-    assert "index_3 twist" in record["not_told"] and "index_2 bend" not in record["not_told"]
+    assert "index_3 twist" in record["undetermined"]
+    assert "index_2 bend" not in record["undetermined"]
     out = capsys.readouterr().out
-    assert "hands/s" in out and "not told by the points" in out
+    assert "hands/s" in out and "not determined by the points" in out
     assert not list(fit.out.glob(".*"))
 
 
@@ -103,7 +104,7 @@ def test_a_track_in_pixels(fit: Command) -> None:
     one, other = (hand["betas"] for hand in record["hands"])
     np.testing.assert_allclose(one, other, atol=2e-3)
     assert all(hand["residual_px"] < 2 for hand in record["hands"])
-    assert "betas 0" in record["not_told"]
+    assert "betas 0" in record["undetermined"]
 
 
 @pytest.mark.parametrize(
