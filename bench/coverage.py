@@ -173,7 +173,7 @@ ENOUGH = ((3, 3), (5, 5), (10, 10), (3, 10))
 
 
 def cases() -> Iterator[tuple[str, list[World]]]:
-    """What is outside the table: a title, and the worlds whose lowest and highest are told."""
+    """What is outside the table: a title, and the worlds whose lowest and highest are printed."""
     people = (8, 30)
     yield (
         FEW_RUNS,

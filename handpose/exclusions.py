@@ -146,9 +146,9 @@ class Exclusions:
 
 
 def _instead_of(before: Exclusion, row: Exclusion) -> Exclusion:
-    """The row on the other's line, with what that one told."""
-    told = f"was {before.action} as {before.kind}" + (f": {before.note}" if before.note else "")
-    note = f"{row.note}; {told}" if row.note else told
+    """The row on the other's line, with the other's content in its note."""
+    was = f"was {before.action} as {before.kind}" + (f": {before.note}" if before.note else "")
+    note = f"{row.note}; {was}" if row.note else was
     return row._replace(note=note, line=before.line)
 
 

@@ -68,7 +68,7 @@ class Content(NamedTuple):
 
 
 def recognise(path: Path) -> Content | None:
-    """What this file holds, as far as its first bytes tell; None if they tell nothing.
+    """What this file holds, by its first bytes; None if they are of no known format.
 
     Raises:
         OSError: it cannot be read.

@@ -64,7 +64,7 @@ class Commands(TyperGroup):
             print(f"handpose: {error}", file=sys.stderr)
             code = 2
         except OSError as error:
-            text = _told(error)
+            text = _message(error)
             if not text:  # a defect of ours, which keeps its traceback
                 raise
             print(f"handpose: {text}", file=sys.stderr)
@@ -75,7 +75,7 @@ class Commands(TyperGroup):
         raise typer.Exit(code or 0)
 
 
-def _told(error: OSError) -> str:
+def _message(error: OSError) -> str:
     """What is wrong with the file or the system, and what to do; empty if the error names none."""
     from stages.artifacts import REMEDIES
 

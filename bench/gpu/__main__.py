@@ -4,7 +4,7 @@ One command for a machine with one GPU and torch, torchvision, timm (with PyYAML
 scipy, pydantic, smplx and webdataset: no DVC, no Prefect, no data, no network. Networks, losses,
 steps and loading are the product's, in the paper's profile (256 px, bf16) from random weights.
 
-The items run one after the other, the most telling first, each in a process of its own with its
+The items run one after the other, the most informative first, each in a process of its own with its
 own time limit, so that a failure costs no other item. Each prints as it goes, and all figures are
 in one JSON file, also if the time ran out. `--item NAME ...` runs some of them; `--quick` runs
 with tiny networks, also on a CPU, to test the benchmark itself.

@@ -117,7 +117,7 @@ def frames_of(root: Path, wanted: Wanted) -> tuple[list[Frame], int]:
 def chosen(sizes: Mapping[Key, int], count: int) -> set[Key]:
     """Sequences of these sizes that have about `count` photos together, by name alone.
 
-    A key's text must tell capture and sequence.
+    A key's text must name capture and sequence.
     """
     keys = sorted(sizes, key=lambda key: (zlib.crc32(str(key).encode()), str(key)))
     found, total = set(), 0

@@ -110,7 +110,7 @@ def figures(frame: Frame, reading: Reading, palms: Sequence[Palm]) -> dict[str, 
 
 
 def face_read(reading: Reading) -> str:
-    """The face of the hand that the judge's own side and the winding of its landmarks tell."""
+    """The face of the hand, from the judge's own side and the winding of its landmarks."""
     flat = np.concatenate([reading.uv - reading.uv.mean(0), np.full((len(reading.uv), 1), FAR)], 1)
     everything = torch.ones(1, len(flat), dtype=torch.bool)
     side = torch.tensor([reading.is_left])

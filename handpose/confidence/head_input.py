@@ -1,8 +1,9 @@
 """What the confidence head reads of a network's output, and what it returns, as tensors.
 
-Beside the network's own features there are a few numbers a joint that tell errors by themselves:
-how wide its heatmap is, how far the two answers of the network, heatmaps and MANO, disagree, and
-how far those of an image and of its mirror image do, where both are passed through it.
+Beside the network's own features there are a few numbers a joint that indicate errors by
+themselves: how wide its heatmap is, how far the two answers of the network, heatmaps and MANO,
+disagree, and how far those of an image and of its mirror image do, where both are passed through
+it.
 """
 
 from __future__ import annotations

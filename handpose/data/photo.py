@@ -3,7 +3,7 @@
 A decoder makes a picture of nearly anything that begins like one: OpenCV, Pillow and torchvision
 return a half grey picture for half a file, and the head of one photo above the tail of another
 where their files were spliced. So a JPEG is used only if libjpeg-turbo decodes it without a
-warning. What a warning cannot tell is a splice at which both files were equally many blocks along.
+warning. A splice at which both files were equally many blocks along gives no warning.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class BenchmarkReader(DatasetReader, Protocol):
     units: Units
     """What `BenchmarkTruth.unit` counts, and `subject` of its splits."""
     wrist_is_given: bool
-    """Whether a model is told where the evaluation's wrists are."""
+    """Whether a model is given the evaluation's wrists."""
 
     def truth(self) -> BenchmarkTruth:
         """The truth of the evaluation set."""

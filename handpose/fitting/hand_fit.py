@@ -3,8 +3,8 @@
     fits = HandFitter(mano).to_joints(joints, is_left)      # joints (N, 21, 3) m
     mano.hand(fits.global_orient, fits.hand_pose, fits.betas, is_left)
 
-Points cannot tell everything: a twist about a straight finger's bone moves no joint, one image does
-not tell a small hand from a distant one. Such things stay at the prior, and `HandFits` says so.
+Points do not determine everything: a twist about a straight finger's bone moves no joint, one image
+cannot tell a small hand from a distant one. Such things stay at the prior, and `HandFits` says so.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ class HandFitter:
     ) -> HandFits:
         """Fits of meshes, (N, 778, 3) m in MANO's vertex order; the rest as `to_joints`.
 
-        Means of `PATCHES` patches are fitted, which tell the twists too; the residual is of all
-        vertices.
+        Means of `PATCHES` patches are fitted, which determine the twists too; the residual is of
+        all vertices.
         """
 
         def fit(rows: slice) -> HandFits:
@@ -218,12 +218,12 @@ class HandFitter:
 def one_shape(fits: HandFits) -> tuple[Tensor, Tensor]:
     """The shape that all hands of a track share, (10,), and how far it is known, (10,).
 
-    Every frame counts by what it tells: a frame's betas are the mean of its evidence and of the
-    prior, whose share is taken out of all frames but one.
+    Every frame is weighted by its information: a frame's betas are the mean of its evidence and of
+    the prior, whose share is taken out of all frames but one.
     """
-    told = torch.linalg.inv(fits.betas_covariance.double())  # (N, 10, 10)
-    total = told.sum(0) - (len(told) - 1) * torch.eye(10)
-    betas = torch.linalg.solve(total, (told @ fits.betas.double()[..., None]).sum(0))[:, 0]
+    precision = torch.linalg.inv(fits.betas_covariance.double())  # (N, 10, 10)
+    total = precision.sum(0) - (len(precision) - 1) * torch.eye(10)
+    betas = torch.linalg.solve(total, (precision @ fits.betas.double()[..., None]).sum(0))[:, 0]
     known = 1 - torch.linalg.inv(total).diagonal()
     return betas.float(), known.clamp(0, 1).float()
 

@@ -2,7 +2,7 @@
 
 Each of MANO's 15 joints turns by x = (bend, side, twist) rad, the components of its full axis-angle
 (flat hand = 0) along three axes of the rest skeleton: bend closes the hand, twist is about the
-bone. What points cannot tell stays at the relaxed hand, `hands_mean`.
+bone. What points do not determine stays at the relaxed hand, `hands_mean`.
 """
 
 from __future__ import annotations

@@ -72,9 +72,9 @@ def read_lists(root: Path, part: str) -> HandLists:
     found = {name: read_list(list_file(root, part, name), shape) for name, shape in SHAPES.items()}
     lengths = {name: len(values) for name, values in found.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{list_file(root, part, n).name} {k:,}" for n, k in lengths.items())
+        listed = ", ".join(f"{list_file(root, part, n).name} {k:,}" for n, k in lengths.items())
         raise FreiHandError(
-            f"{root}: its lists have different lengths, so hands are missing or doubled: {told}. "
+            f"{root}: its lists have different lengths, so hands are missing or doubled: {listed}. "
             "Unpack the lists of one download again"
         )
     K, mano = found["K"], found["mano"]

@@ -8,8 +8,8 @@ photo's width and height, `labels`, a gesture or no_gesture for each box, `user_
 none; found by a network, not by people. Earlier versions also say which hand shows the gesture:
 `leading_hand`.
 
-Which hand a box shows is not annotated in HaGRIDv2. It is told from the landmarks where `FACING`
-knows which face the photos show: the corner at the wrist between the knuckles of index and
+Which hand a box shows is not annotated in HaGRIDv2. It is determined from the landmarks where
+`FACING` knows which face the photos show: the corner at the wrist between the knuckles of index and
 little finger turns one way for a right palm, the other way for a left one.
 """
 
@@ -42,7 +42,7 @@ NO_GESTURE = "no_gesture"
 PHOTOS, ANNOTATIONS = "hagrid_dataset", "hagrid_annotations"
 
 LEAST_TURN = 0.15
-"""Sine of that corner below which a palm is seen too much from its edge to tell the hand."""
+"""Sine of that corner below which a palm is seen too much from its edge to determine the side."""
 
 BEYOND = 0.5
 """Share of a box by which its landmarks' middle may lie outside of it: else they are another
@@ -195,7 +195,7 @@ def _around(points: FloatArray) -> FloatArray:
 
 
 def _side(leading: Any, points: FloatArray, facing: str) -> bool | None:
-    """Whether the hand is a left one; None if nothing tells."""
+    """Whether the hand is a left one; None if it cannot be determined."""
     if leading in ("left", "right"):
         return bool(leading == "left")
     return side_of(points, facing) if len(points) else None

@@ -64,7 +64,7 @@ def read_hagrid_map(path: Path) -> dict[str, HagridRow]:
     """The rows by gesture.
 
     Raises:
-        HagridMapError: the file is missing or has faults, each told with its line.
+        HagridMapError: the file is missing or has faults, each named with its line.
     """
     try:
         text = path.read_text("utf-8")

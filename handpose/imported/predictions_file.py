@@ -170,8 +170,8 @@ def _json_header(path: Path) -> tuple[Any, list[str]]:
                     found.append(json.loads(line))
     except ValueError as error:
         what = recognise(path)
-        told = f"{what}" if what is not None else f"cannot be read ({error})"
-        raise ImportedError(f"{path}: {told}; {EXPECTED}") from None
+        fault = f"{what}" if what is not None else f"cannot be read ({error})"
+        raise ImportedError(f"{path}: {fault}; {EXPECTED}") from None
     header, row = (*found, None, None)[:2]
     return header, list(row) if isinstance(row, dict) else []
 
@@ -208,10 +208,10 @@ def _parsed(path: Path, number: int, line: str) -> Any:
     try:
         return json.loads(line)
     except json.JSONDecodeError as error:
-        told = f"{error.msg}, column {error.colno}"
+        fault = f"{error.msg}, column {error.colno}"
     except (ValueError, RecursionError) as error:
-        told = str(error)
-    raise ImportedError(f"{path}:{number}: is not JSON ({told}); {EXPECTED}")
+        fault = str(error)
+    raise ImportedError(f"{path}:{number}: is not JSON ({fault}); {EXPECTED}")
 
 
 def _object(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -262,8 +262,8 @@ Write: TypeAlias = Callable[[list[str], NDArray[np.bool_], Mapping[str, Floats]]
 def writing(path: Path, statement: Statement) -> Iterator[Write]:
     """A function that adds rows to a new file: images, is_left (B,), points by column of `SHAPES`.
 
-    The file appears when the context ends without an exception. Its name tells the format. Numbers
-    are float32, in JSON as decimals that read back as the same float32.
+    The file appears when the context ends without an exception. Its name determines the format.
+    Numbers are float32, in JSON as decimals that read back as the same float32.
 
     Raises:
         ImportedError: the name ends in neither .parquet nor .jsonl.

@@ -92,11 +92,11 @@ def check_unit(path: Path, name: str, points: Tensor, unit: str) -> None:
     if low <= readings[unit] <= high:
         return
     (other,) = set(readings) - {unit}
-    told = f"{path}: read as {unit}, as stated, the {name} of a hand are {readings[unit]:.3g} m "
-    told += f"across, as {other} {readings[other]:.3g} m; hands are {low} to {high} m"
+    sizes = f"{path}: read as {unit}, as stated, the {name} of a hand are {readings[unit]:.3g} m "
+    sizes += f"across, as {other} {readings[other]:.3g} m; hands are {low} to {high} m"
     if low <= readings[other] <= high:
-        raise ImportedError(f"{told}. State unit {other!r}")
-    raise ImportedError(f"{told}. Write one hand in a row, in metres or millimetres")
+        raise ImportedError(f"{sizes}. State unit {other!r}")
+    raise ImportedError(f"{sizes}. Write one hand in a row, in metres or millimetres")
 
 
 def check_frame(path: Path, joints: Tensor, statement: Statement) -> None:

@@ -18,7 +18,7 @@ PALM, BACK = FACINGS.index("palm"), FACINGS.index("back")
 
 
 class ViewHeads(nn.Module):
-    """What tells a hand's side, and which face of it is seen (ours; the paper has neither).
+    """Classifiers of a hand's side, and of which face is seen (ours; the paper has neither).
 
     The side is not read off the gesture classes: their loss is weak, and free hands have none. From
     pixels alone it is not learnt either (`docs/choices.md`): neither the face nor the order of the

@@ -45,13 +45,13 @@ def region_of(
             photo, or of the photo at another size.
     """
     x, y, w, h = (float(value) for value in box)
-    told = f"the box (x {x:g}, y {y:g}, w {w:g}, h {h:g})"
+    text = f"the box (x {x:g}, y {y:g}, w {w:g}, h {h:g})"
     if not (all(map(math.isfinite, (x, y, w, h))) and w > 0 and h > 0):
-        raise CropError(f"{told} has no extent; expected x, y, width and height in pixels")
+        raise CropError(f"{text} has no extent; expected x, y, width and height in pixels")
     middle_x, middle_y = x + w / 2, y + h / 2
     if not (0 <= middle_x < width and 0 <= middle_y < height):
         raise CropError(
-            f"{told} has its middle outside of the photo of {width} x {height} px: give the box in "
+            f"{text} has its middle outside of the photo of {width} x {height} px: give the box in "
             "pixels of this photo, not of another one or of another size of it"
         )
     return Square(middle_x, middle_y, scale * max(h, TALLEST * w))

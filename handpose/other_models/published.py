@@ -65,7 +65,7 @@ class PublishedModel:
         """The model of a checkpoint, ready to predict.
 
         Args:
-            path: of the checkpoint; the network is told from its entries.
+            path: of the checkpoint; its entries determine the network.
             mano: the user's own; it moves to the device.
             device: of the network.
             sizes: of the network; by default the published ones.

@@ -224,8 +224,8 @@ def _check_format(path: Path) -> None:
             "it is since then, such as the published checkpoints"
         )
     if found is None or found.kind != "torch":
-        told = found or "is no file of PyTorch"
-        raise WeightsError(f"{path}: {told}; expected a checkpoint")
+        fault = found or "is no file of PyTorch"
+        raise WeightsError(f"{path}: {fault}; expected a checkpoint")
 
 
 def _check_records(archive: Archive) -> None:

@@ -117,11 +117,11 @@ def evaluate_benchmark(
     }
     remarks = list(_remarks(request, params, reader, truth, estimates, of_stand_in=of_stand_in))
     units = len(np.unique(truth.unit))
-    told = (
+    heading = (
         f"{who} on {form.name}: {counted(len(truth.official), 'hand')}; [low, high]: Student's "
         f"95 % interval over {reader.units.explained(units)}."
     )
-    write(textwrap.fill(told, WIDTH))
+    write(textwrap.fill(heading, WIDTH))
     write("")
     for line in aligned(("by the benchmark's own evaluator", who), list(_rows(estimates))):
         write(line)

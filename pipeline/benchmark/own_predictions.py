@@ -100,11 +100,11 @@ def _rows(name: str, truth: BenchmarkTruth, held_out: HeldOut) -> NDArray[np.int
 
 def _reasons(name: str) -> str:
     """Why hands of a benchmark were rejected, with counts."""
-    told = []
+    reasons = []
     for path in (REJECTS, SHARD_REJECTS):
         if path.suffix == ".parquet" and path.is_file():
             table = pq.read_table(path, columns=["source_split", "reason"])
             own = table.filter(pc.starts_with(table["source_split"], name))
             counts = own["reason"].value_counts().to_pylist()
-            told += [f"{one['counts']} {one['values']}" for one in counts]
-    return ", ".join(told) or f"see {SHARD_REJECTS}"
+            reasons += [f"{one['counts']} {one['values']}" for one in counts]
+    return ", ".join(reasons) or f"see {SHARD_REJECTS}"

@@ -67,8 +67,8 @@ class TrainingPool:
                         future.result()
                     except HandPoseError as error:
                         name, text = futures[future], str(error)
-                        told = text.startswith(f"{name}: ")
-                        failed.append(text if told else f"{name}: {text}")
+                        is_named = text.startswith(f"{name}: ")
+                        failed.append(text if is_named else f"{name}: {text}")
                         self.line(f"{name}: failed")
             except BaseException:
                 self._stopped.set()

@@ -25,8 +25,8 @@ class NoConfidenceInputError(HandPoseError):
 def judge(predictor: Predictor, views: Iterable[TrueView]) -> Iterator[HeadExamples]:
     """What the model makes of these views, and its errors, on the CPU, in batches.
 
-    A model with handed classes tells the side itself, as for users; one of canonical classes is
-    told.
+    A model with handed classes predicts the side itself, as for users; one of canonical classes is
+    given it.
 
     Raises:
         NoConfidenceInputError: the network is a baseline.
@@ -38,8 +38,8 @@ def judge(predictor: Predictor, views: Iterable[TrueView]) -> Iterator[HeadExamp
 
 def _judge_batch(predictor: Predictor, views: Sequence[TrueView]) -> HeadExamples:
     px = predictor.net.gesture_net.image_px
-    is_told = predictor.record.handedness == "canonical"
-    sides = np.array([view.is_left for view in views]) if is_told else None
+    is_given = predictor.record.handedness == "canonical"
+    sides = np.array([view.is_left for view in views]) if is_given else None
     A = np.stack([view.A for view in views])
     hands = predictor.in_photos([view.photo for view in views], A, sides)
     if hands.confidence_input is None:

@@ -260,8 +260,8 @@ def answers(grids: Mapping[str, GridResults]) -> Iterator[str]:
 def answer(question: Question, results: GridResults | None) -> str:
     """Yes, in part, no or not shown, and the numbers of it."""
     if results is None or results.missing or not results.known:
-        told = added(results) if results else []
-        return " ".join([f"Open: {progress(question.grid, results)}", *told])
+        remarks = added(results) if results else []
+        return " ".join([f"Open: {progress(question.grid, results)}", *remarks])
     found, p_values = results.differences(PRIMARY), results.p_values(PRIMARY)
     chosen = {name: found[name] for name in question.variants if name in found}
     if not chosen:
@@ -387,8 +387,8 @@ def time_ratio(results: GridResults, name: str) -> str:
         return ""
     if not ratios:
         return "The two were timed on different kinds of machines, so their times do not compare."
-    told = " to ".join(dict.fromkeys(f"{ratio:.2f}" for ratio in (min(ratios), max(ratios))))
-    return f"It trained {told} times as long by the clock of a shared machine."
+    span = " to ".join(dict.fromkeys(f"{ratio:.2f}" for ratio in (min(ratios), max(ratios))))
+    return f"It trained {span} times as long by the clock of a shared machine."
 
 
 def _kind(result: Mapping[str, Any]) -> tuple[str, ...]:

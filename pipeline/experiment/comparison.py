@@ -19,7 +19,7 @@ from pipeline.experiment.grid_results import (
     ComparisonError,
     GridResults,
     Row,
-    told_same,
+    same_images_notes,
 )
 from pipeline.experiment.runs import RESULTS
 
@@ -29,7 +29,7 @@ INTERVENTIONS = {
     "true_class": "the true class on top",
 }
 SOUGHT_MM, SOUGHT_SHARE = 0.1, 0.05
-"""Differences whose seeds and people are told: the paper's, and one that matters."""
+"""Differences whose needed seeds and people are reported: the paper's, and one that matters."""
 
 
 def write_page(root: Path, name: str) -> str:
@@ -59,7 +59,7 @@ def page(results: GridResults) -> Iterator[str]:
     yield from (f"# {name}: {grid.what}", "")
     yield f"Written by `handpose experiment table {name}` from the results beside it."
     yield origin(known)
-    yield from told_same(known, results.same_images)
+    yield from same_images_notes(known, results.same_images)
     yield ""
     images = sum(known[0]["people"][one]["images"] for one in people)
     where = f"Test set `{grid.test_set}`" if grid.test_set else "Labelled test split"
@@ -215,7 +215,7 @@ def _training(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _kept_epochs(results: Sequence[Mapping[str, Any]]) -> str:
-    """Which epoch's weights were scored, as `2 to 3 of 3`; older results do not tell."""
+    """Which epoch's weights were scored, as `2 to 3 of 3`; older results do not say."""
     kept = sorted({one["kept_epoch"] for one in results if "kept_epoch" in one})
     if not kept:
         return ""

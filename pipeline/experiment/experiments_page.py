@@ -22,7 +22,7 @@ from pipeline.experiment.grid_results import (
     ComparisonError,
     GridResults,
     Row,
-    told_same,
+    same_images_notes,
 )
 from pipeline.experiment.readme_table import ADDED, BLOCK, readme_table
 from pipeline.experiment.runs import RESULTS, RunsError
@@ -241,7 +241,7 @@ def page(grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> Iterat
         "Stage 1 that several models share counts with each. "
         f"Test images: digest {', '.join(sorted({one['test'][:12] for one in known}))}."
     )
-    yield from told_same(known, next(iter(grids.values())).same_images)
+    yield from same_images_notes(known, next(iter(grids.values())).same_images)
     for name in unread:
         yield from (
             "",

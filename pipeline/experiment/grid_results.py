@@ -211,7 +211,7 @@ def check_same_images(rows: Sequence[Row], same_images: Sequence[SameImages] = (
                 )
 
 
-def told_same(
+def same_images_notes(
     results: Sequence[Mapping[str, Any]], same_images: Sequence[SameImages]
 ) -> Iterator[str]:
     """A sentence for each group of digests of which these results have several."""

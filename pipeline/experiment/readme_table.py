@@ -59,12 +59,12 @@ def readme_table(grids: Mapping[str, GridResults]) -> Iterator[str]:
     yield "| | at about equal total time | at equal steps of Stage 2 |"
     yield f"|{' --- |' * 3}"
     for setting, cells in ROWS.items():
-        texts = [told(cell, grids) for cell in cells]
+        texts = [cell_text(cell, grids) for cell in cells]
         if any(texts):
             yield f"| {setting} | {' | '.join(texts)} |"
 
 
-def told(cell: ReadmeCell | None, grids: Mapping[str, GridResults]) -> str:
+def cell_text(cell: ReadmeCell | None, grids: Mapping[str, GridResults]) -> str:
     """Such as `34.5, 39.4 with it: +4.9 [+3.2, +6.5], worse (5 seeds)†`; empty if not known."""
     one = grids.get(cell.grid) if cell else None
     if cell is None or one is None or one.missing:

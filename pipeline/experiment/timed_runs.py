@@ -100,7 +100,7 @@ class TimedRuns:
         return folder
 
     def _one(self, run: ExperimentRun, data: Path, code: dict[str, str], out: Path) -> None:
-        """Train and score one run; what fails or is late is told and left out."""
+        """Train and score one run; what fails or is late is reported and left out."""
         begun = time.monotonic()
         cores = max(1, self.machine.cores // self.jobs)
         folder = self.work / f"run-{run.resolved.name}-{run.seed}"

@@ -19,7 +19,13 @@ from handpose.evaluation.crossed import CrossedDifference, CrossedMean
 from handpose.files import atomic_file
 from pipeline.experiment.answers import answers, format_p, outcome, progress
 from pipeline.experiment.comparison import needed, origin
-from pipeline.experiment.grid_results import MEASURES, PRIMARY, GridResults, Row, told_same
+from pipeline.experiment.grid_results import (
+    MEASURES,
+    PRIMARY,
+    GridResults,
+    Row,
+    same_images_notes,
+)
 from pipeline.experiment.verdict import verdict
 from stages.paths import RESULTS
 
@@ -126,7 +132,7 @@ def write_html(root: Path, grids: Mapping[str, GridResults], unread: Sequence[st
         measure=MEASURES[PRIMARY],
         runs=counted(len(known), "training run"),
         origin=origin(known),
-        same=list(told_same(known, next(iter(grids.values())).same_images)),
+        same=list(same_images_notes(known, next(iter(grids.values())).same_images)),
         report=REPORT if (root / RESULTS / REPORT).is_file() else "",
         width=WIDTH,
         inline=_inline,

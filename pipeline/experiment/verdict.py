@@ -11,12 +11,12 @@ from pipeline.experiment.grid_results import PRIMARY, GridResults
 
 
 class Claim(NamedTuple):
-    """A change whose effect on the error a sentence tells."""
+    """A change whose effect on the error a sentence states."""
 
     subject: str
     grid: str
     variant: str
-    """whose difference from the grid's is told"""
+    """whose difference from the grid's is stated"""
 
 
 CLAIMS = (

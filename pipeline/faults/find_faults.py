@@ -63,7 +63,7 @@ def find_faults(
         out: the HTML file.
         photos: to open, at most.
         top: pictures of each kind.
-        are_hands: tells whether a box holds a hand; by default the released network.
+        are_hands: decides whether a box holds a hand; by default the released network.
 
     Raises:
         HandPoseError: there are no samples, no hand model, or no released weights.

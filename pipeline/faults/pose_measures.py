@@ -111,7 +111,7 @@ def other_side(hands: IngestedHands) -> Floats:
     """`swapped_side` of M hands; NaN where a joint is not known, or there are too few hands.
 
     Seen as a hand of the other side, a pose is mirrored in the plane of its palm. How likely it and
-    its mirrored pose are is told by a normal distribution of the poses of the data set, most of
+    its mirrored pose are is given by a normal distribution of the poses of the data set, most of
     which have the right side (linear discriminant analysis with one covariance).
     """
     score = np.full(len(hands.view_of), np.nan)

@@ -204,7 +204,7 @@ def _hull(points: Floats, wider: int) -> Bools:
 def _forearm(points: Floats, known: Bools, skin: Bools, inside: Bools) -> Bools:
     """The forearm, followed from the wrist over the skin in the photo, (SIDE, SIDE).
 
-    Its width is told by the palm, by whichever of length and width is seen less shortened.
+    Its width is taken from the palm: from its length or its width, whichever is less foreshortened.
     """
     across = np.linalg.norm(points[INDEX_MCP] - points[PINKY_MCP])
     along = points[WRIST] - points[MIDDLE_MCP]

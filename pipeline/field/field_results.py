@@ -49,7 +49,7 @@ class FieldResult:
 
     model: str
     state: State
-    told: str = ""  # why it is refused, how to get it, or what a reader must know
+    remark: str = ""  # why it is refused, how to get it, or what a reader must know
     images: int = 0
     estimates: Estimates = field(default_factory=dict)
     source: str = ""  # file of the numbers
@@ -77,8 +77,8 @@ def own_result(run: str, name: str, held_out: HeldOut | None) -> FieldResult:
         return FieldResult(shown, "missing", "it is trained and not evaluated: `dvc repro`")
     recorded = _json(METRICS)["pose"].get(held_out.split, {}).get(run)
     if recorded is None:
-        told = f"{METRICS} has no split {held_out.split}: `dvc repro` evaluates it"
-        return FieldResult(shown, "missing", told)
+        remark = f"{METRICS} has no split {held_out.split}: `dvc repro` evaluates it"
+        return FieldResult(shown, "missing", remark)
     if fault := _not_of_these_data(run, held_out) or _not_of_this_model(folder):
         return FieldResult(shown, "refused", f"{fault}: `dvc repro` evaluates it anew")
     estimates = {key: estimate(one) for key, one in recorded.items()}
@@ -123,7 +123,7 @@ def _largest(values: NDArray[np.float64]) -> float:
 
 
 def _not_of_this_model(folder: Path) -> str:
-    """Why results/ are not of the weights that are here, as far as dvc.lock tells, or ''."""
+    """Why results/ are not of the weights that are here, as far as dvc.lock shows, or ''."""
     weights, lock = folder / "model.safetensors", Path("dvc.lock")
     if not lock.is_file() or not weights.is_file():
         return ""
@@ -178,8 +178,8 @@ def _imported(
     images, of = content["images"], content["images_of_the_split"]
     some = f"{images:,} of {of:,} images alone, so no other row is comparable. " * (images < of)
     estimates = {key: estimate(one) for key, one in content["estimates"].items()}
-    told = some + " ".join(content["remarks"])
-    return FieldResult(model, "imported", told, images, estimates, str(path))
+    remark = some + " ".join(content["remarks"])
+    return FieldResult(model, "imported", remark, images, estimates, str(path))
 
 
 def _json(path: Path) -> Any:
@@ -226,13 +226,13 @@ def benchmark_results(name: str, sha256: str | None) -> BenchmarkResults | None:
                 found.append(FieldResult(model, "refused", fault, source=str(path)))
                 continue
             state: State = "ran here" if _is_own(model) else "imported"
-            told = " ".join(content["remarks"])
+            remark = " ".join(content["remarks"])
             for line, part in _parts(model, content):
                 units = part["intervals_over"]
                 why = f" ({units['why']})" if "why" in units else ""
                 over = f"{units['what']}{why}"
                 estimates = {key: estimate(one) for key, one in part["estimates"].items()}
-                found.append(FieldResult(line, state, told, part["hands"], estimates, str(path)))
+                found.append(FieldResult(line, state, remark, part["hands"], estimates, str(path)))
         except (KeyError, TypeError, AttributeError) as error:
             raise FieldError(
                 f"{path}: is no result of `handpose evaluate --benchmark` ({error!r}); delete it"

@@ -227,7 +227,7 @@ def _result_json(result: FieldResult) -> dict[str, Any]:
         {
             "model": result.model,
             "state": result.state,
-            "remark": result.told,
+            "remark": result.remark,
             "images": result.images,
             "estimates": result.estimates,
             "source": result.source,
@@ -280,16 +280,16 @@ def _short(line: FieldLine) -> str:
 
 
 def _remarks(field: Field) -> Iterator[str]:
-    told = [line for line in field.lines if line.result.told]
+    remarked = [line for line in field.lines if line.result.remark]
     for state, heading in (
         ("missing", "How to get what is missing"),
         ("refused", "Refused"),
         ("imported", "Remarks"),
     ):
-        own = [line for line in told if line.result.state == state]
+        own = [line for line in remarked if line.result.state == state]
         if own:
             yield from (f"## {heading}", "")
-            yield from (f"- **{line.row}**: {line.result.told.rstrip('.')}." for line in own)
+            yield from (f"- **{line.row}**: {line.result.remark.rstrip('.')}." for line in own)
             yield ""
             if state == "missing":
                 yield from (
@@ -318,7 +318,7 @@ def _benchmark(one: BenchmarkResults) -> Iterator[str]:
             for result in one.results
         ],
     )
-    yield from (f"- **{one.model}**: {one.told}" for one in one.results if one.told)
+    yield from (f"- **{one.model}**: {one.remark}" for one in one.results if one.remark)
     yield ""
 
 

@@ -157,8 +157,8 @@ def _json_arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
                 # sides stay as they are: numpy would make the text 'True' of [true, "left"]
                 arrays[key] = np.asarray(named[key], dtype=object if key == "is_left" else None)
             except ValueError:
-                told = f"{key}: not an array: {_ragged(named[key])}"
-                raise PointsError(f"{path}: {told}; {EXPECTED}") from None
+                fault = f"{key}: not an array: {_ragged(named[key])}"
+                raise PointsError(f"{path}: {fault}; {EXPECTED}") from None
     return arrays
 
 
@@ -235,12 +235,12 @@ def _check_unit(path: Path, points: Tensor, unit: Unit) -> None:
             )
         return
     (other,) = set(readings) - {unit}
-    told = f"read as {unit} a hand is {readings[unit]:.3g} m across, as {other} "
-    told += f"{readings[other]:.3g} m"
+    both = f"read as {unit} a hand is {readings[unit]:.3g} m across, as {other} "
+    both += f"{readings[other]:.3g} m"
     if low <= readings[other] <= high:
-        raise PointsError(f"{path}: {told}: give --unit {other}")
+        raise PointsError(f"{path}: {both}: give --unit {other}")
     raise PointsError(
-        f"{path}: {told}; expected {low} to {high} m: are these points of one hand each, in metres "
+        f"{path}: {both}; expected {low} to {high} m: are these points of one hand each, in metres "
         "or millimetres?"
     )
 

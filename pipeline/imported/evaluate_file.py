@@ -110,10 +110,10 @@ def _remarks(
             yield f"The joints ({named}) were replaced by the data set's, of the mesh."
         else:
             cost = definition_mm(statement, held_out, mano)
-            told = "an unknown part of each error is due to that"
+            offset = "an unknown part of each error is due to that"
             if math.isfinite(cost):
-                told = f"the true meshes' own joints by it are {cost:.1f} mm off, wrist-relative"
-            yield f"The joints are not the data set's ({named}): {told}."
+                offset = f"the true meshes' own joints by it are {cost:.1f} mm off, wrist-relative"
+            yield f"The joints are not the data set's ({named}): {offset}."
     if not found.against:
         yield f"{PREDICTIONS} holds no errors of these images: `dvc repro` evaluates this clone's."
     else:

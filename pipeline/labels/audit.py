@@ -83,7 +83,7 @@ def audit(root: Path, table: GestureMap, *, top: int, out: Path = AUDIT) -> list
     Args:
         root: the folder of the clone, with samples.parquet and, if there are any, predictions.
         table: the gesture map.
-        top: how many merges, and how many splits, are told.
+        top: how many merges, and how many splits, are listed.
         out: the CSV file, from the root.
 
     Raises:

@@ -317,8 +317,8 @@ def _missing(columns: Sequence[FolderColumn]) -> Iterator[str]:
     by_reason: dict[str, list[str]] = defaultdict(list)
     for column in columns:
         if column.missing:
-            told = column.missing in (NO_SAMPLE, NOBODY)
-            reason = column.missing if told else "whose photos cannot be shown"
+            is_reason = column.missing in (NO_SAMPLE, NOBODY)
+            reason = column.missing if is_reason else "whose photos cannot be shown"
             by_reason[reason].append(column.folder)
     for reason, folders in by_reason.items():
         more = f" and {len(folders) - NAMED} more" if len(folders) > NAMED else ""

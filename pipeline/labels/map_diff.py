@@ -86,7 +86,7 @@ def changes(before: GestureMap, after: GestureMap, count: Images | None = None) 
     Args:
         before: the map as it was.
         after: the map as it is.
-        count: images of each folder, if known: of every class that changed they are told.
+        count: images of each folder, if known: they are stated for every class that changed.
     """
     old, new = _classes(before), _classes(after)
     moved = {
@@ -103,7 +103,7 @@ def changes(before: GestureMap, after: GestureMap, count: Images | None = None) 
     lines = [f"{counted(len(moved), 'folder')} changed class ({numbers} classes):"]
     width = max(map(len, moved))
     for folder, pair in moved.items():
-        lines.append(f"  {folder:<{width}}  {_told(pair[0])} -> {_told(pair[1])}")
+        lines.append(f"  {folder:<{width}}  {_in_words(pair[0])} -> {_in_words(pair[1])}")
     for level in LEVELS:
         lines += _appeared(before, after, level)
     if all(
@@ -169,7 +169,7 @@ def _classes(table: GestureMap) -> dict[str, GestureClass]:
     return {row.folder: class_of(row) for row in table.rows}
 
 
-def _told(one: GestureClass | None) -> str:
+def _in_words(one: GestureClass | None) -> str:
     """The class in words."""
     if one is None:
         return "(no row)"

@@ -85,7 +85,7 @@ def proposal(curated: GestureMapFile, found: Sequence[PairFinding]) -> Suggestio
                 continue
             try:
                 edited = edited.merge(first, second)
-            except LabelEditError:  # an edit before it made the names unfit; the audit tells it
+            except LabelEditError:  # an edit before it made the names unfit; the audit lists it
                 continue
             reasons.append(
                 f"merge {first} and {second}: {one.confusion.value:.0%} of their images are taken "

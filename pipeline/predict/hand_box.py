@@ -1,8 +1,8 @@
 """Boxes around hands: given, of a table, of a palm detector, or found by the model's own joints.
 
-The model finds no hands; it tells where the joints of one are. So a photo without a box is looked
-at as a whole, then in a box around the joints that this gave, and so on until the box stays. That
-works where one hand is large in the photo. A box that stays is no proof that a hand is in it.
+The model finds no hands; it predicts where the joints of one are. So a photo without a box is
+looked at as a whole, then in a box around the joints that this gave, and so on until the box stays.
+That works where one hand is large in the photo. A box that stays is no proof that a hand is in it.
 
 A palm detector finds every hand. The box that a palm gives is near, and the model looks a second
 time, at the box around the joints.

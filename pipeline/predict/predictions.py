@@ -119,5 +119,5 @@ def _number_or_none(value: float | None) -> float | None:
 
 
 def _number(value: float) -> float:
-    """With nine digits, which tell any two float32 apart."""
+    """With nine digits, which distinguish any two float32."""
     return float(f"{value:.9g}")

@@ -29,7 +29,7 @@ UNREADABLE = (
     *(".heic", ".heif", ".jxl"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"),
 )
-"""Pictures in a folder that no decoder here reads; they are told, other files are not."""
+"""Pictures in a folder that no decoder here reads; they are reported, other files are not."""
 
 NAMED = 3
 """Files that are left out and named; the others are counted."""
@@ -158,7 +158,7 @@ def _left_out(files: Sequence[Path]) -> str:
 def pictures_in(path: Path) -> int:
     """How many pictures a file holds, of which the first is read: frames of a GIF, pages of a TIFF.
 
-    1 where that cannot be told.
+    1 where that is unknown.
     """
     try:
         with warnings.catch_warnings(), Image.open(path, formats=SEVERAL) as picture:

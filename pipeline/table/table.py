@@ -111,7 +111,7 @@ def seed_clone(source: Source, seed: int) -> TrainingClone:
 
 
 def announcement(source: Source, clones: Sequence[TrainingClone], jobs: int) -> Iterator[str]:
-    """What will be done, and the time and disk it takes as far as a run in this clone tells."""
+    """What will be done, and the time and disk it takes as far as a run in this clone shows."""
     root = source.root
     changed = f" with {len(source.changed)} changed files" if source.changed else ""
     order = f"{jobs} at once" if jobs > 1 else "one after another"

@@ -153,7 +153,7 @@ class EvaluatedSamples:
         return content.getvalue()
 
     def described(self, row: int) -> dict[str, Any]:
-        """What is drawn and told of a sample.
+        """What is drawn and listed of a sample.
 
         Joints are in mm about the true wrist, in camera axes; uv in pixels of the photo; a joint
         without an annotation is None.

@@ -35,7 +35,7 @@ MRRPE = (
 
 @dataclass(frozen=True)
 class TwoHands:
-    """What is told of a split of photos with two annotated hands."""
+    """What is reported of a split of photos with two annotated hands."""
 
     photos: int
     with_both: int  # of these, with both hands among the samples

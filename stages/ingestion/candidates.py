@@ -114,7 +114,7 @@ def candidates(
     mano: Mano | None,
     exclusions: Exclusions,
 ) -> Candidates:
-    """Sort the annotations of a split and leave out what the annotations alone tell to.
+    """Sort the annotations of a split and leave out what the annotations alone exclude.
 
     Args:
         found: as read.

@@ -43,7 +43,7 @@ class Failure(NamedTuple):
 
 
 def main() -> NoReturn:
-    """Fork the workers, wait until they end, and exit; the code tells how the first one failed."""
+    """Fork the workers, wait until they end, and exit with the code of the first failure."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     connections = [socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:]]

@@ -1,4 +1,4 @@
-"""Self-supervised warm-up: an image is told apart from the others of its batch, by two views of it.
+"""Self-supervised warm-up: two views of an image are to be more alike than two images.
 
 No label is read. Source: Chen et al., A Simple Framework for Contrastive Learning of Visual
 Representations (ICML 2020): the normalised-temperature cross-entropy, and the projection head that

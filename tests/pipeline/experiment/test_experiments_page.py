@@ -29,7 +29,7 @@ from pipeline.experiment.experiments_page import (
 )
 from pipeline.experiment.grid import FILE, read_grids
 from pipeline.experiment.grid_results import PRIMARY, ComparisonError, GridResults
-from pipeline.experiment.readme_table import BLOCK, ROWS, readme_table, told
+from pipeline.experiment.readme_table import BLOCK, ROWS, cell_text, readme_table
 from pipeline.experiment.runs import RESULTS, runs_of
 from pipeline.experiment.scaling_plot import (
     BY_FRAMES,
@@ -319,10 +319,10 @@ def test_the_sentence_in_readme_is_what_the_results_say() -> None:
     )
     assert sentence in (ROOT / README).read_text("utf-8")
     grids, _ = read_all(ROOT)
-    assert "], worse (" in told(ROWS["all poses in Stage 2"][0], grids)
+    assert "], worse (" in cell_text(ROWS["all poses in Stage 2"][0], grids)
     for setting in ("four times as long", "a tenth of the poses"):
-        assert "], not shown (" in told(ROWS[setting][0], grids)
-    assert "], better (" in told(ROWS["3 % of the poses"][0], grids)
+        assert "], not shown (" in cell_text(ROWS[setting][0], grids)
+    assert "], better (" in cell_text(ROWS["3 % of the poses"][0], grids)
 
 
 def test_readme_s_cells_are_of_the_grids(folder: Path) -> None:

@@ -306,7 +306,7 @@ def test_a_benchmarks_numbers_are_shown_if_they_are_of_its_hands(
 
     write_benchmark()
     one = result()
-    assert (one.state, one.images, one.told) == (
+    assert (one.state, one.images, one.remark) == (
         "imported",
         20,
         "20 of the official 20,137 hands.",
@@ -319,7 +319,7 @@ def test_a_benchmarks_numbers_are_shown_if_they_are_of_its_hands(
         (None, "not name ho3d_v3"),
     ):
         one = result(sha256)
-        assert one.state == "refused" and words in one.told and not one.estimates
+        assert one.state == "refused" and words in one.remark and not one.estimates
     write_benchmark(
         subsets={
             name: {
@@ -335,7 +335,7 @@ def test_a_benchmarks_numbers_are_shown_if_they_are_of_its_hands(
     told = [(one.model, one.images, one.estimates["pck_0.05"].value) for one in found.results]
     assert told == [("pred.json, newdays", 5, 0.5), ("pred.json, epick", 7, 0.7)]
     write_benchmark(data_sha256=None)
-    assert "an older version wrote it" in result().told
+    assert "an older version wrote it" in result().remark
     write_benchmark(estimates=None)
     with pytest.raises(FieldError, match="is no result of"):
         result()
