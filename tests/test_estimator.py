@@ -89,15 +89,15 @@ def test_a_head_says_how_sure_the_hand_is_in_pixels_of_the_photo(
     np.testing.assert_allclose(large.joints_px_radius90, 2 * sure.joints_px_radius90, rtol=0.05)
 
 
-def test_the_side_is_told_or_given(predictor: Callable[..., Predictor], photo: Photo) -> None:
+def test_the_side_is_predicted_or_given(predictor: Callable[..., Predictor], photo: Photo) -> None:
     model = predictor()
     assert model.net.view_heads is not None
-    for bias, told in ((9.0, "left"), (-9.0, "right")):
+    for bias, predicted in ((9.0, "left"), (-9.0, "right")):
         model.net.view_heads.side.bias.data.fill_(bias)
         found = HandEstimator(model)(photo, BOX)
-        assert (found.side, found.side_is_certain) == (told, True)
-        other = HandEstimator(model)(photo, BOX, side="left" if told == "right" else "right")
-        assert other.side != told and other.side_probability == 1
+        assert (found.side, found.side_is_certain) == (predicted, True)
+        other = HandEstimator(model)(photo, BOX, side="left" if predicted == "right" else "right")
+        assert other.side != predicted and other.side_probability == 1
         assert not np.allclose(other.joints, found.joints)
         assert np.array_equal(other.faces, found.faces[:, ::-1])
     model.net.view_heads.side.weight.data.zero_()
@@ -106,7 +106,7 @@ def test_the_side_is_told_or_given(predictor: Callable[..., Predictor], photo: P
     assert not unsure.side_is_certain and "(uncertain)" in str(unsure)
 
 
-def test_without_view_heads_the_gestures_tell_the_side(
+def test_without_view_heads_the_gestures_give_the_side(
     predictor: Callable[..., Predictor], photo: Photo
 ) -> None:
     found = HandEstimator(predictor(view_heads=False))(photo, BOX)
@@ -219,9 +219,9 @@ def test_a_side_that_is_none_is_refused(
 
 def test_auto_is_no_side(predictor: Callable[..., Predictor], photo: Photo) -> None:
     estimate = HandEstimator(predictor())
-    told, auto = estimate(photo, BOX), estimate(photo, BOX, side="auto")
-    assert (auto.side, auto.side_probability) == (told.side, told.side_probability)
-    np.testing.assert_array_equal(auto.joints, told.joints)
+    default, auto = estimate(photo, BOX), estimate(photo, BOX, side="auto")
+    assert (auto.side, auto.side_probability) == (default.side, default.side_probability)
+    np.testing.assert_array_equal(auto.joints, default.joints)
 
 
 def test_photos_and_boxes_may_be_arrays(predictor: Callable[..., Predictor], photo: Photo) -> None:

@@ -64,11 +64,11 @@ def test_drop_takes_the_place_of_drop_fit_and_the_rest_of_the_file_stays(tmp_pat
     assert read.add([target._replace(action=DROP_FIT)]) == ([], [])
     new, raised = read.add([target, target])
     assert new == [] and [row[:8] for row in raised] == [target[:8]]
-    told = "5, limit 3; was drop_fit as wrong_fit: 9.0,\nlimit 6"
-    assert raised[0].note == told
+    note = "5, limit 3; was drop_fit as wrong_fit: 9.0,\nlimit 6"
+    assert raised[0].note == note
     after = path.read_bytes().decode().splitlines(keepends=True)
     assert after[:-2] == before[:-2]
-    assert "".join(after[-2:]) == f'train,3,0016_fist,13,*,left,swapped_side,drop,"{told}"\r\n'
+    assert "".join(after[-2:]) == f'train,3,0016_fist,13,*,left,swapped_side,drop,"{note}"\r\n'
     again = Exclusions.read(path)
     assert [row.action for row in again.rows] == [DROP_FIT, DROP, DROP]
     assert again.add([target]) == ([], [])
@@ -96,7 +96,7 @@ def test_a_list_saved_by_excel_as_csv_utf8_is_read_and_keeps_its_mark(tmp_path: 
     assert len(Exclusions.read(path).rows) == 2
 
 
-def test_all_faults_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once_each_with_its_line(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         "train,three,0016_fist,12,400026,right,second_hand,drop,",

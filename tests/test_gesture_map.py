@@ -1,4 +1,4 @@
-"""The gesture map: equal to the author's partition, and every fault told with line and remedy."""
+"""The gesture map: equal to the author's partition, and every fault has line and remedy."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ SMALL = """folder,hand,gesture,coarse_id,coarse,fine_id,fine,twin
 0117_fist_rigid,left,fist_rigid,3,fist,5,fist_hard,0017_fist_rigid
 """
 
-Told = Callable[[str | bytes], list[str]]
+FaultsOf = Callable[[str | bytes], list[str]]
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Told:
-    """The faults told of a file with this content, without the path before each."""
+def faults_of(tmp_path: Path) -> FaultsOf:
+    """The faults reported of a file with this content, without the path before each."""
 
     def read(content: str | bytes) -> list[str]:
         path = tmp_path / "map.csv"
@@ -63,9 +63,9 @@ def swap(old: str, new: str) -> str:
 
 
 def test_the_curated_map_has_no_fault() -> None:
-    told = GestureMap.read(MAP, NAMING).summary()
-    assert "45 right-hand and 45 left-hand folders" in told
-    assert "54 coarse and 70 fine classes, 0 folders dropped" in told
+    summary = GestureMap.read(MAP, NAMING).summary()
+    assert "45 right-hand and 45 left-hand folders" in summary
+    assert "54 coarse and 70 fine classes, 0 folders dropped" in summary
 
 
 def test_the_curated_partition_is_the_authors() -> None:
@@ -252,16 +252,16 @@ def test_a_row_knows_its_classes_by_level() -> None:
         (",fine,", ',"fine,', ["7: is not CSV (unexpected end of data); look at its quotes"]),
     ],
 )  # fmt: skip
-def test_each_fault_is_told_with_its_line_and_remedy(
-    told: Told, old: str, new: str, expected: list[str]
+def test_each_fault_is_reported_with_its_line_and_remedy(
+    faults_of: FaultsOf, old: str, new: str, expected: list[str]
 ) -> None:
-    assert told(swap(old, new)) == expected
+    assert faults_of(swap(old, new)) == expected
 
 
-def test_a_fine_class_has_one_coarse_parent(told: Told) -> None:
+def test_a_fine_class_has_one_coarse_parent(faults_of: FaultsOf) -> None:
     text = SMALL.replace("fist_rigid,1,fist,2,fist_hard", "fist_rigid,4,hard,1,fist_soft")
     text = text.replace("fist_rigid,3,fist,5,fist_hard", "fist_rigid,5,hard,4,fist_soft")
-    assert told(text) == [
+    assert faults_of(text) == [
         "4: fine_id 1 belongs to coarse_id 4 here but to 1 on line 3; a fine class has one coarse "
         "parent",
         "7: fine_id 4 belongs to coarse_id 5 here but to 3 on line 6; a fine class has one coarse "
@@ -269,20 +269,22 @@ def test_a_fine_class_has_one_coarse_parent(told: Told) -> None:
     ]
 
 
-def test_a_folder_stands_once(told: Told) -> None:
+def test_a_folder_stands_once(faults_of: FaultsOf) -> None:
     line = SMALL.splitlines()[1]
-    assert told(SMALL + line + "\n") == ["8: folder 0003_fake_gun is already on line 2; keep one"]
+    assert faults_of(SMALL + line + "\n") == [
+        "8: folder 0003_fake_gun is already on line 2; keep one"
+    ]
 
 
-def test_a_missing_row_is_told_where_its_twin_is(told: Told) -> None:
+def test_a_missing_row_is_reported_where_its_twin_is(faults_of: FaultsOf) -> None:
     text = "\n".join(SMALL.splitlines()[:-1]) + "\n"
-    assert told(text) == [
+    assert faults_of(text) == [
         "4: twin 0117_fist_rigid has no row in this table; did you mean 0116_fist?"
     ]
 
 
-def test_a_two_hand_folder_has_no_place(told: Told) -> None:
-    (fault,) = told(SMALL + "0266_dh_pray,right,dh_pray,9,pray,9,pray,0366_dh_pray\n")
+def test_a_two_hand_folder_has_no_place(faults_of: FaultsOf) -> None:
+    (fault,) = faults_of(SMALL + "0266_dh_pray,right,dh_pray,9,pray,9,pray,0366_dh_pray\n")
     assert fault.startswith("8: folder '0266_dh_pray' is not a single-hand gesture folder")
 
 
@@ -302,10 +304,10 @@ def test_a_two_hand_folder_has_no_place(told: Told) -> None:
     ],
     ids=["mark", "crlf", "semicolons", "tabs", "empty", "blank", "no rows"],
 )
-def test_what_spreadsheets_do_to_a_table_is_told_once(
-    told: Told, content: str, expected: str
+def test_what_spreadsheets_do_to_a_table_is_reported_once(
+    faults_of: FaultsOf, content: str, expected: str
 ) -> None:
-    (fault,) = told(content)
+    (fault,) = faults_of(content)
     assert fault.startswith(expected)
     assert "sed" not in fault or fault.endswith(".csv"), "as it is to be typed"
 
@@ -378,13 +380,15 @@ def test_the_commands_in_the_messages_restore_the_file(tmp_path: Path, export: s
         ("CRCRLF", "lines end in CRLF, as Windows writes them (7 of them, this one first)"),
     ],
 )
-def test_line_ends_are_told_by_their_name(told: Told, line_end: str, expected: str) -> None:
-    assert expected in told(by(line_end))[0]
+def test_line_ends_are_reported_by_their_name(
+    faults_of: FaultsOf, line_end: str, expected: str
+) -> None:
+    assert expected in faults_of(by(line_end))[0]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_another_encoding_is_told(told: Told, encoding: str) -> None:
-    (fault,) = told(SMALL.replace("gun", "gün").encode(encoding))
+def test_another_encoding_is_reported(faults_of: FaultsOf, encoding: str) -> None:
+    (fault,) = faults_of(SMALL.replace("gun", "gün").encode(encoding))
     assert "is not in UTF-8 (byte" in fault
     assert ("UTF-16" if encoding == "utf-16" else "Windows-1252") in fault
 
@@ -397,12 +401,14 @@ def test_another_encoding_is_told(told: Told, encoding: str) -> None:
         (b"\x1f\x8b" + bytes(range(256)), "is compressed by gzip"),
     ],
 )
-def test_what_is_no_table_is_called_by_its_name(told: Told, content: bytes, expected: str) -> None:
-    (fault,) = told(content)
+def test_what_is_no_table_is_called_by_its_name(
+    faults_of: FaultsOf, content: bytes, expected: str
+) -> None:
+    (fault,) = faults_of(content)
     assert expected in fault
 
 
-def test_an_excel_workbook_is_told(tmp_path: Path) -> None:
+def test_an_excel_workbook_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "map.csv"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("xl/workbook.xml", "<workbook/>")
@@ -433,14 +439,14 @@ def test_the_line_that_drops_a_folder_follows_the_files_columns(tmp_path: Path) 
     small(tmp_path, "\n".join([*rows, table.drop_line("new")]) + "\n")
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(GestureMapError, match=r"nowhere.csv: not found; label.map in params"):
         GestureMap.read(tmp_path / "nowhere.csv")
 
 
-def test_all_faults_are_told_at_once_in_the_order_of_the_lines(told: Told) -> None:
+def test_all_faults_are_reported_at_once_in_the_order_of_the_lines(faults_of: FaultsOf) -> None:
     text = SMALL.replace("0016_fist,right", "0016_fist,left", 1)
     text = text.replace("fist_rigid,1,fist,2", "fist_rigid,1,fist,x")
     text = "\ufeff" + (text + SMALL.splitlines()[1] + "\n").replace("\n", "\r\n")
-    faults = told(text)
+    faults = faults_of(text)
     assert [fault.split(":")[0] for fault in faults] == ["1", "1", "3", "4", "8"]

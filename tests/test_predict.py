@@ -183,7 +183,7 @@ def test_a_model_of_the_cameras_own_frame_needs_no_k(
 
 @pytest.fixture
 def sees_rays(predictor: Callable[..., Predictor]) -> Callable[..., Predictor]:
-    """A predictor whose network is told in which direction each joint is seen, and uses it."""
+    """A predictor whose network is given the direction of each joint, and uses it."""
 
     def make(handedness: str = "handed", **more: Any) -> Predictor:
         predict = predictor(handedness, ray_input=True, **more)
@@ -228,7 +228,7 @@ def test_a_canonical_model_sees_the_rays_of_mirrored_hands(
 
 
 @pytest.mark.parametrize(("biases", "is_left"), [([1, 1.5, 1], False), ([0, 9, 0], True)])
-def test_the_gesture_classes_tell_the_side_when_it_is_not_given(
+def test_the_gesture_classes_give_the_side_when_it_is_not_given(
     predictor: Callable[..., Predictor], crops: Crops, biases: list[float], is_left: bool
 ) -> None:
     predict = predictor()
@@ -236,9 +236,9 @@ def test_the_gesture_classes_tell_the_side_when_it_is_not_given(
     assert isinstance(last, nn.Linear)
     nn.init.zeros_(last.weight)
     last.bias.data = torch.tensor(biases, dtype=torch.float32)
-    told = predict(crops)
+    predicted = predict(crops)
     given = predict(crops, np.full(3, is_left))
-    torch.testing.assert_close(told.vertices, given.vertices)
+    torch.testing.assert_close(predicted.vertices, given.vertices)
 
 
 def test_the_side_is_that_of_the_image_that_the_hand_is_read_from(
@@ -256,11 +256,11 @@ def test_the_side_is_that_of_the_image_that_the_hand_is_read_from(
         nn.init.zeros_(last.weight)
         last.weight[1] = 1e4 * features[0]
         last.bias[1] = -last.weight[1] @ encoded.gesture.features.median(0).values
-    told = predict(turned)
-    left = predict.probability_left(told.coarse_logits, told.view) > 0.5
+    predicted = predict(turned)
+    left = predict.probability_left(predicted.coarse_logits, predicted.view) > 0.5
     assert 0 < left.sum() < len(left)
     given = predict(turned, left.numpy())
-    torch.testing.assert_close(told.vertices, given.vertices)
+    torch.testing.assert_close(predicted.vertices, given.vertices)
 
 
 def test_beyond_a_photos_edge_its_pixels_go_on_in_both_looks(

@@ -41,7 +41,7 @@ def random_confidence_input(batch: int) -> ConfidenceInput:
 
 
 def known_examples(count: int, seed: int) -> tuple[HeadExamples, Tensor]:
-    """Crops whose first token channel tells the scale of the errors, and the true scales (N, J).
+    """Crops whose first token channel gives the scale of the errors, and the true scales (N, J).
 
     Pictures without a hand have a large first feature.
     """

@@ -81,6 +81,6 @@ def test_logits_become_what_they_are_worth(overconfident: float) -> None:
     assert logit_factor(2 * overconfident * x, truth) == pytest.approx(1 / overconfident, rel=0.06)
 
 
-def test_classes_that_are_told_without_a_fault_stay_finite() -> None:
+def test_classes_that_are_separated_without_error_stay_finite() -> None:
     logits, truth = torch.tensor([-5.0, -3.0, 4.0]), torch.tensor([False, False, True])
     assert math.isfinite(logit_factor(logits, truth))

@@ -29,7 +29,7 @@ def head() -> ConfidenceHead:
     return trained()
 
 
-def test_scales_are_learnt_and_hands_are_told(head: ConfidenceHead) -> None:
+def test_scales_are_learnt_and_hands_are_recognised(head: ConfidenceHead) -> None:
     examples, scales = known_examples(400, seed=3)
     with torch.no_grad():
         found = head(examples.seen)

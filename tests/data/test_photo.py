@@ -27,10 +27,10 @@ def photo(tmp_path: Path) -> Path:
 
 
 def reason(path: Path) -> str:
-    with pytest.raises(PhotoError) as told:
+    with pytest.raises(PhotoError) as raised:
         read_photo(Photo(path, 80, 60))
-    assert str(path) in str(told.value)
-    return told.value.reason
+    assert str(path) in str(raised.value)
+    return raised.value.reason
 
 
 def test_colours_are_red_green_blue(photo: Path) -> None:
@@ -150,10 +150,10 @@ def test_zeros_in_the_middle_are_damage(photo: Path) -> None:
     assert reason(photo) == "image_damaged"
 
 
-def test_another_size_than_annotated_is_told(photo: Path) -> None:
-    with pytest.raises(PhotoError, match="80x60 px, its annotation says 60x80") as told:
+def test_another_size_than_annotated_is_reported(photo: Path) -> None:
+    with pytest.raises(PhotoError, match="80x60 px, its annotation says 60x80") as raised:
         read_photo(Photo(photo, 60, 80))
-    assert told.value.reason == "image_size"
+    assert raised.value.reason == "image_size"
 
 
 def test_the_error_survives_the_way_back_from_a_worker_process() -> None:

@@ -1,4 +1,4 @@
-"""Shards: what is written is read, in an order made of seed and epoch, or the damage is told."""
+"""Shards: what is written is read, in an order of seed and epoch, or the damage is reported."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ def test_processes_change_no_bit_of_what_a_gpu_warps(folder: Path) -> None:
     processes.close()
 
 
-def test_damage_is_told_through_threads_too(folder: Path) -> None:
+def test_damage_is_reported_through_threads_too(folder: Path) -> None:
     tar = folder / "tars" / "test-000000.tar"
     tar.write_bytes(tar.read_bytes()[::-1])
     with pytest.raises(ShardError, match=r"test-000000\.tar: its SHA-256"):
@@ -393,12 +393,12 @@ def test_canonical_mode_mirrors_left_hands_only_and_keeps_their_class(folder: Pa
     assert torch.equal(batch.hand_pose, plain.hand_pose)
 
 
-def test_a_gesture_folder_without_class_is_told(folder: Path) -> None:
+def test_a_gesture_folder_without_class_is_reported(folder: Path) -> None:
     with pytest.raises(PreprocessError, match=r"'0103_fake_gun' \(sample 1\).*run `dvc repro`"):
         next(read(folder, "test", {"0003_fake_gun": LABELS["0003_fake_gun"]}))
 
 
-def test_what_is_not_there_is_told_with_what_is(folder: Path) -> None:
+def test_what_is_not_there_is_reported_with_what_is(folder: Path) -> None:
     with pytest.raises(ShardError, match=r"'official_val' holds 0 samples.*train 60, test 7"):
         read(folder, "official_val")
     with pytest.raises(ShardError, match="'test' holds 7 samples, but one batch needs 8"):

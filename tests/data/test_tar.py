@@ -39,19 +39,19 @@ def test_what_was_written_is_read(written: Path) -> None:
     assert list(tar.read(written)) == SAMPLES
 
 
-def test_a_cut_tar_is_told(written: Path) -> None:
+def test_a_cut_tar_is_reported(written: Path) -> None:
     written.write_bytes(written.read_bytes()[: 512 + 200])
     with pytest.raises(TarError, match=r"ends in the middle of 000000001\.jpg"):
         list(tar.read(written))
 
 
-def test_what_is_no_tar_is_told(tmp_path: Path) -> None:
+def test_what_is_no_tar_is_reported(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"x" * 2048)
     with pytest.raises(TarError, match="not a tar header"):
         list(tar.read(tmp_path / "x.tar"))
 
 
-def test_a_jpeg_without_its_label_is_told(tmp_path: Path) -> None:
+def test_a_jpeg_without_its_label_is_reported(tmp_path: Path) -> None:
     with (tmp_path / "x.tar").open("wb") as stream, wds.TarWriter(stream, mtime=0) as writer:
         writer.write({"__key__": "a", "jpg": b"1"})
         writer.write({"__key__": "b", "jpg": b"2"})

@@ -147,9 +147,9 @@ def browser(folder: Path, *more: str) -> Iterator[Browser]:
 
 
 def _address(process: subprocess.Popen[bytes], profile: Path) -> str:
-    """Where it listens, which it tells in a file."""
-    told, deadline = profile / "DevToolsActivePort", time.monotonic() + PATIENCE_S
-    while not (told.is_file() and len(lines := told.read_text().split()) == 2):
+    """Where it listens, which it writes to a file."""
+    port_file, deadline = profile / "DevToolsActivePort", time.monotonic() + PATIENCE_S
+    while not (port_file.is_file() and len(lines := port_file.read_text().split()) == 2):
         assert process.poll() is None, (profile.parent / "chromium.log").read_text("utf-8")
         assert time.monotonic() < deadline, "chromium does not answer"
         time.sleep(0.1)

@@ -26,7 +26,7 @@ def lines() -> list[str]:
 
 TORN = "unexpected error - Expecting value: line 1 column 1 (char 0)"
 """What DVC says when it reads a run's record at the moment at which the run writes it anew (it
-does not write it atomically): the page tells to ask again, and nothing else is asked again."""
+does not write it atomically): the page says to ask again, and nothing else is asked again."""
 
 
 def queue_status(lab: Lab) -> str:
@@ -50,11 +50,11 @@ LOST = "Unrecoverable error: JSONDecodeError"
 """What DVC's worker writes when it read a message that was just being written. It ends after the
 run at hand."""
 IDLE_S = 30.0
-"""How long a worker that was told to start may take to appear in `dvc queue status`."""
+"""How long a worker that was asked to start may take to appear in `dvc queue status`."""
 
 
 def wait_for_the_queue(lab: Lab) -> str:
-    """The queue's last word; where no worker is left, start one, as the page tells."""
+    """The queue's last word; where no worker is left, start one, as the page says."""
     deadline = time.monotonic() + PATIENCE_S
     worked = time.monotonic()
     while re.search("Running|Queued", output := queue_status(lab)):
@@ -69,7 +69,7 @@ def wait_for_the_queue(lab: Lab) -> str:
 
 
 def run_the_queue(lab: Lab, line: str) -> None:
-    """Run `dvc exp run --run-all`; if its worker is lost, do what the page tells."""
+    """Run `dvc exp run --run-all`; if its worker is lost, do what the page says."""
     running = lab.start(line, None)
     deadline = time.monotonic() + PATIENCE_S
     while running.process.poll() is None:

@@ -178,7 +178,7 @@ def test_the_plan_is_what_dvc_then_does(
     assert running(done(undo)) == set()
 
 
-def test_a_fault_in_the_map_is_told_before_anything_runs(tiny_copy: Path, run: Any) -> None:
+def test_a_fault_in_the_map_is_reported_before_anything_runs(tiny_copy: Path, run: Any) -> None:
     text = (tiny_copy / MAP).read_text("utf-8")
     (tiny_copy / MAP).write_text(text.replace(",31,thumb_up_relaxed", ",31,thumb_upp"), "utf-8")
     output = run(tiny_copy, "handpose", "plan", expect=2)

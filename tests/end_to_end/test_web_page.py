@@ -166,14 +166,14 @@ def test_the_page_gives_torchs_hands_and_asks_nobody(
     with browser(tmp_path) as tab:
         opened(tab, f"{address}?threads=2")
         assert tab.answer("crossOriginIsolated"), "memory for several threads"
-        for told, code in (("auto", -1), ("left", 1), ("right", 0)):
-            tab.answer(f"document.getElementById('side').value = '{told}'")
+        for choice, code in (("auto", -1), ("left", 1), ("right", 0)):
+            tab.answer(f"document.getElementById('side').value = '{choice}'")
             inputs["side"] = np.full(len(inputs["image"]), code, np.int32)
             expected, found = outputs_of(graph, inputs), run_there(tab, inputs["image"])
             assert set(found) == set(expected)
             for name in ("joints", "vertices"):
                 apart = apart_mm(found[name], expected[name])
-                print(f"{told}: {name} {apart.max():.5f} mm at most")
+                print(f"{choice}: {name} {apart.max():.5f} mm at most")
                 assert apart.max() < 0.1
             for name, array in expected.items():
                 flat = array.reshape(found[name].shape)
@@ -212,8 +212,8 @@ def test_a_picture_is_seen_as_predict_sees_it(
     levels = np.abs(np.reshape(cut, (side, side, 3)).astype(int) - expected)
     print(f"levels of 255: {levels.mean():.3f} on average, {levels.max()} at most")
     assert levels.max() <= 6 and levels.mean() < 0.5
-    side_told = np.full(1, -1, np.int32)
-    inputs: dict[str, NDArray[Any]] = {"image": expected[None], "side": side_told}
+    no_side = np.full(1, -1, np.int32)
+    inputs: dict[str, NDArray[Any]] = {"image": expected[None], "side": no_side}
     apart = apart_mm(np.array(hand["joints"]), outputs_of(graph, inputs)["joints"][0])
     print(f"joints off the file's: {apart.mean():.3f} mm on average, {apart.max():.3f} at most")
     assert apart.max() < 1.0
@@ -290,8 +290,8 @@ def test_the_camera_is_followed(address: str, photograph: Photograph, tmp_path: 
         for _ in range(20):
             tab.answer("new Promise((then) => setTimeout(then, 150))")
             places.append(tab.answer("handpose.last().box.x"))
-        told = f"{os.getloadavg()[0]:.1f} is the load of {os.cpu_count()} cores"
-        print(f"{tab.answer('handpose.rate()')} frames a second, where {told}")
+        load = f"{os.getloadavg()[0]:.1f} is the load of {os.cpu_count()} cores"
+        print(f"{tab.answer('handpose.rate()')} frames a second, where {load}")
         assert np.ptp(places) > 10, "the box goes along"
         assert "640 x 480 px" in tab.text() and "frames a second" in tab.text()
         tab.answer("document.getElementById('camera').click()")

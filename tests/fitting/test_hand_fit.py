@@ -54,7 +54,7 @@ def test_pixels_come_back_and_depth_is_said_to_be_unsure(fitter: HandFitter) -> 
     assert float(fits.betas_known[:, 0].max()) < 0.5  # the size
 
 
-def test_a_known_shape_tells_the_depth(fitter: HandFitter) -> None:
+def test_a_known_shape_determines_the_depth(fitter: HandFitter) -> None:
     hands = known_hands(fitter.mano, 8)
     shape = hands.betas[0]
     mano = fitter.mano
@@ -69,7 +69,7 @@ def test_a_known_shape_tells_the_depth(fitter: HandFitter) -> None:
     torch.testing.assert_close(found.betas, own.betas, atol=1e-3, rtol=0)
 
 
-def test_what_joints_cannot_tell_stays_at_the_prior(fitter: HandFitter) -> None:
+def test_what_joints_do_not_determine_stays_at_the_prior(fitter: HandFitter) -> None:
     hands = known_hands(fitter.mano, 16)
     fits = fitter.to_joints(hands.joints, hands.is_left)
     tip_bend, tip_twist = fits.pose_known[:, 2, 0], fits.pose_known[:, 2, 2]

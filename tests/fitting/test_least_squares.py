@@ -35,6 +35,6 @@ def test_no_fit_is_worse_than_its_start_and_costs_are_the_states_own(mano: Mano)
 
 
 def test_the_memory_that_is_kept_is_as_large_as_is_said(mano: Mano) -> None:
-    told = re.search(r"next fit: (\d+) MB for joints", inspect.getsource(least_squares))
+    stated = re.search(r"next fit: (\d+) MB for joints", inspect.getsource(least_squares))
     arrays = Workspace.of(KEPT, PointModel(mano, mano.joint_matrix).count)
-    assert told and round(sum(array.nbytes for array in arrays) / 1e6) == int(told.group(1))
+    assert stated and round(sum(array.nbytes for array in arrays) / 1e6) == int(stated.group(1))

@@ -43,7 +43,7 @@ def test_joints_are_as_written_and_fits_pose_them(tmp_path: Path, mano: Mano) ->
     assert decision.as_given[1] < 0.01 and decision.fits == 24
 
 
-def test_roots_of_another_camera_are_turned_onto_the_joints_and_told(
+def test_roots_of_another_camera_are_turned_onto_the_joints_and_reported(
     tmp_path: Path, mano: Mano
 ) -> None:
     """Pose and shape are of the hand, its root rotation of another camera."""

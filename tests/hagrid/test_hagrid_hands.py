@@ -32,19 +32,19 @@ def test_the_side_of_a_hand_follows_from_the_face_that_is_seen(
     batch = make_batch(n=200)
     faces = facing(batch.joints_cam, batch.joint_valid, batch.is_left).tolist()
     points = project(batch.joints_cam, batch.K).numpy().astype(np.float64)
-    told = 0
+    determined = 0
     for uv, face, is_left in zip(points, faces, batch.is_left.tolist(), strict=True):
         if FACINGS[face] == "edge":
             continue
         found = side_of(uv, FACINGS[face])
         assert found in (None, is_left)
-        told += found is not None
+        determined += found is not None
         assert side_of(uv, "") is None
         if found is not None:
             other = "back" if FACINGS[face] == "palm" else "palm"
             assert side_of(uv, other) is not is_left, "the other face is of the other hand"
             assert side_of(uv * (-1, 1), FACINGS[face]) is not is_left, "and so is its mirror image"
-    assert told > 100
+    assert determined > 100
 
 
 def read(root: Path, **more: Any) -> HagridHands:
@@ -144,11 +144,11 @@ def test_what_cannot_be_used_is_counted_by_reason(tmp_path: Path) -> None:
 def test_a_gesture_that_shows_either_face_needs_an_annotated_hand(tmp_path: Path) -> None:
     hand = drawn_hand(is_left=True, back=False, at=(0.5, 0.7))
     assert one_photo(tmp_path, "fist", entry(["fist"], [hand], "u")).unused["side_unknown"] == 1
-    told = entry(["fist"], [hand], "u", leading_hand="left", leading_conf=1.0)
-    assert [one.is_left for one in one_photo(tmp_path, "fist", told).hands] == [True]
-    without = told | {"hand_landmarks": [[]]}
+    led = entry(["fist"], [hand], "u", leading_hand="left", leading_conf=1.0)
+    assert [one.is_left for one in one_photo(tmp_path, "fist", led).hands] == [True]
+    without = led | {"hand_landmarks": [[]]}
     (found,) = one_photo(tmp_path, "fist", without).hands
-    assert found.box == pytest.approx(told["bboxes"][0]), "the hand's own box"
+    assert found.box == pytest.approx(led["bboxes"][0]), "the hand's own box"
 
 
 def test_of_two_hands_that_show_a_gesture_the_leading_one_is_not_known(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_file_that_is_not_as_described_is_named(
         read_subsets(root)
 
 
-def test_a_pair_that_is_not_whole_no_side_and_no_folder_are_told(
+def test_a_pair_that_is_not_whole_no_side_and_no_folder_are_reported(
     root: Path, tmp_path: Path
 ) -> None:
     folder = root / "TEST_newdays_img"

@@ -207,6 +207,6 @@ def test_a_list_that_is_none_is_refused(root: Path, lines: str, message: str) ->
         reader.read(reader.splits()[0])
 
 
-def test_no_list_is_told_with_what_was_expected(tmp_path: Path) -> None:
+def test_no_list_is_reported_with_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(Ho3dError, match=re.escape(f"{tmp_path / 'evaluation.txt'}: not found")):
         Ho3dReader(tmp_path, version="v2").files()

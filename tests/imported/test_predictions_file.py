@@ -146,13 +146,13 @@ def test_a_line_that_is_cut_off_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_the_place_of_a_syntax_error_is_told(tmp_path: Path, number: int) -> None:
+def test_the_place_of_a_syntax_error_is_reported(tmp_path: Path, number: int) -> None:
     path = tmp_path / "theirs.jsonl"
     lines = [json.dumps(line) for line in (HEADER, ROW, ROW)]
     lines[number - 1] = '{"image": "a.jpg", side: "left"}'
     path.write_text("\n".join(lines), "utf-8")
-    told = rf"jsonl:{number}: is not JSON \(Expecting property name .*, column 20\); expected"
-    with pytest.raises(ImportedError, match=told):
+    fault = rf"jsonl:{number}: is not JSON \(Expecting property name .*, column 20\); expected"
+    with pytest.raises(ImportedError, match=fault):
         list(PredictionsFile.open(path).rows())
 
 

@@ -93,7 +93,7 @@ def test_the_order_that_fits_is_named(mano: Mano, stated: str, actual: str, mm: 
 
 @pytest.mark.parametrize("mm", [0, 10, 20])
 @pytest.mark.parametrize("stated", ["as seen", "mirrored"])
-def test_left_hands_of_the_other_frame_are_told(mano: Mano, stated: str, mm: float) -> None:
+def test_left_hands_of_the_other_frame_are_reported(mano: Mano, stated: str, mm: float) -> None:
     own = truth(mano)
     raw = noisy(own.joints, mm)
     mirrored = mirror_points(raw, own.is_left)
@@ -112,7 +112,7 @@ def test_left_hands_of_the_other_frame_are_told(mano: Mano, stated: str, mm: flo
         ((1, -1, 1), "with y negated"),
     ],
 )
-def test_other_axes_are_told(mano: Mano, factors: tuple[float, ...], message: str) -> None:
+def test_other_axes_are_reported(mano: Mano, factors: tuple[float, ...], message: str) -> None:
     own = truth(mano)
     raw = noisy(own.joints, 15) * torch.tensor(factors).double()
     with pytest.raises(ImportedError, match=message):

@@ -40,13 +40,13 @@ def test_a_value_outside_of_the_choices_is_named_with_them(name: str) -> None:
     assert f"{name} is 'cm', expected one of {', '.join(CHOICES[name])}" in str(error.value)
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     header = {**HEADER, "unit": "cm", "frame": ["wrist"], "model": " ", "joints": 21, "note": 3}
     del header["split"]
     with pytest.raises(ImportedError) as error:
         Statement.parse(FILE, header)
-    for told in ("unit is 'cm'", "frame is", "model is ' '", "joints is unknown", "note is 3"):
-        assert told in str(error.value)
+    for message in ("unit is 'cm'", "frame is", "model is ' '", "joints is unknown", "note is 3"):
+        assert message in str(error.value)
     assert "split is missing, expected a text" in str(error.value)
 
 

@@ -119,7 +119,7 @@ def test_what_is_no_submission_is_refused(
         read_submission(path, form, INDEX)
 
 
-def test_as_many_hands_as_another_version_has_are_told(tmp_path: Path) -> None:
+def test_as_many_hands_as_another_version_has_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "pred.json"
     path.write_text(json.dumps([[[]] * 11_524, [[]] * 11_524]))
     with pytest.raises(
@@ -141,7 +141,7 @@ def test_the_other_benchmarks_axes_are_refused(
 def test_joints_in_another_order_are_refused(
     tmp_path: Path, truth: Submission, name: str, other: str
 ) -> None:
-    """The signature is joints far worse than their mesh after Procrustes; both errors are told."""
+    """The signature is joints far worse than their mesh after Procrustes; both are stated."""
     form = FORMATS[name]
     found = predicted(truth)
     check_order(tmp_path, form, found, truth.joints)

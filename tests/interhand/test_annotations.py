@@ -222,7 +222,7 @@ def test_numbers_of_another_shape_are_malformed(
 # --- files that cannot be used -------------------------------------------------------------------
 
 
-def test_broken_json_is_told_with_its_place(tmp_path: Path) -> None:
+def test_broken_json_is_reported_with_its_place(tmp_path: Path) -> None:
     whole = json.dumps(JOINTS_3D)
     with pytest.raises(DatasetError) as error:
         read(tmp_path, joint_3d=whole[:200] + "}" + whole[200:])
@@ -249,7 +249,7 @@ def test_broken_json_is_told_with_its_place(tmp_path: Path) -> None:
         ("joint_3d", {"3": {"7": {}, "07": {}}}, "a capture or frame is there twice"),
     ],
 )
-def test_a_file_of_another_build_is_told(
+def test_a_file_of_another_build_is_reported(
     tmp_path: Path, name: str, content: Any, message: str
 ) -> None:
     with pytest.raises(DatasetError, match=message) as error:
@@ -259,7 +259,7 @@ def test_a_file_of_another_build_is_told(
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_broke_off_is_told_so(tmp_path: Path, name: str, share: float) -> None:
+def test_a_file_that_broke_off_is_reported_as_such(tmp_path: Path, name: str, share: float) -> None:
     path = annotation_file(write(tmp_path), "train", name)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
@@ -282,7 +282,7 @@ def test_a_file_of_another_kind_is_called_by_its_name_and_the_remedy_works(
     Annotations.read(tmp_path, "train")
 
 
-def test_joints_of_an_early_release_are_told_as_such(tmp_path: Path) -> None:
+def test_joints_of_an_early_release_are_reported_as_such(tmp_path: Path) -> None:
     """Frames as lists of joints: neither missing nor malformed."""
     found = read(tmp_path, joint_3d={"3": {"751": WORLD}})
     assert reason(found, "frame_joints", 3, 751) == "early_release"
@@ -313,7 +313,7 @@ def test_val_and_test_may_be_absent(tmp_path: Path) -> None:
     assert len(FILES) == 4
 
 
-def test_a_file_in_another_encoding_is_told(tmp_path: Path) -> None:
+def test_a_file_in_another_encoding_is_reported(tmp_path: Path) -> None:
     write(tmp_path)
     annotation_file(tmp_path, "train", "camera").write_bytes(b'{"3": "\xfc"}')
     with pytest.raises(DatasetError, match=r"train_camera\.json: byte 7 is not UTF-8"):

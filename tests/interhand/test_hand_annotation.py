@@ -108,7 +108,7 @@ def test_each_reject_has_its_reason(changes: dict[str, Any], reason: str, detail
     assert reject.origin.official_split == "train"
 
 
-def test_a_dangling_annotation_tells_what_it_can() -> None:
+def test_a_dangling_annotation_gives_what_it_can() -> None:
     reject = one(image_id=8)
     assert isinstance(reject, Reject)
     assert (reject.origin.annotation_id, reject.origin.capture) == (9, UNKNOWN)

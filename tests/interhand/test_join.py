@@ -358,7 +358,7 @@ def test_what_is_as_it_should_be_goes_by_columns(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_damaged_bytes_are_told_or_change_both_ways_alike(
+def test_damaged_bytes_are_reported_or_change_both_ways_alike(
     tmp_path: Path, whole: Files, name: str
 ) -> None:
     """Sixty files with one stretch of bytes overwritten, left out or cut off."""
@@ -366,7 +366,7 @@ def test_damaged_bytes_are_told_or_change_both_ways_alike(
     write(tmp_path, files)
     sound, path = files[name], annotation_file(tmp_path, "train", name)
     rng = np.random.default_rng(0)
-    told = 0
+    reported = 0
     for _ in range(60):
         start = int(rng.integers(len(sound)))
         length = int(rng.choice([1, 1, 2, 500, 5000]))
@@ -377,10 +377,10 @@ def test_damaged_bytes_are_told_or_change_both_ways_alike(
         try:
             Annotations.read(tmp_path, "train")
         except DatasetError as error:
-            told += 1
+            reported += 1
             with pytest.raises(DatasetError) as mine:
                 read_split(tmp_path, "train")
             assert str(mine.value) == str(error)
         else:
             check_same(tmp_path)
-    assert told > 10
+    assert reported > 10

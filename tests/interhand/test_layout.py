@@ -1,4 +1,4 @@
-"""Data sets that were unpacked otherwise: each is told, and each told remedy makes it right."""
+"""Data sets that were unpacked otherwise: each is reported, and its remedy makes it right."""
 
 from __future__ import annotations
 
@@ -133,13 +133,13 @@ def test_an_early_release_is_called_one(root: Path) -> None:
     assert "download the annotations of v1.0" in fault
 
 
-def test_a_dangling_link_is_told(root: Path) -> None:
+def test_a_dangling_link_is_reported(root: Path) -> None:
     shutil.rmtree(root / "images")
     (root / "images").symlink_to("/nowhere/images")
     assert "is a link to /nowhere/images, which does not exist" in layout_faults(root)[0]
 
 
-def test_what_is_nowhere_is_told_plainly(tmp_path: Path) -> None:
+def test_what_is_nowhere_is_reported_plainly(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert [fault.partition(";")[0] for fault in layout_faults(tmp_path / "empty")] == [
         f"{tmp_path / 'empty'} has no images/", f"{tmp_path / 'empty'} has no annotations/",

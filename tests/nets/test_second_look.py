@@ -70,14 +70,14 @@ def test_a_dot_goes_where_the_rotation_takes_its_pixel() -> None:
         torch.testing.assert_close(centre, moved(at, R)[0, 0], atol=0.1, rtol=0)
 
 
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("side_given", [True, False])
 def test_what_is_seen_in_a_turned_image_comes_back_as_one_hand(
-    told: bool, make_pose_net: MakePoseNet, make_batch: Callable[..., HandBatch], mano: Mano
+    side_given: bool, make_pose_net: MakePoseNet, make_batch: Callable[..., HandBatch], mano: Mano
 ) -> None:
     """Joints, vertices, root and pixels agree, and shape, fingers and depth stay."""
     batch = make_batch(4)
     net = make_pose_net(second_look=True, view_heads=True).eval()
-    is_left = batch.is_left if told else None
+    is_left = batch.is_left if side_given else None
     with torch.no_grad():
         hands = net(batch.image, is_left)
         encoded = net.encode(batch.image)
@@ -94,7 +94,7 @@ def test_what_is_seen_in_a_turned_image_comes_back_as_one_hand(
         torch.testing.assert_close(getattr(hands, name), getattr(turned, name))
     torch.testing.assert_close(hands.rotmat[:, 1:], turned.rotmat[:, 1:])
     torch.testing.assert_close(rot6d_to_matrix(hands.rot6d), hands.rotmat)
-    left = batch.is_left if told else hands.view.side_logit > 0
+    left = batch.is_left if side_given else hands.view.side_logit > 0
     posed = mano(hands.rotmat[:, 0], hands.rotmat[:, 1:], hands.betas).joints
     posed = mirror_points(posed - posed[:, :1], left)
     torch.testing.assert_close(posed, hands.joints, atol=1e-6, rtol=0)

@@ -12,7 +12,7 @@ from handpose.nets.view_heads import ViewHeads, finger_order
 from handpose.sample import HandBatch
 
 
-def test_the_order_of_the_fingers_tells_the_side_of_a_palm_and_of_a_back(
+def test_the_order_of_the_fingers_gives_the_side_of_a_palm_and_of_a_back(
     make_batch: Callable[..., HandBatch],
 ) -> None:
     batch = make_batch(256)

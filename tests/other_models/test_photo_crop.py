@@ -28,7 +28,7 @@ def test_the_square_holds_the_box_twice_enlarged_at_3_to_4(
 
 
 @pytest.mark.parametrize(
-    ("box", "told"),
+    ("box", "message"),
     [
         ((700, 20, 60, 60), r"has its middle outside of the photo of 320 x 240 px: give the box"),
         ((10, 210, 60, 61), r"\(x 10, y 210, w 60, h 61\) has its middle outside"),
@@ -38,9 +38,9 @@ def test_the_square_holds_the_box_twice_enlarged_at_3_to_4(
     ],
 )
 def test_a_box_of_another_image_size_or_of_none_is_refused(
-    box: tuple[float, ...], told: str
+    box: tuple[float, ...], message: str
 ) -> None:
-    with pytest.raises(CropError, match=told):
+    with pytest.raises(CropError, match=message):
         region_of(box, 320, 240)
 
 

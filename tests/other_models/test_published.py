@@ -124,11 +124,11 @@ def test_a_checkpoint_of_another_architecture_is_refused(
     sizes = {**SIZES["HaMeR"], "depth": 1, "token_mlp": 24}
     with pytest.raises(WeightsError) as refused:
         PublishedModel.load(deeper, mano, device="cpu", **sizes)
-    told = str(refused.value)
-    assert f"{deeper}: has mano_head.* as HaMeR has, but is of another architecture" in told
-    assert "12 unknown (backbone.blocks.1.norm1.weight, " in told
-    assert "of another shape (mano_head.transformer.transformer.layers.0.2.fn.net.0.weight" in told
-    assert "(40, 48) instead of (24, 48)" in told
+    text = str(refused.value)
+    assert f"{deeper}: has mano_head.* as HaMeR has, but is of another architecture" in text
+    assert "12 unknown (backbone.blocks.1.norm1.weight, " in text
+    assert "of another shape (mano_head.transformer.transformer.layers.0.2.fn.net.0.weight" in text
+    assert "(40, 48) instead of (24, 48)" in text
 
     without = {k: v for k, v in states["WiLoR"].items() if "last_norm" not in k}
     path = write_checkpoint(tmp_path / "without.ckpt", without)
@@ -145,9 +145,9 @@ def test_without_weights_it_is_said_where_they_are_and_under_which_licences(
 ) -> None:
     with pytest.raises(WeightsError) as refused:
         PublishedModel.load(tmp_path / "hamer.ckpt", mano)
-    told = str(refused.value)
-    assert f"{tmp_path / 'hamer.ckpt'}: not found" in told
+    text = str(refused.value)
+    assert f"{tmp_path / 'hamer.ckpt'}: not found" in text
     for part in ("geopavlakos/hamer", "under MIT", "under CC BY-NC-ND 4.0", "MANO: non-comm"):
-        assert part in told
+        assert part in text
     with pytest.raises(WeightsError, match="is a folder"):
         PublishedModel.load(tmp_path, mano)

@@ -221,7 +221,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def second_table(path: Path, old: bytes, new: bytes) -> None:
     """Give a zip another table of contents, with one name changed, behind its own.
 
-    PyTorch's reader begins at the offset that the end of the file tells, Python's zipfile as far
+    PyTorch's reader begins at the offset that the end of the file states, Python's zipfile as far
     before the end as the table is long.
     """
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(buffer := io.BytesIO(), "w") as plain:

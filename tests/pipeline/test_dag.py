@@ -46,7 +46,7 @@ def test_readers_of_a_file_are_all_that_follow_from_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (None, "not found"),
         ("stages:\n<<<<<<< HEAD\n  a: {cmd: b}\n", "line 3"),
@@ -54,9 +54,9 @@ def test_readers_of_a_file_are_all_that_follow_from_it() -> None:
         ("stages:\n  a: {cmd: python -m pipeline.stage a, deps: ['${no.such}']}", "no.such"),
     ],
 )
-def test_what_cannot_be_read_is_told(tmp_path: Path, text: str | None, told: str) -> None:
+def test_what_cannot_be_read_is_reported(tmp_path: Path, text: str | None, message: str) -> None:
     (tmp_path / "params.yaml").write_text("data: {root: data}\n")
     if text is not None:
         (tmp_path / "dvc.yaml").write_text(text)
-    with pytest.raises(DagError, match=told):
+    with pytest.raises(DagError, match=message):
         read_dag(tmp_path)

@@ -73,7 +73,7 @@ def test_a_file_in_place_of_a_folder_and_the_like_are_no_matter_of_permission(
     file.touch()
     folder.mkdir()
     (tmp_path / "link").symlink_to("nowhere")
-    for attempt, told in (
+    for attempt, wording in (
         (lambda: file.mkdir(), f"{file}: is a file, expected a folder; name another path"),
         (
             lambda: (file / "a" / "b").touch(),
@@ -89,7 +89,7 @@ def test_a_file_in_place_of_a_folder_and_the_like_are_no_matter_of_permission(
             attempt()
         assert fails_with(raised.value, monkeypatch) == 2
         message = capsys.readouterr().err
-        assert told in message and "permission" not in message
+        assert wording in message and "permission" not in message
 
 
 def test_a_full_disk_is_no_defect_of_ours_though_it_names_no_file(

@@ -42,7 +42,7 @@ def test_the_template_has_each_of_dvcs_placeholders_once() -> None:
     assert text.count("</script") == 1
 
 
-def test_dvc_is_told_of_it_on_this_machine_alone(tmp_path: Path) -> None:
+def test_dvc_is_configured_for_it_on_this_machine_alone(tmp_path: Path) -> None:
     Repo.init(str(tmp_path), no_scm=True)
     before = (tmp_path / ".dvc" / "config").read_text()
     assert install(tmp_path) == tmp_path / TEMPLATE

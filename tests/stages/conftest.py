@@ -27,7 +27,7 @@ Setter = Callable[..., None]
 
 
 def stored_sample(sample_id: int, folder: str) -> tuple[bytes, dict[str, Any]]:
-    """A crop whose colour tells its folder, with a hand-sized cloud of joints off the axis."""
+    """A crop whose colour identifies its folder, with a hand-sized cloud of joints off the axis."""
     rng = np.random.default_rng(sample_id)
     image = rng.integers(0, 60, (PX, PX, 3), dtype=np.uint8) + np.uint8(40 * FOLDERS.index(folder))
     jpeg = cv2.imencode(".jpg", image)[1].tobytes()

@@ -44,7 +44,7 @@ def test_user_errors_exit_2_without_traceback(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == "shard: params.yaml: mend it\n"
 
 
-def test_full_disk_is_told_and_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_full_disk_is_reported_and_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     def fill() -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "data/shard/tars")
 
@@ -67,7 +67,7 @@ def test_each_fault_of_the_system_has_its_own_remedy(
     assert ("Free space" in message) == (number == errno.ENOSPC)
 
 
-def test_no_memory_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_memory_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     def fill() -> None:
         np.zeros(1 << 45)  # more than any address
 
@@ -121,7 +121,7 @@ def test_our_own_faults_keep_their_traceback() -> None:
         run_stage(fault, "shard")
 
 
-def test_progress_tells_count_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_shows_count_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress("shard", 4, "images", every_s=0)
     assert list(progress.over("abcd")) == list("abcd")
     lines = capsys.readouterr().out.splitlines()

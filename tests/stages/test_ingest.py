@@ -47,9 +47,9 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_every_annotation_is_a_sample_or_a_reject(dataset: Dataset) -> None:
     ingest.main()
-    told = Counter((row["source_split"], row["annotation_id"]) for row in samples() + rejects())
+    listed = Counter((row["source_split"], row["annotation_id"]) for row in samples() + rejects())
     hands = {split: files["data"]["annotations"] for split, files in dataset.splits.items()}
-    assert told == Counter((split, hand["id"]) for split in hands for hand in hands[split])
+    assert listed == Counter((split, hand["id"]) for split in hands for hand in hands[split])
     assert {row["reason"] for row in rejects()} == {"two_hands"}
     assert {row["hand"] for row in rejects()} == {"interacting"}
     counts = json.loads((ingest.OUT / "manifest.json").read_text("utf-8"))["counts"]
@@ -169,12 +169,12 @@ def test_damaged_photos_are_rejected_with_their_reason(dataset: Dataset) -> None
     content = dataset.photo(5).read_bytes()
     dataset.photo(5).write_bytes(content[:-600] + bytes(500) + content[-100:])
     ingest.main()
-    told = {row["annotation_id"]: row for row in rejects() if row["reason"] != "two_hands"}
-    assert {number: row["reason"] for number, row in told.items()} == {
+    listed = {row["annotation_id"]: row for row in rejects() if row["reason"] != "two_hands"}
+    assert {number: row["reason"] for number, row in listed.items()} == {
         0: "image_missing", 1: "image_truncated", 2: "image_black", 3: "image_size",
         4: "image_empty", 5: "image_damaged",
     }  # fmt: skip
-    assert "is 80x100 px, its annotation says 100x80" in told[3]["detail"]
+    assert "is 80x100 px, its annotation says 100x80" in listed[3]["detail"]
     assert len(samples()) + len(rejects()) == 56
 
 
@@ -236,7 +236,7 @@ def test_faults_of_the_annotations_are_counted_one_by_one(dataset: Dataset) -> N
 # --- refusals ------------------------------------------------------------------------------------
 
 
-def test_a_data_set_that_is_not_there_is_told(
+def test_a_data_set_that_is_not_there_is_reported(
     dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
@@ -278,7 +278,7 @@ def test_every_part_of_train_needs_a_labelled_sample(
     assert "ingest.test_subjects [7]" in message
 
 
-def test_a_test_split_lost_to_damage_tells_its_rejects(
+def test_a_test_split_lost_to_damage_lists_its_rejects(
     dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, image in enumerate(dataset.train["data"]["images"]):
@@ -289,7 +289,7 @@ def test_a_test_split_lost_to_damage_tells_its_rejects(
     assert "8 image_missing" in message and "4 two_hands" in message
 
 
-def test_train_without_any_fit_can_learn_gestures_and_is_told_about_the_pose(
+def test_train_without_any_fit_can_learn_gestures_and_has_a_warning_about_the_pose(
     dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset.train["MANO_NeuralAnnot"] = {}
@@ -303,7 +303,7 @@ def test_train_without_any_fit_can_learn_gestures_and_is_told_about_the_pose(
     assert "(stage pretrain) need no fit" in message
 
 
-def test_no_sample_left_tells_why_and_keeps_the_list(
+def test_no_sample_left_reports_why_and_keeps_the_list(
     dataset: Dataset, stand_in: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for files in dataset.splits.values():
@@ -317,7 +317,7 @@ def test_no_sample_left_tells_why_and_keeps_the_list(
     assert not (ingest.OUT / "samples.parquet").exists()
 
 
-def test_broken_json_is_told_with_file_and_place(
+def test_broken_json_is_reported_with_file_and_place(
     dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = Path("dataset/annotations/train/InterHand2.6M_train_camera.json")
@@ -325,7 +325,7 @@ def test_broken_json_is_told_with_file_and_place(
     assert f"{path}:1:" in refusal(capsys)
 
 
-def test_a_missing_hand_model_is_told(
+def test_a_missing_hand_model_is_reported(
     dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_params(tmp_path / "no_mano")

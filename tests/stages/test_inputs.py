@@ -74,7 +74,7 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     assert run_stage(inputs.main, "inputs") == 2
 
 
-def test_what_is_missing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     (Path("mano") / "MANO_RIGHT.npz").unlink()
     assert run_stage(inputs.main, "inputs") == 2
     assert "MANO_RIGHT.npz: not found. `handpose mano import" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The label stage: classes from the map alone, membership without classes, unknown folders told."""
+"""The label stage: classes from the map only, membership without classes, unknown folders named."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def test_a_dropped_folder_may_show_both_hands() -> None:
     assert "0003_fake_gun" not in members()
 
 
-def test_a_split_without_a_labelled_sample_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_split_without_a_labelled_sample_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"sequence": "0003_fake_gun", "kind": "gesture", "split": "train", "is_left": False},
             {"sequence": "ROM03_LT_No_Occlusion", "kind": "rom", "split": "test",
              "is_left": True}]  # fmt: skip
@@ -232,7 +232,7 @@ def test_a_split_without_a_labelled_sample_is_told(capsys: pytest.CaptureFixture
     assert "no labelled sample is left in validation, test: map.csv drops" in refusal(capsys)
 
 
-def test_faults_of_the_map_and_missing_samples_are_told(
+def test_faults_of_the_map_and_missing_samples_are_reported(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     edit("0103_fake_gun,left", "0103_fake_gun,right")
@@ -394,7 +394,7 @@ def test_a_control_reads_the_folders_that_the_map_keeps(images: list[dict[str, A
         assert "0003_fake_gun" not in members()
 
 
-def test_too_few_poses_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_few_poses_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     write_posed_samples()
     table = pq.read_table(SAMPLES)
     fits = pa.array([i < 20 for i in range(len(table))])
@@ -422,7 +422,7 @@ def hold_out(*folders: str) -> None:
     pq.write_table(pa.Table.from_pylist(rows), SAMPLES)
 
 
-def test_held_out_gestures_keep_their_class_and_are_told() -> None:
+def test_held_out_gestures_keep_their_class_and_are_reported() -> None:
     hold_out("0003_fake_gun", "0103_fake_gun", "0007_thumbup_normal")
     label.main()
     assert "0003_fake_gun" in members(), "their crops are evaluated"
@@ -444,7 +444,7 @@ def test_a_gesture_is_held_out_on_both_hands(capsys: pytest.CaptureFixture[str])
     )
 
 
-def test_nothing_is_told_of_gestures_that_nobody_holds_out() -> None:
+def test_nothing_is_reported_of_gestures_that_nobody_holds_out() -> None:
     label.main()
     counts = json.loads((label.OUT / "manifest.json").read_text("utf-8"))["counts"]
     assert not [name for name in counts if "held_out" in name]

@@ -128,8 +128,8 @@ def test_a_share_of_the_poses_trains_as_many_steps_on_the_same_images_with_and_w
     assert len(seen) == 2 * 3, "two epochs of as many steps as 12 images make"
     images = {i for batch in seen for i in batch}
     assert len({i % 4 for i in images}) == 2 and len(images) == 6, "two whole sequences of four"
-    told = "learns from 6 of 12 images: 2 sequences of 1 person in 2 fine classes"
-    assert told in capsys.readouterr().out
+    text = "learns from 6 of 12 images: 2 sequences of 1 person in 2 fine classes"
+    assert text in capsys.readouterr().out
     metrics = json.loads((Path("models/pose") / run / "metrics.json").read_text())
     assert metrics["annotated"]["images"] == 6
     params = load_params().pose

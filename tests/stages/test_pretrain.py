@@ -228,8 +228,8 @@ def test_a_share_of_the_labels_trains_as_many_steps_on_these_images_alone(
     passes = [sorted(seen[i] + seen[i + 1] + seen[i + 2]) for i in range(0, 24, 3)]
     assert all(one == sorted(images) for one in passes), "each image once in a pass"
     assert len({tuple(batch) for batch in seen}) > 20, "in another order"
-    told = "learns from 12 of 48 labelled images: 1 sequence of 1 person in 1 fine class"
-    assert told in capsys.readouterr().out
+    text = "learns from 12 of 48 labelled images: 1 sequence of 1 person in 1 fine class"
+    assert text in capsys.readouterr().out
     metrics = json.loads((OUT / "metrics.json").read_text())
     assert metrics["labelled"]["images"] == 12
 
@@ -333,7 +333,7 @@ def test_an_image_comes_in_two_views_and_validation_has_the_same_ones_in_every_e
         assert torch.equal(one.image, other.image)
 
 
-def test_soft_targets_are_of_the_training_fits_and_are_told(
+def test_soft_targets_are_of_the_training_fits_and_are_reported(
     trainable: Path,
     set_params: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
@@ -354,9 +354,9 @@ def test_soft_targets_are_of_the_training_fits_and_are_told(
         torch.testing.assert_close(table.sum(1), torch.ones(4))
         assert not table[:2, 2:].any() and not table[2:, :2].any(), "not of the other hand"
     assert "soft targets: an image is to be " in capsys.readouterr().out
-    told = json.loads((OUT / "metrics.json").read_text())["soft_targets"]
-    assert set(told) == {"coarse_own_class", "fine_own_class"}
-    assert all(0 < share <= 1 for share in told.values())
+    recorded = json.loads((OUT / "metrics.json").read_text())["soft_targets"]
+    assert set(recorded) == {"coarse_own_class", "fine_own_class"}
+    assert all(0 < share <= 1 for share in recorded.values())
 
 
 def test_without_a_fit_there_are_no_soft_targets(

@@ -1,4 +1,4 @@
-"""The shard stage: the same bytes however many write them, every lost sample told, no class."""
+"""The shard stage: the same bytes however many write them, every lost sample reported, no class."""
 
 from __future__ import annotations
 
@@ -214,8 +214,8 @@ def test_lost_photos_are_counted_and_named_and_the_others_kept(workplace: Path, 
     cv2.imwrite(str(image_of(2)), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     cv2.imwrite(str(image_of(15)), np.full((WIDTH, HEIGHT, 3), 90, np.uint8))
     shard.main()
-    told = [(row["sample_id"], row["split"], row["reason"]) for row in rejects()]
-    assert told == [
+    listed = [(row["sample_id"], row["split"], row["reason"]) for row in rejects()]
+    assert listed == [
         ("0", "train", "image_missing"),
         ("1", "train", "image_truncated"),
         ("2", "train", "image_black"),

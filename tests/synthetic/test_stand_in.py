@@ -145,7 +145,7 @@ def test_the_regressor_finds_the_designed_joints(right: Arrays) -> None:
 
 
 def test_the_shape_directions_do_what_their_names_say(right: Arrays) -> None:
-    """Lengths of a hand at +1 and -1 of each beta, as far as joints can tell them."""
+    """Lengths of a hand at +1 and -1 of each beta, as far as joints determine them."""
 
     def lengths(key: str, beta: float) -> dict[str, float]:
         k = list(SHAPE_STEPS).index(key)

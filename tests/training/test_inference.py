@@ -13,7 +13,7 @@ from handpose.training.inference import run_inference
 
 
 class Counter(nn.Module):
-    """Tells whether it runs as it should."""
+    """Checks that it runs in evaluation mode."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -79,7 +79,7 @@ def test_a_missing_record_is_named_with_its_remedy(tmp_path: Path) -> None:
         read_record(tmp_path / "models" / "pose" / "pretrained")
 
 
-def test_another_path_is_told_what_a_model_is_and_not_to_train(tmp_path: Path) -> None:
+def test_for_another_path_the_error_says_what_a_model_is_and_not_to_train(tmp_path: Path) -> None:
     photo = tmp_path / "photo.jpg"
     photo.touch()
     (tmp_path / "models").mkdir()  # of no clone
@@ -88,8 +88,8 @@ def test_another_path_is_told_what_a_model_is_and_not_to_train(tmp_path: Path) -
         (tmp_path / "models" / "no", r"no.model\.json: not found"),
         (photo, r"photo\.jpg: is a file"),
     ):
-        told = f"{found}; expected a folder with model\\.json, such as handpose/released"
-        with pytest.raises(CheckpointError, match=told) as raised:
+        message = f"{found}; expected a folder with model\\.json, such as handpose/released"
+        with pytest.raises(CheckpointError, match=message) as raised:
             read_record(folder)
         assert "dvc repro" not in str(raised.value)
 

@@ -35,7 +35,7 @@ def test_a_data_set_of_people_changes_no_byte(tmp_path: Path) -> None:
     assert IntervalUnits.of_metadata(None) == units == IntervalUnits.of_metadata({b"a": b"b"})
 
 
-def test_they_are_told_with_their_number_and_reason() -> None:
+def test_they_are_reported_with_their_number_and_reason() -> None:
     assert (PEOPLE.counted(1), PEOPLE.counted(8)) == ("1 person", "8 people")
     assert PEOPLE.explained() == "people" and PEOPLE.explained(8) == "8 people"
     assert WAVES.explained(2) == "2 waves (nobody is named)"
@@ -51,15 +51,15 @@ def test_a_benchmark_says_why_it_resamples_no_people(name: str, tmp_path: Path) 
     assert (reader.units == PEOPLE) == name.startswith("dexycb"), "DexYCB alone names people"
 
 
-def test_what_tells_of_intervals_knows_no_data_set() -> None:
+def test_what_describes_intervals_knows_no_data_set() -> None:
     """The word comes from the data: `KEY` of samples.parquet."""
-    telling = [
+    files = [
         *(ROOT / "stages" / "evaluation").glob("*.*"),
         ROOT / "stages" / "evaluate.py",
         *(ROOT / "pipeline" / "publish").glob("*.py"),
         ROOT / "pipeline" / "imported" / "side_by_side.py",
     ]
-    assert len(telling) > 10 and KEY
-    for path in telling:
+    assert len(files) > 10 and KEY
+    for path in files:
         text = path.read_text("utf-8").lower()
         assert not any(name.partition("_")[0] in text for name in BENCHMARKS), path

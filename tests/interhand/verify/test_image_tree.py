@@ -35,7 +35,7 @@ def test_nothing_is_missing_where_all_is_there(images: Path) -> None:
     ("gone", "photos"),
     [("Capture1", 12), ("Capture0/0016_fist", 6), ("Capture0/0016_fist/cam410010", 3)],
 )
-def test_a_missing_folder_is_told_once_with_all_its_photos(
+def test_a_missing_folder_is_reported_once_with_all_its_photos(
     images: Path, gone: str, photos: int
 ) -> None:
     shutil.rmtree(images / gone)
@@ -48,7 +48,7 @@ def test_all_is_missing(tmp_path: Path) -> None:
     ]
 
 
-def test_single_photos_are_told_folder_by_folder(images: Path) -> None:
+def test_single_photos_are_reported_folder_by_folder(images: Path) -> None:
     for name in (NAMES[1], NAMES[2], NAMES[5]):
         (images / name).unlink()
     assert compare_with_disk(images, NAMES).missing == [

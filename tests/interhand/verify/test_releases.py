@@ -28,7 +28,7 @@ def test_the_old_version_is_called_old(split: str) -> None:
     assert version(split, Counts(LEGACY[split] - 5, 5)).kind == "legacy"
 
 
-def test_what_is_missing_is_told_of_the_nearest_version() -> None:
+def test_what_is_missing_is_reported_of_the_nearest_version() -> None:
     found = version("train", Counts(687_548 - 1200, 673_514))
     assert found.kind == "incomplete"
     assert "1,200 missing of one hand, as many of two" in found.text

@@ -196,9 +196,9 @@ def test_other_side_is_the_mirrored_mesh_of_the_same_features(
         one, other = net(image, is_left), net(image, ~is_left)
     torch.testing.assert_close(other.vertices, one.vertices * torch.tensor([-1.0, 1, 1]))
     assert torch.equal(other.rotmat, one.rotmat) and torch.equal(other.uv, one.uv)
-    told = make_eanet(side_input=True).eval()
+    sided = make_eanet(side_input=True).eval()
     with torch.no_grad():
-        one, other = told(image, is_left), told(image, ~is_left)
+        one, other = sided(image, is_left), sided(image, ~is_left)
     assert not torch.allclose(other.rot6d, one.rot6d)
     assert torch.equal(other.uv, one.uv)
 

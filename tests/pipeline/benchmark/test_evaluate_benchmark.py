@@ -280,7 +280,7 @@ def test_a_stand_ins_meshes_are_not_scored(
         ),
     ],
 )
-def test_what_cannot_be_scored_is_told(
+def test_what_cannot_be_scored_is_reported(
     clone: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
 ) -> None:
     assert call(*words) == 2

@@ -28,7 +28,7 @@ def test_lines_begin_with_the_name_and_empty_ones_are_left_out() -> None:
     assert lines == ["seed 1: Running stage 'pose':"]
 
 
-def test_a_failure_is_told_once_by_its_name_and_does_not_stop_the_others() -> None:
+def test_a_failure_is_reported_once_by_its_name_and_does_not_stop_the_others() -> None:
     lines: list[str] = []
     done: list[str] = []
 

@@ -85,7 +85,7 @@ def clone(recorded: Path, tmp_path: Path) -> Clone:
     return clone
 
 
-def test_what_moved_is_told_per_gesture_with_the_change_of_class(clone: Clone) -> None:
+def test_what_moved_is_reported_per_gesture_with_the_change_of_class(clone: Clone) -> None:
     coarse = np.where(np.asarray(evaluation()["sequence"]) == "0001_a", 7, 1)
     clone.make(evaluation(coarse=coarse), labels(**{"0001_a": ("fist", "fist")}))
     text = clone.text()
@@ -189,14 +189,14 @@ def test_a_gesture_that_changed_stands_first() -> None:
     assert table[3].startswith("Changed most, not claimed")
 
 
-def test_equal_results_are_told_and_how_to_keep_them(clone: Clone) -> None:
+def test_equal_results_are_reported_and_how_to_keep_them(clone: Clone) -> None:
     text = clone.text()
     assert "Both are the same results" in text
     assert "git add dvc.lock" in text
     assert "No gesture folder changed class." in text
 
 
-def test_equal_results_with_samples_that_have_no_number_are_told_too(clone: Clone) -> None:
+def test_equal_results_with_samples_that_have_no_number_are_reported_too(clone: Clone) -> None:
     """A frame without a fit has NaN, which equals nothing."""
     errors = np.where(np.arange(60) < 5, np.nan, 9.0)
     clone.make(evaluation(pretrained_pa_mpjpe_mm=errors), labels())
@@ -221,7 +221,7 @@ def test_samples_that_were_ingested_anew_are_warned_of(clone: Clone) -> None:
     assert "Careful: the samples were ingested anew" in clone.text()
 
 
-def test_nothing_shared_is_told(clone: Clone) -> None:
+def test_nothing_shared_is_reported(clone: Clone) -> None:
     clone.make(evaluation(frame=np.arange(60) + 1000), labels())
     assert clone.text().startswith("From HEAD to the workspace, on 0 test images")
     assert "So there is nothing to compare." in clone.text()
@@ -279,7 +279,7 @@ def test_a_project_below_another_repository_is_compared(clone: Clone, tmp_path: 
     assert "on 60 test images that both have" in clone.text()
 
 
-def test_revisions_without_results_are_told_with_the_remedy(clone: Clone) -> None:
+def test_revisions_without_results_are_reported_with_the_remedy(clone: Clone) -> None:
     with pytest.raises(SnapshotError, match=r"git knows no revision 'nope'"):
         compare(clone.root, "nope")
     with pytest.raises(SnapshotError, match=r"for the folder write \./results$"):
@@ -291,7 +291,7 @@ def test_revisions_without_results_are_told_with_the_remedy(clone: Clone) -> Non
         compare(clone.root, "HEAD")
 
 
-def test_results_that_left_the_cache_are_told_with_the_remedy(clone: Clone) -> None:
+def test_results_that_left_the_cache_are_reported_with_the_remedy(clone: Clone) -> None:
     shutil.rmtree(clone.root / ".dvc/cache/files")
     with pytest.raises(SnapshotError, match=r"neither in DVC's cache nor on a remote.*dvc push"):
         compare(clone.root, "HEAD")
@@ -312,7 +312,7 @@ def test_half_finished_results_here_are_refused(clone: Clone) -> None:
         compare(clone.root, "HEAD")
 
 
-def test_a_lock_in_conflict_is_told(clone: Clone) -> None:
+def test_a_lock_in_conflict_is_reported(clone: Clone) -> None:
     lock = clone.root / "dvc.lock"
     lock.write_text("<<<<<<< HEAD\n" + lock.read_text())
     with pytest.raises(SnapshotError, match="is a git conflict left in it"):

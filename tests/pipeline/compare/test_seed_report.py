@@ -141,7 +141,7 @@ def test_one_run_against_several_says_what_it_takes_for_granted(folder: Path) ->
     expected = crossed_difference(BEFORE, AFTER[:1])
     assert f"[{expected.low:+.2f}, {expected.high:+.2f}]" in output
     assert "B is one run: its seeds are taken to spread as the other side's do" in output
-    assert "fewer than" not in output, "three runs tell the spread"
+    assert "fewer than" not in output, "three runs show the spread"
 
 
 def test_one_run_on_each_side_is_not_compared_as_sets(folder: Path) -> None:
@@ -212,7 +212,7 @@ def test_models_that_share_a_seed_are_left_out(folder: Path) -> None:
     assert "without pretraining" in rows
 
 
-def test_what_else_differs_is_told(folder: Path) -> None:
+def test_what_else_differs_is_reported(folder: Path) -> None:
     for seed, errors in enumerate(AFTER):
         make_run(
             folder / "other" / f"seed-{seed}",

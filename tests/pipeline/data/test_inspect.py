@@ -61,7 +61,7 @@ def test_mirrored_samples_are_framed(params: Params, tmp_path: Path) -> None:
     assert orange(1.0)
 
 
-def test_what_lacks_is_told(
+def test_what_lacks_is_reported(
     params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["data", "inspect", "--split", "nobody", "--out", str(tmp_path / "x.png")]) == 2

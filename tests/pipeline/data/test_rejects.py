@@ -53,7 +53,7 @@ def test_what_there_is_of_a_damaged_photo_is_shown(own: Path, tmp_path: Path) ->
     assert any("image_missing" in line for line in lines)
 
 
-def test_what_could_not_be_cut_is_told_too(own: Path, tmp_path: Path) -> None:
+def test_what_could_not_be_cut_is_reported_too(own: Path, tmp_path: Path) -> None:
     before = len(pq.read_table(REJECTS))
     row = pq.read_table("data/ingest/samples.parquet").slice(0, 1).to_pylist()[0]
     photo = Path("data/synthetic") / row["image"]
@@ -115,8 +115,8 @@ def test_contradictions_are_drawn_and_fits_that_cannot_be_read_are_counted(
 
 
 def test_every_reason_that_is_given_has_a_meaning() -> None:
-    (told,) = re.findall(r"Reasons for a reject: ([^.]*)\.", hand_annotation.__doc__ or "")
-    reasons = set(re.split(r",\s+", told))
+    (listed,) = re.findall(r"Reasons for a reject: ([^.]*)\.", hand_annotation.__doc__ or "")
+    reasons = set(re.split(r",\s+", listed))
     for module in (camera_frame, photo, chunks):
         text = Path(str(module.__file__)).read_text("utf-8")
         reasons |= set(re.findall(r'(?m)(?:Error|Fault|^ +)\("([a-z]+(?:_[a-z]+)+)", ', text))

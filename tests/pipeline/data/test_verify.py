@@ -124,7 +124,7 @@ def test_a_black_photo_is_noted_and_many_are_a_fault(own: Path) -> None:
     assert said()[0] == 2
 
 
-def test_a_folder_in_other_capitals_is_told_by_its_name(own: Path) -> None:
+def test_a_folder_in_other_capitals_is_reported_by_its_name(own: Path) -> None:
     folder = next(path for path in TRAIN.glob("Capture0/ROM*"))
     folder.rename(folder.with_name(folder.name.swapcase()))
     (fault,) = faults(said()[1])
@@ -140,7 +140,7 @@ def test_a_file_without_the_moments_is_a_fault(own: Path, file: str) -> None:
     assert "unpack the annotations" in fault
 
 
-def test_what_cannot_be_read_is_told_and_the_rest_is_looked_at(
+def test_what_cannot_be_read_is_reported_and_the_rest_is_looked_at(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = photo()
@@ -168,19 +168,19 @@ def test_a_data_set_is_the_same_however_it_is_written(own: Path) -> None:
         assert "names [77]" in fault
 
 
-def test_annotation_files_that_are_missing_or_cut_are_told(own: Path) -> None:
+def test_annotation_files_that_are_missing_or_cut_are_reported(own: Path) -> None:
     files = sorted(Path("data/synthetic/annotations/val").iterdir())
     files[0].unlink()
     DATA.write_bytes(DATA.read_bytes()[:-5000])
-    told = faults(said()[1])
-    assert len(told) == 2
-    assert "ends in the middle" in told[0]
-    assert files[0].name in told[1]
+    reported = faults(said()[1])
+    assert len(reported) == 2
+    assert "ends in the middle" in reported[0]
+    assert files[0].name in reported[1]
     shutil.rmtree("data/synthetic/annotations/val")
     assert len(faults(said()[1])) == 1, "val may be missing as a whole"
 
 
-def test_contradictions_between_annotation_files_are_told(own: Path) -> None:
+def test_contradictions_between_annotation_files_are_reported(own: Path) -> None:
     def contradict(content: dict[str, Any]) -> None:
         content["images"][0]["camera"] = "400999"
         content["images"][1]["frame_idx"] = 987654321
@@ -202,14 +202,14 @@ def test_what_the_parameters_ask_of_this_data_set_is_looked_for(own: Path) -> No
     table = Path("labels/gesture_map.csv")
     rows = table.read_text("utf-8").splitlines(keepends=True)
     table.write_text("".join(row for row in rows if "16_fist," not in row), "utf-8")
-    told = faults(said(0)[1])
-    assert any("ingest.test_subjects names [77]" in line for line in told)
-    assert any("0016_fist" in line for line in told)
+    reported = faults(said(0)[1])
+    assert any("ingest.test_subjects names [77]" in line for line in reported)
+    assert any("0016_fist" in line for line in reported)
     shutil.move("data/synthetic", "elsewhere")
     assert said(0, Path("elsewhere"))[0] == 0, "nothing is asked of another data set"
 
 
-def test_a_wrong_folder_is_told_before_anything_is_read(params: Params, tmp_path: Path) -> None:
+def test_a_wrong_folder_is_reported_before_anything_is_read(params: Params, tmp_path: Path) -> None:
     code, lines = said(1, tmp_path)
     assert code == 2
     assert lines[0].startswith("FAIL  layout")
@@ -221,7 +221,7 @@ def test_the_command_line_says_it_too(params: Params, capsys: pytest.CaptureFixt
     assert main(["data", "verify", "nowhere", "--sample", "3"]) == 2
 
 
-def test_photos_one_folder_down_are_told_and_the_command_brings_them_back(own: Path) -> None:
+def test_photos_one_folder_down_are_reported_and_the_command_brings_them_back(own: Path) -> None:
     root = Path("data/synthetic")
     (root / "InterHand2.6M_5fps_batch1").mkdir()
     shutil.move(root / "images", root / "InterHand2.6M_5fps_batch1" / "images")

@@ -16,7 +16,7 @@ def lines(table: str) -> dict[str, list[str]]:
     return {line.split()[0]: line.split()[1:] for line in table.splitlines()}
 
 
-def test_table_tells_what_the_net_computes(
+def test_table_lists_what_the_net_computes(
     make_pose_net: Callable[..., PoseNet], image: Tensor, is_left: Tensor
 ) -> None:
     net = make_pose_net()

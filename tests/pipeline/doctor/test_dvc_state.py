@@ -22,7 +22,7 @@ def settle(clone: Path, *lines: str) -> None:
     (clone / ".dvc" / "config").write_text("\n".join(lines))
 
 
-def test_a_conflict_in_the_lock_file_is_told_with_its_line(clone: Path) -> None:
+def test_a_conflict_in_the_lock_file_is_reported_with_its_line(clone: Path) -> None:
     (found,) = doctor_dvc.lock_file(clone)
     assert found.state == "note"
     path = clone / "dvc.lock"

@@ -51,7 +51,7 @@ def test_the_first_word_is_the_outcome(mean: float, word: str) -> None:
     assert "It trained 1.00 times as long" in text
 
 
-def test_training_times_are_told_as_a_ratio_by_seed() -> None:
+def test_training_times_are_stated_as_a_ratio_by_seed() -> None:
     results = grid(old=30.0, new=27.0)
     for seed, one in results.row("new").results.items():
         assert one is not None
@@ -113,7 +113,7 @@ def test_runs_of_one_kind_of_processor_are_compared_by_themselves() -> None:
     )
 
 
-def test_the_time_of_the_full_model_is_told_in_epochs_without_gestures() -> None:
+def test_the_time_of_the_full_model_is_stated_in_epochs_without_gestures() -> None:
     """The full model of 30 mm and 300 s, beside eight epochs of 20 mm and 400 s."""
     epochs = {"neither": 8, "neither_equal_time": 6, "neither_fewer_steps": 3}
     found = {

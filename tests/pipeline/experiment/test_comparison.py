@@ -72,7 +72,7 @@ def test_a_missing_seed_is_shown_and_the_others_are_averaged() -> None:
     assert lines(alone)["low"][3:10] == ["missing"] * 3 + [""] * 4
 
 
-def test_gates_times_and_interventions_are_told() -> None:
+def test_gates_times_and_interventions_are_reported() -> None:
     text = "\n".join(page(of(rows())))
     assert "| low | 100 | 200 | 1,000 |  | 50.0 | 0.100, 0.200 | +0.70 |  |  |" in text
     assert "Commit cccccccccc; A CPU, 2 cores." in text
@@ -149,7 +149,7 @@ def test_results_of_other_images_and_no_results_are_refused() -> None:
         list(page(of(empty)))
 
 
-def test_images_that_count_as_the_same_are_told() -> None:
+def test_images_that_count_as_the_same_are_reported() -> None:
     same = SameImages(what="rendered by two processors", digests=["t" * 64, "x" * 64])
     found = dataclasses.replace(of(changed(test="x" * 64)), same_images=[same])
     text = "\n".join(page(found))
@@ -167,7 +167,7 @@ def test_a_person_without_a_value_is_left_out_and_named() -> None:
     assert "Without a value, left out: person 15." in text
 
 
-def test_which_epoch_was_kept_is_told_where_results_tell_it() -> None:
+def test_which_epoch_was_kept_is_stated_where_results_have_it() -> None:
     found = rows()
     for row, kept in zip(found, ((5, 6, 6), (6, 6, 6)), strict=False):
         for seed, epoch in zip(SEEDS, kept, strict=True):

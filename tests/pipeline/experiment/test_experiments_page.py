@@ -175,7 +175,7 @@ def _last(grids: dict[str, GridResults]) -> str:
     return line
 
 
-def test_how_far_the_networks_are_from_convergence_is_told_first(folder: Path) -> None:
+def test_how_far_the_networks_are_from_convergence_is_stated_first(folder: Path) -> None:
     for name in ("claim", "equal_time", "equal_steps"):
         fill(folder, name, neither=29.0, neither_equal_time=33.0, neither_fewer_steps=44.0)
     (line,) = (line for line in page(read_all(folder)[0]) if "far from convergence" in line)
@@ -243,7 +243,7 @@ def test_a_grid_that_cannot_be_read_stops_no_other(
     assert "24 of 25 runs of `claim`" in (folder / PAGE).read_text("utf-8")
 
 
-def test_if_no_grid_can_be_read_their_faults_are_told(
+def test_if_no_grid_can_be_read_their_faults_are_reported(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(folder, "handedness")

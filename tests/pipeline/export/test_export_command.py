@@ -212,8 +212,8 @@ def test_a_page_is_a_folder_that_needs_nothing_else(
     words = ["export", str(page), "--format", "web", "--output", "mesh", "--runtime", str(runtime)]
     words += ["--model", str(model), "--mano", str(stand_in)]
     assert main(words) == 0
-    told = capsys.readouterr().out
-    assert f"wrote {page} ({size_line(page)}); open it by `handpose view {page}`" in told
+    printed = capsys.readouterr().out
+    assert f"wrote {page} ({size_line(page)}); open it by `handpose view {page}`" in printed
     assert {path.name for path in page.iterdir()} == set(FILES)
     about = json.loads((page / ABOUT).read_text("utf-8"))
     assert [port["name"] for port in about["inputs"]] == ["image", "side"]
@@ -339,7 +339,7 @@ def test_what_cannot_be_is_refused(
 
 
 @pytest.mark.parametrize("format_", ["onnx", "torchscript", "web"])
-def test_a_place_that_cannot_be_written_is_told_before_the_model_is_read(
+def test_a_place_that_cannot_be_written_is_reported_before_the_model_is_read(
     format_: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -62,26 +62,26 @@ def test_two_looks_and_the_mirror_image_are_predicts_in_pixels_of_the_picture(ma
 
 
 @pytest.mark.parametrize("view_heads", [False, True])
-def test_a_model_that_tells_the_side_may_be_told(mano: Mano, view_heads: bool) -> None:
+def test_a_model_that_predicts_the_side_may_be_given_it(mano: Mano, view_heads: bool) -> None:
     predictor = small_predictor(mano, view_heads=view_heads)
     crops = pictures(3, PX)
     own = outputs(HandGraph(predictor, "joints"), crops)
-    told = HandGraph(small_predictor(mano, view_heads=view_heads), "joints", side_input=True)
-    assert told.inputs == ["image", "side"] and told.names == list(own)
-    untold = outputs(told, crops, np.full(3, -1, np.int32))
+    sided = HandGraph(small_predictor(mano, view_heads=view_heads), "joints", side_input=True)
+    assert sided.inputs == ["image", "side"] and sided.names == list(own)
+    undecided = outputs(sided, crops, np.full(3, -1, np.int32))
     for name, expected in own.items():
-        torch.testing.assert_close(untold[name], expected, msg=name)
+        torch.testing.assert_close(undecided[name], expected, msg=name)
     sides = np.array([True, False, True])
-    found = outputs(told, crops, sides.astype(np.int32))
+    found = outputs(sided, crops, sides.astype(np.int32))
     hand = small_predictor(mano, view_heads=view_heads)(crops, sides)
     torch.testing.assert_close(found["joints"], hand.joints, atol=1e-5, rtol=0)
     torch.testing.assert_close(found["left_probability"], own["left_probability"])
-    other = outputs(told, crops, 1 - sides.astype(np.int32))
+    other = outputs(sided, crops, 1 - sides.astype(np.int32))
     assert (other["joints"] - found["joints"]).norm(dim=-1).amax(-1).min() > 1e-3
 
 
 @pytest.mark.parametrize("second_look", [False, True])
-def test_a_model_of_right_hands_is_told_the_side(mano: Mano, second_look: bool) -> None:
+def test_a_model_of_right_hands_is_given_the_side(mano: Mano, second_look: bool) -> None:
     predictor = small_predictor(mano, "canonical", head=False, second_look=second_look)
     graph = HandGraph(predictor, "joints")
     assert graph.inputs == ["image", "is_left"] and "left_probability" not in graph.names

@@ -36,22 +36,22 @@ def test_a_hand_listed_without_its_fit_and_then_dropped_is_dropped(
 ) -> None:
     ranking = ranked(tmp_path, FIT, SIDE)
     accept(ranking, listed, ["wrong_fit"])
-    told = accept(ranking, listed, ["swapped_side"])
-    assert told[0].startswith("swapped_side: 1 row of drop_fit became drop: ")
-    assert "(line 2)" in told[0] and "already" not in "".join(told)
-    assert " has 1 row now" in told[-1]
+    out = accept(ranking, listed, ["swapped_side"])
+    assert out[0].startswith("swapped_side: 1 row of drop_fit became drop: ")
+    assert "(line 2)" in out[0] and "already" not in "".join(out)
+    assert " has 1 row now" in out[-1]
     (row,) = Exclusions.read(listed).rows
     assert (row.kind, row.action) == ("swapped_side", DROP)
     assert "was drop_fit as wrong_fit: 9.0, limit 6.0" in row.note
-    told = accept(ranking, listed, ["wrong_fit", "swapped_side"])
-    assert "2 rows were in" in told[0] and len(told) == 2
+    out = accept(ranking, listed, ["wrong_fit", "swapped_side"])
+    assert "2 rows were in" in out[0] and len(out) == 2
     assert Exclusions.read(listed).rows == (row,)
 
 
 @pytest.mark.parametrize("kinds", [["wrong_fit", "swapped_side"], ["swapped_side", "wrong_fit"]])
 def test_both_in_one_command_drop_too(tmp_path: Path, listed: Path, kinds: list[str]) -> None:
-    told = accept(ranked(tmp_path, FIT, SIDE), listed, kinds)
-    assert told[:2] == ["swapped_side: 1 row added", "1 row names what another of these names"]
+    out = accept(ranked(tmp_path, FIT, SIDE), listed, kinds)
+    assert out[:2] == ["swapped_side: 1 row added", "1 row names what another of these names"]
     (row,) = Exclusions.read(listed).rows
     assert row.action == DROP
 
@@ -61,9 +61,9 @@ def test_what_is_not_of_training_people_is_left_unless_asked_for(
     tmp_path: Path, listed: Path, split: str
 ) -> None:
     for choice in ("swapped_side", "swapped_side:1"):
-        told = accept(ranked(tmp_path, SIDE, used_in=split), listed, [choice])
-        assert told[0].startswith(f"1 row was left, as not of training people: 1 of {split}. ")
+        out = accept(ranked(tmp_path, SIDE, used_in=split), listed, [choice])
+        assert out[0].startswith(f"1 row was left, as not of training people: 1 of {split}. ")
         assert Exclusions.read(listed).rows == ()
-    told = accept(ranked(tmp_path, SIDE, used_in=split), listed, ["swapped_side"], all_splits=True)
-    assert told[0] == "swapped_side: 1 row added"
+    out = accept(ranked(tmp_path, SIDE, used_in=split), listed, ["swapped_side"], all_splits=True)
+    assert out[0] == "swapped_side: 1 row added"
     assert len(Exclusions.read(listed).rows) == 1

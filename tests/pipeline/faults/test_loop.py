@@ -44,7 +44,7 @@ def own(planted_set: PlantedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return folder
 
 
-def told(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+def output_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     assert main(["data", *words]) == 0
     return capsys.readouterr().out
 
@@ -61,7 +61,7 @@ def manifest() -> dict[str, Any]:
 
 def test_the_loop(own: Path, planted_set: PlantedSet, capsys: pytest.CaptureFixture[str]) -> None:
     before, rows_before = manifest(), pq.read_table(SAMPLES)
-    out = told(capsys, "faults", "--top", "4")
+    out = output_of(capsys, "faults", "--top", "4")
     assert re.search(r"swapped_side +\d+ +10 ", out)
     page = Path("work/faults.html").read_text("utf-8")
     assert not re.search(r"(src|href)=\"(?!data:|#)", page), "it asks for nothing outside"
@@ -69,12 +69,12 @@ def test_the_loop(own: Path, planted_set: PlantedSet, capsys: pytest.CaptureFixt
     assert all(f'id="{name}"' in page for name in BY_NAME)
 
     chosen = ("swapped_side", "wrong_fit:1-3", "dark_photo:2", "--all-splits")
-    out = told(capsys, "exclude", *chosen)
+    out = output_of(capsys, "exclude", *chosen)
     assert "swapped_side: 10 rows added" in out
     assert "14 rows now" in out
     of = dict(zip(*(rows_before[name].to_pylist() for name in ("image", "split")), strict=True))
     assert all(row["used_in"] == of[row["image"]] for row in ranking())
-    assert "14 rows were in" in told(capsys, "exclude", *chosen)
+    assert "14 rows were in" in output_of(capsys, "exclude", *chosen)
     listed = Exclusions.read(LIST)
     assert len(listed.rows) == 14
     ingest.main()
@@ -97,9 +97,9 @@ def test_the_loop(own: Path, planted_set: PlantedSet, capsys: pytest.CaptureFixt
     rejects = pq.read_table(REJECTS)
     details = rejects.filter(pc.equal(rejects["reason"], "excluded"))["detail"].to_pylist()
     assert any(re.match(r"swapped_side, labels/exclusions\.csv:\d+: ", text) for text in details)
-    assert "11 excluded" in " ".join(told(capsys, "rejects").split())
+    assert "11 excluded" in " ".join(output_of(capsys, "rejects").split())
 
-    out = told(capsys, "faults", "--photos", "0")
+    out = output_of(capsys, "faults", "--photos", "0")
     assert re.search(r"swapped_side +\d+ +0 ", out)
     assert "photos were not opened (--photos 0)" in out
     assert all(row["kind"] != "dark_photo" for row in ranking())
@@ -119,7 +119,7 @@ def test_the_loop(own: Path, planted_set: PlantedSet, capsys: pytest.CaptureFixt
         (["dark_photo"], "work/faults.csv: not found; run `handpose data faults` first"),
     ],
 )
-def test_what_cannot_be_excluded_is_told(
+def test_what_cannot_be_excluded_is_reported(
     own: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", "exclude", *words]) == 2

@@ -97,7 +97,7 @@ def test_a_repeated_photo_is_one_whose_hand_should_have_moved(tmp_path: Path) ->
     assert measured(other, tmp_path).repeated_photo.max() == 0, "two cameras"
 
 
-def test_a_photo_that_cannot_be_opened_is_told_and_not_judged(tmp_path: Path) -> None:
+def test_a_photo_that_cannot_be_opened_is_reported_and_not_judged(tmp_path: Path) -> None:
     uv = hand_at(80, 90)
     hands = views(tmp_path, [picture_of(uv)] * 2, [uv, uv])
     (tmp_path / "1.png").unlink()

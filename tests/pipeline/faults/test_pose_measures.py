@@ -120,7 +120,7 @@ def test_a_shape_of_its_own_is_measured_by_the_joints_it_moves(
     assert pose_measures.shape_shift(hands, mano).max() < 1e-6, "a person may have any shape"
 
 
-def test_a_swapped_side_is_told_by_how_the_fingers_bend(hands: IngestedHands) -> None:
+def test_a_swapped_side_is_recognised_by_how_the_fingers_bend(hands: IngestedHands) -> None:
     swapped = [3, 10, 41, 78]
     hands.columns["is_left"][swapped] ^= True
     found = pose_measures.other_side(hands)
@@ -187,7 +187,7 @@ def test_no_end_is_neutral_where_the_gesture_is_rest_or_hardly_apart(mano: Mano)
     assert np.isnan(pose_measures.neutral_share(hands)).all(), "its label says rest"
 
 
-def test_of_a_person_with_too_few_frames_others_tell_gesture_and_rest(mano: Mano) -> None:
+def test_of_a_person_with_too_few_frames_others_give_gesture_and_rest(mano: Mano) -> None:
     hands = clips_of(mano)
     expected = pose_measures.neutral_share(hands)
     kept = np.r_[np.arange(150), 150, 159]  # of the last sequence both ends

@@ -166,8 +166,8 @@ def test_an_imported_file_is_the_row_that_its_name_says(made_up: MadeUp, folder:
     assert row["remark"].startswith("20 of 48 images alone, so no other row is comparable.")
 
     found = facts("--split", "official_val")
-    state, told = state_of(found, "AnyHand, HaMeR's network")
-    assert state == "refused" and "`handpose field --split test` shows it" in told
+    state, remark = state_of(found, "AnyHand, HaMeR's network")
+    assert state == "refused" and "`handpose field --split test` shows it" in remark
 
 
 def test_what_was_scored_on_other_data_is_refused(made_up: MadeUp, folder: Path) -> None:
@@ -180,8 +180,8 @@ def test_what_was_scored_on_other_data_is_refused(made_up: MadeUp, folder: Path)
         ({"schema": 1}, "has schema 1, expected 2; score its file again"),
     ):
         path.write_text(json.dumps(content | change))
-        state, told = state_of(facts(), "WiLoR")
-        assert state == "refused" and words in told and str(path) in told
+        state, remark = state_of(facts(), "WiLoR")
+        assert state == "refused" and words in remark and str(path) in remark
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema": 2}'])
@@ -239,13 +239,13 @@ def farther(joints: pa.FixedSizeListArray) -> pa.FixedSizeListArray:
 def test_results_of_other_images_or_annotations_are_not_shown_as_this_clones(folder: Path) -> None:
     spoil(pretrained_joints=farther)
     found = facts()
-    state, told = state_of(found, "the paper's full model")
-    assert state == "refused" and "of other annotations: errors computed again differ by" in told
+    state, remark = state_of(found, "the paper's full model")
+    assert state == "refused" and "of other annotations: errors computed again differ by" in remark
     assert state_of(found, "the paper's without pretraining")[0] == "ran here"
     spoil(frame=lambda frames: pa.array(frames.to_numpy() + 1000))
     for name in OWN:
-        state, told = state_of(facts(), name)
-        assert state == "refused" and "is of other images: 96 are not on both sides" in told
+        state, remark = state_of(facts(), name)
+        assert state == "refused" and "is of other images: 96 are not on both sides" in remark
 
 
 def test_results_of_other_weights_are_not_shown(folder: Path) -> None:
@@ -260,8 +260,8 @@ def test_results_of_other_weights_are_not_shown(folder: Path) -> None:
     assert {state_of(facts(), name)[0] for name in OWN} == {"ran here"}
     deps[0]["md5"] = "0" * 32
     lock.write_text(yaml.safe_dump({"stages": {"evaluate": {"deps": deps}}}))
-    state, told = state_of(facts(), "the paper's full model")
-    assert state == "refused" and "is not the file that was evaluated (dvc.lock)" in told
+    state, remark = state_of(facts(), "the paper's full model")
+    assert state == "refused" and "is not the file that was evaluated (dvc.lock)" in remark
 
 
 def test_models_that_are_not_evaluated_are_missing(folder: Path) -> None:
@@ -332,8 +332,8 @@ def test_a_benchmarks_numbers_are_shown_if_they_are_of_its_hands(
     )
     found = benchmark_results("ho3d_v3", "b")
     assert found is not None and found.over == "videos"
-    told = [(one.model, one.images, one.estimates["pck_0.05"].value) for one in found.results]
-    assert told == [("pred.json, newdays", 5, 0.5), ("pred.json, epick", 7, 0.7)]
+    listed = [(one.model, one.images, one.estimates["pck_0.05"].value) for one in found.results]
+    assert listed == [("pred.json, newdays", 5, 0.5), ("pred.json, epick", 7, 0.7)]
     write_benchmark(data_sha256=None)
     assert "an older version wrote it" in result().remark
     write_benchmark(estimates=None)
@@ -383,8 +383,8 @@ def test_rows_can_be_told_apart_and_say_how_to_get_them() -> None:
     assert all(all(one) for row in ROWS for one in row.published), "a figure without a source"
 
 
-def test_the_page_tells_the_names_of_the_rows() -> None:
+def test_the_page_lists_the_names_of_the_rows() -> None:
     page = (ROOT / "docs/imported.md").read_text("utf-8")
     table = page[page.index("| row of") : page.index("Imported numbers are of")]
-    told = [re.findall("`([^`]+)`", line) for line in table.splitlines()[2:]]
-    assert [names for names in told if names] == [[row.name, *row.also] for row in ROWS]
+    listed = [re.findall("`([^`]+)`", line) for line in table.splitlines()[2:]]
+    assert [names for names in listed if names] == [[row.name, *row.also] for row in ROWS]

@@ -133,18 +133,18 @@ def test_an_order_that_does_not_fit_either_is_no_advice(
     fit: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The residuals of hands in an order of nobody's, with a misplaced thumb, say."""
-    told = {("handpose", False): 0.030, ("interhand", True): 0.011}
+    residuals = {("handpose", False): 0.030, ("interhand", True): 0.011}
 
     def fitted(_: Any, points: Any, order: str) -> Any:
         swapped = bool((points.is_left != fit.hands.is_left).all())
-        return SimpleNamespace(residual=torch.tensor(told.get((order, swapped), 0.025)))
+        return SimpleNamespace(residual=torch.tensor(residuals.get((order, swapped), 0.025)))
 
     monkeypatch.setattr(command, "_fit", fitted)
     assert fit("hands.npz") == 2
     message = capsys.readouterr().err
     assert "no hand comes closer to the points than 30 mm, and no known order fits" in message
     assert "interhand on the other side leaves 11 mm" in message and "would fit" not in message
-    told["interhand", True] = 0.004
+    residuals["interhand", True] = 0.004
     assert fit("hands.npz") == 2
     message = capsys.readouterr().err
     assert "order interhand and the other side?" in message and "would fit with 4 mm" in message

@@ -131,7 +131,7 @@ ROWS = HANDS.tolist()
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ('{"points": [\n [1, 2,, 3]]}', r"is not JSON at line 2, column 8: Expecting value; exp"),
         ('{"joints": [], "sides": []}', "holds joints, sides, no points"),
@@ -142,9 +142,11 @@ ROWS = HANDS.tolist()
         ("[" * 100_000, "cannot be read|is JSON"),
     ],
 )
-def test_the_place_of_a_fault_in_json_is_told(tmp_path: Path, content: str, told: str) -> None:
+def test_the_place_of_a_fault_in_json_is_reported(
+    tmp_path: Path, content: str, message: str
+) -> None:
     (tmp_path / "hands.json").write_text(content, "utf-8")
-    with pytest.raises(PointsError, match=told):
+    with pytest.raises(PointsError, match=message):
         read(tmp_path / "hands.json")
 
 

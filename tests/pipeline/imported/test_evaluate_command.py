@@ -263,7 +263,7 @@ def test_joints_alone_have_no_mesh_protocol_and_another_definition_has_its_price
     assert "Joints without a mesh" in remarks
     assert "(joint_definition 'freihand'): the true meshes' own joints by it are" in remarks
     same = scored(made_up.only("joints").write(tmp_path / "annotated.parquet"))
-    assert values(same) == values(found), "the price is told, not subtracted"
+    assert values(same) == values(found), "the price is stated, not subtracted"
     unknown = scored(joints.states(joint_definition="other").write(tmp_path / "other.parquet"))
     assert any("an unknown part of each error" in remark for remark in unknown["remarks"])
 

@@ -93,8 +93,8 @@ def test_predictions_of_a_checkpoint_are_scored_beside_ours(
 ) -> None:
     """Docs: handpose evaluate --export work/hamer.parquet --model hamer.ckpt, and --predictions."""
     rows = exported(name)
-    told = capsys.readouterr().out
-    assert "the model's own joints lie " in told and "written: the latter" in told
+    text = capsys.readouterr().out
+    assert "the model's own joints lie " in text and "written: the latter" in text
     target = f"work/{name.lower()}.parquet"
     assert main(["evaluate", "--predictions", target, "--out", "out"]) == 0
     found = json.loads(Path(f"out/{name.lower()}.parquet.json").read_text("utf-8"))
@@ -157,12 +157,12 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str, target: str = "work
     return capsys.readouterr().err
 
 
-def test_what_is_missing_or_does_not_fit_is_told(
+def test_what_is_missing_or_does_not_fit_is_reported(
     photographed: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = refused(capsys, "--model", "hamer.ckpt")
-    assert "hamer.ckpt: not found. No weights come with this project" in told
-    assert "CC BY-NC-ND 4.0" in told
+    text = refused(capsys, "--model", "hamer.ckpt")
+    assert "hamer.ckpt: not found. No weights come with this project" in text
+    assert "CC BY-NC-ND 4.0" in text
     Path("work").mkdir()
     path = write_checkpoint(Path("work/hamer.ckpt"), state("HaMeR", constant=True))
 
@@ -170,25 +170,25 @@ def test_what_is_missing_or_does_not_fit_is_told(
     pixels = cv2.imread(str(image))
     assert pixels is not None
     cv2.imwrite(str(image), cv2.resize(pixels, (640, 480)))
-    told = refused(capsys, "--model", str(path))
-    assert f"{image} is 640x480 px, its annotation says 320x240. These networks see the" in told
+    text = refused(capsys, "--model", str(path))
+    assert f"{image} is 640x480 px, its annotation says 320x240. These networks see the" in text
     image.unlink()
     assert f"{image} not found. These networks" in refused(capsys, "--model", str(path))
     cv2.imwrite(str(image), pixels)
 
     subprocess.run(["git", "init", "-q", "."], check=True)
-    told = refused(capsys, "--model", str(path), target="a.parquet")
+    text = refused(capsys, "--model", str(path), target="a.parquet")
     assert (
-        "a.parquet: meshes of the licensed MANO model may not be passed on, and git would" in told
+        "a.parquet: meshes of the licensed MANO model may not be passed on, and git would" in text
     )
 
     assert "expected --model PATH of a checkpoint" in refused(capsys, "--native")
 
     root = {"root": str(photographed / "photos")}
     write_params(stand_in, data=root)
-    told = refused(capsys, "--model", str(path))
-    assert f"{stand_in / 'MANO_RIGHT.npz'}: is a free hand and not MANO, but these networks" in told
-    assert "handpose mano import" in told and "Licences: HaMeR" in told
+    text = refused(capsys, "--model", str(path))
+    assert f"{stand_in / 'MANO_RIGHT.npz'}: is a free hand and not MANO, but these networks" in text
+    assert "handpose mano import" in text and "Licences: HaMeR" in text
     write_params(Path("nowhere"), data=root)
     assert "nowhere/MANO_RIGHT.npz: not found, but these" in refused(capsys, "--model", str(path))
 
@@ -200,5 +200,5 @@ def test_samples_of_an_older_version_are_ingested_anew(
     pq.write_table(table, "data/ingest/samples.parquet")
     Path("work").mkdir()
     path = write_checkpoint(Path("work/hamer.ckpt"), state("HaMeR", constant=True))
-    told = refused(capsys, "--model", str(path))
-    assert "has no bbox: an older version wrote it; run `dvc repro ingest`" in told
+    text = refused(capsys, "--model", str(path))
+    assert "has no bbox: an older version wrote it; run `dvc repro ingest`" in text

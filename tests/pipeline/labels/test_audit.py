@@ -67,9 +67,9 @@ def test_twins_of_different_poses_are_debatable(tmp_path: Path) -> None:
     found = findings(file.table, poses, None)
     assert (found[0].kind, pair(found[0]), found[0].debatable) == ("twins", {"fist"}, True)
     assert not any(one.debatable for one in found[1:])
-    told = proposal(file, found)
-    assert (told.map, told.reasons) == (file, [])
-    assert "twins 0001_fist and 0101_fist" in told.twins[0]
+    proposed = proposal(file, found)
+    assert (proposed.map, proposed.reasons) == (file, [])
+    assert "twins 0001_fist and 0101_fist" in proposed.twins[0]
 
 
 def test_confusion_makes_a_split_debatable_though_the_poses_differ(
@@ -117,7 +117,7 @@ def test_the_table_and_the_file(small: GestureMapFile, tmp_path: Path) -> None:
     assert float(rows[0]["ratio_low"]) < float(rows[0]["ratio"]) < float(rows[0]["ratio_high"])
 
 
-def test_few_people_are_told(small: GestureMapFile, tmp_path: Path) -> None:
+def test_few_people_are_reported(small: GestureMapFile, tmp_path: Path) -> None:
     poses = different_poses(2)
     write_samples(tmp_path, {"0000_gun": poses[0], "0001_fist": poses[1]}, people=1)
     text = "\n".join(audit(tmp_path, small.table, top=3))
@@ -161,9 +161,9 @@ def test_confused_classes_of_one_pose_are_merged(small: GestureMapFile, tmp_path
         names={row.folder: row.fine for row in small.table.rows},
     )
     ranked = findings(small.table, PoseSums.read(tmp_path / SAMPLES), confusions)
-    told = proposal(small, ranked)
-    assert "merge claw and mug: 50% of their images are taken for the other" in told.reasons[-1]
-    assert {row.fine for row in told.map.table.rows if row.gesture == "mug"} == {"claw"}
+    proposed = proposal(small, ranked)
+    assert "merge claw and mug: 50% of their images are taken for the other" in proposed.reasons[-1]
+    assert {row.fine for row in proposed.map.table.rows if row.gesture == "mug"} == {"claw"}
 
 
 def test_without_samples_nothing_is_suggested(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ MAP = Path("labels/gesture_map.csv")
 LEVELS = {"0016_fist": 60, "0116_fist": 110, "0017_fist_rigid": 160, "0044_cup": 210}
 """Grey level of the photos of each folder, by which they are recognised."""
 
-Told = Callable[..., str]
+Show = Callable[..., str]
 
 
 def write_photo(path: Path, level: int) -> None:
@@ -74,7 +74,7 @@ def photographed(clone: Path) -> Path:
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Told:
+def show(capsys: pytest.CaptureFixture[str]) -> Show:
     def run(*words: str) -> str:
         assert main(["labels", "gallery", *words]) == 0
         output = capsys.readouterr()
@@ -93,8 +93,8 @@ def pictures(page: str) -> list[tuple[str, Any]]:
     ]
 
 
-def test_each_folder_shows_the_middle_of_its_sequences(photographed: Path, told: Told) -> None:
-    out = told("--people", "2", "--cameras", "2")
+def test_each_folder_shows_the_middle_of_its_sequences(photographed: Path, show: Show) -> None:
+    out = show("--people", "2", "--cameras", "2")
     shown = pictures(PAGE.read_text("utf-8"))
     assert len(shown) == len(LEVELS) * 2 * 2
     for alt, picture in shown:
@@ -104,8 +104,8 @@ def test_each_folder_shows_the_middle_of_its_sequences(photographed: Path, told:
     assert f"wrote {PAGE}: 16 thumbnails of 4 folders, " in out
 
 
-def test_the_page_asks_for_nothing_outside(photographed: Path, told: Told) -> None:
-    told()
+def test_the_page_asks_for_nothing_outside(photographed: Path, show: Show) -> None:
+    show()
     page = PAGE.read_text("utf-8")
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert "<script" not in page
@@ -113,8 +113,8 @@ def test_the_page_asks_for_nothing_outside(photographed: Path, told: Told) -> No
     assert "default-src 'none'" in page
 
 
-def test_merged_folders_and_twins_stand_side_by_side(photographed: Path, told: Told) -> None:
-    told()
+def test_merged_folders_and_twins_stand_side_by_side(photographed: Path, show: Show) -> None:
+    show()
     page = PAGE.read_text("utf-8")
     (table,) = re.findall(r"<h3>fist .*?</table>", page, re.DOTALL)
     head = re.sub(r"<wbr>", "", table.partition("</thead>")[0])
@@ -133,31 +133,31 @@ def test_merged_folders_and_twins_stand_side_by_side(photographed: Path, told: T
         assert [cell.count("<img") for cell in cells.split("<td")[1:]] == [2, 2, 2, 0]
 
 
-def test_a_folder_without_an_image_is_shown_and_named(photographed: Path, told: Told) -> None:
+def test_a_folder_without_an_image_is_shown_and_named(photographed: Path, show: Show) -> None:
     """No sample, photos that are gone, left out, and not in the map."""
-    out = told()
+    out = show()
     assert f"no image of 86 folders, no sample in {SAMPLES}: 0000_neutral_relaxed, 0001" in out
     assert PAGE.read_text("utf-8").count("no image: no sample in") == 86
     for photo in (PHOTOS / "images/0044_cup").rglob("*.jpg"):
         photo.unlink()
-    out = told()
+    out = show()
     assert "no image of 1 folder, whose photos cannot be shown: 0044_cup\n" in out
     assert "6 pictures could not be made, the page says why; the first: image_missing: " in out
     page = PAGE.read_text("utf-8")
     assert "no image: image_missing: data/synthetic/images/0044_cup/0/0/4.jpg not found" in page
 
 
-def test_a_damaged_photo_is_replaced_by_its_neighbour(photographed: Path, told: Told) -> None:
+def test_a_damaged_photo_is_replaced_by_its_neighbour(photographed: Path, show: Show) -> None:
     for photo in (PHOTOS / "images/0044_cup").rglob("4.jpg"):
         photo.write_bytes(photo.read_bytes()[:200])
-    assert "could not be made" not in told()
+    assert "could not be made" not in show()
 
 
-def test_what_is_left_out_and_what_the_map_lacks_comes_last(photographed: Path, told: Told) -> None:
+def test_what_is_left_out_and_what_the_map_lacks_comes_last(photographed: Path, show: Show) -> None:
     folders = {**LEVELS, "0999_<b>new&odd": 90}
     write_samples(samples(folders), folders)
     assert main(["labels", "set", "0044_cup", "drop"]) == 0
-    told()
+    show()
     page = PAGE.read_text("utf-8")
     heads = re.findall(r"<h2>(.*?)</h2>", page)
     assert heads[-2:] == ["left out of the experiment", "not in the map"]
@@ -175,11 +175,11 @@ def test_cameras_are_taken_at_equal_steps(photographed: Path) -> None:
 
 def test_a_page_too_large_is_refused_and_the_old_one_stays(
     photographed: Path,
-    told: Told,
+    show: Show,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    told()
+    show()
     before = PAGE.read_bytes()
     monkeypatch.setattr("pipeline.thumbnails.MOST_BYTES", 1000)
     assert main(["labels", "gallery"]) == 2

@@ -205,7 +205,7 @@ def test_a_folder_whose_row_has_nothing_but_its_name_cannot_come_back(tmp_path: 
         GestureMapFile.read(path, NAMING).set("0009_x", "gun")
 
 
-def test_a_fault_that_an_edit_would_make_is_told_and_nothing_changes(tmp_path: Path) -> None:
+def test_a_fault_that_an_edit_would_make_is_reported_and_nothing_changes(tmp_path: Path) -> None:
     """The last folder of a class goes on one hand, and its twin was dropped before."""
     path = tmp_path / "map.csv"
     lines = [

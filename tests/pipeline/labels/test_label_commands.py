@@ -16,7 +16,7 @@ from tests.pipeline.labels.made_up_samples import different_poses, write_samples
 MAP = Path("labels/gesture_map.csv")
 
 
-def told(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+def output_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     assert main(["labels", *words]) == 0
     output = capsys.readouterr()
     assert output.err == ""
@@ -26,15 +26,15 @@ def told(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_edits_by_command_and_back(
     clone: Path, curated: GestureMapFile, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = told(capsys, "merge", "claw_plain", "claw_dinosaur")
+    out = output_of(capsys, "merge", "claw_plain", "claw_dinosaur")
     assert "gone fine class: claw_dinosaur" in out
     assert out.splitlines()[-1].startswith("this makes dvc repro run label, pretrain, ")
-    told(capsys, "split", "claw_dinosaur", "0151_dinosaur")
-    assert "  0116_fist  fist -> cup\n" in told(capsys, "set", "0016_fist", "cup")
-    assert "nothing to change" in told(capsys, "set", "0116_fist", "cup")
-    told(capsys, "merge", "claw", "pucker", "--coarse")
-    told(capsys, "split", "pucker_own", "0042_pucker", "--coarse", "pucker_own")
-    assert "no faults" in told(capsys, "check")
+    output_of(capsys, "split", "claw_dinosaur", "0151_dinosaur")
+    assert "  0116_fist  fist -> cup\n" in output_of(capsys, "set", "0016_fist", "cup")
+    assert "nothing to change" in output_of(capsys, "set", "0116_fist", "cup")
+    output_of(capsys, "merge", "claw", "pucker", "--coarse")
+    output_of(capsys, "split", "pucker_own", "0042_pucker", "--coarse", "pucker_own")
+    assert "no faults" in output_of(capsys, "check")
     assert MAP.read_text("utf-8").count("\n") == curated.text.count("\n")
 
 
@@ -51,7 +51,7 @@ def test_edits_by_command_and_back(
         (["suggest"], "data/ingest/samples.parquet: not found; run `dvc repro ingest` first"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_plain_words(
+def test_what_cannot_be_done_is_reported_in_plain_words(
     clone: Path,
     curated: GestureMapFile,
     words: list[str],
@@ -91,16 +91,16 @@ def test_diff_audit_and_suggest_of_a_clone_with_samples(
     who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
     for line in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "x"]):
         subprocess.run(["git", *line], check=True)
-    assert "gives every folder the class" in told(capsys, "diff")
-    told(capsys, "set", "0016_fist", "cup")
-    assert "  0016_fist  fist -> cup\n" in told(capsys, "diff", "HEAD")
-    told(capsys, "set", "0016_fist", "fist")
+    assert "gives every folder the class" in output_of(capsys, "diff")
+    output_of(capsys, "set", "0016_fist", "cup")
+    assert "  0016_fist  fist -> cup\n" in output_of(capsys, "diff", "HEAD")
+    output_of(capsys, "set", "0016_fist", "fist")
     shown = ("0016_fist", "0017_fist_rigid", "0044_cup")
     poses = dict(zip(shown, different_poses(3), strict=True))
     poses |= {f"01{folder[2:]}": pose for folder, pose in poses.items()}
     write_samples(clone, poses)
-    assert "  * 0016_fist + 0017_fist_rigid" in told(capsys, "audit", "--top", "2")
-    out = told(capsys, "suggest")
+    assert "  * 0016_fist + 0017_fist_rigid" in output_of(capsys, "audit", "--top", "2")
+    out = output_of(capsys, "suggest")
     assert "split fist_rigid (0017_fist_rigid)" in out
     assert MAP.read_text("utf-8") == curated.text
     proposed = GestureMap.read(MAP.with_suffix(".suggested.csv"), NAMING)

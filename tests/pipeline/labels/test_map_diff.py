@@ -32,7 +32,7 @@ def edited(curated: GestureMapFile) -> GestureMapFile:
     return curated.set("0006_thumbup_relaxed", "thumb_up_firm")
 
 
-def test_folders_classes_and_images_are_told(curated: GestureMapFile) -> None:
+def test_folders_classes_and_images_are_reported(curated: GestureMapFile) -> None:
     count = {"0006_thumbup_relaxed": 30, "0007_thumbup_normal": 1000, "0106_thumbup_relaxed": 5}
     assert changes(curated.table, edited(curated).table, count) == [
         "2 folders changed class (54 -> 54 coarse, 70 -> 68 fine classes):",
@@ -50,7 +50,7 @@ def test_folders_classes_and_images_are_told(curated: GestureMapFile) -> None:
     assert changes(curated.table, curated.table) == []
 
 
-def test_left_out_folders_and_mere_names_are_told_as_that(curated: GestureMapFile) -> None:
+def test_left_out_folders_and_mere_names_are_reported_as_such(curated: GestureMapFile) -> None:
     lines = changes(curated.table, curated.set(FIST, "drop").table)
     assert "  0016_fist  fist -> (left out)" in lines
     renamed = curated.split("tea", ["0044_cup"], "tea")
@@ -66,16 +66,16 @@ def test_images_are_those_of_gesture_folders(clone: Path) -> None:
 def test_the_stages_are_those_that_read_what_label_writes(
     clone: Path, curated: GestureMapFile
 ) -> None:
-    def told(after: GestureMapFile) -> str:
+    def announced(after: GestureMapFile) -> str:
         return rerun(clone, MAP, curated.table, after.table)
 
     line = f"this makes dvc repro run label, {TRAINED}; no photo is cropped again"
-    assert told(edited(curated)).startswith(line)
+    assert announced(edited(curated)).startswith(line)
     line = f"this makes dvc repro run label, shard, {TRAINED}; photos are cropped again"
-    assert told(curated.set(FIST, "drop")).startswith(line)
-    assert "label alone: no class changed" in told(curated)
+    assert announced(curated.set(FIST, "drop")).startswith(line)
+    assert "label alone: no class changed" in announced(curated)
     (clone / "dvc.yaml").unlink()
-    assert told(curated) == "this makes dvc repro run label and what reads its results"
+    assert announced(curated) == "this makes dvc repro run label and what reads its results"
 
 
 def test_the_map_of_the_last_run_makes_nothing_run(clone: Path, curated: GestureMapFile) -> None:
@@ -94,15 +94,15 @@ def test_the_map_of_the_last_run_makes_nothing_run(clone: Path, curated: Gesture
 
 
 def test_the_map_is_compared_with_a_revision(committed: Path) -> None:
-    told = "labels/gesture_map.csv gives every folder the class that it has in HEAD"
-    assert diff(committed, MAP, naming=NAMING) == [told]
+    expected = "labels/gesture_map.csv gives every folder the class that it has in HEAD"
+    assert diff(committed, MAP, naming=NAMING) == [expected]
     apply_edit(committed, MAP, edited, NAMING)
     lines = diff(committed, MAP, "HEAD", NAMING)
     assert lines[0] == "2 folders changed class (54 -> 54 coarse, 70 -> 68 fine classes):"
     assert "no photo is cropped again" in lines[-1]
 
 
-def test_what_cannot_be_compared_is_told(committed: Path) -> None:
+def test_what_cannot_be_compared_is_reported(committed: Path) -> None:
     with pytest.raises(LabelEditError, match="git knows no revision 'nowhere'"):
         diff(committed, MAP, "nowhere", NAMING)
     (committed / "other.csv").write_bytes((committed / MAP).read_bytes())

@@ -233,7 +233,7 @@ def test_a_slow_server_delays_the_end_by_no_more_than_the_patience(
     assert "results are not affected" in lines[-1]
 
 
-def test_a_refusal_is_told_and_ends_the_reports(root: Path, prefect: Any) -> None:
+def test_a_refusal_is_reported_and_ends_the_reports(root: Path, prefect: Any) -> None:
     lines = Lines()
     one = report(root, "first", lines)
     wait_for(lambda: prefect.task_runs)

@@ -58,7 +58,7 @@ def test_by_default_they_lie_beside_the_pickles(download: Path) -> None:
     assert (download / "mano_v1_2" / "models" / "MANO_RIGHT.npz").is_file()
 
 
-def test_where_to_get_it_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_to_get_it_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mano", "import", str(tmp_path / "nowhere")]) == 2
     assert "no such folder. MANO is free for research" in capsys.readouterr().err
     with pytest.raises(ManoError, match=r"no MANO_RIGHT.pkl in it"):
@@ -76,7 +76,7 @@ def test_a_file_of_another_name_is_not_taken_for_the_one_beside_it(download: Pat
         import_mano(models / "MANO_LEFT.pkl")
 
 
-def test_the_unopened_archive_is_told_and_the_command_makes_it_usable(
+def test_the_unopened_archive_is_reported_and_the_command_makes_it_usable(
     download: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     archive = shutil.make_archive(str(tmp_path / "mano_v1_2"), "zip", tmp_path, "mano_v1_2")

@@ -95,7 +95,7 @@ def test_a_file_of_another_kind_is_called_by_its_name_and_the_remedy_works(
     read_pickle(path)
 
 
-def test_an_npz_under_the_name_of_a_pickle_is_told(write: Write, stand_in: Path) -> None:
+def test_an_npz_under_the_name_of_a_pickle_is_reported(write: Write, stand_in: Path) -> None:
     path = write()
     shutil.copy(stand_in / "MANO_RIGHT.npz", path)
     with pytest.raises(ManoError, match=r"is an npz archive .* name the original \.pkl"):
@@ -104,7 +104,9 @@ def test_an_npz_under_the_name_of_a_pickle_is_told(write: Write, stand_in: Path)
 
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.9999])
 @pytest.mark.parametrize("protocol", [1, 2])
-def test_a_pickle_that_broke_off_is_told_so(write: Write, share: float, protocol: int) -> None:
+def test_a_pickle_that_broke_off_is_reported_as_such(
+    write: Write, share: float, protocol: int
+) -> None:
     path = write(protocol=protocol)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
@@ -112,7 +114,7 @@ def test_a_pickle_that_broke_off_is_told_so(write: Write, share: float, protocol
         read_pickle(path)
 
 
-def test_a_transfer_as_text_is_told(stand_in: Path, tmp_path: Path) -> None:
+def test_a_transfer_as_text_is_reported(stand_in: Path, tmp_path: Path) -> None:
     path = tmp_path / "MANO_RIGHT.pkl"
     with np.load(stand_in / "MANO_RIGHT.npz") as file:
         content = {key: np.asarray(file[key]) for key in SHAPES}
@@ -121,7 +123,7 @@ def test_a_transfer_as_text_is_told(stand_in: Path, tmp_path: Path) -> None:
         read_pickle(path)
 
 
-def test_text_and_a_missing_file_are_told(tmp_path: Path) -> None:
+def test_text_and_a_missing_file_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "MANO_RIGHT.pkl"
     path.write_bytes(b"404: Not Found")
     with pytest.raises(ManoError, match=r"is text \(14 bytes\) that begins with '404: Not Found'"):
@@ -151,7 +153,7 @@ def test_bytes_come_in_no_other_encoding(tmp_path: Path) -> None:
         read_pickle(path)
 
 
-def test_a_file_of_somebody_else_is_told(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_somebody_else_is_reported(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write()
 
     def refuse(*_: object) -> None:  # as root one may read all

@@ -68,9 +68,9 @@ class Toy:
 
     def holds(self, *targets: str) -> dict[str, Fate]:
         """The forecast, after DVC has proved it right."""
-        told = self.forecast(*targets)
-        assert self.repro(*targets) == told
-        return told
+        planned = self.forecast(*targets)
+        assert self.repro(*targets) == planned
+        return planned
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_undoing_an_edit_runs_nothing(done: Toy, edit: str) -> None:
     assert RUNS not in done.holds().values()
 
 
-def test_a_stage_after_a_running_one_is_told_to_come_after_it(done: Toy) -> None:
+def test_a_stage_after_a_running_one_is_listed_as_after_it(done: Toy) -> None:
     done.edit("map.txt", "b fist", "c fist")
     found = {one.stage: one for one in forecast(done.root, [])}
     assert found["label"].rehearsed
@@ -184,7 +184,7 @@ def test_a_forecast_writes_nothing(done: Toy) -> None:
     assert {p for p in done.root.rglob("*") if p.is_file() and ".dvc" not in p.parts} == set(before)
 
 
-def test_every_reason_is_told_with_old_and_new(done: Toy) -> None:
+def test_every_reason_is_reported_with_old_and_new(done: Toy) -> None:
     done.edit("params.yaml", "b: [1, 2]", "b: [1, 3]")
     done.edit("params.yaml", "lr: 1", "lr: 0.5")
     train = forecast(done.root, ["train"])[-1]
@@ -223,7 +223,7 @@ def test_a_parameter_that_is_missing_stops(done: Toy) -> None:
     assert "train.lr" in last.fault
 
 
-def test_a_fault_in_a_rehearsal_is_told(done: Toy) -> None:
+def test_a_fault_in_a_rehearsal_is_reported(done: Toy) -> None:
     done.edit(
         "dvc.yaml", "; sort map.txt", "; echo row 3 is wrong >&2; false; exit 1; sort map.txt"
     )
@@ -232,7 +232,7 @@ def test_a_fault_in_a_rehearsal_is_told(done: Toy) -> None:
     assert only.fault == "row 3 is wrong"
 
 
-def test_unknown_targets_and_broken_files_are_told(done: Toy) -> None:
+def test_unknown_targets_and_broken_files_are_reported(done: Toy) -> None:
     with pytest.raises(ForecastError, match="nope"):
         forecast(done.root, ["nope"])
     done.write("dvc.yaml", textwrap.dedent("stages:\n  a: [1"))

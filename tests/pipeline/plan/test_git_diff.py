@@ -40,13 +40,13 @@ def test_the_content_of_the_last_run_counts_and_not_the_last_commit(root: Path) 
     assert changed_lines(root, "map.csv", md5) == ["- a,1", "+ a,3"]
 
 
-def test_another_order_is_told_as_that(root: Path) -> None:
+def test_another_order_is_reported_as_such(root: Path) -> None:
     md5 = commit(root, "map.csv", "a,1\nb,2\n")
     (root / "map.csv").write_text("b,2\na,1\n")
     assert changed_lines(root, "map.csv", md5) == ["the same 2 lines in another order"]
 
 
-def test_ends_of_lines_are_told_as_that(root: Path) -> None:
+def test_ends_of_lines_are_reported_as_such(root: Path) -> None:
     md5 = commit(root, "map.csv", "a,1\nb,2\n")
     (root / "map.csv").write_bytes(b"a,1\r\nb,2\r\n")
     assert changed_lines(root, "map.csv", md5) == ["only the ends of the lines differ"]

@@ -53,7 +53,7 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_plan_tells_what_why_and_how_long(repo: Path) -> None:
+def test_the_plan_says_what_why_and_how_long(repo: Path) -> None:
     assert plan(repo).lines[-1] == "Nothing to do: all 2 stages are as dvc.lock has them."
 
     (repo / "map.csv").write_text("folder,class\na,open\nb,claw\n")
@@ -118,7 +118,7 @@ def test_targets_are_dvcs(repo: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["dvc.lock", "dvc.yaml", "params.yaml"])
-def test_a_git_conflict_is_told_with_line_and_remedy(tmp_path: Path, name: str) -> None:
+def test_a_git_conflict_is_reported_with_line_and_remedy(tmp_path: Path, name: str) -> None:
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     (tmp_path / name).write_text("a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> other\n")
     with pytest.raises(PlanError, match=rf"{name}:2: a git conflict.*git (checkout|diff)"):
@@ -185,15 +185,15 @@ def test_where_dvc_would_stop_the_plan_says_so(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "written"),
     [(0.004, "0.1 s"), (2.34, "2.3 s"), (83.4, "83 s"), (260, "4 min 20 s"), (11100, "3 h 5 min")],
 )
-def test_seconds_are_told_as_people_do(seconds: float, told: str) -> None:
-    assert format_seconds(seconds) == told
+def test_seconds_are_written_as_people_do(seconds: float, written: str) -> None:
+    assert format_seconds(seconds) == written
 
 
 @pytest.mark.parametrize(
-    ("size", "told"),
+    ("size", "written"),
     [
         (None, "unknown size"),
         (0, "0 B"),
@@ -203,5 +203,5 @@ def test_seconds_are_told_as_people_do(seconds: float, told: str) -> None:
         (4_513_613, "4.51 MB"),
     ],
 )
-def test_bytes_are_told_in_thousands(size: int | None, told: str) -> None:
-    assert format_bytes(size) == told
+def test_bytes_are_written_in_thousands(size: int | None, written: str) -> None:
+    assert format_bytes(size) == written

@@ -11,7 +11,7 @@ from pipeline.plan import rehearsal
 from pipeline.plan.rehearsal import Outcome, rehearse
 
 
-def test_outputs_are_told_and_not_written(tmp_path: Path) -> None:
+def test_outputs_are_listed_and_not_written(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "in.txt").write_text("b\na\n")
     inputs = {"data/in.txt": tmp_path / "data" / "in.txt"}

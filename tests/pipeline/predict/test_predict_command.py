@@ -150,8 +150,8 @@ def test_a_file_that_is_no_palm_detector_is_refused(
 ) -> None:
     path = save(predict.folder / "a.png", photo)
     assert predict(str(path), "--palms", str(path)) == 2
-    told = capsys.readouterr().err
-    assert f"--palms {path}: holds no .tflite network" in told and "docs/photos.md" in told
+    printed = capsys.readouterr().err
+    assert f"--palms {path}: holds no .tflite network" in printed and "docs/photos.md" in printed
     assert not predict.out.exists()
 
 
@@ -237,12 +237,12 @@ def test_a_process_that_is_terminated_leaves_what_it_has_found(
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    told, errors = process.communicate(timeout=300)
+    printed, errors = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGTERM
     assert "handpose: stopped by SIGTERM: `kill`, a batch system's time limit" in errors
     assert "Traceback" not in errors
     path = predict.out / "predictions.json"
-    assert f"stopped: {path} holds what was found so far" in told
+    assert f"stopped: {path} holds what was found so far" in printed
     record = predict.written()
     assert not record["complete"] and 0 < len(record["images"]) < MANY
     assert all((predict.out / image["overlay"]).is_file() for image in record["images"])

@@ -77,15 +77,15 @@ def test_a_file_that_has_every_value_is_not_written(tmp_path: Path) -> None:
     assert path.stat().st_ino == before.st_ino and path.stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_demo_undoes_what_the_docs_tell_to_set() -> None:
+def test_demo_undoes_what_the_docs_say_to_set() -> None:
     pages = (ROOT / "docs" / f"{page}.md" for page in ("interhand", "many-gpus"))
     docs = "".join(page.read_text("utf-8") for page in pages)
-    told = set(re.findall(r"\b((?:ingest|shard|pretrain|pose)\.[a-z_]+): ", docs))
-    told |= {f"{stage}.{key}" for stage in ("pretrain", "pose") for key in ("processes", "batch")}
-    assert {"ingest.check_images", "ingest.trim_ends"} <= told
+    named = set(re.findall(r"\b((?:ingest|shard|pretrain|pose)\.[a-z_]+): ", docs))
+    named |= {f"{stage}.{key}" for stage in ("pretrain", "pose") for key in ("processes", "batch")}
+    assert {"ingest.check_images", "ingest.trim_ends"} <= named
     demo = values_of("demo")
     params = YAML().load(ROOT / "params.yaml")
-    for section, key in (name.split(".") for name in sorted(told)):
+    for section, key in (name.split(".") for name in sorted(named)):
         assert demo[section][key] == params[section][key], f"{section}.{key}"
 
 
@@ -176,7 +176,7 @@ def test_a_data_set_that_git_would_commit_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "not found; run from the folder that holds params.yaml"),
         (b"a: [1", "is not readable YAML"),
@@ -184,17 +184,17 @@ def test_a_data_set_that_git_would_commit_is_refused(tmp_path: Path) -> None:
         (b"", r"\(whole file\): Input should be a valid dictionary"),
     ],
 )
-def test_parameters_that_cannot_be_read_are_told_as_the_stages_tell_it(
-    tmp_path: Path, content: bytes | None, told: str
+def test_parameters_that_cannot_be_read_are_reported_as_by_the_stages(
+    tmp_path: Path, content: bytes | None, message: str
 ) -> None:
     path = tmp_path / "params.yaml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ParamsError, match=told):
+    with pytest.raises(ParamsError, match=message):
         configure("demo", path)
 
 
-def test_what_a_profile_contradicts_is_told_and_kept(tmp_path: Path) -> None:
+def test_what_a_profile_contradicts_is_reported_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     text = (ROOT / "params.yaml").read_text("utf-8")
     for old, new in (
@@ -206,15 +206,15 @@ def test_what_a_profile_contradicts_is_told_and_kept(tmp_path: Path) -> None:
     text = re.sub(r"flip: [0-9.]+", "flip: 0.0", text)
     path.write_text(text, "utf-8")
     load_params(path)
-    told = r"params\.yaml with profile interhand26m.*(.|\n)*flip is 0\.5(.|\n)*file is unchanged"
-    with pytest.raises(ProfileError, match=told):
+    message = r"params\.yaml with profile interhand26m.*(.|\n)*flip is 0\.5(.|\n)*file is unchanged"
+    with pytest.raises(ProfileError, match=message):
         configure("interhand26m", path)
     assert path.read_text("utf-8") == text
     assert [p.name for p in tmp_path.iterdir()] == ["params.yaml"]
 
 
 def clone(folder: Path) -> Path:
-    """Enough of one to tell what its stages make."""
+    """Enough of one to determine what its stages make."""
     (folder / "pipeline").mkdir(parents=True)
     for name in ("params.yaml", "dvc.yaml", "pipeline/stage.py"):
         shutil.copy(ROOT / name, folder / name)
@@ -244,7 +244,7 @@ def test_a_hand_where_a_stage_writes_is_refused(tmp_path: Path, stand_in: Path) 
         configure("interhand26m", path, mano=place)
 
 
-def test_parameters_that_only_keeping_comments_cannot_read_are_told(tmp_path: Path) -> None:
+def test_parameters_that_only_keeping_comments_cannot_read_are_reported(tmp_path: Path) -> None:
     path, committed = tmp_path / "params.yaml", (ROOT / "params.yaml").read_text("utf-8")
     path.write_text(committed + "hand: {mano: twice, joint_regressor: ''}\n", "utf-8")
     with pytest.raises(ProfileError, match=r"cannot be read: (.|\n)*found duplicate key"):

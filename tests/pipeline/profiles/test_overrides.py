@@ -18,17 +18,17 @@ def params(tmp_path: Path) -> Path:
 
 def test_values_are_written_and_comments_kept(params: Path) -> None:
     before = params.read_text("utf-8")
-    told = override(["pose.lr=0.0005", "pose.augment.flip=0.5", "ingest.test_subjects=[3]"], params)
+    out = override(["pose.lr=0.0005", "pose.augment.flip=0.5", "ingest.test_subjects=[3]"], params)
     loaded = load_params(params)
     assert (loaded.pose.lr, loaded.pose.augment.flip) == (0.0005, 0.5)
-    assert told[0] == "params.yaml: pose.lr 0.001 -> 0.0005"
-    assert len(told) == 3
+    assert out[0] == "params.yaml: pose.lr 0.001 -> 0.0005"
+    assert len(out) == 3
     assert params.read_text("utf-8").count("#") == before.count("#")
     assert override(["pose.lr=0.0005"], params) == []
 
 
 @pytest.mark.parametrize(
-    ("pair", "told"),
+    ("pair", "message"),
     [
         ("pose.lr", "expected section.key=value"),
         ("pose.learning_rate=1", "no such key"),
@@ -39,10 +39,10 @@ def test_values_are_written_and_comments_kept(params: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_written(
-    params: Path, pair: str, told: str
+    params: Path, pair: str, message: str
 ) -> None:
     before = params.read_text("utf-8")
-    with pytest.raises(OverrideError, match=told) as error:
+    with pytest.raises(OverrideError, match=message) as error:
         override(["pose.epochs=9", pair], params)
     assert ".partial" not in str(error.value)
     assert params.read_text("utf-8") == before

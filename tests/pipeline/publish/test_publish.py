@@ -119,7 +119,7 @@ def test_what_is_published_is_a_model_that_says_what_it_is(
 
 
 @pytest.mark.parametrize(
-    ("people", "blocks", "told"),
+    ("people", "blocks", "message"),
     [
         ([0, 1, 2], [10, 11], "pictures of 3 people and 2 blocks: synthetic"),
         ([0], [10], "pictures of 1 person and 1 block: synthetic"),
@@ -127,7 +127,7 @@ def test_what_is_published_is_a_model_that_says_what_it_is(
     ],
 )
 def test_what_stands_for_people_in_other_data_sets_is_not_counted_as_people(
-    clone: Path, tmp_path: Path, people: list[int], blocks: list[int], told: str
+    clone: Path, tmp_path: Path, people: list[int], blocks: list[int], message: str
 ) -> None:
     units = IntervalUnits.of_splits(
         [("training", "train", Units("block", "blocks", "it names no people"))]
@@ -143,7 +143,7 @@ def test_what_stands_for_people_in_other_data_sets_is_not_counted_as_people(
     text = card(tmp_path / "model")
     assert "Of official_val the interval is over blocks: it names no people." in text
     assert "| 1,200 | 1 block |" in text and "| 1,200 | 8 |" in text
-    assert told in text
+    assert message in text
 
 
 def test_it_can_be_used_from_anywhere(clone: Path, tmp_path: Path, mano: Mano) -> None:

@@ -180,7 +180,7 @@ def test_changes_that_are_not_committed_are_refused_before_the_training(
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "told", "committed"),
+    ("file", "text", "message", "committed"),
     [
         ("stages/pose.py", "LAYERS = 2\n", "stages/pose.py", True),
         ("map.csv", "b\n", "map.csv", False),
@@ -197,7 +197,7 @@ def test_what_decides_the_model_may_not_change_while_it_is_trained(
     capsys: pytest.CaptureFixture[str],
     file: str,
     text: str,
-    told: str,
+    message: str,
     committed: bool,
 ) -> None:
     """Committed or not; anything else may."""
@@ -214,14 +214,14 @@ def test_what_decides_the_model_may_not_change_while_it_is_trained(
     monkeypatch.setattr("stages.params.load_params", lambda _: make_params())
     assert main(["release"]) == 2
     said = capsys.readouterr().err
-    if told:
-        assert f"changed since the training began: {told}. So" in said
+    if message:
+        assert f"changed since the training began: {message}. So" in said
         assert f"commit {commit[:10]} made the weights. They are kept in {MODEL}" in said
     else:
         assert said == "handpose: packs\n"
 
 
-def test_a_training_from_released_weights_tells_what_these_were_made_of(clone: Path) -> None:
+def test_a_training_from_released_weights_records_what_these_were_made_of(clone: Path) -> None:
     """Also if it is packed a second time; other weights to start from are refused."""
     out = clone / "handpose" / "released"
     out.mkdir()

@@ -119,7 +119,7 @@ def test_kill_9_of_dvc_stops_the_stage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGBUS])
-def test_the_signal_that_ended_a_stage_is_told_and_partial_output_removed(
+def test_the_signal_that_ended_a_stage_is_reported_and_partial_output_removed(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     """In its first second nothing else can say so; its runner does."""

@@ -49,9 +49,9 @@ def test_numbers_are_those_of_the_experiments_and_a_second_call_renders_nothing(
 ) -> None:
     write_models()
     assert main(["evaluate", "--shifted", "0.5"]) == 0
-    told = capsys.readouterr().out
-    assert "rendering the test sets of severity 0.5" in told
-    assert "4 images of 2 new people" in told and "everything_0.5 is the primary set" in told
+    output = capsys.readouterr().out
+    assert "rendering the test sets of severity 0.5" in output
+    assert "4 images of 2 new people" in output and "everything_0.5 is the primary set" in output
     content = json.loads(OUT.read_text())
     assert content["primary"] == "everything_0.5"
     assert list(content["sets"]) == [test.name for test in shifted_tests([0.5])]

@@ -333,7 +333,7 @@ def test_every_protocol_has_a_row_and_an_explanation() -> None:
         assert f"<dt>{column.name}" in html
 
 
-def test_side_and_facing_are_told_where_the_model_predicts_them() -> None:
+def test_side_and_facing_are_reported_where_the_model_predicts_them() -> None:
     (sentence,) = findings.view(evaluation())
     assert "4.0 % with palm and back exchanged (3.0 to 5.0 %)" in sentence
     heads = {"side_accuracy": number(0.97, 0.01), "facing_accuracy": number(0.9, 0.01)}

@@ -49,7 +49,7 @@ def others(**changes: Any) -> BesideOthers:
     return found._replace(in_other_box=found.in_other_box & found.is_known[:, None])
 
 
-def told(scores: Scores, beside: BesideOthers, **changes: Any) -> TwoHands:
+def result(scores: Scores, beside: BesideOthers, **changes: Any) -> TwoHands:
     arguments: Arrays = {"origin": origin(), "canonical": False, "intervals": Intervals(0)}
     return two_hands(scores, others=beside, **(arguments | changes))
 
@@ -62,7 +62,7 @@ def test_the_truth_and_what_is_off_by_the_same_for_both_hands_have_no_error(scor
     beside, photo = others(), origin()["frame"]
     off = np.random.default_rng(3).normal(size=(N, 3))[photo]
     for wrists in (beside.wrists, beside.wrists + off):
-        found = told(placed(scores, wrists), beside)
+        found = result(placed(scores, wrists), beside)
         for estimate in found.mrrpe_mm.values():
             assert estimate.value == pytest.approx(0, abs=1e-9)
             assert (estimate.samples, estimate.subjects) == (N // 2, 4)
@@ -93,7 +93,7 @@ def test_mrrpe_is_the_length_of_the_difference_of_both_wrists_errors(scores: Sco
         pose={m: {k: v[kept] for k, v in one.items()} for m, one in scores.pose.items()},
         wrists=dict.fromkeys(RUNS, wrists[kept]),
     )
-    found = told(
+    found = result(
         some,
         BesideOthers(*(part[kept] for part in beside)),
         origin={name: values[kept] for name, values in place.items()},
@@ -106,7 +106,7 @@ def test_mrrpe_is_the_length_of_the_difference_of_both_wrists_errors(scores: Sco
 def test_mirrored_left_hands_are_put_back(scores: Scores) -> None:
     beside, left = others(), origin()["is_left"]
     seen = np.where(left[:, None], beside.wrists * [-1, 1, 1], beside.wrists)
-    found = told(placed(scores, seen), beside, canonical=True)
+    found = result(placed(scores, seen), beside, canonical=True)
     assert found.mrrpe_mm[RUNS[0]].value == pytest.approx(0, abs=1e-9)
 
 
@@ -119,7 +119,7 @@ def test_masked_joints_are_never_counted(scores: Scores) -> None:
                       ("joint_errors_mm", "pa_joint_errors_mm")}
         for model, one in scores.pose.items()
     }  # fmt: skip
-    found = told(placed(dataclasses.replace(scores, joint_valid=valid, pose=pose), beside.wrists),
+    found = result(placed(dataclasses.replace(scores, joint_valid=valid, pose=pose), beside.wrists),
                  beside)  # fmt: skip
     assert found.joints == valid.sum()
     assert found.joints_in_other_box == (valid & beside.in_other_box).sum()
@@ -129,7 +129,7 @@ def test_masked_joints_are_never_counted(scores: Scores) -> None:
 
 def test_hands_are_grouped_by_what_lies_in_the_others_box_and_none_is_lost(scores: Scores) -> None:
     beside = others()
-    found = told(placed(scores, beside.wrists), beside)
+    found = result(placed(scores, beside.wrists), beside)
     key = f"{RUNS[0]}_wrist_mpjpe_mm"
     counts = {group.name: group.estimates[key].samples for group in found.covered}
     assert set(counts) == {*COVERED, UNKNOWN}
@@ -142,7 +142,7 @@ def test_hands_are_grouped_by_what_lies_in_the_others_box_and_none_is_lost(score
 @pytest.fixture
 def split(scores: Scores) -> SplitResult:
     beside = others()
-    found = told(placed(scores, beside.wrists + np.where(origin()["is_left"], 0.01, 0)[:, None]),
+    found = result(placed(scores, beside.wrists + np.where(origin()["is_left"], 0.01, 0)[:, None]),
                  beside)  # fmt: skip
     pose = evaluation().test.pose
     return SplitResult(N, [9, 10, 11, 12], 0, pose, found)
@@ -175,7 +175,7 @@ def test_text_tables_and_page_show_the_split_and_are_as_before_without_one(
 
 def test_a_split_without_any_pair_has_no_mrrpe(scores: Scores) -> None:
     beside = others(is_known=np.zeros(N, bool))
-    found = told(placed(scores, beside.wrists), beside, origin=origin() | {"frame": np.arange(N)})
+    found = result(placed(scores, beside.wrists), beside, origin=origin() | {"frame": np.arange(N)})
     assert (found.photos, found.with_both) == (N, 0)
     estimate: Estimate = found.mrrpe_mm[RUNS[0]]
     assert np.isnan(estimate.value) and estimate.samples == 0

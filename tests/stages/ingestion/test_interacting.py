@@ -95,7 +95,7 @@ def test_every_hand_of_every_annotation_is_counted(
     assert splits == {"interacting": 2 * PHOTOS, **trained}, "validation people choose the epoch"
     assert {row["subject"] for row in hands if row["split"] == "interacting"} == {TEST_PERSON}
     assert Counter(row["is_left"] for row in hands)[True] == len(hands) / 2
-    assert counts["interacting"] == 2 * PHOTOS * (3 - len(splits)), "left out, and told"
+    assert counts["interacting"] == 2 * PHOTOS * (3 - len(splits)), "left out, and reported"
     assert counts["annotations_of_both_hands"] == 3 * PHOTOS
     assert counts["annotations"] == 56 and "two_hands" not in counts["rejected"]
     lists = json.loads((ingest.OUT / "split.json").read_text("utf-8"))
@@ -126,12 +126,12 @@ def test_one_unusable_hand_is_a_reject_and_the_other_a_sample(
     lost["image_id"] = 999
     dataset.write()
     rows, counts = run(stand_in, "evaluate")
-    told = {(row["annotation_id"], row["hand"]): row["reason"] for row in rejects()}
-    assert told == {
+    listed = {(row["annotation_id"], row["hand"]): row["reason"] for row in rejects()}
+    assert listed == {
         (hidden["id"], "left"): "too_few_joints",
         (gone["id"], "right"): "too_few_joints",
         (gone["id"], "left"): "too_few_joints",
-        (lost["id"], "interacting"): "dangling_image_id",  # of the annotation, so told once
+        (lost["id"], "interacting"): "dangling_image_id",  # of the annotation, so listed once
     }
     hands = [row for row in of_both(rows) if row["annotation_id"] == hidden["id"]]
     assert [row["is_left"] for row in hands] == [False]

@@ -41,7 +41,7 @@ def test_sequences_lose_their_ends(dataset: Dataset, stand_in: Any) -> None:
         assert any(i["seq_name"] == folder for i in dataset.train["data"]["images"])
     same, counts = run(stand_in, trim_ends=0.4)
     assert same == whole, "less than a moment is none"
-    assert counts["trimmed"] == 0, "which is told, as it was asked for"
+    assert counts["trimmed"] == 0, "which is reported, as it was asked for"
     longer(dataset)
     whole, before = run(stand_in)
     short, counts = run(stand_in, trim_ends=0.3)
@@ -97,7 +97,7 @@ def test_held_out_gestures_are_not_trained_on_and_tested_apart(
     assert held_out["subjects"] == folders["test"]["subjects"]
 
 
-def test_a_gesture_that_no_folder_has_is_told_with_the_nearest_one(
+def test_a_gesture_that_no_folder_has_is_reported_with_the_nearest_one(
     dataset: Dataset, stand_in: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_params(stand_in, held_out_gestures=["fakegun", "dh_pray", "0003_fake_gun"])

@@ -39,8 +39,8 @@ def test_sets_are_added_to_a_result_and_change_nothing_else(
     small = {"severities": [0.5], "people": 2, "images": 4}
     set_params(evaluate={"shift": small}, synthesize={"workers": 1})
     assert run_score() == 2
-    told = capsys.readouterr().err
-    assert "has no test set new_people" in told and "python -m stages.shift" in told
+    message = capsys.readouterr().err
+    assert "has no test set new_people" in message and "python -m stages.shift" in message
 
     assert run_stage(shift.main, "shift") == 0
     assert run_score() == 0

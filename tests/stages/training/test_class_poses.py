@@ -72,7 +72,7 @@ def test_targets_fall_by_e_for_each_spread_and_rows_sum_to_1() -> None:
 
 
 def test_the_other_hand_and_unknown_poses_get_nothing() -> None:
-    """Twins have the same pose and another hand, which the heads must tell."""
+    """Twins have the same pose and another hand, which the heads must distinguish."""
     found = soft_targets(poses(0, 10, 0, 10, unknown=1), [*["right"] * 2, *["left"] * 3], 10.0)
     assert (found[:2, 2:] == 0).all() and (found[2:, :2] == 0).all()
     np.testing.assert_allclose(found[:2, :2], found[2:4, 2:4])

@@ -81,7 +81,7 @@ def test_a_sequence_of_images_with_their_own_classes_counts_as_its_first() -> No
     assert SequenceKey("ROM01", 0, 0) in found.sequences, "its images have classes here"
 
 
-def test_it_is_told_in_words_and_numbers() -> None:
+def test_it_is_reported_in_words_and_numbers() -> None:
     assert str(part(1.0)) == (
         "600 of 600 labelled images: 120 sequences of 6 people in 10 fine classes"
     )

@@ -39,9 +39,9 @@ def test_views_are_counted_over_batches_of_any_size(make_batch: Callable[..., Ha
     found = validate_instances(net, batches, InstanceLoss(4))
     assert found["instance_accuracy"] == pytest.approx(1.0), "of two views each finds the other"
     assert set(found) == {"loss", "instance_accuracy"}
-    told = chance_of_instances(batches)
-    assert told["chance"]["instance"] == pytest.approx((8 / 7 + 8 / 7 + 2 / 1) / 18)
-    assert told["samples"] == {"validation_views": 18}
+    measured = chance_of_instances(batches)
+    assert measured["chance"]["instance"] == pytest.approx((8 / 7 + 8 / 7 + 2 / 1) / 18)
+    assert measured["samples"] == {"validation_views": 18}
 
 
 def test_the_error_of_joints_is_millimetres_over_hands(
@@ -66,9 +66,9 @@ def test_the_best_constant_is_the_mean_of_each_side(make_batch: Callable[..., Ha
     sign = torch.where(batch.is_left, -1.0, 1.0)[:, None, None]
     alike = torch.cat([sign * first[..., :1], first[..., 1:]], -1)
     same = dataclasses.replace(batch, joints_cam=alike)
-    told = mean_joints_error([same])
-    assert told["mean_joints"]["mpjpe_mm"] == pytest.approx(0, abs=1e-3)
-    assert told["samples"] == {"validation": 4}
+    measured = mean_joints_error([same])
+    assert measured["mean_joints"]["mpjpe_mm"] == pytest.approx(0, abs=1e-3)
+    assert measured["samples"] == {"validation": 4}
     assert mean_joints_error([batch])["mean_joints"]["mpjpe_mm"] > 10
 
 
