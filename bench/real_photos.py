@@ -8,7 +8,7 @@ which are too narrow where a person is in several; a picture shows photos at equ
 folder, the judge's joints in black, the model's in colours.
 
 The judge errs too, by about 5 % of the hand: errors below that say nothing, and where the two
-disagree either may be wrong. docs/photos.md tells how to get its two files.
+disagree either may be wrong. docs/photos.md says how to get its two files.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class ImageFeatures(NamedTuple):
     """What is computed before the side is known."""
 
     located: Located
-    places: Tensor  # (B, 21, 3) of the joints as the rest of the network is told them; no gradient
+    places: Tensor  # (B, 21, 3) of the joints, as the rest of the network gets them; no gradient
     joint_tokens: Tensor  # (B, 21, C)
     view: SideFacingOutput | None
 
@@ -256,7 +256,7 @@ class PoseNet(nn.Module):
 
         Args:
             image: the images.
-            is_left: (B,) bool, their side; with None the view heads tell it.
+            is_left: (B,) bool, their side; with None the view heads predict it.
             K: as of `encode`.
         """
         return self.decode(self.encode(image, K), is_left)
@@ -326,7 +326,7 @@ class PoseNet(nn.Module):
 
         Args:
             encoded: the images; hands of turned ones are turned back.
-            is_left: (B,) bool; None takes what the view heads tell.
+            is_left: (B,) bool; None takes what the view heads predict.
             gates: (T,) used instead of the learnt ones, T the number of gesture tokens.
 
         Raises:
@@ -340,7 +340,7 @@ class PoseNet(nn.Module):
             located, view = located.mean_with(in_mirror.located), _mean_view(view, in_mirror.view)
         if is_left is None:
             if view is None:
-                raise ValueError("a network without view heads must be told the side")
+                raise ValueError("a network without view heads must be given the side")
             is_left = view.side_logit > 0
 
         passes = [self._regress_mano(features, encoded, is_left, gates)]

@@ -68,7 +68,7 @@ def page(results: GridResults) -> Iterator[str]:
         "A difference is the "
         f"variant minus `{grid.against}`, each person counted once; its interval is 95 %, for "
         "other seeds and other people (`handpose/evaluation/crossed.py`). p is adjusted for the "
-        "number of variants in the table (Holm), and not told before every run has a result."
+        "number of variants in the table (Holm), and given only when every run has a result."
     )
     for measure, title in MEASURES.items():
         measured = results.measured(measure)

@@ -189,7 +189,7 @@ def page(grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> Iterat
         "[experiments/results](../experiments/results), a JSON file for each training run. The "
         "primary measure, the tests and the first grids were fixed in [the plan](plan.md) before "
         "the first run; what was added later is marked, and the plan's amendments say when and "
-        "why. A grid is read when all of its runs have a result: until then no p-value is told, "
+        "why. A grid is read when all of its runs have a result: until then no p-value is given, "
         "and a difference decides nothing. All hands are synthetic; no number here is about "
         "photos of real hands."
     )

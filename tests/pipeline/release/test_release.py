@@ -115,7 +115,7 @@ def test_the_release_loads_scores_and_says_what_it_is(
     ]  # fmt: skip
     drawing = cv2.imread(str(out / "predictions.jpg"))
     assert drawing is not None and drawing.shape == (446, 1350, 3)
-    assert len(lines) == 14 and "looked at once" in lines[-1]
+    assert len(lines) == 15 and "looked at once" in lines[-1]
     assert "calibrated on 20 and" in lines[0] and "1/12 people:" in lines[1]
     numbers = json.loads((out / "numbers.json").read_text("utf-8"))
     unlike = numbers["data"].pop("unlike_wide")
