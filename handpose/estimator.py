@@ -40,9 +40,6 @@ Picture = Path | str | NDArray[np.uint8]
 Frame = Literal["camera", "camera turned onto the box"]
 """Whose axes a hand has; the latter looks at the middle of the box."""
 
-BOX_SCALE = 1.4
-"""Side of the network's view relative to the longer side of the box: `shard.box_scale`."""
-
 SHARPNESS = 4
 """Pixels of the part of a photo that is kept for both looks, by those of the network's view.
 
@@ -217,7 +214,7 @@ class HandEstimator:
         parts, to_part, to_view = [], [], []
         for photo, box in zip(photos, boxes, strict=True):
             image = read_photo(photo) if isinstance(photo, str | Path) else _rgb(photo)
-            region = _region(image, box)
+            region = _region(image, box, self._predictor.box_scale)
             part, a = surroundings(image, region, SHARPNESS * px)
             parts.append(part)  # a copy: the photo itself may be large
             to_part.append(a)
@@ -411,13 +408,13 @@ def _rgb(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return photo
 
 
-def _region(image: NDArray[np.uint8], box: Sequence[float] | None) -> Square:
+def _region(image: NDArray[np.uint8], box: Sequence[float] | None, box_scale: float) -> Square:
     """What the network sees of a photo, in its pixels."""
     height, width = image.shape[:2]
     if box is None:
         return square((-0.5, -0.5, width, height), 1.0)
     x, y, w, h = checked_box(box, width, height)
-    return square((x - 0.5, y - 0.5, w, h), BOX_SCALE)
+    return square((x - 0.5, y - 0.5, w, h), box_scale)
 
 
 def checked_box(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:

@@ -37,6 +37,13 @@ from handpose.synthetic.stand_in import build
 from handpose.training.model_io import ModelRecord, read_record
 from handpose.training.trained_nets import load_joint_definition, load_pose_net
 
+BOX_SCALE = 1.4
+"""Side of the network's view relative to the longer side of the box: `shard.box_scale`."""
+
+BOX_SCALE_OF_TWO_LOOKS = 1.25
+"""The same for a network that looks twice. Profile `wide` trains it on views that are up to 20 %
+smaller and larger than by `BOX_SCALE`; closer ones are read better (docs/photos.md, Two looks)."""
+
 
 class PredictError(HandPoseError):
     """An image, a side or a camera that the network cannot take."""
@@ -196,6 +203,12 @@ class Predictor:
         if isinstance(self.net, PoseNet) and self.net.second_look:
             return self.net.encode(image, K, cut=cut, mirrored=True)
         return self.net.encode(image, K)
+
+    @property
+    def box_scale(self) -> float:
+        """Side of the view that it should get, relative to the longer side of the hand's box."""
+        looks_twice = isinstance(self.net, PoseNet) and self.net.second_look
+        return BOX_SCALE_OF_TWO_LOOKS if looks_twice else BOX_SCALE
 
     @property
     def _is_canonical(self) -> bool:

@@ -15,11 +15,12 @@ from PIL import Image as Pillow
 
 import handpose
 from handpose.confidence.confidence_head import ConfidenceHead
-from handpose.estimator import BOX_SCALE, EstimatorError, HandEstimator, read_photo
+from handpose.data.crop import affine, square
+from handpose.estimator import EstimatorError, HandEstimator, read_photo
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
-from handpose.predict import Predictor
+from handpose.predict import BOX_SCALE, BOX_SCALE_OF_TWO_LOOKS, Predictor
 from handpose.training.model_io import ModelRecord, save_model
 from stages.params import EncoderParams, PoseNetParams
 from tests.test_predict import a_record
@@ -63,6 +64,21 @@ def test_pixels_are_the_photos(predictor: Callable[..., Predictor], photo: Photo
     assert inside, "the box's surroundings lie in the photo, so that both see the same"
     np.testing.assert_allclose(again.joints_px, found.joints_px + np.array([70, 50]), atol=1e-2)
     np.testing.assert_allclose(again.joints, found.joints, atol=1e-5)
+
+
+def test_a_network_that_looks_twice_gets_a_closer_view(
+    predictor: Callable[..., Predictor], photo: Photo
+) -> None:
+    predict = predictor()
+    x, y, w, h = BOX
+    for looks_twice, scale in ((False, BOX_SCALE), (True, BOX_SCALE_OF_TWO_LOOKS)):
+        predict.net.second_look = looks_twice
+        px = predict.net.gesture_net.image_px
+        A = affine(square((x - 0.5, y - 0.5, w, h), scale), px)
+        hand = predict.in_photos([photo], A[None])
+        uv = np.concatenate([hand.uv[0].numpy(), np.ones((21, 1))], 1) @ np.linalg.inv(A).T
+        found = HandEstimator(predict)(photo, BOX)
+        np.testing.assert_allclose(found.joints_px, uv[:, :2], atol=0.05)
 
 
 def test_a_head_says_how_sure_the_hand_is_in_pixels_of_the_photo(

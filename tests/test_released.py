@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from handpose import HandEstimator
-from handpose.estimator import BOX_SCALE, released_folder
+from handpose.estimator import released_folder
 from pipeline.profiles.configure import values_of
 from pipeline.release.card import card
 from pipeline.release.examples import border, check_examples
@@ -94,7 +94,7 @@ def test_a_photo_gives_a_hand(released: HandEstimator) -> None:
     examples = cv2.imread(str(FOLDER / "examples.jpg"), cv2.IMREAD_COLOR_RGB)
     assert examples is not None
     side = px + 2 * border(px)
-    view = px / BOX_SCALE
+    view = px / released._predictor.box_scale
     corner = (side - view) / 2
     hand = released(examples[:side, :side], (corner, corner, view, view))
     assert hand.side in ("left", "right") and hand.facing in ("palm", "back", "edge")

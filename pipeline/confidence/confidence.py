@@ -162,6 +162,7 @@ class ViewReader:
         """Views for this model of photos below this folder; `rng` draws boxes and windows."""
         self._px = predictor.net.gesture_net.image_px
         self._turn_camera = predictor.net.turn_camera
+        self._box_scale = predictor.box_scale
         self._photos, self._rng = photos, rng
         self.damaged = 0
 
@@ -184,6 +185,7 @@ class ViewReader:
                 is_left=row["is_left"],
                 person=row["subject"],
                 px=self._px,
+                box_scale=self._box_scale,
                 turn_camera=self._turn_camera,
             )
             # beside one of two hands is the other

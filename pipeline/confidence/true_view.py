@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.data.crop import Square, affine, square, surroundings
-from handpose.estimator import BOX_SCALE, SHARPNESS
+from handpose.estimator import SHARPNESS
 from handpose.hand.camera import project, turn, view_rotation
 from handpose.hand.skeleton import JOINTS, WRIST
+from handpose.predict import BOX_SCALE
 
 Array = NDArray[np.floating[Any]]
 
@@ -58,6 +59,7 @@ def hand_view(
     is_left: bool,
     person: int,
     px: int,
+    box_scale: float,
     turn_camera: bool,
 ) -> TrueView:
     """The view of a box around a hand.
@@ -71,9 +73,10 @@ def hand_view(
         is_left: the hand's side.
         person: a number for whose hand it is.
         px: side of the view.
+        box_scale: side of the view relative to the longer side of the box.
         turn_camera: the network's hands are in the frame of the camera turned onto the view.
     """
-    region = square(box, BOX_SCALE)
+    region = square(box, box_scale)
     A = affine(region, px)
     joints = np.where(valid[:, None], joints_cam, (0, 0, 1)).astype(np.float64)
     uv = project(joints, A @ K)

@@ -49,6 +49,7 @@ class HandGraph(nn.Module):
         self.side_input = side_input and not self.canonical
         self.left_classes = [k for k, hand in enumerate(predictor.record.hands) if hand == "left"]
         self.looks_twice = isinstance(net, PoseNet) and net.second_look and not self.canonical
+        self.box_scale = predictor.box_scale
         self.border = border(self.px) if self.looks_twice else 0
         self.eval().requires_grad_(False)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from handpose.estimator import BOX_SCALE
 from handpose.hand.facing import FACINGS
 from handpose.hand.skeleton import JOINTS, MANO_JOINTS, PARENTS
 from handpose.training.model_io import ModelRecord
@@ -84,7 +83,7 @@ def description(
     if graph.points == "mesh":
         sizes["V"] = graph.net.mano.joint_matrix.shape[1]
     to_picture = (
-        f"u = ({graph.px} / ({BOX_SCALE:g} * max(w, h))) * (photo's u - (x + w / 2 - 0.5)) + "
+        f"u = ({graph.px} / ({graph.box_scale:g} * max(w, h))) * (photo's u - (x + w / 2 - 0.5)) + "
         f"{(graph.side - 1) / 2:g} for a box x, y, w, h, and likewise v; pixel centres lie at "
         "whole numbers"
     )
@@ -93,7 +92,7 @@ def description(
         "outputs": _ports({name: OUTPUTS[name] for name in graph.names}, sizes),
         "picture": {
             "side_px": graph.side,
-            "side_by_box": BOX_SCALE * graph.side / graph.px,
+            "side_by_box": graph.box_scale * graph.side / graph.px,
             "how": to_picture,
         },
         "frame": f"x right, y down, z away, {_frame(graph)}",

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from handpose.data.crop import affine, square, warp
 from handpose.errors import HandPoseError
-from handpose.estimator import BOX_SCALE
 from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
 from handpose.hand.camera import project, turn, view_rotation
 from handpose.predict import Predictor
@@ -41,7 +40,7 @@ def write_examples(
 ) -> dict[str, float]:
     """Write both files; returns what the model scores on them."""
     px = predictor.net.gesture_net.image_px
-    A = np.stack([affine(square(joints_box(p), BOX_SCALE), px) for p in photographs])
+    A = np.stack([affine(square(joints_box(p), predictor.box_scale), px) for p in photographs])
     side = px + 2 * border(px)
     crops = [
         warp(p.image, _shift(border(px)) @ a, side) for p, a in zip(photographs, A, strict=True)

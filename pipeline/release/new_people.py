@@ -50,6 +50,7 @@ def new_people(
             is_left=photo.is_left,
             person=photo.subject,
             px=px,
+            box_scale=predictor.box_scale,
             turn_camera=predictor.net.turn_camera,
         )
         if of_windows.uniform() < EMPTY_SHARE:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handpose.data.crop import affine, square
-from handpose.estimator import BOX_SCALE, CERTAIN
+from handpose.estimator import CERTAIN
 from handpose.evaluation import statistics
 from handpose.evaluation.confidence_scores import inside, lower_by, ranking_auc
 from handpose.evaluation.metrics import pa_mpjpe_mm, wrist_mpjpe_mm
@@ -182,7 +182,7 @@ def _score_batch(
 ) -> dict[str, Tensor]:
     px = predictor.net.gesture_net.image_px
     boxes = [users_box(joints_box(p), rng) for p in photographs]
-    A = np.stack([affine(square(box, BOX_SCALE), px) for box in boxes])
+    A = np.stack([affine(square(box, predictor.box_scale), px) for box in boxes])
     hands = predictor.in_photos([p.image for p in photographs], A)
     assert hands.view is not None, "the model has no view heads"
     K = A @ np.stack([p.K for p in photographs])  # (B, 3, 3) of the crops

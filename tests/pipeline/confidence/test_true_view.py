@@ -39,13 +39,13 @@ def test_the_truth_is_in_pixels_of_the_view_and_about_the_wrist(turn_camera: boo
     valid[4] = False
     view = hand_view(
         image, box, K=K, joints_cam=joints, valid=valid, is_left=True, person=3, px=PX,
-        turn_camera=turn_camera,
+        box_scale=1.3, turn_camera=turn_camera,
     )  # fmt: skip
     assert view.is_hand and view.is_left and view.person == 3
     seen = warp(view.photo, view.A, PX)
     brightest = np.argwhere(seen[..., 0] > 128).mean(0)[::-1]
     assert np.abs(view.uv[9] - brightest).max() < 1.5
-    expected = project(joints, affine(square(box, 1.4), PX) @ K)
+    expected = project(joints, affine(square(box, 1.3), PX) @ K)
     np.testing.assert_allclose(view.uv[valid], expected[valid])
     assert not view.joints[0].any()
     lengths = np.linalg.norm(joints - joints[0], axis=1)
