@@ -22,11 +22,9 @@ from handpose.confidence.calibration import REGION, conformal_factor, people_fac
 from handpose.confidence.head_fit import HeadExamples, join_examples
 from handpose.estimator import HandEstimator
 from handpose.predict import Predictor
-from handpose.synthetic.dataset_plan import DatasetSpec
 from pipeline.confidence.judged import judge
-from pipeline.profiles.configure import values_of
 from pipeline.release.new_people import MEASUREMENT, new_people
-from stages.params import SynthesizeParams
+from pipeline.release.release import wide_spec
 
 PEOPLE, IMAGES = 80, 1600
 FEW = (2, 3, 5, 10, 20)
@@ -116,9 +114,7 @@ def report(own: Ratios) -> Iterator[str]:
 def main(people: int = PEOPLE, images: int = IMAGES) -> None:
     """Measure and print."""
     predictor = HandEstimator.released()._predictor
-    wide = SynthesizeParams.model_validate(values_of("wide")["synthesize"])
-    trained = DatasetSpec(**wide.keywords(without={"workers"}))
-    views = new_people(predictor, trained, seed=MEASUREMENT, people=people, images=images)
+    views = new_people(predictor, wide_spec(), seed=MEASUREMENT, people=people, images=images)
     examples = join_examples(list(judge(predictor, views)))
     for own in ratios(predictor, examples):
         print(*report(own), sep="\n")

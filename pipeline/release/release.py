@@ -40,7 +40,7 @@ from pipeline.release.training_start import TrainingStart
 from pipeline.runner.dvc_repro import run_repro
 from pipeline.runner.output import Output
 from stages.evaluation.summary import to_json
-from stages.params import Params
+from stages.params import Params, SynthesizeParams
 from stages.paths import SAMPLES, STAGE_2_MODELS, STAND_IN, SYNTHETIC, is_same_path
 
 MODEL = STAGE_2_MODELS["pretrained"]
@@ -91,7 +91,7 @@ def release(
     record.require(
         root / MODEL, encoder=params.encoder.keywords(), pose_net=params.pose_net.keywords()
     )
-    spec = DatasetSpec(**params.synthesize.keywords(without={"workers"}))
+    spec = wide_spec()
     out = root / "handpose" / RELEASED
     before = earlier(out, record) if params.pose.start else []
     with atomic_folder(out) as folder:
@@ -330,6 +330,12 @@ def earlier(out: Path, record: ModelRecord) -> list[dict[str, Any]]:
         f"pose.start: the training began with weights of SHA-256 {record.before[:16]}, which "
         f"{path} does not know; expected pose.start: handpose/released, whose origin it records"
     )
+
+
+def wide_spec() -> DatasetSpec:
+    """What the sets change: profile `wide`, whatever was trained on, so that releases compare."""
+    wide = SynthesizeParams.model_validate(values_of(WIDE)["synthesize"])
+    return DatasetSpec(**wide.keywords(without={"workers"}))
 
 
 def unlike_wide(params: Params) -> list[str]:

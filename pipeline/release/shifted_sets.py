@@ -28,7 +28,7 @@ UNSEEN = "unseen_gestures.csv"
 
 @dataclass(frozen=True)
 class ShiftedSet:
-    """A test set, by what it changes of the spec that the model was trained on."""
+    """A test set, by what it changes of a spec, for a release that of profile `wide`."""
 
     name: str
     what: str
@@ -38,7 +38,7 @@ class ShiftedSet:
     is_anny: bool = False
     """Whether the hands are Anny's, with the gestures as they were solved for that hand."""
 
-    def spec(self, trained: DatasetSpec, people: int = PEOPLE, images: int = IMAGES) -> DatasetSpec:
+    def spec(self, base: DatasetSpec, people: int = PEOPLE, images: int = IMAGES) -> DatasetSpec:
         """The spec of this set."""
         own = {
             "seed": SEED,
@@ -48,7 +48,7 @@ class ShiftedSet:
             "cameras_per_instant": 1,
             "free_poses": 0.0,
         }
-        return DatasetSpec(**{**vars(trained), **own, **self.changes})
+        return DatasetSpec(**{**vars(base), **own, **self.changes})
 
     def sequences(self, spec: DatasetSpec) -> list[SequencePlan]:
         """The sequences of one hand that are scored: those of free poses, or those of gestures."""
@@ -80,7 +80,7 @@ class ShiftedSet:
 
 
 SETS = (
-    ShiftedSet("people", "as in training, with other people, rigs and rooms"),
+    ShiftedSet("people", "as in profile wide, with other people, rigs and rooms"),
     ShiftedSet("unseen gestures", "six that no training set has", gestures=UNSEEN),
     ShiftedSet("free poses", "grasps, pinches and free fingers", {"free_poses": 1.0}),
     ShiftedSet("near cameras", "0.2 to 0.3 m away", {"distance_m": (0.2, 0.3)}),

@@ -32,6 +32,7 @@ from pipeline.release.release import (
     require_own,
     unlike_wide,
 )
+from pipeline.release.shifted_sets import SETS
 from pipeline.release.training_start import TrainingStart
 from stages.params import Params, load_params
 from stages.paths import SAMPLES, SYNTHETIC
@@ -115,8 +116,8 @@ def test_the_release_loads_scores_and_says_what_it_is(
     ]  # fmt: skip
     drawing = cv2.imread(str(out / "predictions.jpg"))
     assert drawing is not None and drawing.shape == (446, 1350, 3)
-    assert len(lines) == 15 and "looked at once" in lines[-1]
-    assert "calibrated on 20 and" in lines[0] and "1/12 people:" in lines[1]
+    assert len(lines) == len(SETS) + 2 and "looked at once" in lines[-1]
+    assert "calibrated on 20 and" in lines[0] and f"1/{len(SETS)} people:" in lines[1]
     numbers = json.loads((out / "numbers.json").read_text("utf-8"))
     unlike = numbers["data"].pop("unlike_wide")
     assert numbers["data"] == {"images": 12, "people": 2, "seed": 0}

@@ -15,7 +15,7 @@ from handpose.hand.facing import facing
 from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
-from handpose.predict import Predictor
+from handpose.predict import BOX_SCALE, Predictor
 from handpose.sample import PoseOutput, SideFacingOutput
 from handpose.synthetic.sequence import Photograph
 from pipeline.release import scoring
@@ -31,6 +31,8 @@ LOWER = ("hands_lower_by", "joints_lower_by", "best_lower_by")
 
 class Oracle:
     """A predictor that looks the truth up: the photographs come in their order."""
+
+    box_scale = BOX_SCALE
 
     def __init__(self, photographs: list[Photograph], mirrored: bool = False) -> None:
         self.photographs = iter(photographs)
