@@ -69,7 +69,6 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/evaluation/side_and_facing.py": "side and facing, for validation and evaluation",
     "pipeline/readme_block.py": "markers in README, of make table and of the experiments",
     "pipeline/export/file_hand.py": "what of the hand model an exported file may hold",
-    "pipeline/release/new_people.py": "people that only a release and its bench render",
     "pipeline/release/drawing.py": "the one picture of a release, for people and not for checks",
     "pipeline/experiment/forest_plot.py": "a picture",
     "handpose/nets/gesture_heads.py": "a figure of the paper: a module each",

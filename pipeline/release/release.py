@@ -339,22 +339,15 @@ def wide_spec() -> DatasetSpec:
 
 
 def unlike_wide(params: Params) -> list[str]:
-    """Keys of the data and the networks that have other values than profile `wide` has."""
-    own, wide = params.model_dump(mode="json"), values_of(WIDE)
+    """Keys of data and networks that a profile sets, with other values than those of `wide`."""
+    named = values_of(WIDE)
+    own, wide = (one.model_dump(mode="json") for one in (params, Params.model_validate(named)))
     return [
         f"{section}.{key}"
         for section in ("synthesize", "encoder", "pose_net", "pretrain", "pose")
-        for key, value in wide[section].items()
-        if not _agrees(own[section][key], value)
+        for key in named[section]
+        if own[section][key] != wide[section][key]
     ]
-
-
-def _agrees(own: Any, wide: Any) -> bool:
-    """Whether a value is that of the profile; of a mapping, in the keys that the profile has."""
-    if isinstance(wide, Mapping):
-        return all(_agrees(own[key], value) for key, value in wide.items())
-    is_list = isinstance(wide, Sequence) and not isinstance(wide, str)
-    return bool(own == (list(wide) if is_list else wide))
 
 
 def example_photographs(trained: DatasetSpec, mano: Mano) -> list[Photograph]:
