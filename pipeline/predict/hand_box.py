@@ -29,7 +29,7 @@ Box = tuple[float, float, float, float]
 
 Origin = Literal["given", "file", "refined", "palm", "previous frame"]
 
-ROUNDS = 4
+ROUNDS = 6
 """Most looks at boxes, after that at the whole photo."""
 
 SETTLED = 0.1
