@@ -60,9 +60,9 @@ class NoHandsError(HandPoseError):
 
 
 class Pair(NamedTuple):
-    """A photo, and what the judge and the model see in it."""
+    """What the judge and the model see in a photo."""
 
-    photo: NDArray[np.uint8]
+    tile: NDArray[np.uint8]  # (SIDE, SIDE, 3) RGB around the hand, with both skeletons
     judge: Reading
     hand: HandEstimate
 
@@ -107,7 +107,9 @@ def photos_in(folder: Path) -> list[Path]:
     """
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTOS)
     if not files:
-        raise NoHandsError(f"{folder}: no photos there; expected files ending in {PHOTOS}")
+        raise NoHandsError(
+            f"{folder}: no photos there; expected files ending in {', '.join(PHOTOS)}"
+        )
     return files
 
 
@@ -137,7 +139,7 @@ def _seen(
     photos = [photo for photo, _ in waiting]
     hands = estimator.batch(photos, [_box(reading) for _, reading in waiting])
     for (photo, reading), hand in zip(waiting, hands, strict=True):
-        yield Pair(photo, reading, hand)
+        yield Pair(_tile(photo, reading, hand), reading, hand)  # photos may be large, and many
 
 
 def _box(reading: Reading) -> tuple[float, float, float, float]:
@@ -188,19 +190,24 @@ def table(found: Sequence[Pair]) -> Iterator[str]:
 
 
 def picture(found: Sequence[Pair]) -> NDArray[np.uint8]:
-    """Photos at equal steps, each around its hand, with both skeletons; RGB."""
+    """Photos at equal steps, RGB."""
     count = min(len(found), COLUMNS * ROWS)
     chosen = [found[k * len(found) // count] for k in range(count)]
     rows = -(-count // COLUMNS)
     canvas = np.full((rows * SIDE, COLUMNS * SIDE, 3), 255, np.uint8)
-    for k, (photo, judge, hand) in enumerate(chosen):
-        A = affine(square(np.array(_box(judge)), AROUND), SIDE)
-        tile = warp(photo, A, SIDE)
-        for uv, colour in ((judge.uv, BLACK), (hand.joints_px, COLOURS)):
-            tile = draw_skeleton(tile, uv @ A[:2, :2].T + A[:2, 2], colour=colour, thick=1)
+    for k, pair in enumerate(chosen):
         row, column = divmod(k, COLUMNS)
-        canvas[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE] = tile
+        canvas[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE] = pair.tile
     return canvas
+
+
+def _tile(photo: NDArray[np.uint8], judge: Reading, hand: HandEstimate) -> NDArray[np.uint8]:
+    """The part of a photo around its hand, with both skeletons."""
+    A = affine(square(_box(judge), AROUND), SIDE)
+    tile = warp(photo, A, SIDE)
+    for uv, colour in ((judge.uv, BLACK), (hand.joints_px, COLOURS)):
+        tile = draw_skeleton(tile, uv @ A[:2, :2].T + A[:2, 2], colour=colour, thick=1)
+    return tile
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ BOX_SCALE = 1.4
 
 BOX_SCALE_OF_TWO_LOOKS = 1.25
 """The same for a network that looks twice. Profile `wide` trains it on views that are up to 20 %
-smaller and larger than by `BOX_SCALE`; closer ones are read better (docs/photos.md, Two looks)."""
+smaller and larger than by `BOX_SCALE`; closer ones are read better (docs/photos.md, How close it
+looks)."""
 
 
 class PredictError(HandPoseError):

@@ -27,7 +27,7 @@ MARGIN = 0.15
 """Of the longer side of the joints' box: skin around it that a window keeps off too."""
 
 LEAST, MOST = 0.35, 1.1
-"""Side of a window relative to that of the hand's view."""
+"""Side of a window relative to that of a view by `BOX_SCALE`."""
 OUTSIDE = 0.25
 """Share of a window's side that may lie outside of the photo, on either side."""
 TRIES = 40

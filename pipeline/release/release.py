@@ -40,7 +40,7 @@ from pipeline.release.training_start import TrainingStart
 from pipeline.runner.dvc_repro import run_repro
 from pipeline.runner.output import Output
 from stages.evaluation.summary import to_json
-from stages.params import Params, SynthesizeParams
+from stages.params import Params
 from stages.paths import SAMPLES, STAGE_2_MODELS, STAND_IN, SYNTHETIC, is_same_path
 
 MODEL = STAGE_2_MODELS["pretrained"]
@@ -334,8 +334,8 @@ def earlier(out: Path, record: ModelRecord) -> list[dict[str, Any]]:
 
 def wide_spec() -> DatasetSpec:
     """What the sets change: profile `wide`, whatever was trained on, so that releases compare."""
-    wide = SynthesizeParams.model_validate(values_of(WIDE)["synthesize"])
-    return DatasetSpec(**wide.keywords(without={"workers"}))
+    wide = Params.model_validate(values_of(WIDE))
+    return DatasetSpec(**wide.synthesize.keywords(without={"workers"}))
 
 
 def unlike_wide(params: Params) -> list[str]:

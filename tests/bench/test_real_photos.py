@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench import real_photos
-from bench.real_photos import UNITS, Pair, columns, picture, table
+from bench.real_photos import SIDE, UNITS, Pair, columns, picture, table
 from bench.realism.judge import Judge, Reading
 from handpose.estimator import HandEstimator
 from stages.artifacts import run_stage
@@ -27,7 +27,8 @@ SIZE = np.ptp(UV, axis=0).max()
 def pair(shift: float = 0.0, *, is_left: bool = False, **changes: Any) -> Pair:
     """The model's joints lie this share of the hand beside the judge's; it says a right hand."""
     reading = Reading(5.0, is_left, UV, np.zeros((21, 3)))
-    return Pair(PHOTO, reading, a_hand(UV + np.array([shift * SIZE, 0]), **changes))
+    tile = np.full((SIDE, SIDE, 3), 120, np.uint8)
+    return Pair(tile, reading, a_hand(UV + np.array([shift * SIZE, 0]), **changes))
 
 
 def test_errors_are_by_the_size_of_the_hand() -> None:
@@ -87,13 +88,23 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "photos: 2 photos; left out, since the judge is not sure of a hand or the" in out
     assert "read: 2\n" in out
     assert "| 2D error, % of the hand |" in out
-    assert (folder / "work" / "real_photos.jpg").is_file()
+    drawn = cv2.imread("work/real_photos.jpg")
+    assert drawn is not None and drawn.shape == (SIDE, real_photos.COLUMNS * SIDE, 3)
+    assert drawn[:, :SIDE].min() < 60, "no skeleton on the grey photo"
 
 
-def test_what_cannot_be_shown_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("empty", "no photos there; expected files ending in .jpg,"),
+        ("dark", "the judge is sure of no hand in any photo"),
+    ],
+)
+def test_a_folder_without_hands_is_refused(
+    name: str, why: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "empty").mkdir()
     (folder / "dark").mkdir()
     (folder / "photos" / "dark.png").rename(folder / "dark" / "a.png")
-    for name, why in (("empty", "no photos there"), ("dark", "sure of no hand in any photo")):
-        assert run_stage(lambda: real_photos.main([name, *FILES]), "bench.real_photos") == 2  # noqa: B023
-        assert f"{name}: " in (told := capsys.readouterr().err) and why in told
+    assert run_stage(lambda: real_photos.main([name, *FILES]), "bench.real_photos") == 2
+    assert f"{name}: {why}" in capsys.readouterr().err
