@@ -119,7 +119,7 @@ def _plan(
 
 def table(name: GridName) -> None:
     """Compare the variants of a grid, over seeds and people."""
-    from pipeline.experiment.comparison import write_page
+    from pipeline.experiment.pages.grid_page import write_page
 
     print(write_page(Path.cwd(), name))
 
@@ -129,7 +129,7 @@ def report() -> None:
 
     And results/experiments.html: one file with a table of all variants.
     """
-    from pipeline.experiment.experiments_page import write_results
+    from pipeline.experiment.pages.experiments_page import write_results
 
     written = write_results(Path.cwd())
     print(written.text)

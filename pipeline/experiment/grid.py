@@ -24,6 +24,7 @@ FILE = Path("experiments/grid.yaml")
 NAME = re.compile(r"[a-z0-9_]+")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 Run = Literal["pretrained", "scratch"]
+Planned = Literal["first", "later", "seen"]
 
 UNUSED = {"pretrained": {"pose_scratch"}, "scratch": {"pretrain"}}
 """Sections of `params.yaml` that do not change a run."""
@@ -56,10 +57,18 @@ class SeedGrid(Section):
 
     what: str
     """the question"""
+    planned: Planned
+    """first: in the plan's first version; later: when results of other grids had been seen, before
+    any run that is new in it; seen: when some of its own runs had been seen"""
     added: str = ""
-    """when, if results had been seen by then; '': before any run of a variant that is new in it"""
+    """when, in words; '': planned says enough"""
     against: str
     """the variant that the others are compared with"""
+    margin_percent: float = 0.0
+    """how much lower than that a variant has to be: p-values test this"""
+    paired: bool = False
+    """whether a seed also chooses the training images: seeds of one number are then alike, and the
+    pages give the interval of paired seeds too"""
     variants: list[str]
     """names"""
     seeds: list[int]

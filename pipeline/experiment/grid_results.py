@@ -18,7 +18,7 @@ from handpose.evaluation.crossed import (
     crossed_difference,
     crossed_mean,
 )
-from handpose.evaluation.statistics import holm
+from handpose.evaluation.statistics import CONFIDENCE, Verdict, holm
 from pipeline.experiment.grid import GridError, GridFile, SameImages, SeedGrid
 from pipeline.experiment.runs import ExperimentRun, runs_of
 
@@ -42,6 +42,11 @@ class Row:
     def known(self) -> list[dict[str, Any]]:
         """The results that are there, in the order of the seeds."""
         return [result for result in self.results.values() if result is not None]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every seed has a result."""
+        return all(result is not None for result in self.results.values())
 
     def table(self, measure: str, people: Sequence[str]) -> NDArray[np.float64]:
         """(seeds, people): means over each person's images."""
@@ -67,6 +72,10 @@ class Row:
                 for seed, one in self.results.items()
             },
         )
+
+    def of_seeds(self, seeds: Sequence[int]) -> Row:
+        """The runs of these seeds alone."""
+        return replace(self, results={seed: self.results[seed] for seed in seeds})
 
     def on(self, test: str) -> Row:
         """The same runs on another test set than the test split.
@@ -170,9 +179,39 @@ class GridResults:
         """Of each other variant with enough seeds: itself minus `against`."""
         return differences(self.rows, self.against, measure, self.measured(measure))
 
+    def tested(self, measure: str) -> dict[str, CrossedDifference]:
+        """What the p-values are of: `differences`, from `against` less the grid's margin."""
+        share = 1 - self.grid.margin_percent / 100
+        return differences(self.rows, self.against, measure, self.measured(measure), share)
+
     def p_values(self, measure: str) -> dict[str, float]:
-        """Of `differences`, adjusted for all variants that the grid compares."""
-        return adjusted(self.differences(measure), len(self.rows) - 1)
+        """Of `tested`, adjusted for all variants that the grid compares."""
+        return adjusted(self.tested(measure), len(self.rows) - 1)
+
+    def outcome(self, name: str, measure: str = PRIMARY, p_value: float | None = None) -> Verdict:
+        """Whether a variant's error is lower or higher; with a margin, whether it is low enough.
+
+        Args:
+            name: of the variant.
+            measure: of the error.
+            p_value: another than that adjusted within the grid.
+        """
+        p_value = self.p_values(measure)[name] if p_value is None else p_value
+        if p_value >= 1 - CONFIDENCE:
+            return "inconclusive"
+        if self.tested(measure)[name].value < 0:
+            return "lower"
+        return "inconclusive" if self.grid.margin_percent else "higher"
+
+    def of_pairs(self, name: str, measure: str = PRIMARY) -> CrossedMean | None:
+        """A variant minus `against`, seeds of one number paired; None with fewer than two pairs."""
+        own, base = self.row(name), self.against
+        shared = [seed for seed, one in own.results.items() if one and base.results.get(seed)]
+        people = self.measured(measure)
+        if min(len(shared), len(people)) < 2:
+            return None
+        tables = [row.of_seeds(shared).table(measure, people) for row in (own, base)]
+        return crossed_mean(tables[0] - tables[1])
 
     def seconds(self, name: str) -> dict[int, float]:
         """Of the training of both stages, by seed."""
@@ -223,10 +262,10 @@ def same_images_notes(
 
 
 def differences(
-    rows: Sequence[Row], against: Row, measure: str, people: Sequence[str]
+    rows: Sequence[Row], against: Row, measure: str, people: Sequence[str], share: float = 1.0
 ) -> dict[str, CrossedDifference]:
-    """Of each other variant with enough seeds: itself minus `against`."""
-    base = against.table(measure, people)
+    """Of each other variant with enough seeds: itself minus this share of `against`."""
+    base = share * against.table(measure, people)
     found = {}
     for row in rows:
         own = row.table(measure, people)

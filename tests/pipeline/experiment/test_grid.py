@@ -22,7 +22,15 @@ SMALL: dict[str, Any] = {
         "slow": {"what": "slower", "set": {"pose.lr": 0.0005}},
         "none": {"what": "nothing", "run": "scratch", "set": {"pretrain.lr": 0.5}},
     },
-    "grids": {"a": {"what": "?", "against": "full", "variants": ["full", "slow"], "seeds": [0]}},
+    "grids": {
+        "a": {
+            "what": "?",
+            "planned": "first",
+            "against": "full",
+            "variants": ["full", "slow"],
+            "seeds": [0],
+        }
+    },
 }
 
 
@@ -51,7 +59,8 @@ def test_every_variant_of_the_project_can_be_run_and_is_another(tmp_path: Path) 
             for few in ("few", "fewer")
             for grid in ("", "_equal_steps", "_warmup")
         ),
-        "fewer_poses_seeds",
+        *("fewer_poses_seeds", "fewer_poses_seeds_equal_steps"),
+        *("equal_time_again", "repeat_full", "repeat_neither", "warmup_equal_steps"),
         "longer",
         "longer_equal_steps",
         *("table2_equal_steps", "goal", "eanet_pair", "paper_pair", "paper_guidance"),

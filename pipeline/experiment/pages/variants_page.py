@@ -17,8 +17,6 @@ import markupsafe
 from handpose.counted import counted
 from handpose.evaluation.crossed import CrossedDifference, CrossedMean
 from handpose.files import atomic_file
-from pipeline.experiment.answers import answers, format_p, outcome, progress
-from pipeline.experiment.comparison import needed, origin
 from pipeline.experiment.grid_results import (
     MEASURES,
     PRIMARY,
@@ -26,7 +24,10 @@ from pipeline.experiment.grid_results import (
     Row,
     same_images_notes,
 )
-from pipeline.experiment.verdict import verdict
+from pipeline.experiment.pages.answers import answer, format_p, interval, planned, progress
+from pipeline.experiment.pages.grid_page import origin
+from pipeline.experiment.pages.questions import QUESTIONS
+from pipeline.experiment.pages.verdict import verdict
 from stages.paths import RESULTS
 
 TEMPLATE = Path(__file__).parent / "variants.html.j2"
@@ -64,21 +65,20 @@ class VariantLine(NamedTuple):
 def variant_lines(one: GridResults) -> list[VariantLine]:
     """The primary measure of each variant: mean, and difference from the one compared with.
 
-    Of a grid with missing runs the difference has no interval yet.
+    Of a grid with missing runs there are means alone.
     """
-    found, p_values = one.differences(PRIMARY), one.p_values(PRIMARY)
-    drawings = {} if one.missing else _drawings(found)
+    found = {} if one.missing else one.differences(PRIMARY)
+    p_values = {} if one.missing else one.p_values(PRIMARY)
+    drawings = _drawings(found)
     lines = []
     for row in one.rows:
         difference = found.get(row.name)
         change = percent = p = kind = ""
         if difference is not None:
-            change = f"{difference.value:+.2f}"
-            if not one.missing:
-                change += f" [{difference.low:+.2f}, {difference.high:+.2f}]"
-            percent = f"{difference.percent:+.1f}"
-            p = "open" if one.missing else format_p(p_values[row.name])
-            kind = "open" if one.missing else outcome(difference, p_values[row.name])
+            change, percent = interval(difference), f"{difference.percent:+.1f}"
+            p, kind = format_p(p_values[row.name]), one.outcome(row.name)
+        elif one.missing and row.name != one.grid.against:
+            p = kind = "open"
         lines.append(
             VariantLine(
                 name=row.name,
@@ -96,8 +96,8 @@ def variant_lines(one: GridResults) -> list[VariantLine]:
 
 
 def mean_text(row: Row, measure: str) -> str:
-    """Such as 31.33 [29.9, 32.8]; of a single seed without an interval."""
-    found: CrossedMean | None = row.mean(measure)
+    """Such as 31.33 [29.9, 32.8]; without an interval while a seed is missing."""
+    found: CrossedMean | None = row.mean(measure) if row.complete else None
     if found is not None:
         return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
     table = row.table(measure, row.measured(measure))
@@ -120,12 +120,12 @@ def write_html(root: Path, grids: Mapping[str, GridResults], unread: Sequence[st
     )
     text = environment.from_string(TEMPLATE.read_text("utf-8")).render(
         verdict=[_inline(sentence) for sentence in verdict(grids)],
-        answers=[_inline(text.partition(" ")[2]) for text in answers(grids)],
+        answers=[
+            _inline(f"**{one.text}** {answer(one, grids.get(one.grid))} {one.note}")
+            for one in QUESTIONS
+        ],
+        planned={name: planned(one) for name, one in shown.items()},
         grids={name: (one, variant_lines(one)) for name, one in shown.items()},
-        needed={
-            name: list(needed(one.differences(PRIMARY), len(one.measured(PRIMARY))))[1:]
-            for name, one in shown.items()
-        },
         unfinished={name: progress(name, one) for name, one in shown.items() if one.missing},
         empty=[name for name, one in grids.items() if not one.known],
         unread=unread,

@@ -1,4 +1,4 @@
-"""A grid as a page under git: its variants compared with one of them, over seeds and people."""
+"""A grid as a page under git: what it answers, and its variants over seeds and people."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from handpose.counted import counted
-from handpose.evaluation.crossed import CrossedDifference
-from handpose.evaluation.power import MOST, fewest_people, fewest_seeds
 from handpose.files import atomic_file
-from pipeline.experiment.grid import SeedGrid, read_grids
+from pipeline.experiment.grid import read_grids
 from pipeline.experiment.grid_results import (
     MEASURES,
     PRIMARY,
@@ -21,15 +19,14 @@ from pipeline.experiment.grid_results import (
     Row,
     same_images_notes,
 )
+from pipeline.experiment.pages.answers import answers_of, interval, planned
 from pipeline.experiment.runs import RESULTS
 
 INTERVENTIONS = {
     "gates_closed": "both gates closed",
     "other_logits": "another image's logits",
-    "true_class": "the true class on top",
+    "true_class": "the true class made the most likely",
 }
-SOUGHT_MM, SOUGHT_SHARE = 0.1, 0.05
-"""Differences whose needed seeds and people are reported: the paper's, and one that matters."""
 
 
 def write_page(root: Path, name: str) -> str:
@@ -60,6 +57,10 @@ def page(results: GridResults) -> Iterator[str]:
     yield f"Written by `handpose experiment table {name}` from the results beside it."
     yield origin(known)
     yield from same_images_notes(known, results.same_images)
+    if when := planned(results):
+        yield when
+    for text in answers_of(results):
+        yield from ("", text)
     yield ""
     images = sum(known[0]["people"][one]["images"] for one in people)
     where = f"Test set `{grid.test_set}`" if grid.test_set else "Labelled test split"
@@ -68,7 +69,9 @@ def page(results: GridResults) -> Iterator[str]:
         "A difference is the "
         f"variant minus `{grid.against}`, each person counted once; its interval is 95 %, for "
         "other seeds and other people (`handpose/evaluation/crossed.py`). p is adjusted for the "
-        "number of variants in the table (Holm), and given only when every run has a result."
+        "number of variants in the table (Holm). The effect is the difference in standard "
+        f"deviations of people's errors under `{grid.against}`. Differences are given when every "
+        "run has a result."
     )
     for measure, title in MEASURES.items():
         measured = results.measured(measure)
@@ -78,11 +81,7 @@ def page(results: GridResults) -> Iterator[str]:
         if not measured:
             yield "No person has a value in every run."
             continue
-        found = results.differences(measure)
-        p_values = results.p_values(measure) if not results.missing else {}
-        yield from _table(grid, rows, measure, measured, found, p_values)
-        if measure == PRIMARY:
-            yield from needed(found, len(measured))
+        yield from _table(results, measure, measured)
     if grid.test_set:
         yield from ("", "## Every test set", "")
         yield from every_test(results)
@@ -103,32 +102,29 @@ def origin(known: Sequence[Mapping[str, Any]]) -> str:
     return f"Commit {', '.join(commits)}{changed}; {'; '.join(machines)}.{mixed}"
 
 
-def _table(
-    grid: SeedGrid,
-    rows: Sequence[Row],
-    measure: str,
-    people: Sequence[str],
-    found: Mapping[str, CrossedDifference],
-    p_values: Mapping[str, float],
-) -> Iterator[str]:
+def _table(results: GridResults, measure: str, people: Sequence[str]) -> Iterator[str]:
+    grid = results.grid
+    found = {} if results.missing else results.differences(measure)
+    p_values = {} if results.missing else results.p_values(measure)
     seeds = [f"seed {seed}" for seed in grid.seeds]
-    yield f"| variant | what | {' | '.join(seeds)} | mean | difference | % | p |"
-    yield f"|{' --- |' * (len(seeds) + 6)}"
-    for row in rows:
+    yield f"| variant | what | {' | '.join(seeds)} | mean | difference | % | effect | p |"
+    yield f"|{' --- |' * (len(seeds) + 7)}"
+    for row in results.rows:
         cells = [
             "missing" if result is None else f"{_mean(result, measure, people):.2f}"
             for result in row.results.values()
         ]
         table = row.table(measure, people)
         mean = f"{table.mean():.2f}" if len(table) else ""
-        change = percent = p = ""
+        change = percent = effect = p = ""
         if one := found.get(row.name):
-            change = f"{one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}]"
-            percent = f"{one.percent:+.1f}"
-            p = f"{p_values[row.name]:.3g}" if p_values else "open"
-        elif row.name != grid.against and len(table):
+            change, percent = interval(one), f"{one.percent:+.1f}"
+            effect, p = f"{one.effect:+.2f}", f"{p_values[row.name]:.3g}"
+        elif row.name != grid.against and results.missing:
+            change = "open"
+        elif row.name != grid.against:
             change = "needs two people" if len(people) < 2 else "needs two seeds"
-        cells = [row.name, row.what, *cells, mean, change, percent, p]
+        cells = [row.name, row.what, *cells, mean, change, percent, effect, p]
         yield f"| {' | '.join(cells)} |"
 
 
@@ -149,11 +145,11 @@ def every_test(results: GridResults) -> Iterator[str]:
     yield f"|{' --- |' * (2 + 2 * len(others))}"
     for test in results.tests:
         found = results.on(test)
-        differences = found.differences(PRIMARY)
+        differences = {} if found.missing else found.differences(PRIMARY)
         cells = [f"`{test}`", _mean_of(found, against)]
         for row in others:
             one = differences.get(row.name)
-            change = f"{one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}]" if one else ""
+            change = interval(one) if one else ""
             cells += [_mean_of(found, row.name), change]
         yield f"| {' | '.join(cells)} |"
 
@@ -161,29 +157,6 @@ def every_test(results: GridResults) -> Iterator[str]:
 def _mean_of(results: GridResults, name: str) -> str:
     table = results.row(name).table(PRIMARY, results.measured(PRIMARY))
     return f"{table.mean():.2f}" if table.size else "missing"
-
-
-def needed(found: Mapping[str, CrossedDifference], people: int) -> Iterator[str]:
-    """Seeds and people that a difference of interest would need, by the largest variances found."""
-    full = [one for one in found.values() if min(one.runs) > 1]
-    if not full:
-        return
-    worst = max(full, key=lambda one: one.components.seeds + one.components.people)
-    yield ""
-    for what, size in (
-        (f"{SOUGHT_MM} mm", SOUGHT_MM),
-        (f"{100 * SOUGHT_SHARE:.0f} %", SOUGHT_SHARE * worst.first),
-    ):
-        seeds = fewest_seeds(worst.components, size, people=people)
-        more = fewest_people(worst.components, size, seeds=10)
-        yield (
-            f"To see a difference of {what} with 80 % power: {_count(seeds, 'seeds')} with these "
-            f"{people} people, or {_count(more, 'people')} with 10 seeds."
-        )
-
-
-def _count(number: int | None, what: str) -> str:
-    return f"more than {MOST:,} {what}" if number is None else f"{number} {what}"
 
 
 def _training(rows: Sequence[Row]) -> Iterator[str]:

@@ -14,24 +14,20 @@ from markupsafe import escape
 
 from pipeline.__main__ import main
 from pipeline.clones.training_clone import SEEDED
-from pipeline.experiment.answers import QUESTIONS
-from pipeline.experiment.experiments_page import (
+from pipeline.experiment.grid import FILE, read_grids
+from pipeline.experiment.grid_results import PRIMARY, ComparisonError
+from pipeline.experiment.pages.experiments_page import (
     AT_EQUAL_TIME,
-    CURVE,
     PAGE,
-    PAPER,
     PICTURE,
     SCALING,
-    TABLE_2_GRIDS,
-    TWO_BY_TWO,
     page,
     read_all,
 )
-from pipeline.experiment.grid import FILE, read_grids
-from pipeline.experiment.grid_results import PRIMARY, ComparisonError, GridResults
-from pipeline.experiment.readme_table import BLOCK, ROWS, cell_text, readme_table
-from pipeline.experiment.runs import RESULTS, runs_of
-from pipeline.experiment.scaling_plot import (
+from pipeline.experiment.pages.forest_plot import forest_lines
+from pipeline.experiment.pages.questions import QUESTIONS
+from pipeline.experiment.pages.readme_table import BLOCK, ROWS, ReadmeCell, cell_texts, readme_table
+from pipeline.experiment.pages.scaling_plot import (
     BY_FRAMES,
     BY_LABELS,
     BY_POSES,
@@ -39,12 +35,17 @@ from pipeline.experiment.scaling_plot import (
     by_grid,
     by_labels,
 )
-from pipeline.experiment.variants_page import HTML, MARGIN, WIDTH, variant_lines
-from pipeline.experiment.verdict import CLAIMS
+from pipeline.experiment.pages.table_2 import PAPER, TABLE_2_GRIDS
+from pipeline.experiment.pages.token_effects import BY_TOKENS, TWO_BY_TWO, by_tokens
+from pipeline.experiment.pages.training_time import CURVE, FULL, SIDE_BY_SIDE
+from pipeline.experiment.pages.variant_pairs import p_values_over_all, unique_pairs
+from pipeline.experiment.pages.variants_page import HTML, MARGIN, WIDTH, variant_lines
+from pipeline.experiment.pages.verdict import CLAIMS
+from pipeline.experiment.runs import RESULTS, runs_of
 from pipeline.readme_block import README
 from tests.pipeline.experiment.made_up_results import result
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
@@ -83,9 +84,10 @@ def test_the_page_of_one_whole_grid(folder: Path, capsys: pytest.CaptureFixture[
     text = (folder / PAGE).read_text("utf-8")
     assert text in capsys.readouterr().out
     assert "| Stage 1, three epochs of Stage 2 | `full`: 2" in text
-    assert "Adjusted for all 8 differences of the grids that are whole together (Holm)" in text
-    assert "far from convergence" not in text, "nothing is known of three and six epochs"
-    assert "- Lower error: `full` against `neither` (`claim`)" in text
+    assert "How far from convergence" not in text, "nothing is known of three and six epochs"
+    assert "**Yes** | `full` minus `neither`: -" in text
+    assert "| Stage 1, no tokens | not shown | `pretraining_only` minus `neither`: " in text
+    assert "| full minus 8 epochs without gestures | " in text
     assert "- 0 of 12 runs of `table2`" not in text, "full has its results from claim"
     assert "- 3 of 12 runs of `table2` have a result." in text
     assert "| EANet | 4.94 | 5.26 | `eanet` | missing | missing | missing | 0 of 3 |" in text
@@ -95,7 +97,7 @@ def test_the_page_of_one_whole_grid(folder: Path, capsys: pytest.CaptureFixture[
     )
     assert text.count("| HaMeR | 16.11 | 15.37 | not run |  |  |  |  |") == 2
     assert (folder / RESULTS / "claim.md").is_file()
-    assert "| three times the frames | `data_triple` | 0 of 6 runs of" in text
+    assert "| three times the frames | `data_triple`† | 0 of 6 runs of" in text
     picture = cv2.imread(str(folder / PICTURE))
     assert picture is not None and min(picture.shape[:2]) > 200
 
@@ -141,7 +143,7 @@ def test_the_html_has_a_row_and_an_interval_for_each_variant(folder: Path) -> No
     text = (folder / PAGE).read_text("utf-8")
     lines = variant_lines(read_all(folder)[0]["claim"])
     for line in lines:
-        assert f"| {line.mean} | {line.difference} | {line.percent} | {line.p} |" in text
+        assert line.difference in text
         assert line.mean in rows[line.name] and line.difference in rows[line.name]
     drawings = [line.drawing for line in lines if line.drawing]
     assert len(drawings) == len(claim.variants) - 1
@@ -159,26 +161,28 @@ def test_without_a_result_the_remedy_is_named(
     assert not (folder / PAGE).exists()
 
 
-def test_adjusting_over_all_grids_names_what_it_changes(folder: Path) -> None:
+def test_p_values_over_all_grids_are_larger_and_each_comparison_counts_once(folder: Path) -> None:
     """A difference that its own grid shows, but that four others beside it make chance."""
     fill(folder, "handedness", canonical=29.0)
     grids = read_all(folder)[0]
-    assert 0.01 < grids["handedness"].p_values(PRIMARY)["canonical"] < 0.05
-    assert "all 1 difference of the grids that are whole together (Holm), none" in _last(grids)
+    own = grids["handedness"].p_values(PRIMARY)["canonical"]
+    assert 0.01 < own < 0.05
+    ((key, alone),) = p_values_over_all(grids).items()
+    assert alone == pytest.approx(own)
     fill(folder, "claim")
-    changed = _last(read_all(folder)[0])
-    assert "become not shown: `canonical` against `full` (p 0." in changed
-
-
-def _last(grids: dict[str, GridResults]) -> str:
-    (line,) = (line for line in page(grids) if line.startswith("p-values are adjusted within"))
-    return line
+    grids = read_all(folder)[0]
+    assert p_values_over_all(grids)[key] > 0.05
+    compared = [(one.variant, one.against) for one, _ in unique_pairs(grids)]
+    assert len(compared) == len({*compared}) and ("pretraining_only", "full") in compared
+    row = next(line for line in page(grids) if "`canonical` minus `full`" in line)
+    cells = [cell.strip() for cell in row.split(" | ")]
+    assert float(cells[4]) < 0.05 < float(cells[5])
 
 
 def test_how_far_the_networks_are_from_convergence_is_stated_first(folder: Path) -> None:
     for name in ("claim", "equal_time", "equal_steps"):
         fill(folder, name, neither=29.0, neither_equal_time=33.0, neither_fewer_steps=44.0)
-    (line,) = (line for line in page(read_all(folder)[0]) if "far from convergence" in line)
+    (line,) = (line for line in page(read_all(folder)[0]) if "How far from convergence" in line)
     found = re.findall(r"(\d+\.\d+) \[", line)
     assert [float(one) for one in found] == pytest.approx([44, 33, 29], abs=1.5)
 
@@ -188,10 +192,9 @@ def test_differences_at_equal_time_are_those_of_their_grids(folder: Path) -> Non
     assert main(["experiment", "report"]) == 0
     text = (folder / PAGE).read_text("utf-8")
     (row,) = (line for line in text.splitlines() if line.startswith("| a third of the frames"))
-    (own,) = (line for line in text.splitlines() if line.startswith("| `third_full` |"))
     difference = row.split(" | ")[4]
     assert -3.5 < float(difference.split()[0]) < -2.5
-    assert difference == own.split(" | ")[4]
+    assert f"`third_full` minus `third_neither`: {difference}, 3 seeds" in text
 
 
 def test_scaling_is_drawn_from_two_points_on(
@@ -237,7 +240,7 @@ def test_a_grid_that_cannot_be_read_stops_no_other(
     text = (folder / PAGE).read_text("utf-8")
     assert "**Grid `claim` is not shown: `handpose experiment table claim` says why.**" in text
     assert "Open: grid `claim` is missing or cannot be read." in text
-    assert "## Grid `handedness`" in text and str(folder) not in text
+    assert "`canonical` minus `full`" in text and str(folder) not in text
     damaged.unlink()
     assert main(["experiment", "report"]) == 0, "the remedy"
     assert "24 of 25 runs of `claim`" in (folder / PAGE).read_text("utf-8")
@@ -274,9 +277,13 @@ def test_what_the_page_asks_for_is_in_the_grids() -> None:
         first, other = grid.variants[0], grid.against
         assert first != other
         assert grids.variants[first].run == "pretrained" and grids.variants[other].run == "scratch"
-    cells = [cell for row in TWO_BY_TWO.values() for cell in row]
-    for own, name in [*cells, *((own, name) for name, own in CURVE.items())]:
+    cells = [cell for pairs in (TWO_BY_TWO, BY_TOKENS) for pair in pairs.values() for cell in pair]
+    named = [*cells, *((own, name) for name, own in CURVE.items()), FULL, SIDE_BY_SIDE]
+    for own, name in named:
         assert name in grids.grids[own].variants
+    for name, grid in grids.grids.items():
+        assert not (grid.planned == "first" and grid.added), name
+        assert grid.planned != "seen" or grid.added, name
 
 
 def test_the_page_in_git_is_of_the_results_in_git() -> None:
@@ -303,26 +310,62 @@ def test_readme_has_a_cell_for_each_grid_that_is_whole(folder: Path) -> None:
     next((folder / RESULTS / "tenth_full").glob("*.json")).unlink()
     (all_poses,) = rows()
     assert re.fullmatch(
-        r"\| all poses in Stage 2 \| 30\.\d, 33\.\d with it: \+\d\.\d \[.*\], "
-        r"worse \(5 seeds\)† \|  \|",
+        r"\| all poses in Stage 2 \| (29|30)\.\d to 33\.\d: \+\d\.\d \[.*\] \| "
+        r"worse, 5 seeds‡ \|  \|  \|",
         all_poses,
     )
     fill(folder, "few_poses", tenth_full=27.0)
     assert rows()[0] == all_poses
-    assert rows()[1].endswith("better (3 seeds) |  |")
+    assert rows()[1].endswith("better, 3 seeds† |  |  |")
 
 
-def test_the_sentence_in_readme_is_what_the_results_say() -> None:
-    sentence = (
-        "gesture pretraining raises the error where every image has a pose; trained four times as "
-        "long, or with a tenth of the poses, no difference is shown; with 3 % of them it lowers"
+def test_the_sentences_in_readme_are_what_the_results_say() -> None:
+    sentences = (
+        "gesture pretraining increases the error where all training images have pose annotations. "
+        "With four times the training, or with a tenth of the annotations, no difference is shown. "
+        "With 3 % of the annotations it decreases the error."
     )
-    assert sentence in (ROOT / README).read_text("utf-8")
+    assert sentences in (ROOT / README).read_text("utf-8")
     grids, _ = read_all(ROOT)
-    assert "], worse (" in cell_text(ROWS["all poses in Stage 2"][0], grids)
-    for setting in ("four times as long", "a tenth of the poses"):
-        assert "], not shown (" in cell_text(ROWS[setting][0], grids)
-    assert "], better (" in cell_text(ROWS["3 % of the poses"][0], grids)
+    says = {setting: cell_texts(row[0], grids)[1] for setting, row in ROWS.items()}
+    assert says["all poses in Stage 2"].startswith("worse, ")
+    assert says["four times as long"].startswith("not shown, ")
+    assert says["a tenth of the poses"].startswith("not shown (PA worse), ")
+    assert says["3 % of the poses"].startswith("better, ")
+
+
+def test_the_share_of_time_in_readme_is_that_of_the_runs() -> None:
+    timed = read_all(ROOT)[0][SIDE_BY_SIDE[0]]
+    own, other = timed.seconds(SIDE_BY_SIDE[1]), timed.seconds(timed.grid.against)
+    longer = [100 * (other[seed] / seconds - 1) for seed, seconds in own.items()]
+    text = (ROOT / README).read_text("utf-8")
+    assert f"which take {min(longer):.0f} to {max(longer):.0f} % longer than Stage 1" in text
+
+
+def test_what_pa_mpjpe_shows_is_added_where_it_differs(folder: Path) -> None:
+    fill(folder, "handedness", canonical=33.0)
+    cell = ReadmeCell("handedness", "canonical")
+    assert cell_texts(cell, read_all(folder)[0])[1] == "worse, 3 seeds"
+    for path in (folder / RESULTS / "canonical").glob("*.json"):
+        content = json.loads(path.read_text("utf-8"))
+        for person in content["people"].values():
+            person["pa_mpjpe_mm"]["mean"] -= 4.0
+        path.write_text(json.dumps(content), "utf-8")
+    assert cell_texts(cell, read_all(folder)[0])[1] == "worse (PA better), 3 seeds"
+
+
+def test_pictures_and_tables_have_the_answers_of_complete_grids(folder: Path) -> None:
+    fill(folder, "claim", full=33.0)
+    fill(folder, "handedness", full=33.0, canonical=27.0)
+    grids = read_all(folder)[0]
+    lines = {line.title: line for line in forest_lines(grids)}
+    assert lines["full minus 8 epochs without gestures"].outcome == "higher"
+    assert lines["mirrored hands minus classes for each hand"].outcome == "lower"
+    assert lines["a part alone minus full (tokens_only)"].difference.value < 0
+    assert len(lines) == 6, "those of parts and equal_steps too, whose runs are the same"
+    found = by_tokens(grids, *BY_TOKENS["after Stage 1"])
+    assert found is not None and found.value == pytest.approx(3, abs=1)
+    assert by_tokens(grids, *BY_TOKENS["without Stage 1"]) is None, "no equal_time yet"
 
 
 def test_readme_s_cells_are_of_the_grids(folder: Path) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pipeline.experiment.comparison import page
 from pipeline.experiment.grid import SameImages, SeedGrid
 from pipeline.experiment.grid_results import (
     ComparisonError,
@@ -16,10 +15,17 @@ from pipeline.experiment.grid_results import (
     check_same_images,
     differences,
 )
+from pipeline.experiment.pages.grid_page import page
 from tests.pipeline.experiment.made_up_results import result
 
 SEEDS = [0, 1, 2]
-GRID = SeedGrid(what="who is better", against="base", variants=["base", "low", "same"], seeds=SEEDS)
+GRID = SeedGrid(
+    what="who is better",
+    planned="first",
+    against="base",
+    variants=["base", "low", "same"],
+    seeds=SEEDS,
+)
 
 
 def rows(**missing: int) -> list[Row]:
@@ -56,20 +62,21 @@ def test_a_difference_that_is_there_is_found_and_another_is_not() -> None:
     assert found["low"].high < -2 and found["low"].verdict == "lower"
     assert found["same"].low < 0 < found["same"].high
     table = lines(rows())
-    assert float(table["low"][9]) < 0.01 < float(table["same"][9])
-    assert table["base"][7:10] == ["", "", ""]
+    assert float(table["low"][10]) < 0.01 < float(table["same"][10])
+    assert float(table["low"][9]) == pytest.approx(found["low"].effect, abs=0.006)
+    assert table["base"][7:11] == ["", "", "", ""]
     assert float(table["low"][6]) == pytest.approx(27, abs=1.5)
 
 
 def test_a_missing_seed_is_shown_and_the_others_are_averaged() -> None:
     table = lines(rows(low=1))
-    assert table["low"][4] == "missing" and table["low"][7].startswith("-")
-    assert table["low"][9] == table["same"][9] == "open", "no p-value before all runs are there"
+    assert table["low"][4] == "missing"
+    assert table["low"][7:11] == table["same"][7:11] == ["open", "", "", ""], "before all are there"
     whole = lines(rows())["low"]
     assert table["low"][3] == whole[3] and table["low"][6] != whole[6]
     alone = rows()
     alone[1] = Row("low", "?", dict.fromkeys(SEEDS))
-    assert lines(alone)["low"][3:10] == ["missing"] * 3 + [""] * 4
+    assert lines(alone)["low"][3:11] == ["missing"] * 3 + ["", "open", "", "", ""]
 
 
 def test_gates_times_and_interventions_are_reported() -> None:
@@ -77,7 +84,6 @@ def test_gates_times_and_interventions_are_reported() -> None:
     assert "| low | 100 | 200 | 1,000 |  | 50.0 | 0.100, 0.200 | +0.70 |  |  |" in text
     assert "Commit cccccccccc; A CPU, 2 cores." in text
     assert "200 images of 10 people" in text
-    assert "seeds with these 10 people" in text
 
 
 def shifted_rows() -> list[Row]:

@@ -8,18 +8,21 @@ from typing import Any
 
 import pytest
 
+from handpose.evaluation.crossed import CrossedDifference
 from pipeline.experiment.grid import read_grids, resolve
 from pipeline.experiment.grid_results import PRIMARY, GridResults
-from pipeline.experiment.verdict import CLAIMS, WORDS, verdict
-from tests.pipeline.experiment.test_answers import grid
+from pipeline.experiment.pages.answers import MARKS, interval
+from pipeline.experiment.pages.verdict import CLAIMS, WORDS, Claim, verdict
+from tests.pipeline.experiment.pages.test_answers import grid
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def grids(mean: float) -> dict[str, GridResults]:
     found = {}
     for claim in CLAIMS:
-        means: dict[str, Any] = {"other": 30.0, claim.variant: mean}
+        beside = dict.fromkeys(claim.beside, mean + 1)
+        means: dict[str, Any] = {"other": 30.0, claim.variant: mean, **beside}
         found[claim.grid] = replace(grid(**means), name=claim.grid)
     return found
 
@@ -33,19 +36,27 @@ def test_a_sentence_has_the_outcome_and_the_numbers_of_its_grid(mean: float, kin
     assert len(sentences) == 5
     for claim, sentence in zip(CLAIMS, sentences, strict=True):
         own = found[claim.grid].differences(PRIMARY)[claim.variant]
-        assert sentence.startswith(f"{claim.subject} {WORDS[kind]}: {own.value:+.2f} mm [")
-        assert f"[{own.low:+.2f}, {own.high:+.2f}], {own.percent:+.1f} %" in sentence
-        assert sentence.endswith("3 seeds.")
+        assert sentence.startswith(f"{claim.subject} {WORDS[kind]}: {own.value:+.2f} [")
+        assert f"[{own.low:+.2f}, {own.high:+.2f}] mm, {own.percent:+.1f} %" in sentence
+        ends = [
+            f"{words} {interval(beside(found, claim, name))} mm"
+            for name, words in claim.beside.items()
+        ]
+        assert sentence.endswith("; ".join(["3 seeds", *ends]) + ".")
 
 
-def test_a_grid_that_was_added_after_a_look_says_so() -> None:
+def beside(found: dict[str, GridResults], claim: Claim, name: str) -> CrossedDifference:
+    return found[claim.grid].differences(PRIMARY)[name]
+
+
+def test_a_grid_that_was_added_later_is_marked() -> None:
     found = grids(27.0)
     name = CLAIMS[0].grid
-    seen = found[name].grid.model_copy(update={"added": "when all had been seen"})
+    seen = found[name].grid.model_copy(update={"planned": "seen"})
     found[name] = replace(found[name], grid=seen)
     first, second, *_ = verdict(found)
-    assert first.endswith("3 seeds; added when all had been seen.")
-    assert "added" not in second
+    assert first.endswith(f"3 seeds{MARKS['seen']}.")
+    assert not any(mark in second for mark in MARKS.values() if mark)
 
 
 def test_a_grid_that_is_not_whole_says_nothing() -> None:
@@ -55,8 +66,8 @@ def test_a_grid_that_is_not_whole_says_nothing() -> None:
     del found[second.name]
     sentences = list(verdict(found))
     subject = CLAIMS[0].subject.rstrip(",")
-    assert sentences[0] == f"{subject}: open, 5 of 6 runs of `claim` have a result."
-    assert "open, grid `equal_time` is missing" in sentences[1]
+    assert sentences[0] == f"{subject}: open, 5 of 6 runs of `{CLAIMS[0].grid}` have a result."
+    assert f"open, grid `{second.name}` is missing" in sentences[1]
     assert "open" not in sentences[2]
 
 
@@ -64,14 +75,14 @@ def test_claims_compare_what_their_sentences_name() -> None:
     grids = read_grids(ROOT).grids
     compared = [(claim.grid, claim.variant, grids[claim.grid].against) for claim in CLAIMS]
     assert compared == [
-        ("claim", "full", "neither"),
         ("equal_time", "full", "neither_equal_time"),
         ("parts", "pretraining_only", "full"),
-        ("paper_pair", "no_gesture_loss", "untrained_tokens_fewer_steps"),
+        ("warmup_equal_steps", "pretraining_only", "neither_fewer_steps"),
         ("fewer_poses_seeds", "three_percent_full", "three_percent_neither"),
+        ("longer", "long_full", "long_neither"),
     ]
     for claim in CLAIMS:
-        assert claim.variant in grids[claim.grid].variants
+        assert {claim.variant, *claim.beside} <= {*grids[claim.grid].variants}
 
 
 def test_weights_alone_means_that_nothing_else_of_stage_2_differs() -> None:
