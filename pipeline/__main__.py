@@ -114,6 +114,8 @@ app.add_typer(labels := _group("The gesture map."), name="labels")
 add_labels_to(labels)
 app.add_typer(experiment := _group("Variants with several seeds, compared."), name="experiment")
 add_experiment_to(experiment)
+app.add_typer(evaluate := _group("Score models, and anyone's predictions."), name="evaluate")
+add_evaluate_to(evaluate)
 app.add_typer(mano := _group("Hand models beside the stand-in: MANO, Anny's."), name="mano")
 app.add_typer(data := _group("Check a data set and look at it."), name="data")
 add_data_to(data)
@@ -313,9 +315,6 @@ def publish_(
 
 
 add_fit_hands_to(app)
-
-
-add_evaluate_to(app)
 
 
 add_field_to(app)

@@ -2,7 +2,7 @@
 
 Reads the hand model and the parameters. Writes `data/shifted/`: shards/, a split for each test set
 of `evaluate.shift.severities` (none by default), and manifest.json. It is a stage of
-`experiments/dvc.yaml`; `handpose evaluate --shifted` makes its own sets by the same functions.
+`experiments/dvc.yaml`; `handpose evaluate shifted` makes its own sets by the same functions.
 """
 
 from __future__ import annotations

@@ -66,33 +66,31 @@ ELSEWHERE = {
     "handpose fit clip.json --intrinsics 900,910,256,167 --track": (
         "pipeline/fit_hands/test_fit_command.py"
     ),
-    "handpose evaluate --export work/ours.parquet": "pipeline/imported/test_evaluate_command.py",
+    "handpose evaluate export work/ours.parquet": "pipeline/imported/test_evaluate_command.py",
     (
-        "handpose evaluate --export work/scratch.jsonl --split official_val"
+        "handpose evaluate export work/scratch.jsonl --split official_val"
         " --model models/pose/scratch"
     ): "pipeline/imported/test_evaluate_command.py",
-    "handpose evaluate --export work/hamer.parquet --model hamer.ckpt": (
+    "handpose evaluate export work/hamer.parquet --model hamer.ckpt": (
         "pipeline/imported/test_published_export.py"
     ),
-    "handpose evaluate --export work/native.parquet --model wilor_final.ckpt --native": (
+    "handpose evaluate export work/native.parquet --model wilor_final.ckpt --native": (
         "pipeline/imported/test_published_export.py"
     ),
     "handpose field": "pipeline/field/test_field_command.py, with untrained models",
-    "handpose evaluate --shifted 0.5": "pipeline/shifted/test_evaluate_shifted.py",
-    "handpose evaluate --predictions theirs.parquet": "pipeline/imported/test_evaluate_command.py",
-    "handpose evaluate --predictions theirs.jsonl --partial": (
-        "pipeline/imported/test_evaluate_command.py"
-    ),
-    "handpose evaluate --benchmark hint": (
+    "handpose evaluate shifted 0.5": "pipeline/shifted/test_evaluate_shifted.py",
+    "handpose evaluate file theirs.parquet": "pipeline/imported/test_evaluate_command.py",
+    "handpose evaluate file theirs.jsonl --partial": "pipeline/imported/test_evaluate_command.py",
+    "handpose evaluate benchmark hint": (
         "pipeline/benchmark/test_evaluate_hint.py, with a made-up HInt"
     ),
-    "handpose evaluate --benchmark freihand": (
+    "handpose evaluate benchmark freihand": (
         "pipeline/benchmark/test_evaluate_benchmark.py, with a made-up FreiHAND"
     ),
-    "handpose evaluate --benchmark ho3d_v3 --submission work/pred.json": (
+    "handpose evaluate benchmark ho3d_v3 --submission work/pred.json": (
         "pipeline/benchmark/test_evaluate_benchmark.py, with a made-up HO-3D"
     ),
-    "handpose evaluate --benchmark freihand --predictions pred.json": (
+    "handpose evaluate benchmark freihand --predictions pred.json": (
         "pipeline/benchmark/test_evaluate_benchmark.py, with a made-up FreiHAND"
     ),
     "handpose predict photo.jpg --bbox 120,80,200,240": "pipeline/predict/test_predict_command.py",

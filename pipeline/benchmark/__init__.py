@@ -1,1 +1,1 @@
-"""`handpose evaluate --benchmark`: official scores and submission files."""
+"""`handpose evaluate benchmark`: official scores and submission files."""

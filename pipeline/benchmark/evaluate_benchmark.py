@@ -1,4 +1,4 @@
-"""`handpose evaluate --benchmark NAME`: a benchmark's own scores with intervals, and its file."""
+"""`handpose evaluate benchmark NAME`: a benchmark's own scores with intervals, and its file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ HINT = "hint"
 
 @dataclass(frozen=True)
 class BenchmarkRequest:
-    """What `handpose evaluate --benchmark` was asked for."""
+    """What `handpose evaluate benchmark` was asked for."""
 
     name: str
     predictions: Path | None  # to score; None: this clone's model

@@ -1,4 +1,4 @@
-"""`handpose evaluate --benchmark hint`: 2D joints in photos of everyday videos."""
+"""`handpose evaluate benchmark hint`: 2D joints in photos of everyday videos."""
 
 from __future__ import annotations
 

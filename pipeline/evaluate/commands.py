@@ -1,4 +1,4 @@
-"""The command `handpose evaluate`: arguments, and what it prints."""
+"""The commands `handpose evaluate ...`: arguments, and what they print."""
 
 from __future__ import annotations
 
@@ -6,161 +6,128 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from typer import Context, Option
+from typer import Argument, Context, Option
 
 from handpose.errors import HandPoseError
-from stages.paths import IMPORTED
+from stages.paths import IMPORTED, STAGE_2_MODELS
 
-TAKES = {
-    "shifted": ("out", "device"),
-    "benchmark": ("predictions", "submission", "model", "out", "device"),
-    "predictions": ("split", "partial", "out"),
-    "export": ("split", "model", "native", "device"),
-}
-"""What the command does, the first whose option is given, and the options that it reads then."""
+FULL_MODEL = next(iter(STAGE_2_MODELS.values()))
+
+Split = Annotated[str, Option(help="Evaluated split.")]
+Out = Annotated[Path, Option(metavar="FOLDER", help="Folder of the JSON file.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], Option(help="Where the model runs.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("evaluate")(evaluate)
+def add_to(evaluate: typer.Typer) -> None:
+    """Add the commands to the group `evaluate`, in the order of its help."""
+    for name, command in (
+        ("file", file_),
+        ("export", export_),
+        ("benchmark", benchmark),
+        ("shifted", shifted),
+    ):
+        evaluate.command(name)(command)
 
 
-def evaluate(
+def file_(
     ctx: Context,
-    predictions: Annotated[
-        Path | None, Option(metavar="FILE", help="Score this file, .parquet or .jsonl.")
-    ] = None,
-    export_to: Annotated[
-        Path | None,
-        Option("--export", metavar="FILE", help="Write a model's predictions to this file."),
-    ] = None,
-    split: Annotated[str, Option(help="Evaluated split.")] = "test",
+    path: Annotated[
+        Path, Argument(metavar="FILE", help="Of anyone's predictions, .parquet or .jsonl.")
+    ],
+    split: Split = "test",
     partial: Annotated[
         bool, Option("--partial", help="Allow images without a prediction.")
     ] = False,
-    out: Annotated[Path, Option(metavar="FOLDER", help="Folder of the JSON file.")] = IMPORTED,
-    model: Annotated[
-        Path | None,
-        Option(
-            metavar="PATH",
-            help="Model to export or to score: a folder, or a checkpoint of HaMeR, WiLoR or"
-            " AnyHand. Default: the full model.",
-        ),
-    ] = None,
-    native: Annotated[
-        bool, Option("--native", help="Export a checkpoint's own joints, without meshes.")
-    ] = False,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], Option(help="Where the model runs.")
-    ] = "auto",
-    benchmark: Annotated[
-        str,
-        Option(
-            metavar="NAME",
-            help="Score as freihand, ho3d_v2, ... does (docs/benchmarks.md).",
-        ),
-    ] = "",
-    submission: Annotated[
-        Path | None,
-        Option(metavar="FILE", help="Also write --benchmark's submission file."),
-    ] = None,
-    shifted: Annotated[
-        float | None,
-        Option(
-            metavar="SEVERITY",
-            help="Score both models under other cameras, light... (docs/shifted.md).",
-        ),
-    ] = None,
+    out: Out = IMPORTED,
 ) -> None:
     """Score anyone's predictions beside this clone's models.
 
     Every protocol, paired over the same images, intervals over people. docs/imported.md describes
-    the file. Give --predictions or --export, which writes such a file. With --benchmark, the model
-    or a submission file is scored as FreiHAND, HO-3D or DexYCB score it. With --shifted, both
-    models are scored on synthetic images unlike their training's.
+    the file.
     """
+    from pipeline.imported.evaluate_file import evaluate_file
     from stages.params import load_params
 
-    _refuse_others(ctx)
-    if shifted is not None:
-        from handpose.training.device import prepare_device
-        from pipeline.shifted.evaluate_shifted import evaluate_shifted
-
-        evaluate_shifted(
-            shifted,
-            load_params(ctx.obj),
-            out=out,
-            device=prepare_device(device, 0),
-            write=lambda line: print(line, flush=True),
-        )
-        return
-    if benchmark:
-        from handpose.training.device import prepare_device
-        from pipeline.benchmark.evaluate_benchmark import BenchmarkRequest, evaluate_benchmark
-        from stages.paths import STAGE_2_MODELS
-
-        evaluate_benchmark(
-            BenchmarkRequest(
-                benchmark,
-                predictions,
-                submission,
-                model or next(iter(STAGE_2_MODELS.values())),
-                out,
-                prepare_device(device, 0),
-            ),
-            load_params(ctx.obj),
-            lambda line: print(line, flush=True),
-        )
-        return
-
-    def write(line: str) -> None:
-        print(line, flush=True)
-
-    if predictions:
-        from pipeline.imported.evaluate_file import evaluate_file
-
-        evaluate_file(
-            predictions, split, load_params(ctx.obj), partial=partial, out=out, write=write
-        )
-    elif export_to:
-        from handpose.training.device import prepare_device
-        from pipeline.imported.export import export
-        from pipeline.imported.published_export import export_published, is_checkpoint
-        from stages.paths import STAGE_2_MODELS
-
-        chosen = model or next(iter(STAGE_2_MODELS.values()))
-        params, on = load_params(ctx.obj), prepare_device(device, 0)
-        if is_checkpoint(chosen):
-            count = export_published(
-                export_to, split, chosen, params, on, native=native, write=write
-            )
-        elif native:
-            raise HandPoseError(
-                f"--native: {chosen} is a model of this repository; expected --model PATH of a "
-                "checkpoint of HaMeR, WiLoR or AnyHand"
-            )
-        else:
-            count = export(export_to, split, chosen, params, on)
-        write(f"wrote {count:,} predictions of {chosen} into {export_to}")
+    evaluate_file(path, split, load_params(ctx.obj), partial=partial, out=out, write=_write)
 
 
-def _refuse_others(ctx: Context) -> None:
-    """Refuse options that would not be read.
+def export_(
+    ctx: Context,
+    path: Annotated[Path, Argument(metavar="FILE", help="To write, .parquet or .jsonl.")],
+    split: Split = "test",
+    model: Annotated[
+        Path,
+        Option(metavar="PATH", help="A folder, or a checkpoint of HaMeR, WiLoR or AnyHand."),
+    ] = FULL_MODEL,
+    native: Annotated[
+        bool, Option("--native", help="A checkpoint's own joints, without meshes.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Write a model's predictions to a file that can be scored."""
+    from handpose.training.device import prepare_device
+    from pipeline.imported.export import export
+    from pipeline.imported.published_export import export_published, is_checkpoint
+    from stages.params import load_params
 
-    Raises:
-        HandPoseError: it names them; or nothing is asked for.
-    """
-    given = []
-    for name in ctx.params:
-        source = ctx.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            given.append(name.replace("export_to", "export"))
-    asked = next((name for name in TAKES if name in given), None)
-    if asked is None:
+    params, on = load_params(ctx.obj), prepare_device(device, 0)
+    if is_checkpoint(model):
+        count = export_published(path, split, model, params, on, native=native, write=_write)
+    elif native:
         raise HandPoseError(
-            "expected --predictions FILE, to score it, --export FILE, to write one, --benchmark "
-            "NAME or --shifted SEVERITY; docs/imported.md"
+            f"--native: {model} is a model of this repository; expected --model PATH of a "
+            "checkpoint of HaMeR, WiLoR or AnyHand"
         )
-    if others := [name for name in given if name not in (asked, *TAKES[asked])]:
-        taken = ", --".join(TAKES[asked])
-        raise HandPoseError(f"--{asked} does not read --{', --'.join(others)}; it takes --{taken}")
+    else:
+        count = export(path, split, model, params, on)
+    _write(f"wrote {count:,} predictions of {model} into {path}")
+
+
+def benchmark(
+    ctx: Context,
+    name: Annotated[
+        str, Argument(metavar="NAME", help="freihand, ho3d_v2, ... (docs/benchmarks.md).")
+    ],
+    predictions: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="Score this submission file, and no model."),
+    ] = None,
+    submission: Annotated[
+        Path | None, Option(metavar="FILE", help="Also write the submission file.")
+    ] = None,
+    model: Annotated[Path, Option(metavar="FOLDER", help="Model to score.")] = FULL_MODEL,
+    out: Out = IMPORTED,
+    device: Device = "auto",
+) -> None:
+    """Score a model or a submission file as FreiHAND, HO-3D, DexYCB or HInt does."""
+    from handpose.training.device import prepare_device
+    from pipeline.benchmark.evaluate_benchmark import BenchmarkRequest, evaluate_benchmark
+    from stages.params import load_params
+
+    request = BenchmarkRequest(name, predictions, submission, model, out, prepare_device(device, 0))
+    evaluate_benchmark(request, load_params(ctx.obj), _write)
+
+
+def shifted(
+    ctx: Context,
+    severity: Annotated[
+        float, Argument(metavar="SEVERITY", help="Above 0, at most 1 (docs/shifted.md).")
+    ],
+    out: Out = IMPORTED,
+    device: Device = "auto",
+) -> None:
+    """Score both models under other cameras, light...
+
+    The images are synthetic, unlike those of the training, and are rendered once.
+    """
+    from handpose.training.device import prepare_device
+    from pipeline.shifted.evaluate_shifted import evaluate_shifted
+    from stages.params import load_params
+
+    evaluate_shifted(
+        severity, load_params(ctx.obj), out=out, device=prepare_device(device, 0), write=_write
+    )
+
+
+def _write(line: str) -> None:
+    print(line, flush=True)

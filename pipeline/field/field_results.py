@@ -142,7 +142,7 @@ def _not_of_this_model(folder: Path) -> str:
 
 
 def imported_results(held_out: HeldOut | None, split: str) -> Iterator[FieldResult]:
-    """Every file that `handpose evaluate --predictions` has scored here.
+    """Every file that `handpose evaluate file` has scored here.
 
     Raises:
         FieldError: one is damaged.
@@ -153,14 +153,14 @@ def imported_results(held_out: HeldOut | None, split: str) -> Iterator[FieldResu
             yield _imported(path, content, held_out, split)
         except (KeyError, TypeError, AttributeError) as error:
             raise FieldError(
-                f"{path}: is no result of `handpose evaluate --predictions` ({error!r}); delete it"
+                f"{path}: is no result of `handpose evaluate file` ({error!r}); delete it"
             ) from None
 
 
 def _imported(
     path: Path, content: Mapping[str, Any], held_out: HeldOut | None, split: str
 ) -> FieldResult:
-    again = "score its file again: `handpose evaluate --predictions`"
+    again = "score its file again: `handpose evaluate file`"
     model = content.get("statement", {}).get("model", path.stem)
 
     def refused(why: str) -> FieldResult:
@@ -197,7 +197,7 @@ def _json(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class BenchmarkResults:
-    """What `handpose evaluate --benchmark` has scored here of one benchmark."""
+    """What `handpose evaluate benchmark` has scored here of one benchmark."""
 
     name: str
     results: Sequence[FieldResult]
@@ -235,7 +235,7 @@ def benchmark_results(name: str, sha256: str | None) -> BenchmarkResults | None:
                 found.append(FieldResult(line, state, remark, part["hands"], estimates, str(path)))
         except (KeyError, TypeError, AttributeError) as error:
             raise FieldError(
-                f"{path}: is no result of `handpose evaluate --benchmark` ({error!r}); delete it"
+                f"{path}: is no result of `handpose evaluate benchmark` ({error!r}); delete it"
             ) from None
     return BenchmarkResults(name, found, over)
 
@@ -255,7 +255,7 @@ def _is_own(model: str) -> bool:
 
 def _benchmark_fault(path: Path, content: Mapping[str, Any], sha256: str | None) -> str:
     """Why the numbers are not shown, or ''."""
-    again = "score it again: `handpose evaluate --benchmark`"
+    again = "score it again: `handpose evaluate benchmark`"
     name = content["benchmark"]
     if "data_sha256" not in content:
         return f"{path}: an older version wrote it; {again}"

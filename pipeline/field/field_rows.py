@@ -56,14 +56,12 @@ def _time(value: str, machine: str, source: str) -> Published:
 def _checkpoint(name: str, repository: str, file: str) -> str:
     return (
         f"{file} from its authors ({repository}) and your own MANO in hand.mano, then `handpose "
-        f"evaluate --export work/{name}.parquet --model {file}` and `handpose "
-        f"evaluate --predictions work/{name}.parquet`; see the licences below"
+        f"evaluate export work/{name}.parquet --model {file}` and `handpose "
+        f"evaluate file work/{name}.parquet`; see the licences below"
     )
 
 
-_FILE = (
-    "its authors' or your own predictions as a file, then `handpose evaluate --predictions FILE`"
-)
+_FILE = "its authors' or your own predictions as a file, then `handpose evaluate file FILE`"
 
 PROFILE = "`handpose configure --profile eanet`, then `dvc repro` on a GPU, trains it as run {run}"
 

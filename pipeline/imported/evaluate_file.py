@@ -1,4 +1,4 @@
-"""`handpose evaluate --predictions FILE`: match, doubt, score, compare, write."""
+"""`handpose evaluate file FILE`: match, doubt, score, compare, write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`handpose evaluate --export FILE`: a trained model's predictions as a file of the format."""
+"""`handpose evaluate export FILE`: a trained model's predictions as a file of the format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`handpose evaluate --export FILE --model CHECKPOINT`: predictions of HaMeR, WiLoR or AnyHand.
+"""`handpose evaluate export FILE --model CHECKPOINT`: predictions of HaMeR, WiLoR or AnyHand.
 
 They see the photos themselves, around the annotated boxes enlarged as in their demos. Rotations
 stay as seen in the crop, as their authors score them: the camera is not turned onto the box.

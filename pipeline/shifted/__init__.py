@@ -1,1 +1,1 @@
-"""`handpose evaluate --shifted`: this clone's models on test sets unlike their training data."""
+"""`handpose evaluate shifted`: this clone's models on test sets unlike their training data."""

@@ -1,4 +1,4 @@
-"""`handpose evaluate --shifted SEVERITY`: both Stage 2 models on shifted synthetic test sets."""
+"""`handpose evaluate shifted SEVERITY`: both Stage 2 models on shifted synthetic test sets."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def evaluate_shifted(
     """
     if not 0 < severity <= 1:
         raise SeverityError(
-            f"--shifted {severity:g}: expected a severity above 0, at most 1; 1 is as hard as the "
+            f"severity {severity:g}: expected a number above 0, at most 1; 1 is as hard as the "
             "sets of docs/photos.md"
         )
     records = {run: read_pose_record(folder) for run, folder in STAGE_2_MODELS.items()}

@@ -1,1 +1,1 @@
-"""Shifted test sets, for the stages `shift` and `score` and for `handpose evaluate --shifted`."""
+"""Shifted test sets, for the stages `shift` and `score` and for `handpose evaluate shifted`."""

@@ -183,8 +183,8 @@ def test_predictions_say_what_stands_for_people_and_why(
     clone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "ours.parquet"
-    assert call("--export", file, "--split", "freihand") == 0
-    assert call("--predictions", file, "--split", "freihand", "--out", tmp_path) == 0
+    assert call("export", file, "--split", "freihand") == 0
+    assert call("file", file, "--split", "freihand", "--out", tmp_path) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert f"interval over {BLOCKS} ({WHY['freihand']})." in out
     assert "difference by block of consecutive photos" in out
@@ -192,7 +192,7 @@ def test_predictions_say_what_stands_for_people_and_why(
     assert "person" not in out and "people." not in out
     found = json.loads(Path(f"{file}.json").read_text())["intervals_over"]
     assert (found["what"], found["why"]) == (BLOCKS, WHY["freihand"])
-    assert call("--benchmark", "freihand", "--out", tmp_path) == 0
+    assert call("benchmark", "freihand", "--out", tmp_path) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert f"interval over {found['count']} {BLOCKS} ({WHY['freihand']})." in out
 
@@ -202,7 +202,7 @@ def test_a_submission_scores_as_the_model_that_wrote_it(
     clone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     pred = tmp_path / "pred.json"
-    assert call("--benchmark", name, "--submission", pred, "--out", tmp_path) == 0
+    assert call("benchmark", name, "--submission", pred, "--out", tmp_path) == 0
     out = capsys.readouterr().out
     assert (
         "Student's 95 % interval over" in " ".join(out.split()) and "MPJPE, Procrustes, mm" in out
@@ -214,7 +214,7 @@ def test_a_submission_scores_as_the_model_that_wrote_it(
     assert joints.shape == (HANDS, 21, 3) and meshes.shape == (HANDS, 778, 3)
     assert (joints[..., 2].max() < 0) == (name == "ho3d_v3")
     own = estimates(f"{tmp_path}/{name}/pretrained.json")
-    assert call("--benchmark", name, "--predictions", pred, "--out", tmp_path) == 0
+    assert call("benchmark", name, "--predictions", pred, "--out", tmp_path) == 0
     again = estimates(f"{tmp_path}/{name}/pred.json.json")
     assert set(own) == set(again) and len(own) == 16
     for key, value in own.items():
@@ -225,7 +225,7 @@ def test_wrists_are_put_where_ho3d_says_and_joints_are_of_the_mesh(
     clone: Path, tmp_path: Path
 ) -> None:
     pred = tmp_path / "pred.json"
-    call("--benchmark", "ho3d_v3", "--submission", pred, "--out", tmp_path)
+    call("benchmark", "ho3d_v3", "--submission", pred, "--out", tmp_path)
     joints, meshes = (np.array(one) for one in json.loads(pred.read_text()))
     truth = np.array(json.loads(Path("HO3D_v3/evaluation_xyz.json").read_text()))
     np.testing.assert_allclose(joints[:, 0], truth[:, 0], atol=1e-6)
@@ -238,7 +238,7 @@ def test_wrists_are_put_where_ho3d_says_and_joints_are_of_the_mesh(
 def test_the_truth_itself_has_no_error(clone: Path, tmp_path: Path, name: str, folder: str) -> None:
     xyz, verts = (Path(folder, f"evaluation_{part}.json").read_text() for part in ("xyz", "verts"))
     (tmp_path / "pred.json").write_text(f"[{xyz}, {verts}]")
-    args = ("--benchmark", name, "--predictions", tmp_path / "pred.json", "--out", tmp_path)
+    args = ("benchmark", name, "--predictions", tmp_path / "pred.json", "--out", tmp_path)
     assert call(*args) == 0
     for key, value in estimates(f"{tmp_path}/{name}/pred.json.json").items():
         # an area is 1 for an error of 0 alone, and half a step less for any rounding of it
@@ -257,7 +257,7 @@ def test_a_stand_ins_meshes_are_not_scored(
     monkeypatch.chdir(tmp_path / "clone")
     shutil.copy(stand_in / FILE, "mano")
     assert is_stand_in(Path("mano") / FILE)
-    assert call("--benchmark", "freihand", "--out", tmp_path) == 0
+    assert call("benchmark", "freihand", "--out", tmp_path) == 0
     assert "meshes are not scored" in " ".join(capsys.readouterr().out.split())
     assert {k.partition("_")[0] for k in estimates(f"{tmp_path}/freihand/pretrained.json")} == {
         "xyz"
@@ -267,16 +267,11 @@ def test_a_stand_ins_meshes_are_not_scored(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--benchmark", "rhd"), "there is no benchmark 'rhd'; there are freihand, ho3d_v2"),
+        (("benchmark", "rhd"), "there is no benchmark 'rhd'; there are freihand, ho3d_v2"),
         (
-            ("--benchmark", "ho3d_v2"),
+            ("benchmark", "ho3d_v2"),
             r"data.benchmarks in params.yaml does not name ho3d_v2; add its folder: benchmarks: "
             "{ho3d_v2: FOLDER}",
-        ),
-        (("--submission", "a.json"), "expected --predictions FILE, to score it"),
-        (
-            ("--benchmark", "freihand", "--partial"),
-            "--benchmark does not read --partial; it takes --predictions, --submission",
         ),
     ],
 )
@@ -295,7 +290,7 @@ def test_a_hand_that_was_rejected_is_named_with_its_reason(
     Path("FreiHAND/evaluation/rgb/00000005.jpg").unlink()
     ingest.main()
     shard.main()
-    assert call("--benchmark", "freihand") == 2
+    assert call("benchmark", "freihand") == 2
     err = " ".join(capsys.readouterr().err.split())
     assert "1 hand of the 24 of freihand are not in the shards" in err and "1 image_missing" in err
 

@@ -1,4 +1,4 @@
-"""`handpose evaluate --benchmark hint` from the command line."""
+"""`handpose evaluate benchmark hint` from the command line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def clone(trainable: Path, set_params: Setter) -> Path:
 def test_hint_is_scored_by_subset_and_by_what_is_seen(
     clone: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", "--benchmark", "hint"]) == 0
+    assert main(["evaluate", "benchmark", "hint"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     for text in (
         "newdays, all joints",
@@ -53,7 +53,7 @@ def test_hint_is_scored_by_subset_and_by_what_is_seen(
 
 
 def test_the_fields_table_shows_what_hint_scored(clone: Path) -> None:
-    assert main(["evaluate", "--benchmark", "hint"]) == 0
+    assert main(["evaluate", "benchmark", "hint"]) == 0
     assert main(["field", "--rounds", "0"]) == 0
     scored = json.loads(Path("results/imported/hint/pretrained.json").read_text())["subsets"]
     own = json.loads(FIELD_FACTS.read_text())["benchmarks"]["hint"]
@@ -73,5 +73,5 @@ def test_the_fields_table_shows_what_hint_scored(clone: Path) -> None:
 
 
 def test_hint_has_no_submission_file(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "--benchmark", "hint", "--submission", "work/pred.json"]) == 2
+    assert main(["evaluate", "benchmark", "hint", "--submission", "work/pred.json"]) == 2
     assert "HInt has no submission file" in " ".join(capsys.readouterr().err.split())

@@ -153,8 +153,8 @@ def test_an_empty_clone_lists_what_is_missing(
 def test_an_imported_file_is_the_row_that_its_name_says(made_up: MadeUp, folder: Path) -> None:
     file = made_up.states(model="HaMeR (anyhand_hamer.ckpt)").write(Path("a.parquet"))
     other = made_up.states(model="somebody's").rows(np.arange(20)).write(Path("b.parquet"))
-    assert main(["evaluate", "--predictions", str(file)]) == 0
-    assert main(["evaluate", "--predictions", str(other), "--partial"]) == 0
+    assert main(["evaluate", "file", str(file)]) == 0
+    assert main(["evaluate", "file", str(other), "--partial"]) == 0
     found = facts()
     (row,) = rows_of(found, "AnyHand, HaMeR's network")
     scored = json.loads((IMPORTED / "a.parquet.json").read_text("utf-8"))
@@ -172,7 +172,7 @@ def test_an_imported_file_is_the_row_that_its_name_says(made_up: MadeUp, folder:
 
 def test_what_was_scored_on_other_data_is_refused(made_up: MadeUp, folder: Path) -> None:
     file = made_up.states(model="WiLoR").write(Path("a.parquet"))
-    assert main(["evaluate", "--predictions", str(file)]) == 0
+    assert main(["evaluate", "file", str(file)]) == 0
     path = IMPORTED / "a.parquet.json"
     content = json.loads(path.read_text("utf-8"))
     for change, words in (
@@ -379,7 +379,7 @@ def test_rows_can_be_told_apart_and_say_how_to_get_them() -> None:
     assert all(row.how for row in ROWS)
     quoted = [one for row in ROWS for one in re.findall("`([^`]+)`", row.how)]
     assert not [one for one in quoted if one.startswith("-")], "options without their command"
-    assert "handpose evaluate --predictions work/hamer.parquet" in quoted
+    assert "handpose evaluate file work/hamer.parquet" in quoted
     assert all(all(one) for row in ROWS for one in row.published), "a figure without a source"
 
 

@@ -1,4 +1,4 @@
-"""`handpose evaluate --export FILE --model CHECKPOINT`, with tiny checkpoints under true names."""
+"""`handpose evaluate export FILE --model CHECKPOINT`, with tiny checkpoints under true names."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def exported(name: str, *words: str, constant: bool = True) -> PredictedRows:
     Path("work").mkdir(exist_ok=True)
     path = write_checkpoint(Path(f"work/{name.lower()}.ckpt"), state(name, constant=constant))
     target = f"work/{name.lower()}.parquet"
-    given = ["evaluate", "--export", target, "--model", str(path), "--device", "cpu", *words]
+    given = ["evaluate", "export", target, "--model", str(path), "--device", "cpu", *words]
     assert main(given) == 0
     (rows,) = PredictionsFile.open(Path(target)).rows()
     return rows
@@ -91,12 +91,12 @@ def exported(name: str, *words: str, constant: bool = True) -> PredictedRows:
 def test_predictions_of_a_checkpoint_are_scored_beside_ours(
     photographed: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Docs: handpose evaluate --export work/hamer.parquet --model hamer.ckpt, and --predictions."""
+    """Docs: handpose evaluate export work/hamer.parquet --model hamer.ckpt, and file."""
     rows = exported(name)
     text = capsys.readouterr().out
     assert "the model's own joints lie " in text and "written: the latter" in text
     target = f"work/{name.lower()}.parquet"
-    assert main(["evaluate", "--predictions", target, "--out", "out"]) == 0
+    assert main(["evaluate", "file", target, "--out", "out"]) == 0
     found = json.loads(Path(f"out/{name.lower()}.parquet.json").read_text("utf-8"))
     assert found["statement"]["model"] == f"{name} ({name.lower()}.ckpt)"
     assert "full model" in capsys.readouterr().out
@@ -152,7 +152,7 @@ def test_a_batch_changes_nothing(photographed: Path) -> None:
 def refused(capsys: pytest.CaptureFixture[str], *words: str, target: str = "work/a.parquet") -> str:
     """The message of a run that writes nothing."""
     capsys.readouterr()
-    assert main(["evaluate", "--export", target, "--device", "cpu", *words]) == 2
+    assert main(["evaluate", "export", target, "--device", "cpu", *words]) == 2
     assert not Path(target).exists()
     return capsys.readouterr().err
 

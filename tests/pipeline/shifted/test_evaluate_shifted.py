@@ -1,4 +1,4 @@
-"""`handpose evaluate --shifted`: both models on the same sets, which are made once."""
+"""`handpose evaluate shifted`: both models on the same sets, which are made once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_numbers_are_those_of_the_experiments_and_a_second_call_renders_nothing(
     evaluable: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_models()
-    assert main(["evaluate", "--shifted", "0.5"]) == 0
+    assert main(["evaluate", "shifted", "0.5"]) == 0
     output = capsys.readouterr().out
     assert "rendering the test sets of severity 0.5" in output
     assert "4 images of 2 new people" in output and "everything_0.5 is the primary set" in output
@@ -75,26 +75,22 @@ def test_numbers_are_those_of_the_experiments_and_a_second_call_renders_nothing(
         raise AssertionError("rendered again")
 
     monkeypatch.setattr(module, "write_shifted_shards", refuse)
-    assert main(["evaluate", "--shifted", "0.5"]) == 0
+    assert main(["evaluate", "shifted", "0.5"]) == 0
     assert json.loads(OUT.read_text()) == content
     assert "rendering" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("severity", "message"),
     [
-        (["--shifted", "1.5"], "--shifted 1.5: expected a severity above 0, at most 1"),
-        (["--shifted", "0"], "expected a severity above 0"),
-        (
-            ["--shifted", "1", "--partial"],
-            "--shifted does not read --partial; it takes --out, --device",
-        ),
-        (["--shifted", "1"], "models/pose/pretrained/model.json: not found"),
+        ("1.5", "severity 1.5: expected a number above 0, at most 1"),
+        ("0", "expected a number above 0"),
+        ("1", "models/pose/pretrained/model.json: not found"),
     ],
 )
 def test_what_cannot_be_is_refused(
-    evaluable: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+    evaluable: Path, capsys: pytest.CaptureFixture[str], severity: str, message: str
 ) -> None:
-    assert main(["evaluate", *words]) == 2
+    assert main(["evaluate", "shifted", severity]) == 2
     assert message in capsys.readouterr().err
     assert not Path("work/shifted").exists(), "before anything is rendered"
