@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.describe.describe import architecture
-from pipeline.describe.figure import label_text, recorded_labels
+from pipeline.describe.figure import label_text
+from tests.pipeline.describe.test_figure import recorded_labels
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

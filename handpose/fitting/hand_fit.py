@@ -228,14 +228,6 @@ def one_shape(fits: HandFits) -> tuple[Tensor, Tensor]:
     return betas.float(), known.clamp(0, 1).float()
 
 
-def posed_points(mano: Mano, fits: HandFits, is_left: Tensor) -> tuple[Tensor, Tensor]:
-    """Vertices (N, 778, 3) and joints (N, 21, 3) m of fits, in the frame of the points."""
-    rotations = mano.rotations(fits.hand_pose)
-    posed = mano(axis_angle_to_matrix(fits.global_orient), rotations, fits.betas)
-    vertices, joints = (mirror_points(points, is_left) + fits.transl[:, None] for points in posed)
-    return vertices, joints
-
-
 def _rows_of(betas: Tensor | None, count: int) -> Tensor | None:
     return None if betas is None else betas.float().expand(count, 10)
 

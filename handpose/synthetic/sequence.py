@@ -106,11 +106,6 @@ class SequenceRenderer:
             records.append(record)
         return records
 
-    def render_hands(self, sequence: SequencePlan, index: int, camera: int) -> Rendering:
-        """The hands of one image, without background and sensor: coverage and depth."""
-        rng = self._image_rng(sequence, index, camera)
-        return self._render(sequence, self._pose_hands(sequence), index, camera, rng)
-
     def photographs(self, sequence: SequencePlan) -> Iterator[Photograph]:
         """The images of a sequence of one hand, as `render_sequence` writes them, with the truth.
 

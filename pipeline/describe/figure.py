@@ -13,7 +13,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
-from PIL import Image
 from torch import Tensor, nn
 
 from handpose.nets.pose_net import PoseNet
@@ -74,12 +73,6 @@ def draw_architecture(found: dict[str, Box], out: Path) -> None:
 def label_text(found: dict[str, Box]) -> str:
     """Every label of the drawing, one per line."""
     return "\n".join(box.label for box in found.values())
-
-
-def recorded_labels(path: Path) -> str:
-    """The labels that a drawing was made with, from its file."""
-    with Image.open(path) as picture:
-        return str(picture.info.get(KEY, ""))
 
 
 def boxes(net: PoseNet, *inputs: Tensor, backbone: str) -> dict[str, Box]:

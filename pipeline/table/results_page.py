@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from handpose.errors import HandPoseError
 from handpose.evaluation.scores import STAGE_1
 from handpose.files import atomic_file
-from pipeline import git
 from pipeline.readme_block import README, ReadmeBlock
 from pipeline.table.seed_results import SPLIT, VALUE, Spread
 from stages.evaluation.summary import MAJORITY, MODELS, PRIMARY
@@ -97,27 +96,6 @@ def stale(root: Path) -> list[str]:
     if (page.read_text("utf-8") if page.is_file() else None) != (facts and results_page(facts)):
         found.append(f"{PAGE}: is not what {FACTS} says; `make table` writes both")
     return found
-
-
-class Ancestry(NamedTuple):
-    """Whether a commit is part of the history of HEAD; None where git cannot say."""
-
-    known: bool | None
-    why: str
-
-
-def ancestry(root: Path, commit: str) -> Ancestry:
-    """Whether git knows this commit as one that HEAD comes from."""
-    try:
-        shallow = git.text(root, "rev-parse", "--is-shallow-repository").strip() == "true"
-        known = git.commit(root, commit) is not None
-        if known and git.answer(root, "merge-base", "--is-ancestor", commit, "HEAD") is not None:
-            return Ancestry(True, "")
-    except git.GitError as error:
-        return Ancestry(None, f"git cannot be asked: {error}")
-    if shallow:
-        return Ancestry(None, f"this clone is shallow: its history may not reach back to {commit}")
-    return Ancestry(False, f"{FACTS} names commit {commit}, which HEAD does not come from")
 
 
 # --- README --------------------------------------------------------------------------------------

@@ -16,10 +16,10 @@ from handpose.data.augment import (
     Augmentation,
     Cover,
     DrawnAugmentation,
-    apply,
     covered,
     draw_cover,
     render,
+    transform_labels,
 )
 from handpose.data.crop import Square, central
 from handpose.hand.facing import image_rotation
@@ -62,6 +62,35 @@ def painted(is_left: bool, seed: int = 0) -> HandSample:
         fine=5,
         sample_id=7,
     )
+
+
+def apply(
+    drawn: DrawnAugmentation,
+    sample: HandSample,
+    *,
+    view: Square,
+    out_px: int,
+    twin: tuple[int, int],
+    turn_camera: bool = False,
+) -> HandSample:
+    """The network's view of a stored sample: image (out_px, out_px, 3) and labels.
+
+    Without augmentation, and with a view of out_px in the middle, it is that part of the crop.
+
+    Args:
+        drawn: the augmentation.
+        sample: the stored crop, the view and a border around it.
+        view: the network's view without augmentation, in pixels of the crop.
+        out_px: side of the result.
+        twin: coarse and fine class of a mirrored sample: the same gesture of the other hand.
+        turn_camera: turn the camera onto the centre of the view.
+    """
+    moved, A = transform_labels(
+        drawn, sample, view=view, out_px=out_px, twin=twin, turn_camera=turn_camera
+    )
+    planes = np.empty((3, out_px, out_px), np.uint8)
+    render(moved.image, A, drawn.gain, planes)
+    return dataclasses.replace(moved, image=planes.transpose(1, 2, 0))
 
 
 def view(

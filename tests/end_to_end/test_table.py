@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.table.results_page import FACTS, ancestry, stale
+from pipeline.table.results_page import FACTS, stale
 from tests.end_to_end.lab import Breakpoint, Lab
+from tests.pipeline.table.ancestry import ancestry
 
 pytestmark = pytest.mark.end_to_end
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from handpose.fitting.hand_fit import HandFits
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_points
 from handpose.hand.rotation import axis_angle_to_matrix
@@ -49,3 +50,11 @@ def known_hands(mano: Mano, n: int, *, spread: float = 0.0, betas: float = 0.7) 
     posed = mano(axis_angle_to_matrix(root), mano.rotations(pose), shape)
     vertices, joints = (mirror_points(points, is_left) + transl[:, None] for points in posed)
     return KnownHands(root, pose, shape, transl, is_left, vertices, joints)
+
+
+def posed_points(mano: Mano, fits: HandFits, is_left: Tensor) -> tuple[Tensor, Tensor]:
+    """Vertices (N, 778, 3) and joints (N, 21, 3) m of fits, in the frame of the points."""
+    rotations = mano.rotations(fits.hand_pose)
+    posed = mano(axis_angle_to_matrix(fits.global_orient), rotations, fits.betas)
+    vertices, joints = (mirror_points(points, is_left) + fits.transl[:, None] for points in posed)
+    return vertices, joints

@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from handpose.fitting.hand_fit import HandFitter, one_shape, posed_points
+from handpose.fitting.hand_fit import HandFitter, one_shape
 from handpose.hand.camera import project
 from handpose.hand.mano import Mano
 from handpose.hand.mirror import mirror_axis_angle
 from handpose.hand.rotation import axis_angle_to_matrix
-from tests.fitting.hands_at_random import known_hands
+from tests.fitting.hands_at_random import known_hands, posed_points
 
 HALF_A_MM = 5e-4
 K = torch.tensor([[900.0, 0, 256], [0, 910, 167], [0, 0, 1]])

@@ -18,7 +18,6 @@ from pipeline.licence_guard import git_takes
 from pipeline.mano_import.mano_import import import_mano
 from pipeline.plan.git_diff import changed_lines, unknown
 from pipeline.profiles.configure import configure
-from pipeline.table.results_page import ancestry
 
 ROOT = Path(__file__).parents[2]
 WHO = ("-c", "user.name=test", "-c", "user.email=test@example.org")
@@ -142,17 +141,12 @@ def test_commands_say_what_git_says(
         ask(clone)
 
 
-def test_the_plan_and_the_results_page_say_that_they_do_not_know(
-    clone: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_plan_says_that_it_does_not_know(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert unknown(clone) == ""
     assert unknown(clone.parent) == "", "no repository is no failure"
     another_owner(clone, monkeypatch)
     assert "safe.directory" in unknown(clone)
     assert changed_lines(clone, "params.yaml", "0" * 32) == []
-    found = ancestry(clone, "0" * 40)
-    assert found.known is None
-    assert "safe.directory" in found.why
 
 
 def test_the_remedy_for_another_owner_works(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

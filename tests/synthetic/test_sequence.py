@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from handpose.hand.camera import project, world_to_camera
 from handpose.hand.mano import Mano
 from handpose.hand.skeleton import FROM_INTERHAND, TIPS
+from handpose.render.render import Rendering
 from handpose.synthetic.articulation import read_gesture_poses
 from handpose.synthetic.dataset_plan import SequencePlan, plan
 from handpose.synthetic.scene.degradation import WORST_QUALITY
@@ -81,6 +82,14 @@ def annotated(
     return project(joints, view.K), joints[:, 2]
 
 
+def rendering_of(
+    renderer: SequenceRenderer, sequence: SequencePlan, index: int, camera: int
+) -> Rendering:
+    """The hands of one image, without background and sensor: coverage and depth."""
+    rng = renderer._image_rng(sequence, index, camera)
+    return renderer._render(sequence, renderer._pose_hands(sequence), index, camera, rng)
+
+
 @pytest.mark.parametrize("hand_type", ["right", "left", "interacting"])
 def test_annotated_joints_lie_in_the_rendered_hand(
     renderer: SequenceRenderer, tmp_path: Path, hand_type: str
@@ -88,7 +97,7 @@ def test_annotated_joints_lie_in_the_rendered_hand(
     for sequence in some(lambda t: t.hand_type == hand_type, 3):
         for index, record in enumerate(renderer.render_sequence(sequence, tmp_path)):
             for camera in sequence.frames[index].cameras:
-                rendering = renderer.render_hands(sequence, index, camera)
+                rendering = rendering_of(renderer, sequence, index, camera)
                 near = cv2.dilate(
                     (rendering.coverage > 0).astype(np.uint8), np.ones((3, 3), np.uint8)
                 )
@@ -206,7 +215,7 @@ def test_skin_texture_changes_the_skin_alone(
 ) -> None:
     for sequence in some(lambda t: t.hand_type == hand_type, 2):
         camera = sequence.frames[0].cameras[0]
-        plain, lined = (one.render_hands(sequence, 0, camera) for one in (renderer, textured))
+        plain, lined = (rendering_of(one, sequence, 0, camera) for one in (renderer, textured))
         np.testing.assert_array_equal(lined.coverage, plain.coverage)
         np.testing.assert_array_equal(lined.depth, plain.depth)
         covered = plain.coverage > 0
@@ -224,7 +233,7 @@ def test_a_person_keeps_the_lines_whoever_was_rendered_in_between(
     other = some(lambda t: t.capture.split == "train" and t.capture.subject == 1)[0]
 
     def radiance(sequence: SequencePlan) -> NDArray[np.floating]:
-        return textured.render_hands(sequence, 0, sequence.frames[0].cameras[0]).radiance
+        return rendering_of(textured, sequence, 0, sequence.frames[0].cameras[0]).radiance
 
     first = radiance(one)
     radiance(other)
@@ -244,7 +253,7 @@ def test_a_hand_without_a_forearm_is_annotated_alike(
     )
     np.testing.assert_array_equal(without.joints, with_arm.joints)
     camera = sequence.frames[0].cameras[0]
-    arm, hand = (renderer.render_hands(one, 0, camera).coverage for one in (sequence, short))
+    arm, hand = (rendering_of(renderer, one, 0, camera).coverage for one in (sequence, short))
     assert 0 < hand.sum() < arm.sum()
     view = sequence.capture.rig.cameras[camera]
     joints = world_to_camera(without.joints[:21], view.R, view.centre)

@@ -11,6 +11,7 @@ from handpose.nets.pose_net import PoseNet
 from handpose.render.tiles import PageError
 from pipeline.describe.figure import (
     HEIGHT,
+    KEY,
     WIDTH,
     Box,
     X,
@@ -18,8 +19,13 @@ from pipeline.describe.figure import (
     boxes,
     draw_architecture,
     label_text,
-    recorded_labels,
 )
+
+
+def recorded_labels(path: Path) -> str:
+    """The labels that a drawing was made with, from its file."""
+    with Image.open(path) as picture:
+        return str(picture.info.get(KEY, ""))
 
 
 def boxes_of(net: PoseNet, image: Tensor, is_left: Tensor) -> dict[str, Box]:

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from handpose.fitting.hand_fit import HandFits, posed_points
+from handpose.fitting.hand_fit import HandFits
 from handpose.fitting.joint_order import ORDERS
 from handpose.hand.camera import project
 from handpose.hand.mano import Mano
 from pipeline.__main__ import main
 from pipeline.fit_hands import fit_hands as command
 from pipeline.fit_hands.fits_file import SCHEMA
-from tests.fitting.hands_at_random import KnownHands, known_hands
+from tests.fitting.hands_at_random import KnownHands, known_hands, posed_points
 
 N = 8
 K = torch.tensor([[900.0, 0, 256], [0, 910, 167], [0, 0, 1]])

@@ -17,7 +17,6 @@ from pipeline.table.results_page import (
     PAGE,
     WIDTH,
     ResultsPageError,
-    ancestry,
     read_facts,
     readme_block,
     results_page,
@@ -25,6 +24,7 @@ from pipeline.table.results_page import (
     write_markdown,
 )
 from pipeline.table.seed_results import as_text, merged_metrics
+from tests.pipeline.table.ancestry import ancestry
 from tests.pipeline.table.made_up_metrics import MACHINE, metrics, without
 
 ROOT = Path(__file__).parents[3]
