@@ -125,10 +125,10 @@ def cut(
     return part.copy(), affine(region, side)
 
 
-def as_uri(picture: NDArray[np.uint8], quality: int = QUALITY) -> str:
+def as_uri(picture: NDArray[np.uint8]) -> str:
     """The picture (H, W, 3) RGB as a `data:` URI."""
     bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    _, encoded = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
     return f"data:image/webp;base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
 
 

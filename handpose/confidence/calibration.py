@@ -47,32 +47,31 @@ def conformal_factor(errors: Tensor, scales: Tensor, share: float = REGION) -> f
     return float(ratios[min(rank, len(ratios)) - 1])
 
 
-def people_factor(errors: Tensor, scales: Tensor, people: Tensor, share: float = REGION) -> float:
-    """The factor by which scales become regions that hold this share of other people's errors.
+def people_factor(errors: Tensor, scales: Tensor, people: Tensor) -> float:
+    """The factor by which scales become regions that hold `REGION` of other people's errors.
 
     `conformal_factor` of all, times the number by which the factors of all people but one must be
-    multiplied to hold this share of the errors of the one, over all people in turn. With one person
+    multiplied to hold as much of the errors of the one, over all people in turn. With one person
     alone nothing is known of others: `conformal_factor`.
 
     Args:
         errors: (n,) not negative.
         scales: (n,) predicted for them, above 0.
         people: (n,) whose they are.
-        share: in (0, 1).
 
     Raises:
         ValueError: there are none.
     """
-    factor = conformal_factor(errors, scales, share)
+    factor = conformal_factor(errors, scales)
     left_out = sorted(set(people.tolist()))
     if len(left_out) < 2:
         return factor
     needed = torch.empty_like(errors)  # by how much the others' factor must be multiplied
     for person in left_out:
         own = people == person
-        others = conformal_factor(errors[~own], scales[~own], share)
+        others = conformal_factor(errors[~own], scales[~own])
         needed[own] = errors[own] / scales[own] / others
-    return factor * conformal_factor(needed, torch.ones_like(needed), share)
+    return factor * conformal_factor(needed, torch.ones_like(needed))
 
 
 def logit_factor(logits: Tensor, truth: Tensor) -> float:

@@ -30,10 +30,8 @@ def standardise(features: Floats) -> Floats:
     return scaled
 
 
-def neighbour_purity(
-    features: Floats, labels: Ids, subjects: Ids, neighbours: int = NEIGHBOURS
-) -> Floats:
-    """Fraction of a sample's nearest neighbours with its label, among other people's samples.
+def neighbour_purity(features: Floats, labels: Ids, subjects: Ids) -> Floats:
+    """Fraction of a sample's nearest `NEIGHBOURS` with its label, among other people's samples.
 
     The own subject is excluded: frames of one person are close for reasons other than the gesture.
 
@@ -41,7 +39,6 @@ def neighbour_purity(
         features: (N, C).
         labels: (N,).
         subjects: (N,).
-        neighbours: number of neighbours.
 
     Returns:
         (N,) in [0, 1]; NaN where other people have too few samples.
@@ -52,9 +49,9 @@ def neighbour_purity(
     purity = np.full(len(scaled), np.nan)
     for subject in np.unique(subjects):
         own, others = np.flatnonzero(subjects == subject), np.flatnonzero(subjects != subject)
-        if len(others) < neighbours:
+        if len(others) < NEIGHBOURS:
             continue
-        search = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(scaled[others])
+        search = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(scaled[others])
         nearest = others[search.kneighbors(scaled[own], return_distance=False)]
         purity[own] = (labels[nearest] == labels[own, None]).mean(1)
     return purity

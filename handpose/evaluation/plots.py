@@ -63,7 +63,7 @@ def pck_figure(panels: Mapping[str, Mapping[str, Line]], note: str = "") -> Figu
 
 
 def confusion_figure(
-    matrix: NDArray[Any], names: Sequence[str], *, blocks: Sequence[str] = (), note: str = ""
+    matrix: NDArray[Any], names: Sequence[str], *, blocks: Sequence[str] = ()
 ) -> Figure:
     """Confusion matrix, actual class by row, as fractions of the row.
 
@@ -72,7 +72,6 @@ def confusion_figure(
         names: C names of the classes, in the matrix's order.
         blocks: group of each of the C classes, e.g. its hand, contiguous; groups are named and
             separated by lines.
-        note: small print below the figure.
     """
     count = len(names)
     rows = matrix.sum(1, keepdims=True)
@@ -98,7 +97,6 @@ def confusion_figure(
         axis.text(middle, -1, block, ha="center", va="bottom", fontsize=10)
     bar = figure.colorbar(picture, ax=axis, shrink=0.5, pad=0.01)
     bar.set_label("fraction of the actual class")
-    _note(figure, note)
     return figure
 
 

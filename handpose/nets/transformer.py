@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+MLP_RATIO = 4
+
 
 class Attention(nn.Module):
     """Multi-head attention of tokens to a context (to themselves: self-attention)."""
@@ -34,7 +36,7 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """x + self-attention, then, in a cross block, + cross-attention, then + MLP; norms go first."""
 
-    def __init__(self, *, dim: int, heads: int, cross: bool = False, mlp_ratio: int = 4) -> None:
+    def __init__(self, *, dim: int, heads: int, cross: bool = False) -> None:
         """`cross` adds the attention to a context."""
         super().__init__()
         self.norm_self = nn.LayerNorm(dim)
@@ -45,7 +47,7 @@ class Block(nn.Module):
             self.cross_attention = Attention(dim=dim, heads=heads)
         self.norm_mlp = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(
-            nn.Linear(dim, mlp_ratio * dim), nn.GELU(), nn.Linear(mlp_ratio * dim, dim)
+            nn.Linear(dim, MLP_RATIO * dim), nn.GELU(), nn.Linear(MLP_RATIO * dim, dim)
         )
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:

@@ -35,9 +35,7 @@ class CropError(HandPoseError):
     """A box is no box, or none of this photo."""
 
 
-def region_of(
-    box: Sequence[float] | NDArray[np.floating], width: int, height: int, scale: float = BOX_SCALE
-) -> Square:
+def region_of(box: Sequence[float] | NDArray[np.floating], width: int, height: int) -> Square:
     """The square that is cropped: around a box (x, y, w, h) px of a photo of this size.
 
     Raises:
@@ -54,7 +52,7 @@ def region_of(
             f"{text} has its middle outside of the photo of {width} x {height} px: give the box in "
             "pixels of this photo, not of another one or of another size of it"
         )
-    return Square(middle_x, middle_y, scale * max(h, TALLEST * w))
+    return Square(middle_x, middle_y, BOX_SCALE * max(h, TALLEST * w))
 
 
 def crop(image: NDArray[np.uint8], region: Square, *, is_left: bool) -> NDArray[np.float32]:

@@ -24,7 +24,7 @@ from pipeline.faults.fault_kinds import KINDS, FaultKind, limit
 from pipeline.faults.ingested_hands import Floats, IngestedHands
 from pipeline.faults.photo_measures import in_order, measure_photos
 from pipeline.faults.ranking import Suspect, exclusion_of, rank, write_ranking
-from pipeline.faults.second_hand import AreHands, released_network
+from pipeline.faults.second_hand import released_network
 from pipeline.thumbnails import HandPhoto, Thumbnail, thumbnails
 from stages.artifacts import Progress
 from stages.hand_model import load_hand_model
@@ -53,9 +53,7 @@ class SuspectTile(NamedTuple):
     where: str
 
 
-def find_faults(
-    params: Params, *, out: Path, photos: int, top: int, are_hands: AreHands | None = None
-) -> list[str]:
+def find_faults(params: Params, *, out: Path, photos: int, top: int) -> list[str]:
     """Measure, rank, write the CSV file and the page; a line for each kind.
 
     Args:
@@ -63,14 +61,13 @@ def find_faults(
         out: the HTML file.
         photos: to open, at most.
         top: pictures of each kind.
-        are_hands: decides whether a box holds a hand; by default the released network.
 
     Raises:
         HandPoseError: there are no samples, no hand model, or no released weights.
     """
     hands = IngestedHands.read(SAMPLES)
     mano = load_hand_model(params.hand, params.data)
-    values, lines = measures(hands, params, mano, photos, are_hands)
+    values, lines = measures(hands, params, mano, photos)
     suspects = rank(hands, values)
     write_ranking(RANKING, hands, suspects.values())
     text = _page(hands, suspects, values, Path(params.data.root), mano, top)
@@ -85,7 +82,7 @@ def find_faults(
 
 
 def measures(
-    hands: IngestedHands, params: Params, mano: Mano, photos: int, are_hands: AreHands | None
+    hands: IngestedHands, params: Params, mano: Mano, photos: int
 ) -> tuple[dict[str, Floats], list[str]]:
     """Each kind's values, and lines on what could not be measured."""
     values = {
@@ -98,9 +95,9 @@ def measures(
     }
     views, lines = in_order(hands, photos) if photos else np.empty(0, np.int64), list[str]()
     if len(views):
-        asked = are_hands or released_network()
+        are_hands = released_network()
         progress = Progress("faults", len(views), "photos")  # its clock starts here
-        found = measure_photos(hands, views, Path(params.data.root), asked, progress.step)
+        found = measure_photos(hands, views, Path(params.data.root), are_hands, progress.step)
         values |= {
             name: getattr(found, name) for name in ("second_hand", "dark_photo", "repeated_photo")
         }

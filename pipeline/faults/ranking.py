@@ -55,15 +55,12 @@ class Suspect(NamedTuple):
         return f"{self.value:.{self.kind.digits}f}"
 
 
-def rank(
-    hands: IngestedHands, values: Mapping[str, Floats], most: int = MOST
-) -> dict[str, list[Suspect]]:
-    """Suspects by kind, the most suspicious first.
+def rank(hands: IngestedHands, values: Mapping[str, Floats]) -> dict[str, list[Suspect]]:
+    """Suspects by kind, the most suspicious first: `MOST` of each, or more if more are proposed.
 
     Args:
         hands: whose values.
         values: by kind, of each hand (M,) or view (N,); NaN is unknown.
-        most: of a kind; if more are proposed, all of those.
     """
     found = {}
     for kind in KINDS:
@@ -71,7 +68,7 @@ def rank(
         above = limit(kind, own)
         known = np.flatnonzero(np.isfinite(own) & (own > 0))
         order = known[np.argsort(-own[known], kind="stable")]
-        count = max(most, int((own[known] >= above).sum()))
+        count = max(MOST, int((own[known] >= above).sum()))
         found[kind.name] = [
             Suspect(
                 kind,

@@ -7,7 +7,7 @@ and on other machines. They stand in a table of their own and are compared with 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from handpose.nets.network_by_name import EANET, GESTURE_GUIDED
@@ -172,13 +172,13 @@ TERMS = LICENCES
 """Of the checkpoints that can be run here."""
 
 
-def row_of(model: str, rows: Iterable[FieldRow] = ROWS) -> FieldRow | None:
+def row_of(model: str) -> FieldRow | None:
     """The row that a file of predictions is of, by the name that it states; None if it is none.
 
     The name has to be one of the row's own, see docs/imported.md: a name with more in it, such as
     "fine-tuned" or "mini", is another model's. Case, blanks and the signs `_-.,()` do not count.
     """
-    return next((row for row in rows if _key(model) in map(_key, (row.name, *row.also))), None)
+    return next((row for row in ROWS if _key(model) in map(_key, (row.name, *row.also))), None)
 
 
 def _key(name: str) -> str:

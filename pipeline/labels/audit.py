@@ -77,14 +77,13 @@ class PairFinding:
         return (not self.debatable, True, far, _number(ratio.value, math.inf))
 
 
-def audit(root: Path, table: GestureMap, *, top: int, out: Path = AUDIT) -> list[str]:
-    """The most debatable pairs as lines of text; all pairs are written to a CSV file.
+def audit(root: Path, table: GestureMap, *, top: int) -> list[str]:
+    """The most debatable pairs as lines of text; all pairs are written to `AUDIT`.
 
     Args:
         root: the folder of the clone, with samples.parquet and, if there are any, predictions.
         table: the gesture map.
         top: how many merges, and how many splits, are listed.
-        out: the CSV file, from the root.
 
     Raises:
         EvidenceError: there are no samples.
@@ -92,8 +91,8 @@ def audit(root: Path, table: GestureMap, *, top: int, out: Path = AUDIT) -> list
     poses = PoseSums.read(root / SAMPLES)
     confusions = Confusions.read(root / PREDICTIONS, root / LABELS)
     found = findings(table, poses, confusions)
-    write_findings(root / out, found)
-    return [*_lines(found, poses, confusions, top), f"all {len(found):,} pairs are in {out}"]
+    write_findings(root / AUDIT, found)
+    return [*_lines(found, poses, confusions, top), f"all {len(found):,} pairs are in {AUDIT}"]
 
 
 def findings(

@@ -150,10 +150,10 @@ def _cell(node: Any, column: TableColumn) -> str:
     return text if low is None or high is None else f"{text} [{low:.1f}, {high:.1f}]"
 
 
-def _range(found: Spread | None, digits: int, sign: str = "") -> str:
+def _range(found: Spread | None, digits: int) -> str:
     if found is None:
         return ""
-    mean, least, most = (f"{value:{sign}.{digits}f}" for value in found)
+    mean, least, most = (f"{value:.{digits}f}" for value in found)
     return mean if least == most else f"{mean} ({least} to {most})"
 
 

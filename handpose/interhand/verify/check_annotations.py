@@ -155,7 +155,7 @@ def check_expected(split: SplitContents, expected: Expected) -> Findings:
         yield "FAIL", f"{text}; add a row for each (labels/README.md), with drop to leave it out"
 
 
-def some(names: list[str], most: int = 4) -> str:
-    """The first `most` names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def some(names: list[str]) -> str:
+    """The first four names, and how many more there are."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(names[:4]) + more

@@ -164,9 +164,9 @@ def _shade(
     return np.asarray(shade + shine * np.maximum(facing, 0) ** 24)
 
 
-def _edge(signed: FloatArray, steep: float = 30.0) -> FloatArray:
+def _edge(signed: FloatArray) -> FloatArray:
     """0 below zero, 1 above, soft over a little more than a pixel."""
-    return np.asarray(np.clip(0.5 + steep * signed, 0, 1))
+    return np.asarray(np.clip(0.5 + 30.0 * signed, 0, 1))
 
 
 def _mix(rng: np.random.Generator, pattern: FloatArray) -> FloatArray:

@@ -34,7 +34,7 @@ def ranked(planted_set: PlantedSet) -> tuple[IngestedHands, dict[str, list[Suspe
         patch.chdir(planted_set.folder)
         params, hands = load_params(), IngestedHands.read(SAMPLES)
         mano = load_hand_model(params.hand, params.data)
-        values, _ = measures(hands, params, mano, len(hands), None)
+        values, _ = measures(hands, params, mano, len(hands))
     return hands, rank(hands, values)
 
 
