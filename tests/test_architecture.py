@@ -62,6 +62,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/counted.py": "singular and plural, for messages of all three",
     "handpose/hand/mirror.py": "the one sign of handedness",
     "handpose/hand/finger_state.py": "when a finger counts as straight or bent",
+    "handpose/render/smoothstep.py": "a curve, for shape, motion and skin of a hand",
     "handpose/data/splits.py": "the names of the splits",
     "handpose/interhand/folders.py": "what the names of folders say",
     "handpose/interhand/verify/jpeg_header.py": "a file format",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from handpose.hand.skeleton import FINGERS, JOINTS, TIPS
 from handpose.render.render import Material
+from handpose.render.smoothstep import smoothstep
 from handpose.render.surface import FloatArray, Surface
 
 BARE = np.array([0.86, 0.74, 0.65], np.float32)
@@ -111,9 +112,9 @@ def regions(surface: Surface, joints: NDArray[np.floating]) -> Regions:
         depth = offset @ along  # (N,) 0 at the tip, negative towards the hand
         side = np.abs(offset @ np.cross(along, upwards))
         nail += (
-            _ramp(depth, -NAIL_LENGTH_M - 0.001, -NAIL_LENGTH_M + 0.001)
-            * (1 - _ramp(side, NAIL_HALF_WIDTH_M - 0.001, NAIL_HALF_WIDTH_M + 0.001))
-            * _ramp(normals @ upwards, 0.3, 0.6)
+            smoothstep(depth, -NAIL_LENGTH_M - 0.001, -NAIL_LENGTH_M + 0.001)
+            * (1 - smoothstep(side, NAIL_HALF_WIDTH_M - 0.001, NAIL_HALF_WIDTH_M + 0.001))
+            * smoothstep(normals @ upwards, 0.3, 0.6)
             * (np.square(offset).sum(1) < 0.02**2)
         )
     forearm = np.zeros(len(rest), np.float32)
@@ -122,7 +123,7 @@ def regions(surface: Surface, joints: NDArray[np.floating]) -> Regions:
     forearm /= forearm.max()
     unmarked = np.where(arm, 0, 1)
     return Regions(
-        _ramp(-back, -0.1, 0.6),
+        smoothstep(-back, -0.1, 0.6),
         np.minimum(knuckle, 1) * unmarked,
         np.minimum(tip, 1) * unmarked,
         np.minimum(nail, 1) * unmarked,
@@ -157,13 +158,7 @@ def skin_material(
 
 def cloth(where: Regions, sleeve: Sleeve) -> FloatArray:
     """How far the sleeve covers the surface: (N,) 0..1."""
-    return _ramp(where.forearm, sleeve.start, sleeve.start + 0.02)
-
-
-def _ramp(x: FloatArray, low: float, high: float) -> FloatArray:
-    """Smoothstep: 0 below `low`, 1 above `high`."""
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))
+    return smoothstep(where.forearm, sleeve.start, sleeve.start + 0.02)
 
 
 def _unit(vector: NDArray[np.floating]) -> FloatArray:

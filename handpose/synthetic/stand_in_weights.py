@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from handpose.hand.skeleton import MANO_JOINTS
+from handpose.render.smoothstep import smoothstep
 from handpose.synthetic.stand_in_mesh import Template
 from handpose.synthetic.stand_in_shape import Array, Digit, HandShape
 
@@ -79,13 +80,7 @@ def _turn_entries(axis: Array) -> Array:
 def _passed(digit: Digit, name: str, vertices: Array) -> Array:
     """Smooth step from 0 to 1 at each of the digit's joints: (N, 3)."""
     along = (vertices[:, None] - digit.joints[:3]) @ digit.along  # (N, 3)
-    return _step(along / np.array(BLEND_MM[name]))
-
-
-def _step(x: Array) -> Array:
-    """0 below -1, 1 above 1, smooth between."""
-    t = np.clip((x + 1) / 2, 0, 1)
-    return t * t * (3 - 2 * t)
+    return smoothstep(along / np.array(BLEND_MM[name]), -1, 1)
 
 
 def _membership(template: Template, hand: HandShape, vertices: Array) -> Array:
@@ -94,7 +89,7 @@ def _membership(template: Template, hand: HandShape, vertices: Array) -> Array:
         [np.linalg.norm(_off_axis(hand.digits[n], vertices), axis=1) for n in DIGIT_ORDER], axis=1
     )
     nearness = np.exp(-((off[:, :4] / 9.0) ** 2)) + 1e-12
-    thumb = 1 - _step((off[:, 4:] - 23.0) / 11.0)  # (N, 1)
+    thumb = 1 - smoothstep((off[:, 4:] - 23.0) / 11.0, -1, 1)  # (N, 1)
     fingers = (1 - thumb) * nearness / nearness.sum(axis=1, keepdims=True)
     members = np.concatenate([fingers, thumb], axis=1)
     for k, name in enumerate(DIGIT_ORDER):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from handpose.render.smoothstep import smoothstep
 from handpose.synthetic.articulation import ANGLES, DIGITS, GesturePose
 from handpose.synthetic.movement.free_pose import FreePoses
 
@@ -117,7 +118,7 @@ def through(keys: Array, phase: Array) -> Array:
     last = len(keys) - 1
     progress = np.clip(phase, 0, 1) * last
     before = np.minimum(progress.astype(int), last - 1)
-    share = _smooth(progress - before)[:, None]
+    share = smoothstep(progress - before, 0, 1)[:, None]
     return np.asarray((1 - share) * keys[before] + share * keys[before + 1])
 
 
@@ -154,10 +155,4 @@ def _jitter(rng: np.random.Generator, count: int, columns: int) -> Array:
 
 def _envelope(phase: Array, rise: float) -> Array:
     """0 at both ends, 1 in the middle: (T,)."""
-    return _smooth(np.minimum(phase, 1 - phase) / rise)
-
-
-def _smooth(x: Array) -> Array:
-    """Smoothstep: 0 below 0, 1 above 1."""
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
+    return smoothstep(np.minimum(phase, 1 - phase) / rise, 0, 1)

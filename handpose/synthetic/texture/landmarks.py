@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.hand.skeleton import JOINTS, PARENTS
+from handpose.render.smoothstep import smoothstep
 from handpose.render.surface import FloatArray, Surface
 
 SLAB_M = 0.004
@@ -40,12 +41,12 @@ class Landmarks:
         digits = np.array(["palm" if j.endswith("_1") else j.split("_")[0] for j in JOINTS])
         self._part = np.where(surface.is_forearm, "forearm", digits[bone])  # (N,)
         root = bone == JOINTS.index("thumb_2")
-        turned = np.where(root, _ramp(along, *THUMB_TURN), self._part == "thumb")[:, None]
+        turned = np.where(root, smoothstep(along, *THUMB_TURN), self._part == "thumb")[:, None]
         upwards = dorsal + turned * across  # (N, 3), as the thumb's nail faces
         upwards /= np.linalg.norm(upwards, axis=1, keepdims=True)
         facing = np.einsum("nk,nk->n", surface.mesh(surface.control).normals, upwards)
-        self.palm = _ramp(-facing, *TURN)  # (N,) how much of each side shows
-        self.back = _ramp(facing, *TURN)
+        self.palm = smoothstep(-facing, *TURN)  # (N,) how much of each side shows
+        self.back = smoothstep(facing, *TURN)
 
     def at(self, joint: str) -> FloatArray:
         """A joint, by its name: (2,) m."""
@@ -94,9 +95,3 @@ def _nearest_bone(
     away = np.square(offset - share[..., None] * bone).sum(2)  # (N, 20)
     nearest = away.argmin(1)
     return nearest + 1, share[np.arange(len(points)), nearest]
-
-
-def _ramp(x: FloatArray, low: float, high: float) -> FloatArray:
-    """Smoothstep: 0 below `low`, 1 above `high`."""
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))
