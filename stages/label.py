@@ -45,7 +45,7 @@ from stages.labelling.pose_codes import (
 )
 from stages.labelling.shuffled import UNIT, donors, shuffled_gestures
 from stages.params import LabelParams, load_params
-from stages.paths import LABEL, LABELS, MEMBERSHIP, SAMPLES
+from stages.paths import LABEL, LABELS, MEMBERSHIP, SAMPLES, require
 
 OUT = LABEL
 
@@ -107,8 +107,7 @@ def read_counts(path: Path) -> tuple[Counts, Counts, Counts]:
     Raises:
         LabelError: the file is not there.
     """
-    if not path.is_file():
-        raise LabelError(f"{path}: not found; run `dvc repro ingest` first")
+    require(path, "ingest", LabelError)
     samples = pq.read_table(path, columns=["kind", "sequence", "split", "is_left"])
 
     def count(rows: pa.Table) -> Counts:

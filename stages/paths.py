@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from handpose.errors import HandPoseError
+
 STAND_IN = Path("data/stand_in")
 """`synthesize`'s licence-free hand model; `hand.mano` by default."""
 
@@ -59,3 +61,9 @@ WORK = Path("work")
 def is_same_path(named: str | Path, path: Path) -> bool:
     """Whether a parameter names this path, however it is written."""
     return Path(named).resolve() == path.resolve()
+
+
+def require(path: Path, stage: str, error: type[HandPoseError]) -> None:
+    """Raise `error` where a file is not there that this stage writes."""
+    if not path.is_file():
+        raise error(f"{path}: not found; run `dvc repro {stage}` first")

@@ -29,7 +29,7 @@ from handpose.data.splits import all_splits
 from handpose.files import atomic_file, atomic_folder
 from stages.artifacts import Progress, run_stage, write_json, write_manifest
 from stages.params import ShardParams, load_params
-from stages.paths import MEMBERSHIP, SAMPLES, SHARDS
+from stages.paths import MEMBERSHIP, SAMPLES, SHARDS, require
 from stages.sharding.gesture_photos import photo_plan, read_photos, write_photos
 from stages.sharding.tars import TarTask, UncutSample, Written, check_library, write
 from stages.sharding.workers import in_order
@@ -100,8 +100,7 @@ def read_members(samples: Path, membership: Path) -> pa.Table:
         ShardError: a file is missing, or no row is left.
     """
     for path, stage in ((samples, "ingest"), (membership, "label")):
-        if not path.is_file():
-            raise ShardError(f"{path}: not found; run `dvc repro {stage}` first")
+        require(path, stage, ShardError)
     folders = membership.read_text("utf-8").splitlines()
     table = pq.read_table(samples, columns=list(COLUMNS))
     table = table.filter(pc.is_in(table["sequence"], pa.array(folders, pa.string())))

@@ -34,7 +34,7 @@ from pipeline.confidence.true_view import (
     users_box,
 )
 from stages.artifacts import Progress
-from stages.paths import SAMPLES
+from stages.paths import SAMPLES, require
 
 TRAINED_ON, CALIBRATED_ON = 6000, 3000
 """Photos, at most."""
@@ -141,8 +141,7 @@ def chosen_rows(
     Raises:
         ConfidenceError: the file is missing, or it has no sample of this split.
     """
-    if not samples.is_file():
-        raise ConfidenceError(f"{samples}: not found; run `dvc repro ingest` first")
+    require(samples, "ingest", ConfidenceError)
     table = pq.read_table(samples, columns=list(COLUMNS))
     table = table.filter(pc.equal(table["split"], split))
     if not len(table):

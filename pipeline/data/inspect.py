@@ -30,7 +30,7 @@ from handpose.sample import UNLABELLED, HandBatch
 from pipeline.data.mixing import mixing
 from stages.hand_model import load_hand_model
 from stages.params import Params
-from stages.paths import LABELS, MEMBERSHIP, SAMPLES, SHARDS
+from stages.paths import LABELS, MEMBERSHIP, SAMPLES, SHARDS, require
 
 BATCHES = 20
 """Batches whose mixing is measured; the first one is drawn."""
@@ -62,8 +62,7 @@ class Origins:
     def read(cls, split: str) -> Origins:
         """The rows of this split whose folder is in membership.txt."""
         for path, stage in ((SAMPLES, "ingest"), (LABELS, "label"), (MEMBERSHIP, "label")):
-            if not path.is_file():
-                raise InspectError(f"{path}: not found; run `dvc repro {stage}` first")
+            require(path, stage, InspectError)
         names = {name for columns in MIXED.values() for name in columns} | {"kind"}
         table = pq.read_table(SAMPLES, columns=sorted(names | {"sample_id", "is_left"}))
         folders = pa.array(MEMBERSHIP.read_text("utf-8").splitlines(), pa.string())

@@ -25,7 +25,7 @@ from handpose.errors import HandPoseError
 from handpose.render.tiles import Tile, draw_page
 from pipeline.data.contradiction import draw_contradiction
 from stages.params import Params
-from stages.paths import CONTRADICTIONS, REJECTS, SHARD_REJECTS
+from stages.paths import CONTRADICTIONS, REJECTS, SHARD_REJECTS, require
 
 COLUMNS_READ = ["image", "reason", "detail"]
 TEXTS = pa.schema(dict.fromkeys(COLUMNS_READ, pa.string()))
@@ -81,8 +81,7 @@ def rejects(params: Params, out: Path) -> list[str]:
         RejectsError: `ingest` has not run.
     """
     for path in (REJECTS, CONTRADICTIONS):
-        if not path.is_file():
-            raise RejectsError(f"{path}: not found; run `dvc repro ingest` first")
+        require(path, "ingest", RejectsError)
     table, sources = pq.read_table(REJECTS, columns=COLUMNS_READ), str(REJECTS)
     if SHARD_REJECTS.is_file() and len(not_cut := _not_cut()):
         table, sources = pa.concat_tables([table, not_cut]), f"{REJECTS} and {SHARD_REJECTS}"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from handpose.hand.camera import project
 from pipeline.labels.evidence import EvidenceError
+from stages.paths import require
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
@@ -66,8 +67,7 @@ class IngestedHands:
         Raises:
             EvidenceError: there is no such file, or it has no row.
         """
-        if not path.is_file():
-            raise EvidenceError(f"{path}: not found; run `dvc repro ingest` first")
+        require(path, "ingest", EvidenceError)
         file = pq.ParquetFile(path)
         if not file.metadata.num_rows:
             raise EvidenceError(f"{path}: has no sample, so nothing can be judged")

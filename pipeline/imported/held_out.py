@@ -54,7 +54,7 @@ class HeldOut:
                 f"split {split!r} is not evaluated; there are {', '.join(data.splits)}"
             )
         fields = _fields(data, split)
-        photos = _photos(split)
+        photos = sample_columns(split, ["sample_id", "image", "K"]).sort_by("sample_id")
         ids = photos["sample_id"].to_numpy()
         photos = photos.take(pa.array(np.searchsorted(ids, fields["sample_id"])))
         images, is_left = photos["image"].to_pylist(), fields["is_left"].tolist()
@@ -140,17 +140,18 @@ def _fields(data: EvaluationData, split: str) -> dict[str, NDArray[Any]]:
     return {name: np.array(values) for name, values in found.items()}
 
 
-def _photos(split: str) -> pa.Table:
-    """Name and camera of the photos of a split, by sample_id."""
-    names = ["sample_id", "image", "K"]
+def sample_columns(split: str, names: Sequence[str]) -> pa.Table:
+    """These columns of samples.parquet, of the rows of a split.
+
+    Raises:
+        ImportedError: an older version wrote the file, without one of them.
+    """
     if missing := set(names) - set(pq.read_schema(SAMPLES).names):
         raise ImportedError(
             f"{SAMPLES}: has no {', '.join(sorted(missing))}: an older version wrote it; run `dvc "
             "repro ingest`"
         )
-    return pq.read_table(SAMPLES, columns=names, filters=[("split", "=", split)]).sort_by(
-        "sample_id"
-    )
+    return pq.read_table(SAMPLES, columns=list(names), filters=[("split", "=", split)])
 
 
 def splits_of(images: Sequence[str]) -> dict[Key, str]:

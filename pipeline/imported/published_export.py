@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
@@ -27,13 +26,12 @@ from handpose.other_models.crop_hand import CropPlace, PhotoHand, in_photo
 from handpose.other_models.photo_crop import CropError, crop, region_of
 from handpose.other_models.published import HOW_TO_GET, LICENCES, SUFFIXES, PublishedModel
 from handpose.other_models.weights_file import WeightsError
-from pipeline.imported.held_out import HeldOut
+from pipeline.imported.held_out import HeldOut, sample_columns
 from pipeline.licence_guard import git_takes, is_free_hand, stage_of
 from stages.artifacts import Progress
 from stages.evaluation.data import EvaluationData
 from stages.hand_model import load_hand_model
 from stages.params import Params
-from stages.paths import SAMPLES
 
 Write = Callable[[str], None]
 
@@ -150,13 +148,7 @@ def _check_place(path: Path) -> None:
 
 def _photos(held_out: HeldOut, root: Path) -> list[BoxedPhoto]:
     """The photos of all samples, in their order."""
-    names = ["sample_id", "bbox", "width", "height"]
-    if missing := set(names) - set(pq.read_schema(SAMPLES).names):
-        raise ImportedError(
-            f"{SAMPLES}: has no {', '.join(sorted(missing))}: an older version wrote it; run `dvc "
-            "repro ingest`"
-        )
-    table = pq.read_table(SAMPLES, columns=names, filters=[("split", "=", held_out.split)])
+    table = sample_columns(held_out.split, ["sample_id", "bbox", "width", "height"])
     rows = {row["sample_id"]: row for row in table.to_pylist()}
     found = []
     for (image, _), number in zip(

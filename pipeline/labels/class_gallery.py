@@ -24,7 +24,7 @@ from handpose.gesture_row import DROP, GestureRow
 from pipeline.labels.evidence import EvidenceError
 from pipeline.thumbnails import MOST_BYTES, HandPhoto, PageSizeError, Thumbnail, evenly, thumbnails
 from stages.artifacts import Progress
-from stages.paths import SAMPLES
+from stages.paths import SAMPLES, require
 
 TEMPLATE = Path(__file__).parent / "class_gallery.html.j2"
 
@@ -105,8 +105,7 @@ class Shots(NamedTuple):
         Raises:
             EvidenceError: there is no such file, or it has no gesture folder.
         """
-        if not path.is_file():
-            raise EvidenceError(f"{path}: not found; run `dvc repro ingest` first")
+        require(path, "ingest", EvidenceError)
         names = ["sequence", "subject", "session", "camera", "frame", "image", "width", "height"]
         table = pq.read_table(path, columns=[*names, "bbox", "kind"])
         table = table.filter(pc.equal(table["kind"], "gesture")).drop_columns("kind")

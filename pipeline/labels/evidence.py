@@ -24,6 +24,7 @@ from handpose.data.splits import TEST
 from handpose.errors import HandPoseError
 from handpose.evaluation.statistics import SHARE, Estimate, estimate, mean
 from handpose.hand.palm_frame import in_palm_frame, palm_length
+from stages.paths import require
 
 Floats = NDArray[np.floating[Any]]
 
@@ -63,8 +64,7 @@ class PoseSums:
         Raises:
             EvidenceError: there is no such file, or it has no gesture folder.
         """
-        if not path.is_file():
-            raise EvidenceError(f"{path}: not found; run `dvc repro ingest` first")
+        require(path, "ingest", EvidenceError)
         file = pq.ParquetFile(path)
         chosen = _chosen(file)
         if not chosen.any():

@@ -27,7 +27,7 @@ from handpose.sample import UNLABELLED, HandBatch
 from handpose.training.model_io import ModelRecord
 from stages.evaluation.summary import Classes
 from stages.params import EvaluateParams
-from stages.paths import LABELS, MEMBERSHIP, SAMPLES, SHARDS
+from stages.paths import LABELS, MEMBERSHIP, SAMPLES, SHARDS, require
 
 ORIGIN = ("split", "subject", "session", "sequence", "kind", "camera", "frame", "is_left")
 FITTED = ("joints_cam", "joint_valid", "is_left", "hand_pose", "betas", "has_mano")
@@ -81,8 +81,7 @@ class EvaluationData:
             ShardError: the shards are missing or damaged.
         """
         for path, stage in ((SAMPLES, "ingest"), (LABELS, "label"), (MEMBERSHIP, "label")):
-            if not path.is_file():
-                raise EvaluateError(f"{path}: not found; run `dvc repro {stage}` first")
+            require(path, stage, EvaluateError)
         labels = Labels.read(LABELS)
         origins = pq.read_table(SAMPLES, columns=["sample_id", *ORIGIN]).sort_by("sample_id")
         folder, split = column(origins, "sequence"), column(origins, "split")
