@@ -88,6 +88,23 @@ class Params(Section):
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Params:
+        wrong = [
+            *self._handedness(),
+            *self._data_format(),
+            *self._scratch_tokens(),
+            *self._untrained_heads(),
+            *self._eanet(),
+            *self._enlarged_crops(),
+            *self._controls(),
+            *self._hagrid(),
+            *self._warm_up(),
+        ]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+    def _handedness(self) -> list[str]:
+        """What canonical hands, or handed ones, do not go with."""
         wrong = []
         canonical = self.label.handedness == "canonical"
         for stage, fit in (("pretrain", self.pretrain), ("pose", self.pose)):
@@ -113,6 +130,11 @@ class Params(Section):
                 "know which hand it sees; set pose_net.side_input to true, or label.handedness to "
                 "canonical"
             )
+        return wrong
+
+    def _data_format(self) -> list[str]:
+        """What this data set, or this hand model, does not have."""
+        wrong = []
         if self.hand.joint_regressor and self.data.format != "interhand":
             wrong.append(
                 f"hand.joint_regressor is {self.hand.joint_regressor}, which is InterHand2.6M's, "
@@ -130,13 +152,21 @@ class Params(Section):
                 f"annotations of both hands, but data.format is {self.data.format}, where each "
                 "record is one hand already; set ingest.interacting to drop"
             )
+        return wrong
+
+    def _scratch_tokens(self) -> list[str]:
+        """Tokens that the network of the run without pretraining lacks."""
         if self.pose_scratch.gesture_tokens and not self.pose_net.gesture_tokens:
-            wrong.append(
+            return [
                 "pose_scratch.gesture_tokens is true but pose_net.gesture_tokens is false: the run "
                 "without pretraining cannot have tokens that the network lacks; set both to the "
                 "same"
-            )
-        wrong += self._untrained_heads()
+            ]
+        return []
+
+    def _eanet(self) -> list[str]:
+        """Encoders that EANet cannot take."""
+        wrong = []
         if self.pose_net.network == "eanet" and self.encoder.image_px < 64:
             wrong.append(
                 f"pose_net.network is eanet but encoder.image_px is {self.encoder.image_px}: its "
@@ -148,12 +178,21 @@ class Params(Section):
                 "voxel i is at pixel 32 i, where a network of patches does not look; set "
                 "encoder.backbone to an HRNet or a ResNet, or pose_net.network to gesture_guided"
             )
+        return wrong
+
+    def _enlarged_crops(self) -> list[str]:
+        """Stored crops smaller than what the network sees."""
         if self.shard.view_px < self.encoder.image_px:
-            wrong.append(
+            return [
                 f"shard.view_px {self.shard.view_px} is smaller than encoder.image_px "
                 f"{self.encoder.image_px}: crops would be enlarged; set shard.view_px to "
                 f"{self.encoder.image_px} and shard.crop_px to a third more"
-            )
+            ]
+        return []
+
+    def _controls(self) -> list[str]:
+        """Controls, for which HaGRID's photos have no poses."""
+        wrong = []
         for key, value, plain in (
             ("source", self.label.source, "gestures"),
             ("shuffle", self.label.shuffle, "none"),
@@ -164,10 +203,7 @@ class Params(Section):
                     f"classes to images with a pose alone; set data.hagrid to '', or label.{key} "
                     f"to {plain}"
                 )
-        wrong += self._hagrid() + self._warm_up()
-        if wrong:
-            raise ValueError("; ".join(wrong))
-        return self
+        return wrong
 
     def _hagrid(self) -> list[str]:
         """What HaGRID's gestures do not go with."""
