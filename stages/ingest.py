@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -96,9 +97,7 @@ def main() -> None:
         rejects = in_order(pa.concat_tables(unused), [split.name for split in source_splits])
         rejects = with_splits(rejects, source_splits, params.ingest)
         histogram.add_rejects(rejects)
-        write_table(REJECTS, rejects.drop_columns("split"))  # whatever else is wrong
-        contradictions = [CONTRADICTION.empty_table(), *judgement.contradictions]
-        write_table(CONTRADICTIONS, pa.concat_tables(contradictions))
+        write_unused(rejects, judgement)  # whatever else is wrong
         report(judgement, exclusions)
         if samples.count == 0:
             lost = describe(rejects, REJECTS)
@@ -111,30 +110,50 @@ def main() -> None:
         if each_hand and not judgement.of_both_hands:
             print(f"ingest: warning: {NO_TWO_HANDS}", flush=True)
 
+    write_counts(histogram, counts_of(histogram, rejects, judgement, params.ingest), started)
+
+
+def write_unused(rejects: pa.Table, judgement: Judgement) -> None:
+    """Write rejects.parquet and contradictions.parquet."""
+    write_table(REJECTS, rejects.drop_columns("split"))
+    contradictions = [CONTRADICTION.empty_table(), *judgement.contradictions]
+    write_table(CONTRADICTIONS, pa.concat_tables(contradictions))
+
+
+def write_counts(histogram: Histogram, counts: dict[str, Any], started: float) -> None:
+    """Write folders.csv, split.json and, when all other files are there, the manifest."""
     histogram.write(OUT / "folders.csv")
     members = histogram.members
     write_json(OUT / "split.json", {split: own.summary() for split, own in members.items()})
-    hands = samples.count + len(rejects) + judgement.left_out.total()
-    both = {"annotations_of_both_hands": judgement.of_both_hands} if each_hand else {}
-    counts = {
-        "annotations": hands - judgement.of_both_hands,  # whose hands count one by one
-        **both,
-        "samples": {split: own.samples for split, own in members.items()},
-        "without_mano_fit": sum(own.without_mano_fit for own in members.values()),
-        "rejected": reasons(rejects),
-        **({"made_fits": judgement.made_fits} if params.ingest.fit_missing else {}),
-        **by_exclusions(judgement),
-        **judgement.left_out,  # by the parameters
-        **judgement.fit_faults,  # samples, by why they keep no fit
-        **judgement.incomplete,  # samples, by why a joint is masked
-        **{f"root_of_{split}": one._asdict() for split, one in judgement.roots.items()},
-    }
     print(f"ingest: {counts}")
     tables = ("samples.parquet", "rejects.parquet", "contradictions.parquet")
     names = (*tables, "folders.csv", "split.json")
     write_manifest(
         OUT / "manifest.json", started=started, counts=counts, outputs=[OUT / n for n in names]
     )
+
+
+def counts_of(
+    histogram: Histogram, rejects: pa.Table, judgement: Judgement, ingest: IngestParams
+) -> dict[str, Any]:
+    """The manifest's counts: annotations, samples, and what was not used of either, by why."""
+    members = histogram.members
+    samples = {split: own.samples for split, own in members.items()}
+    hands = sum(samples.values()) + len(rejects) + judgement.left_out.total()
+    both = {"annotations_of_both_hands": judgement.of_both_hands} if ingest.each_hand else {}
+    return {
+        "annotations": hands - judgement.of_both_hands,  # whose hands count one by one
+        **both,
+        "samples": samples,
+        "without_mano_fit": sum(own.without_mano_fit for own in members.values()),
+        "rejected": reasons(rejects),
+        **({"made_fits": judgement.made_fits} if ingest.fit_missing else {}),
+        **by_exclusions(judgement),
+        **judgement.left_out,  # by the parameters
+        **judgement.fit_faults,  # samples, by why they keep no fit
+        **judgement.incomplete,  # samples, by why a joint is masked
+        **{f"root_of_{split}": one._asdict() for split, one in judgement.roots.items()},
+    }
 
 
 def with_splits(
