@@ -11,7 +11,8 @@ from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from pipeline.clones.training_clone import Source
 from pipeline.experiment.grid import GridFile, read_grids
-from pipeline.experiment.runs import RESULTS, STAGES, ExperimentRun, content_fault, runs_of
+from pipeline.experiment.result_content import content_fault
+from pipeline.experiment.runs import RESULTS, STAGES, ExperimentRun, runs_of
 from stages.code_digest import stage_digest
 
 

@@ -25,6 +25,7 @@ from pipeline.experiment.grid import (
     deciding,
     resolve,
 )
+from pipeline.experiment.result_content import content_fault
 from pipeline.profiles.comments import merged
 from stages.code_digest import stage_digest
 from stages.params import Params, ShiftParams
@@ -215,30 +216,6 @@ def content_of(
         "shift": run.resolved.shift.model_dump(mode="json"),
         **scores,
     }
-
-
-def content_fault(found: Any) -> str:
-    """What is wrong with the content of a result, as far as it is read; '' if nothing is."""
-    if not isinstance(found, dict):
-        return f"found {type(found).__name__}, expected an object"
-    kinds = {
-        **dict.fromkeys(("variant", "run", "test"), str),
-        "seed": int,
-        **dict.fromkeys(("settings", "code", "machine", "people", "seconds"), dict),
-        "gates": list,
-    }
-    for name, kind in kinds.items():
-        if not isinstance(found.get(name), kind):
-            return f"its {name} is {found.get(name)!r:.60}, expected {kind.__name__}"
-    tested = {"test split": found, **found.get("sets", {})}
-    for name, one in tested.items():
-        people = one.get("people") if isinstance(one, dict) else None
-        if not isinstance(people, dict) or not people:
-            return f"of {name} it has no people"
-        for person, measured in people.items():
-            if not (str(person).isdigit() and isinstance(measured, dict) and "images" in measured):
-                return f"of {name} it has no images of person {person}"
-    return ""
 
 
 def _without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
