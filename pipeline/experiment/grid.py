@@ -16,6 +16,7 @@ import yaml
 from handpose.data.splits import HELD_OUT_GESTURES
 from handpose.errors import HandPoseError
 from handpose.synthetic.shifted_recipe import shifted_tests
+from pipeline.experiment.unique_keys import DuplicateKeyError, load_unique
 from pipeline.profiles.overrides import override
 from stages.params import Params, ShiftParams, load_params
 from stages.sections.section import Section, checked
@@ -146,13 +147,16 @@ def read_grids(root: Path) -> GridFile:
     """The file, with every name in it known.
 
     Raises:
-        GridError: it is missing, is no YAML, has an unknown key, or names an unknown variant.
+        GridError: it is missing, is no YAML, has an unknown key or one twice, or names an unknown
+            variant.
     """
     path = root / FILE
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
+        values = load_unique(path.read_text("utf-8"))
     except FileNotFoundError:
         raise GridError(f"{path}: not found; run this in the folder of the clone") from None
+    except DuplicateKeyError as error:
+        raise GridError(f"{path}: {error}") from None
     except yaml.YAMLError as error:
         raise GridError(f"{path}: is not YAML: {error}") from None
     found, faults = checked(GridFile, values)

@@ -115,8 +115,8 @@ class GridResults:
 
         Raises:
             GridError: there is no such grid.
-            RunsError: a result is damaged, or has other parameters than its variant.
-            ComparisonError: results are of other images.
+            RunsError: see `ExperimentRun.result`.
+            ComparisonError: results are of other images or people, on any test set of all.
         """
         if name not in grids.grids:
             raise GridError(f"no grid is called {name!r}; there are: {', '.join(grids.grids)}")
@@ -125,16 +125,20 @@ class GridResults:
         rows = [_row(root, variant, runs) for variant in grid.variants]
         found = cls(name, grid, rows, grids.same_images)
         check_same_images(found.rows, grids.same_images)
+        check_same_people(found.rows)
+        for test in found.tests:
+            found.on(test)  # refuses what cannot be compared, before any page is written
         return found.on(grid.test_set) if grid.test_set else found
 
     def on(self, test: str) -> GridResults:
         """The same runs on another test set than the test split.
 
         Raises:
-            ComparisonError: a result has no such set, or its images are other ones.
+            ComparisonError: a result has no such set, or its images or people are other ones.
         """
         found = replace(self, rows=[row.on(test) for row in self.rows])
         check_same_images(found.rows, self.same_images)
+        check_same_people(found.rows, test)
         return found
 
     @property
@@ -248,6 +252,28 @@ def check_same_images(rows: Sequence[Row], same_images: Sequence[SameImages] = (
                     "them is another, name both digests under same_images of "
                     "experiments/grid.yaml, and how you know"
                 )
+
+
+def check_same_people(rows: Sequence[Row], test: str = "test split") -> None:
+    """Refuse to compare results of other people: those of one run alone would not count.
+
+    Raises:
+        ComparisonError: it names a person, a run without that person, and one with.
+    """
+    known = [
+        (f"{row.name}, seed {seed}", result["people"])
+        for row in rows
+        for seed, result in row.results.items()
+        if result is not None
+    ]
+    first_with = {one: run for run, people in reversed(known) for one in people}
+    for run, people in known:
+        for one in sorted(first_with.keys() - people.keys(), key=int):
+            raise ComparisonError(
+                f"{run}: its result has no person {one} on {test}, but {first_with[one]} has; the "
+                "people of all runs of a grid are the same. Delete the file of the run that is "
+                "wrong to run it again"
+            )
 
 
 def same_images_notes(

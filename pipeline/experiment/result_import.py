@@ -11,7 +11,8 @@ from handpose.errors import HandPoseError
 from handpose.files import atomic_file
 from pipeline.clones.training_clone import Source
 from pipeline.experiment.grid import GridFile, read_grids
-from pipeline.experiment.runs import RESULTS, STAGES, ExperimentRun, content_fault, runs_of
+from pipeline.experiment.result_content import content_fault
+from pipeline.experiment.runs import RESULTS, STAGES, ExperimentRun, runs_of
 from stages.code_digest import stage_digest
 
 
@@ -27,8 +28,8 @@ def import_results(root: Path, file: Path) -> list[str]:
 
     Raises:
         ResultImportError: the file is not one of `handpose experiment timed`, or a result is of
-            other code, of other parameters, or of no variant and seed of the grids; nothing is
-            taken.
+            other code, parameters or labels, of no variant and seed of the grids, or a copy of
+            another; nothing is taken.
         HandPoseError: the grids or git cannot be read.
     """
     try:
@@ -67,6 +68,16 @@ def import_results(root: Path, file: Path) -> list[str]:
                 f"{file}: {run.name} was trained with other parameters than it has here: "
                 f"{'; '.join(changed)}"
             )
+        if relabelled := run.relabelled(result, root):
+            raise ResultImportError(
+                f"{file}: {run.name} was trained with other labels than this clone has: "
+                f"{relabelled}; check out the commit that was trained, and import there"
+            )
+        if copied := next(_copied(root, run, result, taken), ""):
+            raise ResultImportError(
+                f"{file}: {run.name} has the weights of {copied}, so one of them is a copy, and "
+                "each seed counts once; remove the copy"
+            )
         content = result | {"commit": source.commit, "uncommitted": source.changed}
         taken.append((run, content))
     return list(_write(root, taken))
@@ -75,6 +86,21 @@ def import_results(root: Path, file: Path) -> list[str]:
 def _all_runs(root: Path, grids: GridFile) -> Iterator[ExperimentRun]:
     for grid in grids.grids.values():
         yield from runs_of(root, grids, grid)
+
+
+def _copied(
+    root: Path,
+    run: ExperimentRun,
+    result: dict[str, Any],
+    taken: list[tuple[ExperimentRun, dict[str, Any]]],
+) -> Iterator[str]:
+    """Other seeds of the variant, here or taken, that have the result's weights."""
+    if path := run.same_weights(result, root):
+        yield str(path)
+    for other, content in taken:
+        same = content["weights"] == result["weights"] and other.seed != run.seed
+        if same and other.resolved.name == run.resolved.name:
+            yield other.name
 
 
 def _write(root: Path, taken: list[tuple[ExperimentRun, dict[str, Any]]]) -> Iterator[str]:

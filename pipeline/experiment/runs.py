@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from handpose.errors import HandPoseError
-from handpose.files import atomic_file
+from handpose.files import atomic_file, digest
 from pipeline.clones.machine_record import Machine
 from pipeline.clones.training_clone import SEEDED, Source, TrainingClone, alone
 from pipeline.clones.training_pool import TrainingPool
@@ -25,6 +25,7 @@ from pipeline.experiment.grid import (
     deciding,
     resolve,
 )
+from pipeline.experiment.result_content import content_fault
 from pipeline.profiles.comments import merged
 from stages.code_digest import stage_digest
 from stages.params import Params, ShiftParams
@@ -66,7 +67,8 @@ class ExperimentRun:
         """Its result if it was run.
 
         Raises:
-            RunsError: the file is damaged, or has other parameters than the variant now.
+            RunsError: the file is damaged, is another run's or a copy of one, or has other
+                parameters than the variant or other labels than the clone now.
         """
         path = root / self.file
         if not path.is_file():
@@ -77,14 +79,62 @@ class ExperimentRun:
             raise RunsError(f"{path}: is not a result ({error}); delete it and run again") from None
         if fault := content_fault(found):
             raise RunsError(f"{path}: is not a result ({fault}); delete it and run again")
-        if (found["seed"], found["run"]) != (self.seed, self.resolved.variant.run):
-            raise RunsError(f"{path}: is of run {found['run']}, seed {found['seed']}; delete it")
+        own = (self.resolved.name, self.resolved.variant.run, self.seed)
+        if (of := (found["variant"], found["run"], found["seed"])) != own:
+            raise RunsError(
+                f"{path}: is of {_words(*of)}, expected {_words(*own)}; delete it to run it again"
+            )
+        if copied := self.same_weights(found, root):
+            raise RunsError(
+                f"{path}: has the weights of {copied}, so one of them is a copy, and each seed "
+                "counts once; delete the copy to run it again"
+            )
         if changed := self.differences(found):
             raise RunsError(
                 f"{path}: was run with other parameters than {self.resolved.name} has now: "
                 f"{'; '.join(changed)}. Delete it to run it again, or give the variant a new name"
             )
+        if relabelled := self.relabelled(found, root):
+            raise RunsError(
+                f"{path}: was trained with other labels: {relabelled}. Delete it to run it again, "
+                "or restore the labels"
+            )
         return found
+
+    def same_weights(self, content: Mapping[str, Any], root: Path) -> Path | None:
+        """The file of another seed of this variant, of any grid, that has a result's weights."""
+        path = root / self.file
+        for other in sorted(path.parent.glob("seed-*.json")):
+            # What is damaged is refused when it is read as a run.
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+                same = json.loads(other.read_text("utf-8"))["weights"] == content["weights"]
+                if other != path and same:
+                    return other
+        return None
+
+    def labels_digest(self, folder: Path) -> str:
+        """SHA-256 of the gesture map that the run reads in this folder.
+
+        Raises:
+            RunsError: it is not there.
+        """
+        path = folder / self.resolved.params.label.map
+        if not path.is_file():
+            raise RunsError(f"{path}: not found; label.map of {self.resolved.name} names it")
+        return digest(path)
+
+    def relabelled(self, content: Mapping[str, Any], root: Path) -> str:
+        """How the gesture map differs from that of a result; '' if it does not.
+
+        Older results do not say which map they were trained with.
+        """
+        if (old := content.get("labels")) is None:
+            return ""
+        path = self.resolved.params.label.map
+        if not (root / path).is_file():
+            return f"SHA-256 {old[:12]} of {path}, which is not there now"
+        now = self.labels_digest(root)
+        return "" if now == old else f"SHA-256 {old[:12]} of {path}, now {now[:12]}"
 
     def differences(self, content: Mapping[str, Any]) -> list[str]:
         """Parameters of a result that are not the variant's, as `pose.lr 0.001 (now 0.002)`.
@@ -171,11 +221,12 @@ class Runner:
         """Train, score, and keep the result; the clone is deleted, DVC's cache has its models."""
         name = run.resolved.variant.run
         clone, changed = self._prepared(run)
+        labels = run.labels_digest(clone.folder)
         target = f"{STAGES_FILE}:score@{name}"
         threads = self._pool.threads
         clone.repro([target], self._pool.line_of(run.name), {"OMP_NUM_THREADS": threads})
         scores = json.loads((clone.folder / SCORES / f"{name}.json").read_text("utf-8"))
-        result = content_of(run, changed, asdict(self.machine), self.code, scores)
+        result = content_of(run, changed, asdict(self.machine), self.code, labels, scores)
         result |= {"commit": self.source.commit, "uncommitted": self.source.changed}
         path = self.root / run.file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -192,6 +243,7 @@ def content_of(
     changed: Sequence[str],
     machine: Mapping[str, Any],
     code: Mapping[str, str],
+    labels: str,
     scores: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What the file of a result holds, but for its commit.
@@ -201,6 +253,7 @@ def content_of(
         changed: parameters that it set, as of `override`.
         machine: that it ran on.
         code: digests of the stages' code.
+        labels: digest of the gesture map, as of `labels_digest`.
         scores: what `stages/score.py` wrote.
     """
     return {
@@ -211,34 +264,15 @@ def content_of(
         "uncommitted": [],
         "machine": dict(machine),
         "code": dict(code),
+        "labels": labels,
         "settings": _without_seeds(run.resolved.settings),
         "shift": run.resolved.shift.model_dump(mode="json"),
         **scores,
     }
 
 
-def content_fault(found: Any) -> str:
-    """What is wrong with the content of a result, as far as it is read; '' if nothing is."""
-    if not isinstance(found, dict):
-        return f"found {type(found).__name__}, expected an object"
-    kinds = {
-        **dict.fromkeys(("variant", "run", "test"), str),
-        "seed": int,
-        **dict.fromkeys(("settings", "code", "machine", "people", "seconds"), dict),
-        "gates": list,
-    }
-    for name, kind in kinds.items():
-        if not isinstance(found.get(name), kind):
-            return f"its {name} is {found.get(name)!r:.60}, expected {kind.__name__}"
-    tested = {"test split": found, **found.get("sets", {})}
-    for name, one in tested.items():
-        people = one.get("people") if isinstance(one, dict) else None
-        if not isinstance(people, dict) or not people:
-            return f"of {name} it has no people"
-        for person, measured in people.items():
-            if not (str(person).isdigit() and isinstance(measured, dict) and "images" in measured):
-                return f"of {name} it has no images of person {person}"
-    return ""
+def _words(variant: str, run: str, seed: int) -> str:
+    return f"variant {variant}, run {run}, seed {seed}"
 
 
 def _without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:

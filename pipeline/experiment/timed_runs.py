@@ -67,17 +67,21 @@ class TimedRuns:
 
         Raises:
             TimedError: a data stage failed, or no run ended in time.
+            RunsError: there is no gesture map.
         """
         out.mkdir(parents=True, exist_ok=True)
         self.work.mkdir(parents=True)
         code = {stage: stage_digest(stage, self.root) for stage in STAGES}
+        labels = {run.name: run.labels_digest(self.root) for run in runs}
         folders: dict[str, Path] = {}
         for run in runs:
             if (key := run.resolved.data_settings) not in folders:
                 folders[key] = self._make_data(run, self.work / f"data-{len(folders)}")
         with ThreadPoolExecutor(self.jobs) as pool:
             tasks = [
-                pool.submit(self._one, run, folders[run.resolved.data_settings], code, out)
+                pool.submit(
+                    self._one, run, folders[run.resolved.data_settings], code, labels[run.name], out
+                )
                 for run in runs
             ]
             for task in tasks:
@@ -99,7 +103,9 @@ class TimedRuns:
         self.show(f"data for {run.resolved.name}: {time.monotonic() - begun:.0f} s")
         return folder
 
-    def _one(self, run: ExperimentRun, data: Path, code: dict[str, str], out: Path) -> None:
+    def _one(
+        self, run: ExperimentRun, data: Path, code: dict[str, str], labels: str, out: Path
+    ) -> None:
         """Train and score one run; what fails or is late is reported and left out."""
         begun = time.monotonic()
         cores = max(1, self.machine.cores // self.jobs)
@@ -120,7 +126,7 @@ class TimedRuns:
                 return
         scores = json.loads((folder / SCORES / f"{model}.json").read_text("utf-8"))
         machine = asdict(self.machine) | {"omp_num_threads": str(cores)}
-        result = content_of(run, changed, machine, code, scores)
+        result = content_of(run, changed, machine, code, labels, scores)
         with self._lock:
             self.done.append(result)
             self._write(out)

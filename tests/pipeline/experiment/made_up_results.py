@@ -23,7 +23,7 @@ def result(variant: str, seed: int, mean: float, **changes: Any) -> dict[str, An
         "code": {"pose": "d"},
         "settings": {},
         "test": "t" * 64,
-        "weights": "w",
+        "weights": f"{variant} {seed}",
         "seconds": {"pretrain": 100.0, "pose": 200.0},
         "steps": 1000,
         "gates": [0.1, 0.2],

@@ -201,6 +201,28 @@ def test_no_file_and_no_yaml_are_said(tmp_path: Path) -> None:
     assert GridFile.model_validate(SMALL).grids["a"].seeds == [0]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "line", "key"),
+    [
+        ("variants:\n", "  slow:\n    what: another\n", "slow"),
+        ("grids:\n", "  a: {what: other, against: full, variants: [full], seeds: [5]}\n", "a"),
+        ("    set:\n", "      pose.lr: 0.5\n", "pose.lr"),
+        ("base:\n", "  pose.batch: 4\n", "pose.batch"),
+    ],
+)
+def test_a_name_or_key_that_stands_twice_is_refused(
+    tmp_path: Path, earlier: str, line: str, key: str
+) -> None:
+    path = written(tmp_path) / FILE
+    text = path.read_text("utf-8")
+    path.write_text(text.replace(earlier, earlier + line, 1), encoding="utf-8")
+    words = rf"grid\.yaml: line \d+: the key '{key}' stands in the same mapping on line \d+ already"
+    with pytest.raises(GridError, match=words):
+        read_grids(tmp_path)
+    path.write_text(text, encoding="utf-8")
+    assert read_grids(tmp_path).grids["a"].seeds == [0], "the remedy"
+
+
 def test_names_of_folders_are_plain(tmp_path: Path) -> None:
     with pytest.raises(GridError, match=r"variants\.a/b: expected a name of small letters"):
         read_grids(written(tmp_path, variants=SMALL["variants"] | {"a/b": {"what": "?"}}))

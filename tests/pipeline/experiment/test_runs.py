@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from tests.pipeline.experiment.test_grid import SMALL
 from tests.pipeline.table.made_up_metrics import MACHINE
 
 HERE = Machine(**MACHINE)  # type: ignore[arg-type]
-SCORED = {"seconds": {}, "gates": [], "people": {"1": {"images": 3}}}
+SCORED = {"seconds": {}, "steps": 5, "gates": [], "people": {"1": {"images": 3}}}
 Calls = list[tuple[str, list[str], dict[str, str]]]
 
 
@@ -28,6 +29,8 @@ Calls = list[tuple[str, list[str], dict[str, str]]]
 def grid_clone(clone: Path, git: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A committed clone with a grid of two variants and two seeds."""
     (clone / FILE).parent.mkdir()
+    (clone / "labels").mkdir()
+    (clone / "labels" / "gesture_map.csv").write_text("a map\n", encoding="utf-8")
     grids = {"a": SMALL["grids"]["a"] | {"seeds": [0, 1]}}
     (clone / FILE).write_text(yaml.safe_dump(SMALL | {"grids": grids}), encoding="utf-8")
     git("add", "-A")
@@ -59,7 +62,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         run = words[0].partition("@")[2]
         path = self.folder / "results" / "scores" / f"{run}.json"
         path.parent.mkdir(parents=True)
-        scores = {"run": run, "test": "t", "lr": params["pose"]["lr"], **SCORED}
+        lr, seed = params["pose"]["lr"], params["pose"]["seed"]
+        scores = {"run": run, "test": "t", "weights": f"of {lr}, {seed}", "lr": lr, **SCORED}
         path.write_text(json.dumps(scores))
 
     monkeypatch.setattr(TrainingClone, "repro", repro)
@@ -90,6 +94,7 @@ def test_each_run_is_kept_under_git_and_its_clone_is_deleted(
         assert found["lr"] == (0.0005 if run.resolved.name == "slow" else 0.001)
         assert (found["seed"], found["commit"]) == (run.seed, git("rev-parse", "HEAD"))
         assert found["code"]["pose"] == "code of pose"
+        assert found["labels"] == hashlib.sha256(b"a map\n").hexdigest()
         assert found["settings"]["pose"]["batch"] == 8 and "seed" not in found["settings"]["pose"]
         assert not (grid_clone / "work" / "experiments" / run.resolved.name / "seed-0").exists()
     assert "slow, seed 1: trains" in lines
@@ -127,7 +132,10 @@ def test_a_result_of_other_parameters_is_refused(grid_clone: Path, calls: Calls)
     with pytest.raises(RunsError, match=r"other parameters .*: pose\.lr 0\.5 \(now 0\.001\)"):
         runs[0].result(grid_clone)
     path.write_text(json.dumps(found | {"seed": 7}))
-    with pytest.raises(RunsError, match="is of run pretrained, seed 7"):
+    words = (
+        "is of variant full, run pretrained, seed 7, expected variant full, run pretrained, seed 0"
+    )
+    with pytest.raises(RunsError, match=words):
         runs[0].result(grid_clone)
     path.write_text(json.dumps(found | {"people": {}}))
     with pytest.raises(RunsError, match=r"is not a result \(of test split it has no people\)"):
@@ -135,6 +143,26 @@ def test_a_result_of_other_parameters_is_refused(grid_clone: Path, calls: Calls)
     path.write_text("{")
     with pytest.raises(RunsError, match="is not a result"):
         runs[0].result(grid_clone)
+
+
+def test_labels_are_those_that_were_trained(grid_clone: Path, calls: Calls) -> None:
+    """Not those of the folder, if they were edited meanwhile."""
+    runs = all_runs(grid_clone)[:1]
+    runner = Runner(grid_clone, HERE, 1, lambda _: None)
+    labels = grid_clone / "labels" / "gesture_map.csv"
+    labels.write_text("edited\n", encoding="utf-8")
+    assert runner.run(runs) == []
+    with pytest.raises(RunsError, match=r"other labels: SHA-256 \w{12} of labels/gesture_map\.csv"):
+        runs[0].result(grid_clone)
+    labels.write_text("a map\n", encoding="utf-8")
+    assert runs[0].result(grid_clone) is not None, "restored"
+
+
+def test_a_run_without_a_gesture_map_fails(grid_clone: Path, calls: Calls, git: Any) -> None:
+    git("rm", "-q", "labels/gesture_map.csv")
+    git("commit", "-qm", "no map")
+    (failed,) = Runner(grid_clone, HERE, 1, lambda _: None).run(all_runs(grid_clone)[:1])
+    assert "gesture_map.csv: not found; label.map of full names it" in failed
 
 
 def test_shifted_test_sets_are_made_once_before_all_runs(

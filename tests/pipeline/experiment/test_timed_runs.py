@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
@@ -30,7 +31,7 @@ if __name__ == "__main__":
     seed = params["pose"]["seed"]
     print(f"{name} {run} begins", flush=True)
     if name in ("pretrain", "pose"):
-        assert Path("data/shard/index.json").is_file() and Path("labels/map.csv").is_file()
+        assert Path("data/shard/index.json").is_file() and Path("labels/gesture_map.csv").is_file()
         folder = Path("models/pretrain") if name == "pretrain" else Path("models/pose") / run
         folder.mkdir(parents=True)
         (folder / "curves.csv").write_text(f"step,loss\\n1,{seed}.5\\n")
@@ -58,7 +59,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     grids = {"a": SMALL["grids"]["a"] | {"seeds": [0, 1, 2]}}
     written(folder, grids=grids)
     (folder / "labels").mkdir()
-    (folder / "labels" / "map.csv").write_text("")
+    (folder / "labels" / "gesture_map.csv").write_text("a map\n")
     (folder / "stages").mkdir()
     (folder / "handpose").mkdir()
     for package in ("stages", "handpose"):
@@ -99,6 +100,7 @@ def test_what_ends_in_time_comes_back(root: Path, capsys: pytest.CaptureFixture[
     assert {row["loss"] for row in rows} == {"0.5"}, "of runs that ended alone"
     slow = next((one for one in found if one["variant"] == "slow"), found[0])
     assert slow["settings"]["pose"]["batch"] == slow["steps"] == 8, "each with its own parameters"
+    assert {one["labels"] for one in found} == {hashlib.sha256(b"a map\n").hexdigest()}
 
 
 def test_if_nothing_ends_in_time_that_is_said(
@@ -114,6 +116,14 @@ def test_a_data_stage_that_fails_is_named(root: Path, capsys: pytest.CaptureFixt
     (root / "stages" / "ingest.py").write_text("import sys\nsys.exit('ingest: no such folder')\n")
     assert timed() == 2
     assert "stage ingest failed: ingest: no such folder" in capsys.readouterr().err
+
+
+def test_without_a_gesture_map_nothing_is_begun(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "labels" / "gesture_map.csv").unlink()
+    assert timed() == 2
+    assert "gesture_map.csv: not found; label.map of full names it" in capsys.readouterr().err
 
 
 def test_an_unknown_grid_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,6 +178,21 @@ def test_results_get_the_commit_of_the_clone(
     assert "has a result already, left as it is" in capsys.readouterr().out
 
 
+def test_a_copy_of_a_result_that_is_there_is_refused(
+    root: Path, brought: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert take(brought) == 0
+    set_seeds(root, 0, 1)
+    found = json.loads(brought.read_text("utf-8"))
+    brought.write_text(json.dumps([one | {"seed": 1} for one in found]))
+    assert take(brought) == 2
+    assert "seed-0.json, so one of them is a copy" in capsys.readouterr().err
+    assert not list((root / RESULTS).rglob("seed-1.json")), "nothing is taken"
+    trained = [one | {"seed": 1, "weights": f"of {one['variant']}, 1"} for one in found]
+    brought.write_text(json.dumps(trained))
+    assert take(brought) == 0
+
+
 def other_code(root: Path, brought: Path) -> Any:
     path = root / "stages" / "pose.py"
     path.write_text(path.read_text() + "\nx = 1\n")
@@ -205,6 +230,20 @@ def other_run(root: Path, brought: Path) -> Any:
     change_first(brought, run="scratch")
 
 
+def other_labels(root: Path, brought: Path) -> Any:
+    (root / "labels" / "gesture_map.csv").write_text("edited\n")
+
+
+def no_labels(root: Path, brought: Path) -> Any:
+    (root / "labels" / "gesture_map.csv").unlink()
+
+
+def copied(root: Path, brought: Path) -> Any:
+    set_seeds(root, 0, 1)
+    first, *others = json.loads(brought.read_text("utf-8"))
+    brought.write_text(json.dumps([first, *others, first | {"seed": 1}]))
+
+
 def change_first(brought: Path, **changes: Any) -> None:
     first, *others = json.loads(brought.read_text("utf-8"))
     brought.write_text(json.dumps([first | changes, *others]))
@@ -227,6 +266,9 @@ def not_there(root: Path, brought: Path) -> Any:
         (odd_code, "(its code is [], expected dict)"),
         (odd_variant, "(its variant is ['full'], expected str)"),
         (other_run, "run scratch is in no grid of experiments/grid.yaml"),
+        (other_labels, "other labels than this clone has: SHA-256 "),
+        (no_labels, "of labels/gesture_map.csv, which is not there now; check out the commit"),
+        (copied, ", seed 0, so one of them is a copy, and each seed counts once"),
         (no_json, "is not a results.json of `handpose experiment timed`"),
         (not_there, "not found; `handpose experiment timed` writes it"),
     ],
