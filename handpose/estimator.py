@@ -41,7 +41,7 @@ Frame = Literal["camera", "camera turned onto the box"]
 """Whose axes a hand has; the latter looks at the middle of the box."""
 
 SHARPNESS = 4
-"""Pixels of the part of a photo that is kept for both looks, by those of the network's view.
+"""Pixels of the part of a photo that is kept for both passes, by those of the network's view.
 
 Its diagonal is 1.4 times the view's, so the part is at least 2.8 times as sharp as the view.
 """

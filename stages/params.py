@@ -145,7 +145,7 @@ class Params(Section):
         if self.pose_net.network == "eanet" and self.encoder.backbone.startswith(PATCHES):
             wrong.append(
                 f"pose_net.network is eanet but encoder.backbone is {self.encoder.backbone}: its "
-                "voxel i is at pixel 32 i, where a network of patches does not look; set "
+                "voxel i is at pixel 32 i, where no cell of a network of patches is centred; set "
                 "encoder.backbone to an HRNet or a ResNet, or pose_net.network to gesture_guided"
             )
         if self.shard.view_px < self.encoder.image_px:
