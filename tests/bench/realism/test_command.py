@@ -69,7 +69,7 @@ def test_renderings_are_compared(clone: Path, capsys: pytest.CaptureFixture[str]
     assert base["all"]["palm_found"]["value"] == 0
     printed = capsys.readouterr().out
     assert "jpeg_quality=20 against base, the same instants" in printed
-    assert "The judge is weak" in printed
+    assert "This test is weak" in printed
     assert content["what"] == report.WHAT_IT_MEANS
 
 
