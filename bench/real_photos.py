@@ -1,14 +1,14 @@
-"""How a model reads photos of real hands: `python -m bench.real_photos FOLDER`.
+"""How well a model does on photos of real hands: `python -m bench.real_photos FOLDER`.
 
-FOLDER holds photos of one hand each, of any size, without annotations. What the judge of
-`bench.realism` finds in a photo stands for the truth: it was trained on photos of hands, the
-released model on none. A photo in which it is not sure of a hand is left out and counted. The model
-gets the box of the judge's joints. Printed are shares and errors with 95 % intervals over photos,
-which are too narrow where a person is in several; a picture shows photos at equal steps through the
-folder, the judge's joints in black, the model's in colours.
+FOLDER holds photos of one hand each, of any size, without annotations. The joints
+that the reference detector of `bench.realism` finds serve as the reference: it was trained on
+photos of hands, the released model on none. A photo in which it is not sure of a hand is left out
+and counted. The model gets the box of its joints. Printed are shares and errors with 95 % intervals
+over photos, which are too narrow where a person is in several; a picture shows photos at equal
+steps through the folder, the reference joints in black, the model's in colours.
 
-The judge errs too, by about 5 % of the hand: errors below that say nothing, and where the two
-disagree either may be wrong. docs/photos.md says how to get its two files.
+The reference detector errs too, by about 5 % of the hand: errors below that say nothing, and where
+the two disagree either may be wrong. docs/photos.md says how to get its two files.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import Any
 import pydantic
 import yaml
 
+from handpose.counted import counted
 from handpose.errors import HandPoseError
 from stages.paths import STAND_IN, is_same_path
 from stages.sections.dataset import (
@@ -259,5 +260,5 @@ def check_values(values: Any, path: Path | str) -> Params:
     params, faults = checked(Params, values)
     faults += missing_keys(Params, values)
     if faults or params is None:
-        raise ParamsError("\n".join([f"{path}: please fix", *faults]))
+        raise ParamsError("\n".join([f"{path} has {counted(len(faults), 'fault')}:", *faults]))
     return params

@@ -13,9 +13,8 @@ from handpose.evaluation.statistics import SHARE, Estimate
 
 WHAT_IT_MEANS = (
     "This test is weak: the detector scores cartoon hands as high as photos and does not prefer a "
-    "finer mesh. A low figure shows a fault of the rendering; a high one does not show that it looks "
-    "real. "
-    "Compare renderings of the same instants, by logit and side."
+    "finer mesh. A low figure shows a fault of the rendering; a high one does not show that it "
+    "looks real. Compare renderings of the same instants, by logit and side."
 )
 
 WORST = 10
