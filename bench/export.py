@@ -1,9 +1,9 @@
-"""Latency of the released model by runtime: torch, TorchScript and ONNX Runtime, same pictures.
+"""Latency of the released model by runtime: torch, TorchScript and ONNX Runtime, same crops.
 
     python -m bench.export [--threads 1] [--rounds 15]
 
-Included: everything from a uint8 picture in memory to joints, side, gestures and confidence, both
-looks and the mirror image. Not included: finding the hand, and cutting the picture from the photo.
+Included: everything from a uint8 crop in memory to joints, side, gestures and confidence, both
+passes and the mirror image. Not included: finding the hand, and cutting the crop from the photo.
 """
 
 from __future__ import annotations

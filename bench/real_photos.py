@@ -1,14 +1,14 @@
-"""How a model reads photos of real hands: `python -m bench.real_photos FOLDER`.
+"""How well a model does on photos of real hands: `python -m bench.real_photos FOLDER`.
 
-FOLDER holds photos of one hand each, of any size, without annotations. What the judge of
-`bench.realism` finds in a photo stands for the truth: it was trained on photos of hands, the
-released model on none. A photo in which it is not sure of a hand is left out and counted. The model
-gets the box of the judge's joints. Printed are shares and errors with 95 % intervals over photos,
-which are too narrow where a person is in several; a picture shows photos at equal steps through the
-folder, the judge's joints in black, the model's in colours.
+FOLDER holds photos of one hand each, of any size, without annotations. The joints
+that the reference detector of `bench.realism` finds serve as the reference: it was trained on
+photos of hands, the released model on none. A photo in which it is not sure of a hand is left out
+and counted. The model gets the box of its joints. Printed are shares and errors with 95 % intervals
+over photos, which are too narrow where a person is in several; a picture shows photos at equal
+steps through the folder, the reference joints in black, the model's in colours.
 
-The judge errs too, by about 5 % of the hand: errors below that say nothing, and where the two
-disagree either may be wrong. docs/photos.md says how to get its two files.
+The reference detector errs too, by about 5 % of the hand: errors below that say nothing, and where
+the two disagree either may be wrong. docs/photos.md says how to get its two files.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ UNITS = {
     "2D error, % of the hand": LENGTH,
     "of all joints in the middle of the box": LENGTH,
     "joints within 20 % of the hand": SHARE,
-    "side as the judge's": SHARE,
+    "side as the reference's": SHARE,
     "certain of the side": SHARE,
-    "side as the judge's, if certain": SHARE,
+    "side as the reference's, if certain": SHARE,
     "taken for a hand": SHARE,
 }
 """Rows of the table and their bounds. The hand's size is the longer side of the joints' box."""
 
 
 class NoHandsError(HandPoseError):
-    """The folder has no photos, or none in which the judge is sure of a hand."""
+    """The folder has no photos, or none in which the reference detector is sure of a hand."""
 
 
 class Pair(NamedTuple):
@@ -87,11 +87,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     found = list(pairs(judge, estimator, files))
     if not found:
-        raise NoHandsError(f"{options.folder}: the judge is sure of no hand in any photo")
+        raise NoHandsError(
+            f"{options.folder}: the reference detector is sure of no hand in any photo"
+        )
     left_out = len(files) - len(found)
     print(
-        f"\n{options.folder}: {counted(len(found), 'photo')}; left out, since the judge is not "
-        f"sure of a hand or the file cannot be read: {left_out}"
+        f"\n{options.folder}: {counted(len(found), 'photo')}; left out, since the reference "
+        f"detector is not sure of a hand or the file cannot be read: {left_out}"
     )
     print("\n".join(table(found)))
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ Frame = Literal["camera", "camera turned onto the box"]
 """Whose axes a hand has; the latter looks at the middle of the box."""
 
 SHARPNESS = 4
-"""Pixels of the part of a photo that is kept for both looks, by those of the network's view.
+"""Pixels of the part of a photo that is kept for both passes, by those of the network's view.
 
 Its diagonal is 1.4 times the view's, so the part is at least 2.8 times as sharp as the view.
 """
@@ -94,14 +94,14 @@ class HandEstimate:
 
     def __str__(self) -> str:
         """One line for people."""
-        sure = "" if self.side_is_certain else " (uncertain)"
-        parts = [f"{self.side} hand, {100 * self.side_probability:.0f} %{sure}"]
+        sure = "" if self.side_is_certain else ", uncertain"
+        parts = [f"{self.side} hand ({100 * self.side_probability:.0f} %{sure})"]
         if self.facing:
-            parts.append(f"{self.facing} seen, {100 * self.facing_probability:.0f} %")
+            parts.append(f"{self.facing} seen ({100 * self.facing_probability:.0f} %)")
         name, probability = self.gestures[0]
-        parts.append(f"{name}, {100 * probability:.0f} %")
+        parts.append(f"{name} ({100 * probability:.0f} %)")
         if self.is_hand_probability is not None:
-            parts.append(f"is a hand, {100 * self.is_hand_probability:.0f} %")
+            parts.append(f"a hand at all ({100 * self.is_hand_probability:.0f} %)")
         return ", ".join(parts)
 
 
@@ -351,8 +351,13 @@ def _require_device(device: str) -> None:
         ) from None
     gpus = torch.cuda.device_count()
     if wanted.type == "cuda" and (wanted.index or 0) >= gpus:
-        found = f"only {gpus} GPUs, cuda:0 and up" if gpus else "no GPU here"
-        raise EstimatorError(f"device is {device}, but torch finds {found}; set device to cpu")
+        if not gpus:
+            found = "no GPU here; set device to cpu"
+        elif gpus == 1:
+            found = "1 GPU, cuda:0; choose it, or cpu"
+        else:
+            found = f"{gpus} GPUs, cuda:0 to cuda:{gpus - 1}; choose one of them, or cpu"
+        raise EstimatorError(f"device is {device}, but torch finds {found}")
 
 
 def _checked_side(side: object) -> Side | None:

@@ -41,9 +41,9 @@ BOX_SCALE = 1.4
 """Side of the network's view relative to the longer side of the box: `shard.box_scale`."""
 
 BOX_SCALE_OF_TWO_LOOKS = 1.25
-"""The same for a network that looks twice. Profile `wide` trains it on views that are up to 20 %
-smaller and larger than by `BOX_SCALE`; closer ones are read better (docs/photos.md, How close it
-looks)."""
+"""The same for a network with two passes. Profile `wide` trains it on views that are up to 20 %
+smaller and larger than by `BOX_SCALE`; closer ones give smaller errors (docs/photos.md, Width of
+the crop)."""
 
 
 class PredictError(HandPoseError):
@@ -144,9 +144,9 @@ class Predictor:
     ) -> PoseOutput:
         """The hand in a view of each photo; `uv` is in pixels of the views.
 
-        As of crops, but a second look is cut from the photo, which goes on where the view ends.
-        Beyond the photo's edge its outermost pixels go on, too: black, as in the borders of
-        training images, is read worse (docs/photos.md, Where the photo ends).
+        As of crops, but a second pass is cut from the photo, which goes on where the view ends.
+        Beyond the photo's edge its outermost pixels are repeated: black, as in the borders of
+        training images, gives larger errors (docs/photos.md, Where the photo ends).
 
         Args:
             photos: (H, W, 3) uint8 RGB of any sizes.
@@ -197,9 +197,9 @@ class Predictor:
         return dataclasses.replace(hand, uv_mano=None)
 
     def _encode(self, image: Tensor, K: Tensor | None, cut: TurnedCut) -> Encoded:
-        """Views (B, 3, px, px) after the encoder; those of a second look with their mirror images.
+        """Views (B, 3, px, px) after the encoder; those of a second pass with their mirror images.
 
-        A network that looks once was not trained with mirror images of its own photos.
+        A network with one pass was not trained with mirror images of its own photos.
         """
         if isinstance(self.net, PoseNet) and self.net.second_look:
             return self.net.encode(image, K, cut=cut, mirrored=True)

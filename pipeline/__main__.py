@@ -278,7 +278,7 @@ def table_(
 ) -> None:
     """Train with several seeds, and write README's table.
 
-    Stopped, the same command goes on where it was.
+    If interrupted, run the same command again to resume.
     """
     from pipeline.table.table import parse_seeds, table
 
@@ -297,7 +297,7 @@ add_export_to(app)
 @app.command("publish")
 def publish_(
     ctx: Context,
-    out: Annotated[Path, Argument(metavar="FOLDER", help="A new one.")],
+    out: Annotated[Path, Argument(metavar="FOLDER", help="Folder to create.")],
     run: Annotated[
         Literal["pretrained", "scratch"], Option(help="Which of the two Stage 2 models.")
     ] = "pretrained",
@@ -342,7 +342,7 @@ def view(
             help="A page of export --format web. Default: this clone's evaluated images.",
         ),
     ] = None,
-    port: Annotated[int, Option(min=0, max=65535, help="0: a free one.")] = 8321,
+    port: Annotated[int, Option(min=0, max=65535, help="Port of the page; 0: a free one.")] = 8321,
 ) -> None:
     """Look at evaluated images and hands in a browser, or at your own hand by an exported page.
 
@@ -370,9 +370,14 @@ def view(
 def run(
     targets: Targets = None,
     overrides: Annotated[
-        list[str] | None, Option("-S", metavar="section.key=value", help="Repeatable.")
+        list[str] | None,
+        Option(
+            "-S", metavar="section.key=value", help="Override a value of params.yaml; repeatable."
+        ),
     ] = None,
-    retries: Annotated[int, Option(min=0, help="Of a failed run, which resumes.")] = 0,
+    retries: Annotated[
+        int, Option(min=0, help="How often a failed run is started again; it resumes.")
+    ] = 0,
 ) -> int:
     """Run one dvc repro as a Prefect flow."""
     from pipeline.live.server import Server
@@ -388,7 +393,7 @@ def serve(
     targets: Targets = None,
     cron: Annotated[Text, Option(help='Such as "0 3 * * *": every night at three.')] = None,
     timezone: Annotated[
-        Text, Option(help="Of --cron, such as Europe/Paris. Default: this machine's.")
+        Text, Option(help="Time zone of --cron, such as Europe/Paris. Default: this machine's.")
     ] = None,
 ) -> None:
     """Start that flow from the UI, or on a schedule."""
@@ -402,7 +407,7 @@ def serve(
 
 @mano.command("import")
 def mano_import(
-    source: Annotated[Path, Argument(help="A pickle, or the unpacked download.")],
+    source: Annotated[Path, Argument(metavar="SOURCE", help="A pickle, or the unpacked download.")],
     out: Annotated[File, Option(help="Default: beside the pickles.")] = None,
 ) -> None:
     """Read the official MANO_RIGHT.pkl and MANO_LEFT.pkl."""
@@ -413,7 +418,9 @@ def mano_import(
 
 @mano.command("anny")
 def mano_anny(
-    folder: Annotated[Path, Argument(help="For hand.mano; it must not exist yet.")],
+    folder: Annotated[
+        Path, Argument(metavar="FOLDER", help="For hand.mano; it must not exist yet.")
+    ],
 ) -> None:
     """Write Anny's hand, a free one with more anatomy than the stand-in."""
     from handpose.synthetic.anny_hand import write_anny_hand

@@ -24,7 +24,7 @@ class ReadmeBlock(NamedTuple):
         """The lines between the markers of this README.
 
         Raises:
-            ReadmeError: a marker is missing, stands there twice, or they are in the wrong order.
+            ReadmeError: a marker is missing, is there twice, or they are in the wrong order.
         """
         return self._parts(text)[1]
 

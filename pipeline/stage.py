@@ -71,6 +71,9 @@ def _after_kill(stage: StageProcess, name: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run a stage and return its exit code, 128 + number for a signal."""
     args = sys.argv[1:] if argv is None else argv
+    if args[:1] in (["-h"], ["--help"]):
+        print(f"{(__doc__ or '').strip()}\n\nNAME: {', '.join(stage_names())}")
+        return 0
     if not args or args[0] not in stage_names():
         found = repr(args[0]) if args else "nothing"
         print(f"stage: expected one of {', '.join(stage_names())}; found {found}", file=sys.stderr)

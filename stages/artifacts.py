@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import inspect
 import json
 import os
 import signal
@@ -62,6 +63,25 @@ def chosen_run(stage: str, argv: Sequence[str]) -> str:
             f"{', '.join(STAGE_2_MODELS)}: {calls}"
         )
     return argv[0]
+
+
+def stage_command(main: Callable[[], None], name: str, *, takes_run: bool = False) -> int:
+    """`run_stage` as `python -m stages.NAME` has it: -h or --help prints the module's docstring.
+
+    A stage that does not take the name of a run refuses every other argument, since each was meant
+    to change what the stage does, and only params.yaml can.
+    """
+    argv = sys.argv[1:]
+    if {"-h", "--help"} & set(argv):
+        print(inspect.cleandoc(sys.modules[main.__module__].__doc__ or name))
+        return 0
+
+    def refuse() -> None:
+        raise UsageError(
+            f"found {' '.join(argv)}, expected no argument; parameters are in params.yaml"
+        )
+
+    return run_stage(refuse if argv and not takes_run else main, name)
 
 
 class Stopped(BaseException):

@@ -13,7 +13,7 @@ import sys
 import time
 
 from handpose.files import atomic_file
-from stages.artifacts import run_stage, write_manifest
+from stages.artifacts import stage_command, write_manifest
 from stages.code_digest import RECORDS, SourceTree, entry_points, record_of
 
 
@@ -34,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(main, "code"))
+    sys.exit(stage_command(main, "code"))

@@ -30,7 +30,7 @@ from handpose.training.device import describe_device, prepare_device
 from handpose.training.model_io import ModelRecord, read_record
 from handpose.training.seeding import seed
 from handpose.training.trained_nets import load_gesture_net, load_pose_net
-from stages.artifacts import Progress, run_stage, write_json, write_manifest
+from stages.artifacts import Progress, stage_command, write_json, write_manifest
 from stages.evaluation import figures, report, slices, summary
 from stages.evaluation.confused_pairs import confused_pairs, draw_pairs
 from stages.evaluation.data import EvaluationData, hands
@@ -421,4 +421,4 @@ def _draw_pictures(
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(main, "evaluate"))
+    sys.exit(stage_command(main, "evaluate"))

@@ -30,7 +30,7 @@ from handpose.data.splits import HELD_OUT_GESTURES, INTERACTING_HANDS, LABELLED_
 from handpose.errors import HandPoseError
 from handpose.exclusions import Exclusions
 from handpose.files import atomic_file, digest_of
-from stages.artifacts import Progress, run_stage, write_json, write_manifest
+from stages.artifacts import Progress, stage_command, write_json, write_manifest
 from stages.hand_model import load_hand_model
 from stages.ingestion.candidates import read_ahead
 from stages.ingestion.chunks import photo_faults
@@ -219,4 +219,4 @@ def report(judgement: Judgement, exclusions: Exclusions) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(main, "ingest"))
+    sys.exit(stage_command(main, "ingest"))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from handpose.data.merged.merged_reader import names_of
 from handpose.files import digest
-from stages.artifacts import run_stage, write_json, write_manifest
+from stages.artifacts import stage_command, write_json, write_manifest
 from stages.hand_model import hand_files, load_hand_model
 from stages.ingestion.formats import open_reader
 from stages.params import load_params
@@ -48,4 +48,4 @@ def record(files: Sequence[Path], root: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(main, "inputs"))
+    sys.exit(stage_command(main, "inputs"))

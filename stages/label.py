@@ -34,7 +34,7 @@ from handpose.files import atomic_file
 from handpose.gesture_map import GestureMap
 from handpose.gesture_row import LEVELS, OTHER_HAND, FolderNaming, GestureRow
 from handpose.hagrid.hagrid_map import new_classes, read_hagrid_map, with_hagrid
-from stages.artifacts import run_stage, write_manifest
+from stages.artifacts import stage_command, write_manifest
 from stages.ingestion.naming import folder_naming
 from stages.labelling.image_labels import NONE, of_codes, of_donors, read_images
 from stages.labelling.pose_codes import (
@@ -274,4 +274,4 @@ def write_coverage(path: Path, table: GestureMap, gestures: Counts, splits: Sequ
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(main, "label"))
+    sys.exit(stage_command(main, "label"))

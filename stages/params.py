@@ -15,6 +15,7 @@ from typing import Any
 import pydantic
 import yaml
 
+from handpose.counted import counted
 from handpose.errors import HandPoseError
 from stages.paths import STAND_IN, is_same_path
 from stages.sections.dataset import (
@@ -175,7 +176,7 @@ class Params(Section):
         if self.pose_net.network == "eanet" and self.encoder.backbone.startswith(PATCHES):
             wrong.append(
                 f"pose_net.network is eanet but encoder.backbone is {self.encoder.backbone}: its "
-                "voxel i is at pixel 32 i, where a network of patches does not look; set "
+                "voxel i is at pixel 32 i, where no cell of a network of patches is centred; set "
                 "encoder.backbone to an HRNet or a ResNet, or pose_net.network to gesture_guided"
             )
         return wrong
@@ -295,5 +296,5 @@ def check_values(values: Any, path: Path | str) -> Params:
     params, faults = checked(Params, values)
     faults += missing_keys(Params, values)
     if faults or params is None:
-        raise ParamsError("\n".join([f"{path}: please fix", *faults]))
+        raise ParamsError("\n".join([f"{path} has {counted(len(faults), 'fault')}:", *faults]))
     return params

@@ -45,7 +45,7 @@ from handpose.training.losses import (
 from handpose.training.model_io import ModelRecord, load_weights, read_record
 from handpose.training.seeding import seed
 from handpose.training.trained_nets import load_gesture_net, read_pose_record
-from stages.artifacts import chosen_run, run_stage
+from stages.artifacts import chosen_run, stage_command
 from stages.hand_model import load_hand_model
 from stages.params import Params, PoseParams, load_params
 from stages.paths import LABELS, STAGE_1_MODEL, STAGE_2_MODELS, WORK
@@ -288,4 +288,4 @@ def validate(
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(main, "pose"))
+    sys.exit(stage_command(main, "pose", takes_run=True))

@@ -29,7 +29,7 @@ from handpose.training.losses import GestureLoss
 from handpose.training.seeding import seed
 from handpose.training.warm_up.instance_loss import VIEWS, InstanceLoss
 from handpose.training.warm_up.joint_loss import JointLoss
-from stages.artifacts import run_stage
+from stages.artifacts import stage_command
 from stages.params import PretrainParams, load_params
 from stages.paths import STAGE_1_MODEL, WORK
 from stages.training.class_poses import soft_targets
@@ -224,4 +224,4 @@ def constant_baselines(
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(main, "pretrain"))
+    sys.exit(stage_command(main, "pretrain"))

@@ -26,7 +26,7 @@ from handpose.sample import UNLABELLED, HandBatch
 from handpose.training.device import describe_device, prepare_device
 from handpose.training.model_io import read_record
 from handpose.training.trained_nets import load_pose_net
-from stages.artifacts import Progress, chosen_run, run_stage, write_json, write_manifest
+from stages.artifacts import Progress, chosen_run, stage_command, write_json, write_manifest
 from stages.evaluation import figures
 from stages.evaluation.data import EvaluationData
 from stages.evaluation.summary import COMPARED
@@ -156,4 +156,4 @@ def test_digest(sample_id: NDArray[Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(main, "score"))
+    sys.exit(stage_command(main, "score", takes_run=True))

@@ -27,7 +27,7 @@ from handpose.data.records import FIELDS, ORIGIN
 from handpose.data.shards import Index, ShardError, Tar
 from handpose.data.splits import all_splits
 from handpose.files import atomic_file, atomic_folder
-from stages.artifacts import Progress, run_stage, write_json, write_manifest
+from stages.artifacts import Progress, stage_command, write_json, write_manifest
 from stages.params import ShardParams, load_params
 from stages.paths import MEMBERSHIP, SAMPLES, SHARDS, require
 from stages.sharding.gesture_photos import photo_plan, read_photos, write_photos
@@ -148,4 +148,4 @@ def keep_filled(folder: Path, splits: Sequence[str], tars: list[Tar]) -> dict[st
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(main, "shard"))
+    sys.exit(stage_command(main, "shard"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 
-from stages.artifacts import run_stage, write_manifest
+from stages.artifacts import stage_command, write_manifest
 from stages.params import load_params
 from stages.paths import SHIFT_MANIFEST, SHIFTED
 from stages.shifting.shifted_shards import write_shifted_shards
@@ -27,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(main, "shift"))
+    sys.exit(stage_command(main, "shift"))

@@ -31,7 +31,7 @@ from handpose.synthetic.scene.photo_backdrop import PHOTOS
 from handpose.synthetic.sequence import SequenceRenderer
 from handpose.synthetic.stand_in import write_stand_in
 from handpose.synthetic.writer import FrameText, InterHandWriter, frame_text, write_skeleton
-from stages.artifacts import Progress, run_stage, write_json, write_manifest
+from stages.artifacts import Progress, stage_command, write_json, write_manifest
 from stages.hand_model import joint_definition, load_hand_model
 from stages.params import DataParams, HandParams, Params, load_params
 from stages.paths import STAND_IN, SYNTHESIZE_MANIFEST, SYNTHETIC, is_same_path
@@ -203,4 +203,4 @@ def _digested(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage(main, "synthesize"))
+    sys.exit(stage_command(main, "synthesize"))

@@ -88,7 +88,7 @@ def test_a_head_says_how_sure_the_hand_is_in_pixels_of_the_photo(
     found = HandEstimator(bare)(photo, BOX)
     assert found.joints_px_radius90 is None and found.joints_radius90 is None
     assert found.is_hand_probability is None
-    assert "is a hand" not in str(found)
+    assert "a hand at all" not in str(found)
     features = bare.net.gesture_net.heads.features
     model = Predictor(bare.net, bare.record, ConfidenceHead(features=features, dim=16))
     sure = HandEstimator(model)(photo, BOX)
@@ -96,7 +96,7 @@ def test_a_head_says_how_sure_the_hand_is_in_pixels_of_the_photo(
     assert sure.joints_px_radius90.shape == sure.joints_radius90.shape == (21,)
     assert sure.joints_radius90[0] == 0 < sure.joints_radius90[1:].min()
     assert sure.is_hand_probability is not None
-    assert f"is a hand, {100 * sure.is_hand_probability:.0f} %" in str(sure)
+    assert f"a hand at all ({100 * sure.is_hand_probability:.0f} %)" in str(sure)
     np.testing.assert_allclose(sure.joints, found.joints, atol=1e-6)
 
     twice = np.ascontiguousarray(photo.repeat(2, 0).repeat(2, 1))
@@ -119,7 +119,10 @@ def test_the_side_is_predicted_or_given(predictor: Callable[..., Predictor], pho
     model.net.view_heads.side.weight.data.zero_()
     model.net.view_heads.side.bias.data.fill_(0.1)
     unsure = HandEstimator(model)(photo, BOX)
-    assert not unsure.side_is_certain and "(uncertain)" in str(unsure)
+    assert not unsure.side_is_certain
+    assert str(unsure).startswith(f"left hand ({100 * unsure.side_probability:.0f} %, uncertain),")
+    given = HandEstimator(model)(photo, BOX, side="left")
+    assert str(given).startswith("left hand (100 %), ")
 
 
 def test_without_view_heads_the_gestures_give_the_side(
@@ -344,7 +347,8 @@ def test_no_released_weights_is_said_with_the_remedy(
     ("device", "gpus", "words"),
     [
         ("cuda", 0, "device is cuda, but torch finds no GPU here; set device to cpu"),
-        ("cuda:2", 2, "device is cuda:2, but torch finds only 2 GPUs, cuda:0 and up"),
+        ("cuda:1", 1, "device is cuda:1, but torch finds 1 GPU, cuda:0; choose it, or cpu"),
+        ("cuda:2", 2, "but torch finds 2 GPUs, cuda:0 to cuda:1; choose one of them, or cpu"),
         ("gpu", 0, 'device is \'gpu\', expected "cpu", "cuda"'),
     ],
 )

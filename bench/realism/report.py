@@ -12,9 +12,9 @@ from bench.realism.scores import METRICS, Change, Judged, groups, summary
 from handpose.evaluation.statistics import SHARE, Estimate
 
 WHAT_IT_MEANS = (
-    "The judge is weak: it likes cartoons of hands as much as photos, and a finer mesh not at all. "
-    "A low figure shows a fault of the rendering; a high one does not show that it looks real. "
-    "Compare renderings of the same instants, by logit and side."
+    "This test is weak: the detector scores cartoon hands as high as photos and does not prefer a "
+    "finer mesh. A low figure shows a fault of the rendering; a high one does not show that it "
+    "looks real. Compare renderings of the same instants, by logit and side."
 )
 
 WORST = 10

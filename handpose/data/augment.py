@@ -32,7 +32,7 @@ from handpose.hand.skeleton import WRIST
 from handpose.sample import HandSample
 
 UPRIGHT_DEG = 30.0
-"""How far from upright an `upright` hand may be, uniform +-: a first look is not exact."""
+"""How far from upright an `upright` hand may be, uniform +-: a first pass is not exact."""
 
 COVER_SIDES = (0.1, 0.45)
 """From and to, of each side of a cover: 0.14 to 0.63 of the side of the joints' box."""

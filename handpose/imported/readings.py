@@ -173,9 +173,9 @@ def _check_hand(path: Path, by_order: Mapping[str, Tensor], truth: Tensor, valid
     if all(float(e.nanmean()) > NO_HAND * float(chance.nanmean()) for e in by_order.values()):
         tried = ", ".join(f"{name} {_mean(error)} mm" for name, error in by_order.items())
         raise ImportedError(
-            f"{path}: in no known order are these joints a hand's: after the best alignment they "
-            f"are {tried} from the truth, where hands of other images are {_mean(chance)} mm. Put "
-            "them into one of the orders"
+            f"{path}: the joints do not form a hand in any known order: after alignment their "
+            f"error is {tried}, that of hands from other images is {_mean(chance)} mm. Write them "
+            f"in one of the orders {', '.join(ORDERS)}"
         )
 
 

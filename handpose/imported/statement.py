@@ -92,9 +92,7 @@ class Statement:
             )
         given = {key: value for key, value in content.items() if key not in ("format", "version")}
         if faults := _faults(given):
-            raise ImportedError(
-                f"{path}: the header must state all that its numbers need: {'; '.join(faults)}"
-            )
+            raise ImportedError(f"{path}: the header is incomplete or wrong: {'; '.join(faults)}")
         return cls(**given)
 
     def to_json(self) -> dict[str, Any]:

@@ -73,7 +73,7 @@ FAMILIES = (
         centred=True,
     ),
 )
-"""The networks whose cells are known to look where `Backbone` says; tests measure it."""
+"""The networks whose cells are known to be centred where `Backbone` says; tests measure it."""
 
 
 class BackboneError(HandPoseError):
@@ -83,11 +83,12 @@ class BackboneError(HandPoseError):
 class Backbone(nn.Module):
     """A network of `FAMILIES` that normalises its own input and names its levels by stride.
 
-    **Cell i of the level with stride s looks at pixel s i**, whatever the weights, of an HRNet or a
-    ResNet: the strided convolutions do so by themselves, HRNet's upsampling of the deeper branches
-    by `AlignedUpsample`. Of a ConvNeXt or a ViT, which cut the image into patches, it looks at the
-    middle of s pixels, s i + (s - 1) / 2; then `centred` is true, and what makes coordinates of
-    cells must know it. Weights lie channels-last, which convolutions on CPU and GPU like best.
+    **Cell i of the level with stride s is centred at pixel s i**, whatever the weights, of an HRNet
+    or a ResNet: of the strided convolutions by themselves, of HRNet's upsampling of the deeper
+    branches by `AlignedUpsample`. Of a ConvNeXt or a ViT, which cut the image into patches, it is
+    centred at the middle of s pixels, s i + (s - 1) / 2; then `centred` is true, and what makes
+    coordinates of cells must know it. Weights lie channels-last, which is fastest for convolutions
+    on CPU and GPU.
     """
 
     hrnet: Any
@@ -200,7 +201,7 @@ class AlignedUpsample(nn.Module):
     """A map enlarged so that its cell i becomes cell `factor` i, linear in between.
 
     HRNet repeats each cell instead (nearest), so that a deeper branch enters the others up to
-    (factor - 1) cells to the right of and below where it looks: 5 to 8 px of the image in the mean
+    (factor - 1) cells to the right of and below its centre: 5 to 8 px of the image in the mean
     at strides 8 and 4 before training, 3 px after it. Nothing is learnt here, so weights made for
     HRNet fit.
     """
@@ -235,10 +236,14 @@ def _family(name: str) -> BackboneFamily:
     architecture, _, tag = name.partition(".")
     found = [family for family in FAMILIES if re.fullmatch(family.names, architecture)]
     if not found or not timm.is_model(architecture):
-        titles = [family.title for family in FAMILIES]
+        fault = "no network of this name is in timm"
+        if timm.is_model(architecture):
+            fault = (
+                "not supported, for it is not known that its feature cells are centred where the "
+                "heatmaps need them"
+            )
         raise BackboneError(
-            f"encoder.backbone {name!r} is no {', '.join(titles[:-1])} or {titles[-1]} of timm "
-            f"{timm.__version__} whose cells look where the heat maps need it; it knows "
+            f"encoder.backbone {name!r}: {fault}. Supported with timm {timm.__version__}: "
             f"{', '.join(known_names())}"
         )
     if tag and name not in (tagged := timm.list_pretrained(f"{architecture}.*")):

@@ -151,8 +151,8 @@ class PoseNet(nn.Module):
             side_input: give the network the hand's side, as an embedding on the joint tokens and
                 by mirroring the joints' positions that the MANO head reads to a right hand's.
             view_heads: predict the hand's side, and whether its palm, back or edge is seen.
-            second_look: in evaluation mode, `encode` looks again at the image turned upright by
-                its first prediction (`second_look.py`).
+            second_look: in evaluation mode, `encode` makes a second pass over the image turned
+                upright by its first prediction (`second_look.py`).
             refinements: further passes of the MANO head, each of which sees the last estimate.
             ray_input: give each joint token the direction of its joint's ray, in the frame of the
                 labels. The network then takes the images' K. A model's record has this key and
@@ -274,7 +274,7 @@ class PoseNet(nn.Module):
         With `second_look` and in evaluation mode, for the images turned upright.
 
         Args:
-            image: what the first look sees.
+            image: what the first pass sees.
             K: (B, 3, 3) px, of the labels' frame; read by a network with `ray_input` alone.
             cut: gives the images turned by R (B, 3, 3), cut from where `image` was cut; by default
                 `image` itself is turned, which leaves black corners.

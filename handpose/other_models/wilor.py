@@ -35,7 +35,7 @@ class Wilor(nn.Module):
         """The published sizes, or others.
 
         Args:
-            mano: MANO, by whose vertices the second look is taken; nothing of it is in the state.
+            mano: MANO, by whose vertices the second pass is made; nothing of it is in the state.
             width: of the ViT's tokens, a multiple of 8.
             depth: its blocks.
             heads: of its attention.

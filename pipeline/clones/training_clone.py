@@ -215,9 +215,9 @@ class TrainingClone:
             return  # killed while it was written, before anything was trained
         if found := machine.differences(record):
             raise CloneError(
-                f"{self.folder} was begun with {', '.join(found)}, which changes digits; go on "
-                "with the same --jobs and OMP_NUM_THREADS on the same machine, or delete that "
-                f"folder to train {self.name} here"
+                f"{self.folder} was started with {', '.join(found)}, which changes the results; "
+                "continue with the same --jobs and OMP_NUM_THREADS on the same machine, or delete "
+                f"that folder to train {self.name} here"
             )
 
     def _first_lock(self) -> str:

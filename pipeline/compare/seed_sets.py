@@ -139,7 +139,7 @@ def run_names(root: Path, words: str) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SeedSetError(
-            f"{words!r}: {twice[0]} stands there twice; a run is one draw, name it once"
+            f"{words!r}: {twice[0]} is listed twice; a run is one draw, name it once"
         )
     return names
 

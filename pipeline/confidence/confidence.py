@@ -146,8 +146,8 @@ def chosen_rows(
     table = table.filter(pc.equal(table["split"], split))
     if not len(table):
         raise ConfidenceError(
-            f"{samples}: has no sample of split {split}, whose people a confidence "
-            "head needs; ingest.validation_subjects names those of validation"
+            f"{samples}: no sample of split {split}; a confidence head needs training and "
+            "validation samples. Check ingest.validation_subjects in params.yaml"
         )
     order = np.sort(rng.permutation(len(table))[:most])
     rows: list[dict[str, Any]] = table.take(pa.array(order)).to_pylist()

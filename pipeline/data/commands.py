@@ -20,7 +20,9 @@ def add_to(app: typer.Typer) -> None:
 
 def verify(
     ctx: Context,
-    root: Annotated[Path | None, Argument(help="Default: data.root of params.yaml.")] = None,
+    root: Annotated[
+        Path | None, Argument(metavar="ROOT", help="Default: data.root of params.yaml.")
+    ] = None,
     sample: Annotated[
         int, Option(min=0, metavar="N", help="Photos opened of every camera folder.")
     ] = 1,
@@ -44,7 +46,9 @@ def inspect_(
     split: str = "train",
     batch: Annotated[int, Option(min=1)] = 64,
     out: Path = Path("work/inspect.png"),
-    stage: Annotated[Literal["pretrain", "pose"], Option(help="Whose augmentation.")] = "pose",
+    stage: Annotated[
+        Literal["pretrain", "pose"], Option(help="Stage whose augmentation is shown.")
+    ] = "pose",
     augmented: Annotated[bool, Option(help="Show training images augmented.")] = True,
 ) -> None:
     """Draw what the loader feeds the network."""
@@ -68,7 +72,9 @@ def rejects_(ctx: Context, out: Path = Path("work/rejects.png")) -> None:
 def faults(
     ctx: Context,
     out: Annotated[Path, Option(metavar="FILE.html")] = Path("work/faults.html"),
-    photos: Annotated[int, Option(min=0, metavar="N", help="To open, at most.")] = 20_000,
+    photos: Annotated[
+        int, Option(min=0, metavar="N", help="Largest number of photos to open.")
+    ] = 20_000,
     top: Annotated[int, Option(min=1, metavar="N", help="Pictures of each kind.")] = 24,
 ) -> None:
     """Rank annotations that may be wrong, with pictures."""
@@ -84,7 +90,7 @@ def exclude(
         list[str], Argument(metavar="KIND[:RANKS]...", help="Such as dark_photo second_hand:1-12.")
     ],
     all_splits: Annotated[
-        bool, Option("--all-splits", help="Of validation and test people too.")
+        bool, Option("--all-splits", help="Exclude validation and test people's too.")
     ] = False,
 ) -> None:
     """Leave out what data faults proposes, or its first ranks."""

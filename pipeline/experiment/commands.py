@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TIMED = WORK / "timed"
 
-GridName = Annotated[str, Argument(metavar="GRID", help="Of experiments/grid.yaml.")]
+GridName = Annotated[str, Argument(metavar="GRID", help="Name of a grid in experiments/grid.yaml.")]
 
 
 class ExperimentError(HandPoseError):
@@ -64,7 +64,7 @@ def run(
         list[str] | None, Option(metavar="VARIANT", help="Run this variant alone; repeatable.")
     ] = None,
     most: Annotated[
-        int | None, Option(min=1, help="Run at most so many, the next missing ones.")
+        int | None, Option(min=1, help="Run at most this many of the missing runs.")
     ] = None,
     allow_dirty: Annotated[
         bool, Option("--allow-dirty", help="Train with uncommitted changes.")
@@ -72,7 +72,7 @@ def run(
 ) -> None:
     """Train each variant with each seed that has no result yet.
 
-    Stopped, it goes on where it was.
+    If interrupted, run the same command again to resume.
     """
     from pipeline.clones.machine_record import Machine
     from pipeline.experiment.grid import GridError, read_grids
@@ -138,7 +138,9 @@ def report() -> None:
 
 def timed(
     name: GridName,
-    minutes: Annotated[float, Option(min=0.1, help="Until what runs is stopped.")] = 9.0,
+    minutes: Annotated[
+        float, Option(min=0.1, help="Time limit; unfinished runs are stopped.")
+    ] = 9.0,
     jobs: Annotated[
         int, Option("--jobs", "-j", min=1, help="Trainings at once, on one GPU or a core each.")
     ] = 8,
@@ -146,7 +148,8 @@ def timed(
 ) -> None:
     """Train what fits into some minutes, on a machine without DVC and git.
 
-    For a GPU that is lent: bring results.json back, and import it into a clone.
+    For a GPU machine that is available for a limited time. Copy results.json to a clone and run
+    `handpose experiment import`.
     """
     import tempfile
     import time

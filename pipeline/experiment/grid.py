@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import yaml
 
+from handpose.counted import counted
 from handpose.data.splits import HELD_OUT_GESTURES
 from handpose.errors import HandPoseError
 from handpose.synthetic.shifted_recipe import shifted_tests
@@ -163,7 +164,7 @@ def read_grids(root: Path) -> GridFile:
     if found is not None:
         faults = list(_faults(found))
     if faults or found is None:
-        raise GridError("\n".join([f"{path}: please fix", *faults]))
+        raise GridError("\n".join([f"{path} has {counted(len(faults), 'fault')}:", *faults]))
     return found
 
 
@@ -199,7 +200,7 @@ def _image_faults(found: GridFile) -> Iterator[str]:
             if not DIGEST.fullmatch(digest):
                 yield f"  {key}: {digest!r} is no SHA-256; a result's `test` is one"
             if every.count(digest) > 1:
-                yield f"  {key}: {digest[:12]} stands there twice"
+                yield f"  {key}: {digest[:12]} is listed twice"
 
 
 def resolve(root: Path, grids: GridFile, names: list[str]) -> list[Resolved]:
@@ -254,7 +255,8 @@ def _overridden(base: bytes, pairs: tuple[str, ...]) -> Params:
         try:
             override(pairs, draft)
         except HandPoseError as error:
-            text = str(error).replace(f"{draft}: please fix\n  ", "").replace("-S ", "")
+            text = re.sub(rf"{re.escape(str(draft))} has \d+ faults?:\n  ", "", str(error))
+            text = text.replace("-S ", "")
             raise GridError(text.replace("\n ", ";")) from None
         return load_params(draft)
 

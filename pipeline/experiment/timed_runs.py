@@ -1,4 +1,4 @@
-"""Runs of a grid on a machine that is lent for minutes: side by side, without DVC and git.
+"""Runs of a grid on a machine that is available for minutes, in parallel, without DVC and git.
 
 Stages are run as programs in a folder for each run. What has not ended when time is up is stopped,
 and the results that are there come back in one file, which `result_import.py` takes into a clone.
@@ -88,7 +88,7 @@ class TimedRuns:
                 task.result()
         if not self.done:
             raise TimedError(
-                f"no run ended in time; the last words of each are in {self.work}/*/{LOG}. Give it "
+                f"no run finished in time; each run's log is in {self.work}/*/{LOG}. Give it "
                 "more minutes, fewer jobs, or a smaller grid"
             )
         return self.done

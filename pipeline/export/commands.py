@@ -35,7 +35,12 @@ def export_(
         Literal["fp32", "fp16", "int8"], Option(help="Precision of the layers; onnx and web.")
     ] = "fp32",
     runtime: Annotated[
-        Path | None, Option(metavar="FILE", help="Of `npm pack onnxruntime-web`, or unpacked; web.")
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Archive from `npm pack onnxruntime-web`, or its unpacked folder; required by "
+            "--format web.",
+        ),
     ] = None,
     mano: Annotated[
         Path | None,

@@ -1,6 +1,6 @@
 """A trained model as one function of pictures: what `predict` does, without Python between.
 
-The first look, the turn, the second look and its mirror image, the hand model and the confidence
+The first pass, the turn, the second pass and its mirror image, the hand model and the confidence
 head are one graph. Letters: B batch, N side of the picture, px.
 """
 
@@ -55,7 +55,7 @@ class HandGraph(nn.Module):
 
     @property
     def side(self) -> int:
-        """N: the view and what lies around it, which the second look sees."""
+        """N: the view and what lies around it, which the second pass sees."""
         return self.px + 2 * self.border
 
     @property

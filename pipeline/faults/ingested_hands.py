@@ -70,7 +70,7 @@ class IngestedHands:
         require(path, "ingest", EvidenceError)
         file = pq.ParquetFile(path)
         if not file.metadata.num_rows:
-            raise EvidenceError(f"{path}: has no sample, so nothing can be judged")
+            raise EvidenceError(f"{path}: has no sample, so there is nothing to check")
         light = file.read(columns=[*TEXTS, *NUMBERS, "is_left", "has_mano", "joint_valid", "bbox"])
         columns = {
             name: light[name].to_numpy(zero_copy_only=False)

@@ -31,10 +31,10 @@ STRUTS = (
     (KNUCKLES[0], KNUCKLES[-1]),
 )
 """Pairs of the palm's joints that keep their distance as a bone does: without them a knuckle could
-be anywhere on a sphere about the wrist, if the finger's bone bears it."""
+be anywhere on a sphere about the wrist, if the length of the finger's bone allows it."""
 
 FEWEST_POSES = 100
-"""Hands from which the look of a right hand is learnt."""
+"""Hands from which the poses of a right hand are learnt."""
 
 RIDGE = 0.05
 """Of the variance, added to that of each coordinate: poses of one data set leave directions out."""

@@ -27,7 +27,7 @@ BOX = (210.0, 130.0, 220.0, 220.0)
 NETWORK = "the network alone: crops in memory to mesh, as scored by the evaluation"
 ESTIMATOR = (
     f"from decoded photos of {PHOTO_PX[1]} x {PHOTO_PX[0]} px with boxes and sides to the result: "
-    "cutting, network, every look of it; no decoding of files, no finding of hands"
+    "cutting, every pass of the network; no decoding of files, no finding of hands"
 )
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from handpose.gesture_row import FolderNaming
     from pipeline.labels.edit import GestureMapFile
 
-Folder = Annotated[str, Argument(metavar="FOLDER", help="Of either hand; its twin follows.")]
+Folder = Annotated[
+    str, Argument(metavar="FOLDER", help="Gesture folder of either hand; its twin is changed too.")
+]
 
 
 def add_to(labels: typer.Typer) -> None:
@@ -44,7 +46,10 @@ def check(ctx: Context) -> None:
 def set_(
     ctx: Context,
     folder: Folder,
-    name: Annotated[str, Argument(metavar="CLASS", help="A class that exists, or drop.")],
+    name: Annotated[
+        str,
+        Argument(metavar="CLASS", help="Existing fine class, or `drop` to leave the gesture out."),
+    ],
 ) -> None:
     """Put a gesture, of both hands, into a class."""
     _edit(ctx, lambda one: one.set(folder, name))
@@ -62,18 +67,28 @@ def merge(
 
 def split(
     ctx: Context,
-    name: Annotated[str, Argument(metavar="NAME", help="Of the new fine class.")],
-    folders: Annotated[list[str], Argument(metavar="FOLDER...", help="Their twins follow.")],
+    name: Annotated[str, Argument(metavar="NAME", help="Name of the new fine class.")],
+    folders: Annotated[
+        list[str],
+        Argument(
+            metavar="FOLDER...", help="Folders to move; the twins of the other hand move too."
+        ),
+    ],
     coarse: Annotated[
         str | None,
-        Option(metavar="CLASS", help="Where it lies, old or new. Default: where they are."),
+        Option(
+            metavar="CLASS",
+            help="Coarse class of the new class, existing or new. Default: that of the folders.",
+        ),
     ] = None,
 ) -> None:
     """Make a new class of these gestures."""
     _edit(ctx, lambda one: one.split(name, folders, coarse))
 
 
-def diff_(ctx: Context, rev: Annotated[str, Argument(help="A git revision.")] = "HEAD") -> None:
+def diff_(
+    ctx: Context, rev: Annotated[str, Argument(metavar="REV", help="A git revision.")] = "HEAD"
+) -> None:
     """Show what changed in the map since a revision."""
     from pipeline.labels.map_diff import diff
 
@@ -82,7 +97,8 @@ def diff_(ctx: Context, rev: Annotated[str, Argument(help="A git revision.")] = 
 
 
 def audit_(
-    ctx: Context, top: Annotated[int, Option(min=1, metavar="N", help="Pairs of each.")] = 10
+    ctx: Context,
+    top: Annotated[int, Option(min=1, metavar="N", help="Merges, and splits, to list.")] = 10,
 ) -> None:
     """Rank merges and splits by what speaks against them."""
     from handpose.gesture_map import GestureMap
@@ -105,8 +121,8 @@ def suggest_(ctx: Context) -> None:
 def gallery_(
     ctx: Context,
     out: Annotated[Path, Option(metavar="FILE.html")] = RESULTS / "gallery.html",
-    people: Annotated[int, Option(min=1, metavar="N", help="Of a class.")] = 6,
-    cameras: Annotated[int, Option(min=1, metavar="N", help="Of a person.")] = 2,
+    people: Annotated[int, Option(min=1, metavar="N", help="People shown per class.")] = 6,
+    cameras: Annotated[int, Option(min=1, metavar="N", help="Cameras shown per person.")] = 2,
 ) -> None:
     """Show every class, folder beside folder, in one HTML file."""
     from handpose.gesture_map import GestureMap

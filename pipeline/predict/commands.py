@@ -48,7 +48,7 @@ def predict_(
         Option(metavar="fx,fy,cx,cy", help="Camera of every photo, px. Default: unknown."),
     ] = None,
     out: Annotated[
-        Path, Option(metavar="FOLDER", help="Folder of pictures, videos, predictions.json.")
+        Path, Option(metavar="FOLDER", help="Folder for overlays, videos and predictions.json.")
     ] = Path("results/predict"),
     batch: Annotated[int, Option(min=1, help="Photos at once.")] = 16,
     obj: Annotated[

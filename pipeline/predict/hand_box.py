@@ -1,11 +1,12 @@
 """Boxes around hands: given, of a table, of a palm detector, or found by the model's own joints.
 
-The model finds no hands; it predicts where the joints of one are. So a photo without a box is
-looked at as a whole, then in a box around the joints that this gave, and so on until the box stays.
-That works where one hand is large in the photo. A box that stays is no proof that a hand is in it.
+The model finds no hands; it predicts where the joints of one are. A photo without a box is
+therefore taken as a whole, then in a box around the joints that this gave, and so on until the box
+stays. That works where one hand is large in the photo. A box that stays is no proof that a hand is
+in it.
 
-A palm detector finds every hand. The box that a palm gives is near, and the model looks a second
-time, at the box around the joints.
+A palm detector finds every hand. The box that a palm gives is near, and the model predicts a second
+time, in the box around the joints.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Box = tuple[float, float, float, float]
 Origin = Literal["given", "file", "refined", "palm", "previous frame"]
 
 ROUNDS = 6
-"""Most looks at boxes, after that at the whole photo."""
+"""Most predictions in boxes, after that in the whole photo."""
 
 SETTLED = 0.1
 """A box that moves and grows by less than this share of its side stays."""

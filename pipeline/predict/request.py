@@ -85,8 +85,8 @@ def check_output(request: PredictRequest, sources: SourceList, mano: Path | None
     out = request.out
     if out.resolve() in sources.folders:
         raise OutputError(
-            f"{out}: photos to look at lie there; name another folder by --out, so that no photo "
-            "is replaced and no result is looked at"
+            f"{out}: input photos are in this folder; choose another with --out, so that no photo "
+            "is overwritten and no result is taken for an input"
         )
     if not request.meshes or mano is None or is_free_hand(mano / FILE):
         return

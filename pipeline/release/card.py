@@ -35,7 +35,7 @@ def card(facts: Mapping[str, Any]) -> str:
     trained, machine = facts["training"], facts["machine"]
     speed = facts["images_per_s"]
     sets, reference = facts["sets"], next(iter(facts["sets"].values()))
-    once = {f"{next(iter(sets))}, looked at once": facts["one_look"]} if "one_look" in facts else {}
+    once = {f"{next(iter(sets))}, one pass": facts["one_look"]} if "one_look" in facts else {}
     seconds = sum(trained["seconds"].values())
     machines = [_name(one["machine"]) for one in [*facts["earlier"], facts]]
     steps = trained["steps"] + sum(one["training"]["steps"] for one in facts["earlier"])
@@ -71,7 +71,7 @@ def card(facts: Mapping[str, Any]) -> str:
             "",
             *(
                 [
-                    "The model looks twice: the first look finds where the fingers point, the "
+                    "The model makes two passes: the first finds where the fingers point, the "
                     "second sees the hand turned upright, and its mirror image.",
                     "",
                 ]

@@ -25,7 +25,8 @@ def release_(
 ) -> None:
     """Train the model of params.yaml (profile wide), measure it on shifted sets, pack it.
 
-    The weights that HandEstimator.released() takes. Stopped, it goes on where it was.
+    HandEstimator.released() loads these weights. If interrupted, run the same command again to
+    resume.
     """
     from pipeline.release.release import release, require_committed, require_own, train
     from pipeline.release.training_start import TrainingStart

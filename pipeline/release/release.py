@@ -255,7 +255,7 @@ def measure(
             predictor, SETS[0], spec, people=people, images=images
         ).estimates()
         predictor.net.second_look = True
-        show(f"release: {SETS[0].name}, looked at once: {_brief(facts['one_look'])}")
+        show(f"release: {SETS[0].name}, one pass: {_brief(facts['one_look'])}")
     return facts
 
 

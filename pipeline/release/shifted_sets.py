@@ -1,7 +1,7 @@
 """Synthetic test sets, held out for good: a reference, and others that differ in one thing each.
 
 Their seed is no data set's that was trained on, so people, rigs, light and noise are new in all of
-them. They say how a model bears change; they are no photos.
+them. They say how a model responds to changes; they are no photos.
 """
 
 from __future__ import annotations

@@ -16,9 +16,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def add_(
-    name: str,
+    name: Annotated[str, Argument(metavar="NAME", help="Name of the remote.")],
     url: Annotated[
-        str | None, Argument(help="A folder, ssh://HOST/FOLDER or s3://BUCKET/PREFIX.")
+        str | None,
+        Argument(metavar="URL", help="A folder, ssh://HOST/FOLDER or s3://BUCKET/PREFIX."),
     ] = None,
     user: Annotated[str | None, Option(help="SSH: user name there.")] = None,
     keyfile: Annotated[Path | None, Option(help="SSH: your key; default: in ~/.ssh.")] = None,
@@ -47,7 +48,9 @@ def add_(
 
 
 def check_(
-    name: Annotated[str | None, Argument(help="Default: the default remote.")] = None,
+    name: Annotated[
+        str | None, Argument(metavar="NAME", help="Name of the remote. Default: the default one.")
+    ] = None,
     deep: Annotated[bool, Option("--deep", help="Read and hash every object.")] = False,
 ) -> None:
     """Write, read back and delete a tiny object."""

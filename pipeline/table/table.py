@@ -53,7 +53,7 @@ def table(
 ) -> None:
     """Train with each seed and write the results into files under git.
 
-    Stopped and started again, it goes on where it was.
+    If interrupted, run the same command again to resume.
 
     Args:
         root: of the clone.

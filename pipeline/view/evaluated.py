@@ -99,8 +99,8 @@ class EvaluatedSamples:
         for level in ("coarse", f"{STAGE_1}_coarse"):
             if len(table) and not UNLABELLED <= pc.max(table[level]).as_py() < classes:
                 raise ViewError(
-                    f"{PREDICTIONS} has classes that {LABELS} with its {classes} has not: the "
-                    "labels were made anew since; `dvc repro` evaluates with them"
+                    f"{PREDICTIONS} contains classes missing from {LABELS}: the labels changed "
+                    "after this evaluation. Run `dvc repro`"
                 )
         names = {
             "gesture": data.gesture_names(table["coarse"].to_numpy()),

@@ -138,8 +138,8 @@ class SynthesizeParams(Section):
     jpeg_quality: Quality = 90
     """of the images, 1 to 100"""
     free_poses: NonNegativeFloat = 0.0
-    """images of grasps, pinches and free poses, as a multiple of `frames`; on top, in ROM folders,
-    without a gesture"""
+    """images of grasps, pinches and free poses, as a multiple of `frames`; added to `frames`, in
+    ROM folders, without a gesture label"""
     creases: NonNegativeFloat = 0.0
     """depth of creases, knuckle wrinkles, tendons and veins; 1: as in real hands"""
     skin_detail: NonNegativeFloat = 0.0
@@ -213,15 +213,15 @@ class IngestParams(Section):
     cameras_per_instant: NonNegativeInt = 0
     """views of a frame that train, of 80 to 140 in real data; 0: all"""
     trim_ends: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """share of a gesture sequence not trained on, at each end, where hands are often neutral; 0.1
-    for real data"""
+    """share of a gesture sequence not trained on, at each end, where the hand is often still at
+    rest; 0.1 for real data"""
 
     @pydantic.model_validator(mode="after")
     def _disjoint(self) -> IngestParams:
         both = sorted(set(self.validation_subjects) & set(self.test_subjects))
         if both:
             raise ValueError(
-                f"subjects {both} stand in both ingest.validation_subjects and "
+                f"subjects {both} are listed in both ingest.validation_subjects and "
                 "ingest.test_subjects; a subject belongs to one split"
             )
         return self

@@ -28,7 +28,9 @@ class ShiftParams(Section):
     @classmethod
     def _once(cls, severities: tuple[float, ...]) -> tuple[float, ...]:
         if len({f"{one:g}" for one in severities}) < len(severities):
-            raise ValueError("names a severity twice, by six digits")
+            raise ValueError(
+                "two severities are equal after rounding to six digits; list each once"
+            )
         return severities
 
 

@@ -73,7 +73,7 @@ class PoseNetParams(Section):
     volume_depth: Annotated[int, Field(ge=2)] = 8
     """depth bins of the heatmap volume"""
     volume_sharpness: PositiveFloat = 5.0
-    """ours; factor of logits: 1 learns slowly, 10 is sure too early"""
+    """ours; factor of logits: 1 learns slowly, 10 saturates the softmax too early"""
     depth_range_m: PositiveFloat = 0.2
     """ours; the volume spans the wrist +- this: EANet's 0.15 misses a finger that points at the
     camera"""
@@ -102,8 +102,8 @@ class PoseNetParams(Section):
     """give each joint token the direction in which its joint is seen; predictions then need K;
     paper: no"""
     place_noise: NonNegativeFloat = 0.0
-    """standard deviation, in half views, of noise in training on where the heatmaps see joints;
-    paper: none"""
+    """standard deviation, in half crop sides, of Gaussian noise added in training to the joint
+    positions taken from the heatmaps; paper: none"""
     class_pose: bool = False
     """the MANO head starts from the mean finger poses of the fine classes, weighted by their
     probabilities, not from one mean pose; paper: no

@@ -232,14 +232,15 @@ class PoseParams(TrainParams):
     paper's profile: both"""
     weights: LossWeights = LossWeights()
     learned_weights: bool = False
-    """learn a factor of each weight but those of bone, gesture, side and facing; paper: no"""
+    """learn a factor on the weight of each L1 term; bone, gesture, side and facing keep their
+    weights; paper: no"""
 
 
 class ScratchParams(Section):
     """The comparison without pretraining: what differs from `pose` and `pose_net`."""
 
     epochs: PositiveInt = 6
-    """so many that it trains about as long as Stage 1 and `pose` together"""
+    """chosen so that training takes about as long as Stage 1 and `pose` together"""
     gesture_tokens: bool = False
     """true: tokens of logits that no gesture label trained"""
     gesture: NonNegativeFloat = 0.0

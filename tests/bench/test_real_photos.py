@@ -85,7 +85,7 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     real_photos.main(["photos", *FILES])
     out = capsys.readouterr().out
     assert "photos/z.jpg is not a picture" in out
-    assert "photos: 2 photos; left out, since the judge is not sure of a hand or the" in out
+    assert "photos: 2 photos; left out, since the reference detector is not sure of a hand" in out
     assert "read: 2\n" in out
     assert "| 2D error, % of the hand |" in out
     drawn = cv2.imread("work/real_photos.jpg")
@@ -97,7 +97,7 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ("name", "why"),
     [
         ("empty", "no photos there; expected files ending in .jpg,"),
-        ("dark", "the judge is sure of no hand in any photo"),
+        ("dark", "the reference detector is sure of no hand in any photo"),
     ],
 )
 def test_a_folder_without_hands_is_refused(

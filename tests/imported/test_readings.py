@@ -122,7 +122,7 @@ def test_other_axes_are_reported(mano: Mano, factors: tuple[float, ...], message
 def test_joints_in_an_unknown_order_are_no_hand(mano: Mano) -> None:
     own = truth(mano)
     shuffled = noisy(own.joints, 5)[:, torch.randperm(21, generator=torch.manual_seed(0))]
-    with pytest.raises(ImportedError, match="in no known order are these joints a hand's"):
+    with pytest.raises(ImportedError, match="the joints do not form a hand in any known order"):
         check(shuffled, own)
 
 

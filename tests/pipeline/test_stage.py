@@ -44,6 +44,14 @@ def test_an_unknown_stage_is_refused_and_the_known_named(
     assert "'shrad'" in message
 
 
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_names_the_stages(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert stage.main([flag]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Run one stage: `python -m pipeline.stage NAME [ARGS]`")
+    assert printed.endswith(f"NAME: {', '.join(stage.stage_names())}\n")
+
+
 def test_a_stage_runs_where_dvc_cannot_be_watched(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +14,17 @@ import pytest
 
 from handpose.errors import HandPoseError
 from handpose.files import atomic_file, digest
-from stages.artifacts import REMEDIES, Progress, run_stage, write_json, write_manifest
+from stages import pose, shift
+from stages.artifacts import (
+    REMEDIES,
+    Progress,
+    run_stage,
+    stage_command,
+    write_json,
+    write_manifest,
+)
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_json_refuses_nan(tmp_path: Path) -> None:
@@ -42,6 +54,41 @@ def test_user_errors_exit_2_without_traceback(capsys: pytest.CaptureFixture[str]
 
     assert run_stage(refuse, "shard") == 2
     assert capsys.readouterr().err == "shard: params.yaml: mend it\n"
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_prints_the_docstring_of_the_stage_and_starts_nothing(
+    flag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pose.py", "pretrained", flag])
+    assert stage_command(pose.main, "pose", takes_run=True) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Stage 2, gesture-guided pose or its baseline: `python -m stages.")
+    assert pose.__doc__ is not None
+    assert printed.strip() == pose.__doc__.strip()
+
+
+def test_a_stage_without_arguments_refuses_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["shift.py", "--severities", "0.5"])
+    assert stage_command(shift.main, "shift") == 2
+    assert capsys.readouterr().err == (
+        "shift: found --severities 0.5, expected no argument; parameters are in params.yaml\n"
+    )
+
+
+def test_a_stage_that_is_started_as_a_module_prints_its_own_help(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.code", "--help"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("The code of every stage: `python -m stages.code`.")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_full_disk_is_reported_and_exits_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,7 @@ def test_severities_are_above_0_to_1_and_stand_once(tmp_path: Path) -> None:
         message = refusal(tmp_path, evaluate__shift__severities=wrong)
         assert "evaluate.shift.severities.0: Input should be" in message
     message = refusal(tmp_path, evaluate__shift__severities=[0.5, 0.50000001])
-    assert "evaluate.shift.severities: names a severity twice" in message
+    assert "evaluate.shift.severities: two severities are equal after rounding" in message
 
 
 def test_every_missing_key_is_named_with_its_default(tmp_path: Path) -> None:

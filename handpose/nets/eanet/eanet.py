@@ -35,7 +35,7 @@ class EaNet(nn.Module):
     """The baseline on top of Stage 1's encoder, which lives in `gesture_net`.
 
     It has the parts of `PoseNet` that evaluation asks for, and neither gesture tokens nor view
-    heads nor a second look. Stage 1's heads serve for the logits of its output alone.
+    heads nor a second pass. Stage 1's heads serve for the logits of its output alone.
     """
 
     gesture_tokens = None
@@ -82,7 +82,7 @@ class EaNet(nn.Module):
         if gesture_net.backbone.centred:
             raise BackboneError(
                 f"EANet's voxel i is at pixel {VOXEL_PX} i, where no {gesture_net.backbone.title} "
-                "looks; set encoder.backbone to an HRNet or a ResNet"
+                "has the centre of a cell; set encoder.backbone to an HRNet or a ResNet"
             )
         self.gesture_net = gesture_net
         self.mano = mano

@@ -69,7 +69,7 @@ def test_renderings_are_compared(clone: Path, capsys: pytest.CaptureFixture[str]
     assert base["all"]["palm_found"]["value"] == 0
     printed = capsys.readouterr().out
     assert "jpeg_quality=20 against base, the same instants" in printed
-    assert "The judge is weak" in printed
+    assert "This test is weak" in printed
     assert content["what"] == report.WHAT_IT_MEANS
 
 
@@ -101,7 +101,7 @@ def test_renderings_may_be_kept(clone: Path, capsys: pytest.CaptureFixture[str])
         (["--data", "data/synthetic", "--change", "creases=1"], "Leave out the one or the others"),
         (["--change", "frames=500"], "frames=500 changes which photos there are"),
         (["--change", "creasez=1"], "did you mean synthesize.creases?"),
-        (["--set", "frames=0"], "--set frames=0: please fix"),
+        (["--set", "frames=0"], "--set frames=0 has 1 fault:"),
         (["--render", "--people", "99"], "plan no photos of people 99 in train"),
     ],
 )

@@ -76,7 +76,7 @@ def test_what_is_no_yaml(tiny: Params) -> None:
 def test_unknown_keys_and_wrong_values(tiny: Params, text: str, message: str) -> None:
     with pytest.raises(ParamsError, match=message) as error:
         with_keys(tiny, [text], "--change")
-    assert str(error.value).startswith(f"--change {text}: please fix")
+    assert str(error.value).startswith(f"--change {text} has 1 fault:")
 
 
 def test_other_photos_cannot_be_compared(tiny: Params) -> None:

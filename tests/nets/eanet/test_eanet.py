@@ -64,7 +64,8 @@ def published(mano: Mano) -> MakeEaNet:
 
 
 def test_a_backbone_of_patches_is_refused(make_eanet: MakeEaNet) -> None:
-    with pytest.raises(BackboneError, match=r"at pixel 32 i, where no ConvNeXt looks; set encoder"):
+    fault = r"at pixel 32 i, where no ConvNeXt has the centre of a cell; set"
+    with pytest.raises(BackboneError, match=fault):
         make_eanet(backbone="convnext_atto")
 
 

@@ -53,7 +53,7 @@ def test_an_empty_name_is_refused(folder: Path, words: str) -> None:
 
 
 def test_a_name_that_stands_there_twice_is_refused(folder: Path) -> None:
-    with pytest.raises(SeedSetError, match=r"\./plain/seed-0 stands there twice"):
+    with pytest.raises(SeedSetError, match=r"\./plain/seed-0 is listed twice"):
         run_names(folder, f"./plain,{TWO}")
 
 

@@ -108,7 +108,7 @@ def _drop_photos(clone: Path) -> None:
     ("spoil", "words"),
     [
         (_drop_samples, "samples.parquet: not found; run `dvc repro ingest` first"),
-        (_drop_validation, "has no sample of split validation.*ingest.validation_subjects"),
+        (_drop_validation, "no sample of split validation.*ingest.validation_subjects"),
         (_drop_photos, "0 hands and 0 windows .* 12 photos are missing or damaged"),
     ],
 )

@@ -146,7 +146,7 @@ def test_gestures_of_unseen_are_whole_coarse_classes_of_both_hands() -> None:
         ({"bases": {}}, r"bases: unknown key; did you mean base\?"),
         ({"same_images": [{"what": "?", "digests": ["a" * 64]}]}, r"has 1, expected two or more"),
         ({"same_images": [{"what": "?", "digests": ["a" * 64, "b"]}]}, r"'b' is no SHA-256"),
-        ({"same_images": [{"what": "?", "digests": ["a" * 64] * 2}]}, r"aaa stands there twice"),
+        ({"same_images": [{"what": "?", "digests": ["a" * 64] * 2}]}, r"aaa is listed twice"),
         (
             {"variants": {"full": {"what": "?", "sets": {}}}},
             r"full\.sets: unknown key; did you mean variants\.full\.set\?",

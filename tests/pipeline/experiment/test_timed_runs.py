@@ -108,7 +108,7 @@ def test_if_nothing_ends_in_time_that_is_said(
 ) -> None:
     set_seeds(root, 1)
     assert timed("--minutes", "0.1", "--jobs", "6") == 2
-    assert "no run ended in time" in capsys.readouterr().err
+    assert "no run finished in time" in capsys.readouterr().err
     assert not (root / "out" / "results.json").exists()
 
 

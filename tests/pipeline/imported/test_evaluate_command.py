@@ -432,7 +432,7 @@ def other_meshes(m: MadeUp) -> MadeUp:
         (other_order("interhand"), "read as 'interhand', "),
         (other_order("mano"), "read as 'mano', "),
         (lambda m: m.states(joint_order="interhand"), "read as 'handpose' or 'mediapipe' or"),
-        (shuffled_joints, "in no known order are these joints a hand's"),
+        (shuffled_joints, "the joints do not form a hand in any known order"),
         (mirrored_left, "left hands are .* x negated .* State left_hands 'mirrored'"),
         (lambda m: m.states(left_hands="mirrored"), "State left_hands 'as seen'"),
         (joints_times([1, -1, -1]), "OpenGL's axes"),

@@ -574,7 +574,7 @@ def test_no_camera_and_no_video_are_listed(
         ),
         (["phone"], "phone: left out: 1 .heic (1.heic), which cannot be read"),
         (["a.png", "--boxes", "gone.csv"], "gone.csv: cannot be read"),
-        (["a.png", "--out", "."], "photos to look at lie there"),
+        (["a.png", "--out", "."], "input photos are in this folder"),
         (["a.png", "--model", "."], "model.json: not found"),
         (["a.png", "--mano", "."], "MANO_RIGHT.npz"),
     ],

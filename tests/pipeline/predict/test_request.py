@@ -31,7 +31,7 @@ def test_a_table_comes_before_the_box_of_all() -> None:
 
 def test_photos_are_not_replaced(tmp_path: Path) -> None:
     photos = SourceList([tmp_path / "a.png"], [], [], [])
-    with pytest.raises(OutputError, match="photos to look at lie there"):
+    with pytest.raises(OutputError, match="input photos are in this folder"):
         check_output(PredictRequest(tmp_path), photos, None)
     check_output(PredictRequest(tmp_path / "out"), photos, None)
 

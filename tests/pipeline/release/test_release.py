@@ -116,7 +116,7 @@ def test_the_release_loads_scores_and_says_what_it_is(
     ]  # fmt: skip
     drawing = cv2.imread(str(out / "predictions.jpg"))
     assert drawing is not None and drawing.shape == (446, 1350, 3)
-    assert len(lines) == len(SETS) + 2 and "looked at once" in lines[-1]
+    assert len(lines) == len(SETS) + 2 and "one pass" in lines[-1]
     assert "calibrated on 20 and" in lines[0] and f"1/{len(SETS)} people:" in lines[1]
     numbers = json.loads((out / "numbers.json").read_text("utf-8"))
     unlike = numbers["data"].pop("unlike_wide")
@@ -134,7 +134,7 @@ def test_the_release_loads_scores_and_says_what_it_is(
         "without the least sure fifth of hands lower by",
         "unseen gestures: six",
         "half precision",
-        "people, looked at once",
+        "people, one pass",
         "sixteen at a time",
         "Apache",
     ):
