@@ -70,6 +70,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "handpose/evaluation/side_and_facing.py": "side and facing, for validation and evaluation",
     "pipeline/readme_block.py": "markers in README, of make table and of the experiments",
     "pipeline/export/file_hand.py": "what of the hand model an exported file may hold",
+    "pipeline/experiment/unique_keys.py": "a loader of YAML",
     "pipeline/experiment/pages/power_table.py": "one of the tables of the results page",
     "pipeline/experiment/pages/variant_pairs.py": "what counts once in p-values over all grids",
     "pipeline/release/drawing.py": "the one picture of a release, for people and not for checks",

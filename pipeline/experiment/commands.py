@@ -75,14 +75,12 @@ def run(
     If interrupted, run the same command again to resume.
     """
     from pipeline.clones.machine_record import Machine
-    from pipeline.experiment.grid import GridError, read_grids
+    from pipeline.experiment.grid import read_grids
     from pipeline.experiment.runs import Runner, runs_of
 
     root = Path.cwd()
     grids = read_grids(root)
-    if name not in grids.grids:
-        raise GridError(f"no grid is called {name!r}; there are: {', '.join(grids.grids)}")
-    grid = grids.grids[name]
+    grid = grids.grid(name)
     if unknown := sorted(set(only or ()) - set(grid.variants)):
         raise ExperimentError(
             f"--only {' '.join(unknown)}: expected variants of {name}: {', '.join(grid.variants)}"
@@ -155,16 +153,14 @@ def timed(
     import time
 
     from pipeline.clones.machine_record import Machine
-    from pipeline.experiment.grid import GridError, read_grids
+    from pipeline.experiment.grid import read_grids
     from pipeline.experiment.runs import runs_of
     from pipeline.experiment.timed_runs import TimedRuns
 
     begun = time.monotonic()
     root = Path.cwd()
     grids = read_grids(root)
-    if name not in grids.grids:
-        raise GridError(f"no grid is called {name!r}; there are: {', '.join(grids.grids)}")
-    runs = runs_of(root, grids, grids.grids[name])
+    runs = runs_of(root, grids, grids.grid(name))
     with tempfile.TemporaryDirectory(prefix="handpose-") as folder:
         timed_runs = TimedRuns(
             root=root,

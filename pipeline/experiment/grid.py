@@ -101,6 +101,16 @@ class GridFile(Section):
     same_images: tuple[SameImages, ...] = ()
     """results of these may be compared"""
 
+    def grid(self, name: str) -> SeedGrid:
+        """The grid of this name.
+
+        Raises:
+            GridError: there is none.
+        """
+        if name not in self.grids:
+            raise GridError(f"no grid is called {name!r}; there are: {', '.join(self.grids)}")
+        return self.grids[name]
+
 
 @dataclass(frozen=True)
 class Resolved:

@@ -19,7 +19,7 @@ from handpose.evaluation.crossed import (
     crossed_mean,
 )
 from handpose.evaluation.statistics import CONFIDENCE, Verdict, holm
-from pipeline.experiment.grid import GridError, GridFile, SameImages, SeedGrid
+from pipeline.experiment.grid import GridFile, SameImages, SeedGrid
 from pipeline.experiment.runs import ExperimentRun, runs_of
 
 PRIMARY, SECONDARY = "wrist_mpjpe_mm", "pa_mpjpe_mm"
@@ -118,9 +118,7 @@ class GridResults:
             RunsError: see `ExperimentRun.result`.
             ComparisonError: results are of other images or people, on any test set of all.
         """
-        if name not in grids.grids:
-            raise GridError(f"no grid is called {name!r}; there are: {', '.join(grids.grids)}")
-        grid = grids.grids[name]
+        grid = grids.grid(name)
         runs = runs_of(root, grids, grid)
         rows = [_row(root, variant, runs) for variant in grid.variants]
         found = cls(name, grid, rows, grids.same_images)
