@@ -207,7 +207,8 @@ def configure_(
     profile: Annotated[
         str,
         Option(
-            help="demo (as shipped), interhand26m (the paper's), eanet, wide (photos) or tiny.",
+            help="demo (as shipped), best (lower error, by the experiments), interhand26m (the "
+            "paper's), eanet, wide (photos) or tiny.",
             autocompletion=_profile_names,
         ),
     ],

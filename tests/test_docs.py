@@ -33,6 +33,7 @@ JUDGE = (
 )
 ELSEWHERE = {
     "handpose configure --profile wide": "pipeline/profiles/test_configure.py",
+    "handpose configure --profile best": "pipeline/profiles/test_configure.py",
     "handpose configure --profile eanet": "pipeline/profiles/test_configure.py",
     'git commit --all --message "Profile wide"': "pipeline/release/test_release.py",
     "handpose release": "pipeline/release/test_release.py, without the hours of training",

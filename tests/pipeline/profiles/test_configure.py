@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from handpose.hand.joint_definition import INTERHAND_REGRESSOR
 from pipeline.__main__ import main
+from pipeline.experiment.grid import read_grids, resolve
 from pipeline.profiles.configure import ProfileError, configure, profiles, values_of
 from stages.params import ParamsError, load_params
 
@@ -38,6 +39,17 @@ def test_every_profile_gives_valid_parameters_and_keeps_comments(
     comments = [line.count("#") for line in (ROOT / "params.yaml").read_text("utf-8").splitlines()]
     assert sum(line.count("#") for line in path.read_text("utf-8").splitlines()) == sum(comments)
     assert configure(profile, path) == []
+
+
+def test_best_trains_what_the_experiments_have_shown_to_help(tmp_path: Path) -> None:
+    """The recipes of the grid `longer`, and nothing else than in the demo."""
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    configure("best", path)
+    grids = read_grids(ROOT)
+    full, neither = resolve(ROOT, grids, ["long_full", "long_neither"])
+    best = load_params(path)
+    assert best == full.params.model_copy(update={"pose_scratch": neither.params.pose_scratch})
 
 
 @pytest.mark.parametrize("profile", profiles())
