@@ -32,7 +32,7 @@ def add_to(evaluate: typer.Typer) -> None:
 def file_(
     ctx: Context,
     path: Annotated[
-        Path, Argument(metavar="FILE", help="Of anyone's predictions, .parquet or .jsonl.")
+        Path, Argument(metavar="FILE", help="Predictions of any model, .parquet or .jsonl.")
     ],
     split: Split = "test",
     partial: Annotated[
@@ -40,7 +40,7 @@ def file_(
     ] = False,
     out: Out = IMPORTED,
 ) -> None:
-    """Score anyone's predictions beside this clone's models.
+    """Score a file of predictions beside this clone's models.
 
     Every protocol, paired over the same images, intervals over people. docs/imported.md describes
     the file.
@@ -53,7 +53,7 @@ def file_(
 
 def export_(
     ctx: Context,
-    path: Annotated[Path, Argument(metavar="FILE", help="To write, .parquet or .jsonl.")],
+    path: Annotated[Path, Argument(metavar="FILE", help="File to write, .parquet or .jsonl.")],
     split: Split = "test",
     model: Annotated[
         Path,
@@ -99,7 +99,10 @@ def benchmark(
     out: Out = IMPORTED,
     device: Device = "auto",
 ) -> None:
-    """Score a model or a submission file as FreiHAND, HO-3D, DexYCB or HInt does."""
+    """Score a model or a submission file by a benchmark's rules.
+
+    FreiHAND, HO-3D, DexYCB or HInt.
+    """
     from handpose.training.device import prepare_device
     from pipeline.benchmark.evaluate_benchmark import BenchmarkRequest, evaluate_benchmark
     from stages.params import load_params
@@ -116,9 +119,10 @@ def shifted(
     out: Out = IMPORTED,
     device: Device = "auto",
 ) -> None:
-    """Score both models under other cameras, light...
+    """Score both models on a shifted test set.
 
-    The images are synthetic, unlike those of the training, and are rendered once.
+    Other cameras, light, backdrops and people, by a severity up to 1. The images are synthetic,
+    unlike those of the training, and are rendered once.
     """
     from handpose.training.device import prepare_device
     from pipeline.shifted.evaluate_shifted import evaluate_shifted
