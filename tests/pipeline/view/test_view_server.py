@@ -215,7 +215,7 @@ def test_results_of_other_labels_are_refused(folder: Path) -> None:
     whole = pq.read_table(path)
     k = whole.column_names.index("coarse")
     pq.write_table(whole.set_column(k, "coarse", pa.array([40] * len(whole))), path)
-    with pytest.raises(ViewError, match="labels were made anew"):
+    with pytest.raises(ViewError, match="the labels changed after this evaluation"):
         EvaluatedSamples.open()
 
 
