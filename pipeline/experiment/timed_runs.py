@@ -60,7 +60,8 @@ class TimedRuns:
     def run(self, runs: Sequence[ExperimentRun], out: Path) -> list[dict[str, Any]]:
         """Make the data, train and score, and write `results.json` and `curves.csv` into `out`.
 
-        They are written anew whenever a run ends, so that a killed command leaves what it has.
+        They are written anew whenever a run ends, so that a killed command leaves what it has. The
+        log of a run that fails or is late is copied there too.
 
         Returns:
             The results, in the order in which they came.
@@ -88,8 +89,8 @@ class TimedRuns:
                 task.result()
         if not self.done:
             raise TimedError(
-                f"no run finished in time; each run's log is in {self.work}/*/{LOG}. Give it "
-                "more minutes, fewer jobs, or a smaller grid"
+                f"no run finished in time; the logs of those that were begun are in {out}. Give "
+                "it more minutes, fewer jobs, or a smaller grid"
             )
         return self.done
 
@@ -123,6 +124,7 @@ class TimedRuns:
                 why = "stopped: time is up" if time.monotonic() > self.deadline else "failed"
                 self.show(f"{run.name}: {' '.join(words)} {why} (exit code {exit_code}): "
                           f"{_last_line(folder / LOG)}")  # fmt: skip
+                shutil.copy(folder / LOG, out / f"{run.resolved.name}-{run.seed}.log")
                 return
         scores = json.loads((folder / SCORES / f"{model}.json").read_text("utf-8"))
         machine = asdict(self.machine) | {"omp_num_threads": str(cores)}

@@ -112,6 +112,21 @@ def test_if_nothing_ends_in_time_that_is_said(
     assert not (root / "out" / "results.json").exists()
 
 
+def test_the_log_of_a_run_that_fails_is_kept(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Outside the folder of the runs, which is deleted."""
+    set_seeds(root, 1)
+    (root / "stages" / "pose.py").write_text("import sys\nsys.exit('pose: a fault')\n")
+    (root / "stages" / "pretrain.py").write_text("import sys\nsys.exit('pretrain: a fault')\n")
+    assert timed() == 2
+    said = capsys.readouterr()
+    assert "no run finished in time; the logs of those that were begun are in" in said.err
+    logs = [*(root / "out").glob("*.log")]
+    assert len(logs) == said.out.count(" failed (exit code 1)") > 0
+    assert all(log.read_text("utf-8").endswith(": a fault\n") for log in logs)
+
+
 def test_a_data_stage_that_fails_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "stages" / "ingest.py").write_text("import sys\nsys.exit('ingest: no such folder')\n")
     assert timed() == 2
