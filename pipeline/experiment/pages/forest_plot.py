@@ -59,8 +59,8 @@ def forest_plot(grids: Mapping[str, GridResults]) -> Figure | None:
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0)
     axis.tick_params(axis="x", labelsize=8)
-    axis.set_xlabel(
-        f"first minus second: {MEASURES[PRIMARY]}, 95 % over seeds and people", fontsize=9
+    figure.supxlabel(
+        f"First minus second: {MEASURES[PRIMARY]}, 95 % over seeds and people", fontsize=9
     )
     figure.suptitle(
         "Circle: lower error, square: higher, diamond: not shown (p adjusted within the grid)",

@@ -49,10 +49,14 @@ CLAIMS = (
         "three_percent_full",
     ),
     Claim(
-        "The full model in place of 15 epochs without gestures, with 12 epochs of Stage 2 after "
-        "Stage 1,",
-        "longer",
-        "long_full",
+        "Labels that mean nothing (gestures dealt out anew to the images) in place of gestures in "
+        "Stage 1",
+        "labels_stage_1",
+        "stage_1_shuffled_images",
+        {
+            "stage_1_shuffled_sequences": "dealt out to whole sequences",
+            "labelled_10": "gestures for a tenth of the images",
+        },
     ),
 )
 
@@ -75,15 +79,15 @@ def verdict(grids: Mapping[str, GridResults]) -> Iterator[str]:
         if found is None:
             yield f"{claim.subject.rstrip(',')}: open, it needs two seeds and two people."
             continue
-        p_value = results.p_values(PRIMARY)[claim.variant]
+        p_values = results.p_values(PRIMARY)
         seeds = counted(min(found.runs), "seed", "seeds")
         others = "; ".join(
-            f"{words} {interval(differences[name])} mm"
+            f"{words} {interval(differences[name])} mm, p {format_p(p_values[name])}"
             for name, words in claim.beside.items()
             if name in differences
         )
         yield (
             f"{claim.subject} {WORDS[results.outcome(claim.variant)]}: {interval(found)} mm, "
-            f"{found.percent:+.1f} %, p {format_p(p_value)}, {seeds}"
+            f"{found.percent:+.1f} %, p {format_p(p_values[claim.variant])}, {seeds}"
             f"{MARKS[results.grid.planned]}{f'; {others}' if others else ''}."
         )

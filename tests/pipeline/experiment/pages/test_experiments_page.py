@@ -325,13 +325,16 @@ def test_the_sentences_in_readme_are_what_the_results_say() -> None:
         "With four times the training, or with a tenth of the annotations, no difference is shown. "
         "With 3 % of the annotations it decreases the error."
     )
-    assert sentences in (ROOT / README).read_text("utf-8")
+    text = (ROOT / README).read_text("utf-8")
+    assert sentences in text
     grids, _ = read_all(ROOT)
     says = {setting: cell_texts(row[0], grids)[1] for setting, row in ROWS.items()}
     assert says["all poses in Stage 2"].startswith("worse, ")
     assert says["four times as long"].startswith("not shown, ")
     assert says["a tenth of the poses"].startswith("not shown (PA worse), ")
     assert says["3 % of the poses"].startswith("better, ")
+    assert "labels dealt out anew to the images, which mean nothing, are worse in Stage 1" in text
+    assert grids["labels_stage_1"].outcome("stage_1_shuffled_images") == "higher"
 
 
 def test_the_share_of_time_in_readme_is_that_of_the_runs() -> None:

@@ -11,7 +11,7 @@ import pytest
 from handpose.evaluation.crossed import CrossedDifference
 from pipeline.experiment.grid import read_grids, resolve
 from pipeline.experiment.grid_results import PRIMARY, GridResults
-from pipeline.experiment.pages.answers import MARKS, interval
+from pipeline.experiment.pages.answers import MARKS, format_p, interval
 from pipeline.experiment.pages.verdict import CLAIMS, WORDS, Claim, verdict
 from tests.pipeline.experiment.pages.test_answers import grid
 
@@ -39,7 +39,8 @@ def test_a_sentence_has_the_outcome_and_the_numbers_of_its_grid(mean: float, kin
         assert sentence.startswith(f"{claim.subject} {WORDS[kind]}: {own.value:+.2f} [")
         assert f"[{own.low:+.2f}, {own.high:+.2f}] mm, {own.percent:+.1f} %" in sentence
         ends = [
-            f"{words} {interval(beside(found, claim, name))} mm"
+            f"{words} {interval(beside(found, claim, name))} mm, p "
+            f"{format_p(found[claim.grid].p_values(PRIMARY)[name])}"
             for name, words in claim.beside.items()
         ]
         assert sentence.endswith("; ".join(["3 seeds", *ends]) + ".")
@@ -79,7 +80,7 @@ def test_claims_compare_what_their_sentences_name() -> None:
         ("parts", "pretraining_only", "full"),
         ("warmup_equal_steps", "pretraining_only", "neither_fewer_steps"),
         ("fewer_poses_seeds", "three_percent_full", "three_percent_neither"),
-        ("longer", "long_full", "long_neither"),
+        ("labels_stage_1", "stage_1_shuffled_images", "no_gesture_loss"),
     ]
     for claim in CLAIMS:
         assert {claim.variant, *claim.beside} <= {*grids[claim.grid].variants}
