@@ -24,7 +24,14 @@ from pipeline.experiment.grid_results import (
     Row,
     same_images_notes,
 )
-from pipeline.experiment.pages.answers import answer, format_p, interval, planned, progress
+from pipeline.experiment.pages.answers import (
+    MARKS_MEAN,
+    answer,
+    format_p,
+    interval,
+    planned,
+    progress,
+)
 from pipeline.experiment.pages.grid_page import origin
 from pipeline.experiment.pages.questions import QUESTIONS
 from pipeline.experiment.pages.verdict import verdict
@@ -124,6 +131,7 @@ def write_html(root: Path, grids: Mapping[str, GridResults], unread: Sequence[st
             _inline(f"**{one.text}** {answer(one, grids.get(one.grid))} {one.note}")
             for one in QUESTIONS
         ],
+        marks=MARKS_MEAN,
         planned={name: planned(one) for name, one in shown.items()},
         grids={name: (one, variant_lines(one)) for name, one in shown.items()},
         unfinished={name: progress(name, one) for name, one in shown.items() if one.missing},

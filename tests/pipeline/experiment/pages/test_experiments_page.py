@@ -16,6 +16,7 @@ from pipeline.__main__ import main
 from pipeline.clones.training_clone import SEEDED
 from pipeline.experiment.grid import FILE, read_grids
 from pipeline.experiment.grid_results import PRIMARY, ComparisonError
+from pipeline.experiment.pages.answers import MARKS
 from pipeline.experiment.pages.experiments_page import (
     AT_EQUAL_TIME,
     PAGE,
@@ -138,6 +139,7 @@ def test_the_html_has_a_row_and_an_interval_for_each_variant(folder: Path) -> No
     assert "&lt;b&gt;Stage 1 &amp; tokens&lt;/b&gt;" in rows["full"] and "<b>" not in html
     assert "5 of 6 runs of <code>handedness</code> have a result" in html
     assert '<a href="report.html">' in html
+    assert all(mark in html for mark in MARKS.values())
     assert all(f"<li>{escape(one.subject.rstrip(','))}" in html for one in CLAIMS)
     assert not re.search(r"src=|url\(|@import|https?:|<script", html)
     text = (folder / PAGE).read_text("utf-8")
