@@ -14,6 +14,7 @@ from pipeline.experiment.grid_results import (
     PRIMARY,
     SECONDARY,
     GridResults,
+    Row,
     differences,
 )
 from pipeline.experiment.pages.questions import QUESTIONS, Question
@@ -189,6 +190,15 @@ def interval(found: CrossedDifference | CrossedMean, digits: int = 2) -> str:
         f"{round(one, digits) + 0.0:+.{digits}f}" for one in (found.value, found.low, found.high)
     ]
     return f"{texts[0]} [{texts[1]}, {texts[2]}]"
+
+
+def mean_text(row: Row, measure: str) -> str:
+    """Such as 31.33 [29.9, 32.8]; without an interval while a seed is missing."""
+    found = row.mean(measure) if row.complete else None
+    if found is not None:
+        return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    table = row.table(measure, row.measured(measure))
+    return f"{table.mean():.2f}" if table.size else ""
 
 
 def format_p(p_value: float) -> str:

@@ -22,6 +22,7 @@ from pipeline.experiment.pages.answers import (
     answer_word,
     format_p,
     interval,
+    mean_text,
     missing,
     progress,
     unfinished,
@@ -41,7 +42,7 @@ from pipeline.experiment.pages.variant_pairs import (
     unique_pairs,
     variant_pair,
 )
-from pipeline.experiment.pages.variants_page import HTML, mean_text, write_html
+from pipeline.experiment.pages.variants_page import HTML, write_html
 from pipeline.experiment.pages.verdict import verdict
 from pipeline.experiment.runs import RESULTS, RunsError
 from pipeline.readme_block import README

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pipeline.experiment.grid_results import PRIMARY, GridResults, Row
-from pipeline.experiment.pages.variants_page import mean_text
+from pipeline.experiment.pages.answers import mean_text
 
 PAPER = {
     "HaMeR": ("16.11", "15.37"),

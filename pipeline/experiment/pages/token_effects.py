@@ -8,8 +8,7 @@ from typing import NamedTuple
 from handpose.counted import counted
 from handpose.evaluation.crossed import CrossedDifference, crossed_difference
 from pipeline.experiment.grid_results import MEASURES, PRIMARY, GridResults, Row
-from pipeline.experiment.pages.answers import interval, tokens
-from pipeline.experiment.pages.variants_page import mean_text
+from pipeline.experiment.pages.answers import interval, mean_text, tokens
 
 
 class GridVariant(NamedTuple):

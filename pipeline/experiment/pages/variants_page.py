@@ -15,13 +15,12 @@ import jinja2
 import markupsafe
 
 from handpose.counted import counted
-from handpose.evaluation.crossed import CrossedDifference, CrossedMean
+from handpose.evaluation.crossed import CrossedDifference
 from handpose.files import atomic_file
 from pipeline.experiment.grid_results import (
     MEASURES,
     PRIMARY,
     GridResults,
-    Row,
     same_images_notes,
 )
 from pipeline.experiment.pages.answers import (
@@ -29,6 +28,7 @@ from pipeline.experiment.pages.answers import (
     answer,
     format_p,
     interval,
+    mean_text,
     planned,
     progress,
 )
@@ -100,15 +100,6 @@ def variant_lines(one: GridResults) -> list[VariantLine]:
             )
         )
     return lines
-
-
-def mean_text(row: Row, measure: str) -> str:
-    """Such as 31.33 [29.9, 32.8]; without an interval while a seed is missing."""
-    found: CrossedMean | None = row.mean(measure) if row.complete else None
-    if found is not None:
-        return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
-    table = row.table(measure, row.measured(measure))
-    return f"{table.mean():.2f}" if table.size else ""
 
 
 def write_html(root: Path, grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> None:
