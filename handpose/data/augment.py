@@ -114,7 +114,19 @@ def transform_labels(
     twin: tuple[int, int],
     turn_camera: bool = False,
 ) -> tuple[HandSample, NDArray[np.float64]]:
-    """The augmented labels, the image covered but not warped, and A: its pixels -> the view's."""
+    """The augmented labels, the image covered but not warped, and A: its pixels -> the view's.
+
+    Args:
+        drawn: the augmentation.
+        sample: the stored crop, the view and a border around it.
+        view: the network's view without augmentation, in pixels of the crop.
+        out_px: side of the augmented view.
+        twin: coarse and fine class of a mirrored sample: the same gesture of the other hand.
+        turn_camera: turn the camera onto the centre of the view.
+
+    Returns:
+        The sample, and A (3, 3).
+    """
     if drawn.upright:
         drawn = drawn._replace(angle=drawn.angle - in_plane_rotation(sample))
     if drawn.cover is not None:

@@ -190,16 +190,9 @@ class GridResults:
         """Of `tested`, adjusted for all variants that the grid compares."""
         return adjusted(self.tested(measure), len(self.rows) - 1)
 
-    def outcome(self, name: str, measure: str = PRIMARY, p_value: float | None = None) -> Verdict:
-        """Whether a variant's error is lower or higher; with a margin, whether it is low enough.
-
-        Args:
-            name: of the variant.
-            measure: of the error.
-            p_value: another than that adjusted within the grid.
-        """
-        p_value = self.p_values(measure)[name] if p_value is None else p_value
-        if p_value >= 1 - CONFIDENCE:
+    def outcome(self, name: str, measure: str = PRIMARY) -> Verdict:
+        """Whether a variant's error is lower or higher; with a margin, whether it is low enough."""
+        if self.p_values(measure)[name] >= 1 - CONFIDENCE:
             return "inconclusive"
         if self.tested(measure)[name].value < 0:
             return "lower"

@@ -73,18 +73,7 @@ def apply(
     twin: tuple[int, int],
     turn_camera: bool = False,
 ) -> HandSample:
-    """The network's view of a stored sample: image (out_px, out_px, 3) and labels.
-
-    Without augmentation, and with a view of out_px in the middle, it is that part of the crop.
-
-    Args:
-        drawn: the augmentation.
-        sample: the stored crop, the view and a border around it.
-        view: the network's view without augmentation, in pixels of the crop.
-        out_px: side of the result.
-        twin: coarse and fine class of a mirrored sample: the same gesture of the other hand.
-        turn_camera: turn the camera onto the centre of the view.
-    """
+    """The augmented sample, its image warped to (out_px, out_px, 3)."""
     moved, A = transform_labels(
         drawn, sample, view=view, out_px=out_px, twin=twin, turn_camera=turn_camera
     )

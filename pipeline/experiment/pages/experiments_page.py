@@ -27,7 +27,7 @@ from pipeline.experiment.pages.answers import (
     progress,
     unfinished,
 )
-from pipeline.experiment.pages.forest_plot import forest_plot
+from pipeline.experiment.pages.forest_plot import forest_lines, forest_plot
 from pipeline.experiment.pages.grid_page import origin, write_page
 from pipeline.experiment.pages.power_table import power_lines
 from pipeline.experiment.pages.questions import QUESTIONS
@@ -183,7 +183,7 @@ def page(grids: Mapping[str, GridResults], unread: Sequence[str] = ()) -> Iterat
         "PA-MPJPE are a family of their own."
     )
     yield from ("", *_answers(grids, over_all))
-    if forest_plot(grids) is not None:
+    if forest_lines(grids):
         yield from ("", f"![The answers' differences with their intervals]({PICTURE.name})")
     yield from ("", "## Pretraining and tokens", "")
     yield from token_lines(grids)
