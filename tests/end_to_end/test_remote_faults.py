@@ -210,7 +210,7 @@ def test_a_disk_that_fills_up_during_a_pull_loses_nothing(
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no right to mount here, though root")
     try:
