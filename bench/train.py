@@ -42,7 +42,7 @@ from handpose.distributed import SINGLE_PROCESS
 from handpose.nets.gesture_net import GestureNet
 from handpose.sample import HandBatch
 from handpose.training.fit import FitSettings, Objective, TrainingState, gradient_step
-from handpose.training.losses import GestureLoss
+from handpose.training.loss.gesture_loss import GestureLoss
 from stages.params import load_params
 from stages.pretrain import forward
 

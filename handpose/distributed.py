@@ -30,6 +30,9 @@ from handpose.errors import HandPoseError
 
 T = TypeVar("T")
 
+Count = Callable[[Tensor], Tensor]
+"""(mask) -> what a mean over its true entries divides by."""
+
 TIMEOUT = timedelta(minutes=10)
 """How long a collective operation waits for the other processes before it fails."""
 

@@ -32,16 +32,11 @@ from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch, PoseOutput
 from handpose.training.checkpoint import CheckpointError
 from handpose.training.device import prepare_device
-from handpose.training.eanet_loss import TERMS, EaNetLoss
 from handpose.training.history import Scalars
 from handpose.training.inference import run_inference
-from handpose.training.losses import (
-    MEASURED,
-    SCALE_LR_FACTOR,
-    HandModel,
-    LearnedWeights,
-    PoseLoss,
-)
+from handpose.training.loss.eanet_loss import TERMS, EaNetLoss
+from handpose.training.loss.learned_weights import SCALE_LR_FACTOR, LearnedWeights
+from handpose.training.loss.pose_loss import MEASURED, HandModel, PoseLoss
 from handpose.training.model_io import ModelRecord, load_weights, read_record
 from handpose.training.seeding import seed
 from handpose.training.trained_nets import load_gesture_net, read_pose_record

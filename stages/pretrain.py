@@ -25,7 +25,7 @@ from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.device import prepare_device
 from handpose.training.history import Scalars
 from handpose.training.inference import run_inference
-from handpose.training.losses import GestureLoss
+from handpose.training.loss.gesture_loss import GestureLoss
 from handpose.training.seeding import seed
 from handpose.training.warm_up.instance_loss import VIEWS, InstanceLoss
 from handpose.training.warm_up.joint_loss import JointLoss

@@ -24,7 +24,9 @@ from handpose.nets.gesture_net import GestureNet
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.checkpoint import Checkpoint, CheckpointError
 from handpose.training.fit import FitSettings, Fitted, Objective, fit
-from handpose.training.losses import MEASURED, GestureLoss, LearnedWeights, PoseLoss
+from handpose.training.loss.gesture_loss import GestureLoss
+from handpose.training.loss.learned_weights import LearnedWeights
+from handpose.training.loss.pose_loss import MEASURED, PoseLoss
 from handpose.training.seeding import seed
 from stages.params import LossWeights
 from tests.toy_batch import toy_batch

@@ -13,7 +13,7 @@ from handpose.hand.mano import Mano
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch
-from handpose.training.losses import PoseLoss
+from handpose.training.loss.pose_loss import PoseLoss
 from handpose.training.schedules import one_cycle
 from stages.params import EncoderParams, PoseNetParams, load_params
 

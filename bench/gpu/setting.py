@@ -25,7 +25,8 @@ from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch
 from handpose.synthetic.stand_in import build
 from handpose.training.fit import FitSettings, Objective, TrainingState
-from handpose.training.losses import GestureLoss, PoseLoss
+from handpose.training.loss.gesture_loss import GestureLoss
+from handpose.training.loss.pose_loss import PoseLoss
 from stages.params import Params, check_values, read_values
 from stages.pose import forward as forward_pose
 from stages.pretrain import forward as forward_gestures

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from handpose.distributed import SINGLE_PROCESS, Distributed
+from handpose.distributed import SINGLE_PROCESS, Count, Distributed
 from handpose.sample import HandBatch
 from handpose.training.checkpoint import Checkpoint
 from handpose.training.compilation import compiled_if_it_works, should_compile
@@ -36,7 +36,6 @@ from handpose.training.signals import DeferredSignals
 logger = logging.getLogger(__name__)
 
 Output = TypeVar("Output")
-Count: TypeAlias = Callable[[Tensor], Tensor]
 LossFunction: TypeAlias = Callable[[Output, HandBatch, int, Count], dict[str, Tensor]]
 
 CHECK_EVERY = {"cpu": 1, "cuda": 20}

@@ -18,8 +18,8 @@ from handpose.nets.gesture_net import GestureNet
 from handpose.nets.network_by_name import EANET, PoseNetwork, make_pose_network
 from handpose.nets.pose_net import PoseNet
 from handpose.synthetic.stand_in import build
-from handpose.training.eanet_loss import TERMS
-from handpose.training.losses import MEASURED
+from handpose.training.loss.eanet_loss import TERMS
+from handpose.training.loss.pose_loss import MEASURED
 from handpose.training.schedules import fine_weight, lr_factor
 from pipeline.describe.figure import Box, boxes
 from pipeline.describe.layers import describe
@@ -155,7 +155,7 @@ def _losses(params: Params) -> Iterator[str]:
     weights = params.pose.weights.keywords()
     if params.pose_net.network == EANET:
         yield from (f"  {name:<20} {weights[name]:g}" for name in TERMS)
-        yield "in EANet's units (handpose/training/eanet_loss.py)"
+        yield "in EANet's units (handpose/training/loss/eanet_loss.py)"
     else:
         yield from (f"  {name:<20} {weight:g}" for name, weight in weights.items())
         yield f"joints_mano compares with {MANO_JOINTS[params.pose.mano_joints]}"

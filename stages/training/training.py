@@ -20,7 +20,7 @@ from handpose.training.compilation import keep_kernels_in
 from handpose.training.device import describe_device
 from handpose.training.fit import Fitted, LossFunction, fit
 from handpose.training.history import Scalars
-from handpose.training.losses import LearnedWeights
+from handpose.training.loss.learned_weights import LearnedWeights
 from handpose.training.model_io import ModelRecord, save_model
 from stages.artifacts import write_json, write_manifest
 from stages.paths import WORK

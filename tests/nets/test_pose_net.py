@@ -16,7 +16,7 @@ from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import ConfidenceInput, GestureClasses, HandBatch, PoseOutput
-from handpose.training.losses import PoseLoss
+from handpose.training.loss.pose_loss import PoseLoss
 from stages.params import EncoderParams, LossWeights, PoseNetParams
 from tests.turned_batch import turned_batch
 

@@ -22,9 +22,10 @@ from handpose.nets.network_by_name import PoseNetwork, make_pose_network
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch, PoseOutput, SideFacingOutput
 from handpose.training.checkpoint import Checkpoint, CheckpointError
-from handpose.training.eanet_loss import TERMS
 from handpose.training.fit import Fitted, fit
-from handpose.training.losses import MEASURED, LearnedWeights, PoseLoss
+from handpose.training.loss.eanet_loss import TERMS
+from handpose.training.loss.learned_weights import LearnedWeights
+from handpose.training.loss.pose_loss import MEASURED, PoseLoss
 from handpose.training.model_io import read_record
 from handpose.training.trained_nets import load_gesture_net, load_pose_net
 from stages import pose, pretrain

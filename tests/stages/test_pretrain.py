@@ -21,7 +21,7 @@ from handpose.files import digest
 from handpose.nets.gesture_net import GestureNet
 from handpose.sample import UNLABELLED, GestureOutput, HandBatch
 from handpose.training.checkpoint import Checkpoint
-from handpose.training.losses import GestureLoss
+from handpose.training.loss.gesture_loss import GestureLoss
 from handpose.training.model_io import read_record
 from handpose.training.trained_nets import load_gesture_net
 from stages import pretrain

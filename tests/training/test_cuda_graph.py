@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 import handpose.training.fit
+from handpose.distributed import Count
 from handpose.sample import HandBatch
 from handpose.training.cuda_graph import WARM_UP_STEPS, GraphedStep
-from handpose.training.fit import Count, Fitted, TrainingState
+from handpose.training.fit import Fitted, TrainingState
 from handpose.training.history import FitError
 from handpose.training.seeding import rng_state, set_rng_state
 from tests.training.test_fit import (

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from handpose.distributed import SINGLE_PROCESS
+from handpose.distributed import SINGLE_PROCESS, Count
 from handpose.sample import HandBatch
 from handpose.training.checkpoint import Checkpoint
-from handpose.training.fit import Count, FitSettings, Fitted, LossFunction, fit
+from handpose.training.fit import FitSettings, Fitted, LossFunction, fit
 from handpose.training.history import FitError, Scalars
 from handpose.training.seeding import seed
 from tests.toy_batch import toy_batch

@@ -17,7 +17,9 @@ from handpose.nets.gesture_net import GestureNet
 from handpose.nets.pose_net import PoseNet
 from handpose.sample import HandBatch
 from handpose.training.fit import CHECK_EVERY, FitSettings, Objective, TrainingState, gradient_step
-from handpose.training.losses import MEASURED, GestureLoss, LearnedWeights, PoseLoss
+from handpose.training.loss.gesture_loss import GestureLoss
+from handpose.training.loss.learned_weights import LearnedWeights
+from handpose.training.loss.pose_loss import MEASURED, PoseLoss
 from handpose.training.warm_up.instance_loss import InstanceLoss
 from handpose.training.warm_up.joint_loss import JointLoss
 from stages import pose, pretrain

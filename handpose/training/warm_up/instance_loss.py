@@ -15,9 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from handpose.distributed import SINGLE_PROCESS
+from handpose.distributed import SINGLE_PROCESS, Count
 from handpose.sample import GestureOutput, HandBatch
-from handpose.training.losses import Count
 
 VIEWS = 2
 

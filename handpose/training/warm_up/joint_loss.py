@@ -12,10 +12,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from handpose.distributed import SINGLE_PROCESS
+from handpose.distributed import SINGLE_PROCESS, Count
 from handpose.hand.skeleton import JOINTS, WRIST
 from handpose.sample import GestureOutput, HandBatch
-from handpose.training.losses import Count, masked_l1
+from handpose.training.loss.pose_loss import masked_l1
 
 UNIT_M = 0.1
 """Metres of the head's unit, and of the loss's: coordinates of size 1, which suit AdamW's steps."""

@@ -17,7 +17,7 @@ from handpose.nets.eanet.eanet import VOXEL_PX, EaNet
 from handpose.nets.eanet.extract_adapt import FuseFormer
 from handpose.nets.gesture_net import GestureNet
 from handpose.sample import HandBatch
-from handpose.training.eanet_loss import TERMS, EaNetLoss
+from handpose.training.loss.eanet_loss import TERMS, EaNetLoss
 from tests.nets.eanet.numpy_eanet import NumpyEaNet
 
 MakeEaNet = Callable[..., EaNet]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from handpose.training.losses import GestureLoss
+from handpose.training.loss.gesture_loss import GestureLoss
 from handpose.training.trained_nets import load_gesture_net
 from stages import pretrain
 from stages.artifacts import run_stage

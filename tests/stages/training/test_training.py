@@ -14,7 +14,8 @@ import pytest
 from handpose.data.shards import Shards
 from handpose.distributed import Distributed
 from handpose.training.checkpoint import Checkpoint
-from handpose.training.losses import GestureLoss, PoseLoss
+from handpose.training.loss.gesture_loss import GestureLoss
+from handpose.training.loss.pose_loss import PoseLoss
 from stages import pose, pretrain
 from stages.artifacts import run_stage
 from stages.code_digest import stage_digest

@@ -1,57 +1,41 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from scipy.spatial.distance import jensenshannon
 from torch import Tensor
 
-from handpose.distributed import SINGLE_PROCESS
 from handpose.hand.camera import project
 from handpose.hand.facing import facing
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
 from handpose.hand.skeleton import MANO_PARENTS
 from handpose.sample import (
-    UNLABELLED,
     GestureClasses,
-    GestureOutput,
     HandBatch,
     PoseOutput,
     SideFacingOutput,
 )
-from handpose.training.losses import (
+from handpose.training.loss.pose_loss import (
     MEASURED,
     NEAR,
-    TEMPERATURE,
-    GestureLoss,
-    LearnedWeights,
     PoseLoss,
     bone_discontinuity,
-    coarse_disagreement,
     edge_lengths,
-    supervised_contrastive,
 )
 from stages.params import LossWeights
+from tests.pose_outputs import SIDE, TERMS, changed, random_output, without_annotation
 from tests.turned_batch import turned_batch
 
 Choice = Literal["annotated", "fit", "both"]
 
 DEPTH_RANGE_M = 0.2
-SIDE = 64
-TERMS = tuple(LossWeights.model_fields)
 OF_VIEW_HEADS = {"side", "facing"}
 CLASSES: tuple[GestureClasses, ...] = ("both", "coarse", "fine")
-
-
-@pytest.fixture
-def batch(make_batch: Callable[..., HandBatch]) -> HandBatch:
-    return make_batch(4, side=SIDE)
 
 
 @pytest.fixture
@@ -103,15 +87,6 @@ def terms(mano: Mano) -> Terms:
         return loss(output, batch)
 
     return call
-
-
-def constant(fine_weight: float) -> GestureLoss:
-    """Stage 1's loss with the same lambda in every epoch."""
-    return GestureLoss(fine_weight, 0, 1, fine_weight)
-
-
-def changed(output: PoseOutput, **fields: Any) -> PoseOutput:
-    return dataclasses.replace(output, **fields)
 
 
 def test_truth_has_no_loss_but_the_bone_prior(
@@ -206,41 +181,6 @@ def test_weights_multiply_their_term_alone(
     plain, heavy = terms(wrong, batch), terms(wrong, batch, betas=3.0)
     assert heavy.pop("betas") == pytest.approx(3 * plain.pop("betas").item())
     assert all(heavy[name] == plain[name] for name in plain)
-
-
-def random_output(n: int) -> PoseOutput:
-    shapes: dict[str, tuple[int, ...]] = {
-        "uv": (n, 21, 2),
-        "depth_rel": (n, 21),
-        "rot6d": (n, 16, 6),
-        "rotmat": (n, 16, 3, 3),
-        "betas": (n, 10),
-        "joints": (n, 21, 3),
-        "vertices": (n, 778, 3),
-        "coarse_logits": (n, 6),
-        "fine_logits": (n, 9),
-        "gates": (2,),
-    }
-    tensors: dict[str, Any] = {k: torch.randn(*s, requires_grad=True) for k, s in shapes.items()}
-    return PoseOutput(**tensors)
-
-
-def without_annotation(batch: HandBatch, which: slice) -> HandBatch:
-    """These samples as ingest leaves them when nothing is known: zeros and masks."""
-    emptied: dict[str, Any] = {
-        "joints_cam": 0.0,
-        "joint_valid": False,
-        "has_mano": False,
-        "global_orient": 0.0,
-        "hand_pose": 0.0,
-        "betas": 0.0,
-        "coarse": UNLABELLED,
-        "fine": UNLABELLED,
-    }
-    fields = {name: getattr(batch, name).clone() for name in emptied}
-    for name, value in emptied.items():
-        fields[name][which] = value
-    return dataclasses.replace(batch, **fields)
 
 
 def test_nothing_annotated_is_no_loss_and_no_gradient(batch: HandBatch, terms: Terms) -> None:
@@ -459,24 +399,6 @@ def test_bone_discontinuity_is_that_of_the_jump() -> None:
     assert bone_discontinuity(rotmat) == pytest.approx(2 * 2 / 6 / 10)
 
 
-def test_gesture_loss_weighs_the_fine_classes(batch: HandBatch) -> None:
-    output = GestureOutput(torch.zeros(4, 6), torch.zeros(4, 9), torch.zeros(4, 1))
-    losses = constant(0.25)(output, batch)
-    assert losses["coarse"] == pytest.approx(torch.tensor(6.0).log().item())
-    assert losses["fine"] == pytest.approx(0.25 * torch.tensor(9.0).log().item())
-
-
-def test_either_gesture_loss_can_be_left_out(batch: HandBatch) -> None:
-    """The weight of one is 0, and the other is what it was."""
-    logits = torch.randn(4, 6), torch.randn(4, 9)
-    output = GestureOutput(*logits, torch.zeros(4, 1))
-    both = constant(0.5)(output, batch)
-    coarse = constant(0.0)(output, batch)
-    fine = dataclasses.replace(constant(0.5), coarse_weight=0.0)(output, batch)
-    assert coarse["coarse"] == both["coarse"] and coarse["fine"] == 0
-    assert fine["fine"] == both["fine"] and fine["coarse"] == 0
-
-
 def test_stage_2_counts_the_chosen_gesture_classes(batch: HandBatch, mano: Mano) -> None:
     output = random_output(4)
     weights = dict.fromkeys(TERMS, 1.0)
@@ -491,242 +413,6 @@ def test_stage_2_counts_the_chosen_gesture_classes(batch: HandBatch, mano: Mano)
     assert both == pytest.approx(coarse + fine)
 
 
-def test_lambda_grows_with_the_epochs_and_is_at_its_maximum_without_one(batch: HandBatch) -> None:
-    output = GestureOutput(torch.zeros(4, 6), torch.zeros(4, 9), torch.zeros(4, 1))
-    loss = GestureLoss(
-        fine_weight_start=0.0,
-        fine_weight_step=0.5,
-        fine_weight_every_epochs=2,
-        fine_weight_max=0.75,
-    )
-    weights = [loss(output, batch, epoch)["fine"].item() for epoch in (0, 1, 2, 4, None)]
-    expected = torch.tensor([0, 0, 0.5, 0.75, 0.75]) * torch.tensor(9.0).log()
-    assert weights == pytest.approx(expected.tolist())
-
-
-def test_gesture_loss_leaves_unlabelled_samples_out(batch: HandBatch) -> None:
-    logits = torch.randn(4, 6), torch.randn(4, 9)
-    output = GestureOutput(*logits, torch.zeros(4, 1))
-    mixed = constant(1.0)(output, without_annotation(batch, slice(1, None)))
-    assert mixed["coarse"] == pytest.approx(F.cross_entropy(logits[0][:1], batch.coarse[:1]).item())
-    assert mixed["fine"] == pytest.approx(F.cross_entropy(logits[1][:1], batch.fine[:1]).item())
-
-
-# --- features of one class, and both heads of one mind -------------------------------------------
-
-COARSE_OF_FINE = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 5])
-count = SINGLE_PROCESS.count
-
-
-def gesture_output(seed: int = 0) -> GestureOutput:
-    torch.manual_seed(seed)
-    return GestureOutput(torch.randn(4, 6), torch.randn(4, 9), torch.randn(4, 5))
-
-
-def test_stage_1_has_its_two_terms_unless_asked_for_more(batch: HandBatch) -> None:
-    output = gesture_output()
-    plain = constant(0.5)(output, batch)
-    assert set(plain) == {"coarse", "fine"}
-    more = GestureLoss(0.5, 0, 1, 0.5, contrastive=2.0, coarse_of_fine=COARSE_OF_FINE)
-    batch = dataclasses.replace(batch, fine=torch.tensor([1, 1, 2, 2]))
-    terms, plain = more(output, batch), constant(0.5)(output, batch)
-    assert {name: terms[name] for name in plain} == plain
-    expected = 2 * supervised_contrastive(output.features, batch.fine, count)
-    torch.testing.assert_close(terms["contrastive"], expected)
-    apart = coarse_disagreement(output.coarse_logits, output.fine_logits, COARSE_OF_FINE)
-    torch.testing.assert_close(terms["hierarchy"], apart.mean())
-
-
-def contrastive_by_hand(features: Tensor, classes: list[int]) -> float:
-    """The same by its formula, sample by sample."""
-    unit = [x / x.norm() for x in features]
-    losses = []
-    for i, own in enumerate(classes):
-        others = [j for j, c in enumerate(classes) if j != i and c != UNLABELLED]
-        alike = [j for j in others if classes[j] == own]
-        if own == UNLABELLED or not alike:
-            continue
-        total = sum(((unit[i] @ unit[j]) / TEMPERATURE).exp() for j in others)
-        shares = [((unit[i] @ unit[j]) / TEMPERATURE).exp() / total for j in alike]
-        losses.append(-torch.stack(shares).log().mean())
-    return torch.stack(losses).mean().item() if losses else 0.0
-
-
-@pytest.mark.parametrize(
-    "classes",
-    [[0, 0, 1, 1, 2, UNLABELLED], [3, 3, 3, 3, 3, 3], [0, 1, 2, 3, 4, 4], [0, 1, 2, 3, 4, 5]],
-)
-def test_the_contrastive_term_is_its_formula(classes: list[int]) -> None:
-    features = torch.randn(6, 8, requires_grad=True)
-    found = supervised_contrastive(features, torch.tensor(classes), count)
-    assert found.item() == pytest.approx(contrastive_by_hand(features, classes), rel=1e-4)
-    found.backward()  # type: ignore[no-untyped-call]
-    assert features.grad is not None and features.grad.isfinite().all()
-    unlabelled = torch.tensor(classes) == UNLABELLED
-    assert not features.grad[unlabelled].any()
-
-
-@pytest.mark.parametrize("classes", [[UNLABELLED] * 3, [2, UNLABELLED, UNLABELLED]])
-def test_without_another_of_its_class_no_sample_is_compared(classes: list[int]) -> None:
-    features = torch.randn(3, 8, requires_grad=True)
-    found = supervised_contrastive(features, torch.tensor(classes), count)
-    found.backward()  # type: ignore[no-untyped-call]
-    assert found == 0 and features.grad is not None and not features.grad.any()
-
-
-def test_the_contrastive_term_knows_directions_alone_and_falls_as_classes_part() -> None:
-    features, classes = torch.randn(6, 8), torch.tensor([0, 0, 1, 1, 2, 2])
-    near = supervised_contrastive(features, classes, count)
-    torch.testing.assert_close(
-        near, supervised_contrastive(features * torch.rand(6, 1).add(0.5), classes, count)
-    )
-    apart = F.one_hot(classes, 8).float()  # each class in a direction of its own
-    least = supervised_contrastive(apart, classes, count)
-    assert least < near
-    expected = torch.tensor(1 + 4 * np.exp(-1 / TEMPERATURE)).log()
-    assert least.item() == pytest.approx(expected.item(), rel=1e-3)
-
-
-def logits_of(probabilities: Tensor) -> Tensor:
-    return probabilities.clamp(min=1e-30).log()
-
-
-def test_heads_that_agree_have_no_disagreement_and_others_at_most_log_2() -> None:
-    fine = torch.randn(4, 9).softmax(-1)
-    coarse = torch.zeros(4, 6).index_add(1, COARSE_OF_FINE, fine)
-    agree = coarse_disagreement(logits_of(coarse) + 3, logits_of(fine) - 1, COARSE_OF_FINE)
-    torch.testing.assert_close(agree, torch.zeros(4), atol=1e-6, rtol=0)
-    one, other = F.one_hot(torch.tensor([0]), 6).float(), F.one_hot(torch.tensor([2]), 9).float()
-    worst = coarse_disagreement(logits_of(one), logits_of(other), COARSE_OF_FINE)
-    assert worst.item() == pytest.approx(np.log(2), rel=1e-4)
-    inner = F.one_hot(torch.tensor([1]), 9).float()  # of coarse class 0 too
-    assert coarse_disagreement(logits_of(one), logits_of(inner), COARSE_OF_FINE).abs() < 1e-5
-
-
-def test_the_disagreement_is_scipys() -> None:
-    coarse, fine = torch.randn(4, 6), torch.randn(4, 9)
-    summed = np.zeros((4, 6))
-    for number, parent in enumerate(COARSE_OF_FINE.tolist()):
-        summed[:, parent] += fine.softmax(-1)[:, number].numpy()
-    expected = jensenshannon(coarse.softmax(-1).numpy(), summed, axis=1) ** 2
-    found = coarse_disagreement(coarse, fine, COARSE_OF_FINE)
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-6)
-
-
-def test_both_heads_learn_to_agree_from_labelled_samples_alone(batch: HandBatch) -> None:
-    coarse = torch.randn(4, 6, requires_grad=True)
-    fine = torch.randn(4, 9, requires_grad=True)
-    output = GestureOutput(coarse, fine, torch.zeros(4, 1))
-    loss = GestureLoss(0.5, 0, 1, 0.5, coarse_of_fine=COARSE_OF_FINE)
-    term = loss(output, without_annotation(batch, slice(2, 4)))["hierarchy"]
-    apart = coarse_disagreement(coarse, fine, COARSE_OF_FINE)
-    torch.testing.assert_close(term, apart[:2].mean())
-    term.backward()  # type: ignore[no-untyped-call]
-    for logits in (coarse, fine):
-        assert logits.grad is not None
-        assert logits.grad[:2].any(1).all() and not logits.grad[2:].any()
-    step = torch.optim.SGD([coarse, fine], lr=5.0)
-    step.step()
-    after = coarse_disagreement(coarse, fine, COARSE_OF_FINE)
-    assert after[:2].sum() < apart[:2].sum()
-
-
-# --- learnt weights ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def learned(mano: Mano) -> LearnedWeights:
-    weights = dict.fromkeys(TERMS, 2.0)
-    return LearnedWeights(PoseLoss(mano, weights, DEPTH_RANGE_M, "annotated"), MEASURED)
-
-
 def test_what_is_measured_are_terms(terms: Terms, batch: HandBatch) -> None:
     every = set(terms(random_output(4), batch))
     assert set(MEASURED) == every - {"bone", "gesture"}
-
-
-def test_learnt_weights_start_as_the_fixed_ones(learned: LearnedWeights, batch: HandBatch) -> None:
-    output = random_output(4)
-    fixed, found = learned(output, batch), learned(output, batch, 0)
-    assert list(fixed) == list(found)
-    for name, term in fixed.items():
-        assert found[name] == term, name
-    assert set(learned.factors().values()) == {1.0}
-
-
-def test_epochs_are_compared_by_the_fixed_weights(
-    learned: LearnedWeights, batch: HandBatch
-) -> None:
-    output = random_output(4)
-    before = learned(output, batch)
-    torch.nn.init.normal_(learned.log_scales)
-    assert learned(output, batch) == before
-    assert learned(output, batch, 0)["root"] != before["root"]
-
-
-def test_a_scale_is_drawn_to_the_size_of_its_term_and_then_the_weight_has_no_say(
-    learned: LearnedWeights, batch: HandBatch, mano: Mano
-) -> None:
-    output = random_output(4)
-    fixed = learned(output, batch)
-    torch.stack(list(learned(output, batch, 0).values())).sum().backward()  # type: ignore[no-untyped-call]
-    sizes = torch.stack([fixed[name] for name in MEASURED]).detach()
-    torch.testing.assert_close(learned.log_scales.grad, 1 - sizes)  # 0 where the size is exp(0)
-
-    def gradient(loss: LearnedWeights) -> tuple[Tensor | None, Tensor | None]:
-        """Of the scales and of the betas, each scale being log of its term's size."""
-        fields = random_output(4)
-        betas = output.betas.detach().requires_grad_()
-        same = changed(output, betas=betas, view=fields.view)
-        with torch.no_grad():
-            sizes = loss(same, batch)
-            loss.log_scales.copy_(torch.stack([sizes[name].log() for name in loss.names]))
-        loss.zero_grad()
-        torch.stack(list(loss(same, batch, 0).values())).sum().backward()  # type: ignore[no-untyped-call]
-        return loss.log_scales.grad, betas.grad
-
-    heavy = LearnedWeights(
-        PoseLoss(mano, dict.fromkeys(TERMS, 2.0) | {"betas": 50.0}, DEPTH_RANGE_M, "annotated"),
-        MEASURED,
-    )
-    (one, betas), (other, heavy_betas) = gradient(learned), gradient(heavy)
-    for grad in (one, other):
-        torch.testing.assert_close(grad, torch.zeros(len(MEASURED)), atol=1e-5, rtol=0)
-    torch.testing.assert_close(betas, heavy_betas)
-
-
-def test_a_term_without_annotation_leaves_its_scale_alone(
-    learned: LearnedWeights, batch: HandBatch
-) -> None:
-    torch.nn.init.normal_(learned.log_scales)
-    no_fit = dataclasses.replace(batch, has_mano=torch.zeros(4, dtype=torch.bool))
-    terms = learned(random_output(4), no_fit, 0)
-    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-    assert learned.log_scales.grad is not None
-    moved = {name for name, g in zip(MEASURED, learned.log_scales.grad, strict=True) if g}
-    assert set(MEASURED) - moved == {"rotation", "root", "betas", "vertices", "edges"}
-    assert all(terms[name] == 0 for name in set(MEASURED) - moved)
-
-
-def test_targets_of_the_class_alone_are_the_plain_loss(batch: HandBatch) -> None:
-    some = dataclasses.replace(batch, fine=torch.tensor([0, UNLABELLED, 2, 3]))
-    output = gesture_output()
-    plain = constant(0.5)
-    hard = dataclasses.replace(plain, coarse_targets=torch.eye(6), fine_targets=torch.eye(9))
-    for name, term in plain(output, some).items():
-        torch.testing.assert_close(hard(output, some)[name], term)
-
-
-def test_soft_targets_are_best_met_by_their_own_probabilities(batch: HandBatch) -> None:
-    """The least loss is the targets' entropy; unlabelled samples do not count."""
-    table = torch.rand(9, 9).softmax(-1)
-    some = dataclasses.replace(batch, fine=torch.tensor([0, UNLABELLED, 2, 3]))
-    wanted = table[some.fine.clamp(min=0)]
-    loss = dataclasses.replace(constant(1.0), fine_targets=table)
-    output = gesture_output()
-    best = dataclasses.replace(output, fine_logits=wanted.log())
-    entropy = -(wanted * wanted.log()).sum(-1)[[0, 2, 3]].mean()
-    torch.testing.assert_close(loss(best, some)["fine"], entropy)
-    assert loss(output, some)["fine"] > entropy
-    nobody = dataclasses.replace(some, fine=torch.full_like(some.fine, UNLABELLED))
-    assert loss(output, nobody)["fine"] == 0

@@ -14,7 +14,7 @@ from handpose.hand.camera import project
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix, matrix_to_rot6d
 from handpose.sample import HandBatch, PoseOutput
-from handpose.training.eanet_loss import TERMS, VOXEL_PX, EaNetLoss
+from handpose.training.loss.eanet_loss import TERMS, VOXEL_PX, EaNetLoss
 
 RANGE_M, DEPTH = 0.3, 8
 """A hand of 0.2 m is inside whatever way it points."""

@@ -26,12 +26,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handpose.distributed import SINGLE_PROCESS
+from handpose.distributed import SINGLE_PROCESS, Count
 from handpose.hand.camera import project
 from handpose.hand.rotation import matrix_to_axis_angle, rot6d_to_matrix
 from handpose.hand.skeleton import WRIST
 from handpose.sample import HandBatch, PoseOutput
-from handpose.training.losses import Count, HandModel, cross_entropy, in_front, masked_l1
+from handpose.training.loss.gesture_loss import cross_entropy
+from handpose.training.loss.pose_loss import HandModel, in_front, masked_l1
 
 VOXEL_PX = 32
 """Pixels of the crop to a voxel: 8 voxels to EANet's 256 px."""
