@@ -34,8 +34,9 @@ from handpose.evaluation.draw import Colour, draw_skeleton
 from handpose.evaluation.statistics import LENGTH, SHARE
 from pipeline.predict.overlay import COLOURS
 from pipeline.predict.sources import PHOTOS
-from stages.artifacts import Progress, run_stage
 from stages.paths import WORK
+from stages.running.command import run_stage
+from stages.running.progress import Progress
 
 PCK = 0.2
 BATCH = 32

@@ -77,7 +77,7 @@ class Commands(TyperGroup):
 
 def _message(error: OSError) -> str:
     """What is wrong with the file or the system, and what to do; empty if the error names none."""
-    from stages.artifacts import REMEDIES
+    from stages.running.command import REMEDIES
 
     if error.errno in DISK:  # a write into an open file names no file
         where = f"{error.filename}: " if error.filename else ""

@@ -13,8 +13,9 @@ import sys
 import time
 
 from handpose.files import atomic_file
-from stages.artifacts import stage_command, write_manifest
 from stages.code_digest import RECORDS, SourceTree, entry_points, record_of
+from stages.running.artifacts import write_manifest
+from stages.running.command import stage_command
 
 
 def main() -> None:

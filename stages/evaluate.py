@@ -30,7 +30,6 @@ from handpose.training.device import describe_device, prepare_device
 from handpose.training.model_io import ModelRecord, read_record
 from handpose.training.seeding import seed
 from handpose.training.trained_nets import load_gesture_net, load_pose_net
-from stages.artifacts import Progress, stage_command, write_json, write_manifest
 from stages.evaluation import figures, report, slices, summary
 from stages.evaluation.confused_pairs import confused_pairs, draw_pairs
 from stages.evaluation.data import EvaluationData, hands
@@ -57,6 +56,9 @@ from stages.paths import (
     SYNTHETIC,
     is_same_path,
 )
+from stages.running.artifacts import write_json, write_manifest
+from stages.running.command import stage_command
+from stages.running.progress import Progress
 
 START = {"": "random weights", "imagenet": "ImageNet's weights"}
 

@@ -30,7 +30,6 @@ from handpose.data.splits import HELD_OUT_GESTURES, INTERACTING_HANDS, LABELLED_
 from handpose.errors import HandPoseError
 from handpose.exclusions import Exclusions
 from handpose.files import atomic_file, digest_of
-from stages.artifacts import Progress, stage_command, write_json, write_manifest
 from stages.hand_model import load_hand_model
 from stages.ingestion.candidates import read_ahead
 from stages.ingestion.chunks import photo_faults
@@ -48,6 +47,9 @@ from stages.ingestion.samples import (
 )
 from stages.params import IngestParams, load_params
 from stages.paths import CONTRADICTIONS, INGEST, REJECTS, SAMPLES
+from stages.running.artifacts import write_json, write_manifest
+from stages.running.command import stage_command
+from stages.running.progress import Progress
 
 OUT = INGEST
 

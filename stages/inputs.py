@@ -15,11 +15,12 @@ from pathlib import Path
 
 from handpose.data.merged.merged_reader import names_of
 from handpose.files import digest
-from stages.artifacts import stage_command, write_json, write_manifest
 from stages.hand_model import hand_files, load_hand_model
 from stages.ingestion.formats import open_reader
 from stages.params import load_params
 from stages.paths import ANNOTATIONS_RECORD, HAND_RECORD, INPUTS
+from stages.running.artifacts import write_json, write_manifest
+from stages.running.command import stage_command
 
 
 def main() -> None:

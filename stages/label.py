@@ -34,7 +34,6 @@ from handpose.files import atomic_file
 from handpose.gesture_map import GestureMap
 from handpose.gesture_row import LEVELS, OTHER_HAND, FolderNaming, GestureRow
 from handpose.hagrid.hagrid_map import new_classes, read_hagrid_map, with_hagrid
-from stages.artifacts import stage_command, write_manifest
 from stages.ingestion.naming import folder_naming
 from stages.labelling.image_labels import NONE, of_codes, of_donors, read_images
 from stages.labelling.pose_codes import (
@@ -46,6 +45,8 @@ from stages.labelling.pose_codes import (
 from stages.labelling.shuffled import UNIT, donors, shuffled_gestures
 from stages.params import LabelParams, load_params
 from stages.paths import LABEL, LABELS, MEMBERSHIP, SAMPLES, require
+from stages.running.artifacts import write_manifest
+from stages.running.command import stage_command
 
 OUT = LABEL
 

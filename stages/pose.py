@@ -40,10 +40,10 @@ from handpose.training.loss.pose_loss import MEASURED, HandModel, PoseLoss
 from handpose.training.model_io import ModelRecord, load_weights, read_record
 from handpose.training.seeding import seed
 from handpose.training.trained_nets import load_gesture_net, read_pose_record
-from stages.artifacts import chosen_run, stage_command
 from stages.hand_model import load_hand_model
 from stages.params import Params, PoseParams, load_params
 from stages.paths import LABELS, STAGE_1_MODEL, STAGE_2_MODELS, WORK
+from stages.running.command import chosen_run, stage_command
 from stages.training.launch import launch_processes
 from stages.training.training import log_to_stdout, run_training
 from stages.training.training_data import TrainingData, loading_on

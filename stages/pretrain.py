@@ -29,9 +29,9 @@ from handpose.training.loss.gesture_loss import GestureLoss
 from handpose.training.seeding import seed
 from handpose.training.warm_up.instance_loss import VIEWS, InstanceLoss
 from handpose.training.warm_up.joint_loss import JointLoss
-from stages.artifacts import stage_command
 from stages.params import PretrainParams, load_params
 from stages.paths import STAGE_1_MODEL, WORK
+from stages.running.command import stage_command
 from stages.training.class_poses import soft_targets
 from stages.training.launch import launch_processes
 from stages.training.training import log_to_stdout, run_training

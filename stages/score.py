@@ -26,13 +26,15 @@ from handpose.sample import UNLABELLED, HandBatch
 from handpose.training.device import describe_device, prepare_device
 from handpose.training.model_io import read_record
 from handpose.training.trained_nets import load_pose_net
-from stages.artifacts import Progress, chosen_run, stage_command, write_json, write_manifest
 from stages.evaluation import figures
 from stages.evaluation.data import EvaluationData
 from stages.evaluation.summary import COMPARED
 from stages.hand_model import load_hand_model
 from stages.params import load_params
 from stages.paths import LABELS, SCORES, SHARDS, SHIFTED, STAGE_2_MODELS
+from stages.running.artifacts import write_json, write_manifest
+from stages.running.command import chosen_run, stage_command
+from stages.running.progress import Progress
 from stages.shifting.shifted_scores import ShiftedSets
 
 

@@ -27,9 +27,11 @@ from handpose.data.records import FIELDS, ORIGIN
 from handpose.data.shards import Index, ShardError, Tar
 from handpose.data.splits import all_splits
 from handpose.files import atomic_file, atomic_folder
-from stages.artifacts import Progress, stage_command, write_json, write_manifest
 from stages.params import ShardParams, load_params
 from stages.paths import MEMBERSHIP, SAMPLES, SHARDS, require
+from stages.running.artifacts import write_json, write_manifest
+from stages.running.command import stage_command
+from stages.running.progress import Progress
 from stages.sharding.gesture_photos import photo_plan, read_photos, write_photos
 from stages.sharding.tars import TarTask, UncutSample, Written, check_library, write
 from stages.sharding.workers import in_order

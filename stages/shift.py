@@ -10,9 +10,10 @@ from __future__ import annotations
 import sys
 import time
 
-from stages.artifacts import stage_command, write_manifest
 from stages.params import load_params
 from stages.paths import SHIFT_MANIFEST, SHIFTED
+from stages.running.artifacts import write_manifest
+from stages.running.command import stage_command
 from stages.shifting.shifted_shards import write_shifted_shards
 
 

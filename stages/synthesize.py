@@ -31,10 +31,12 @@ from handpose.synthetic.scene.photo_backdrop import PHOTOS
 from handpose.synthetic.sequence import SequenceRenderer
 from handpose.synthetic.stand_in import write_stand_in
 from handpose.synthetic.writer import FrameText, InterHandWriter, frame_text, write_skeleton
-from stages.artifacts import Progress, stage_command, write_json, write_manifest
 from stages.hand_model import joint_definition, load_hand_model
 from stages.params import DataParams, HandParams, Params, load_params
 from stages.paths import STAND_IN, SYNTHESIZE_MANIFEST, SYNTHETIC, is_same_path
+from stages.running.artifacts import write_json, write_manifest
+from stages.running.command import stage_command
+from stages.running.progress import Progress
 from stages.sharding.workers import in_order
 
 WHAT = "synthetic hands in InterHand2.6M's layout, made by handpose; this is not InterHand2.6M"

@@ -33,9 +33,11 @@ from bench.realism.scores import Judged, changes, judged
 from handpose.counted import counted
 from handpose.files import digest
 from handpose.interhand.annotations import OFFICIAL_SPLITS
-from stages.artifacts import Progress, run_stage, write_json
 from stages.params import Params, load_params
 from stages.paths import SYNTHETIC, WORK
+from stages.running.artifacts import write_json
+from stages.running.command import run_stage
+from stages.running.progress import Progress
 
 EVERYTHING = 10**9
 BASE = "base"

@@ -17,10 +17,10 @@ from handpose.synthetic.articulation import read_gesture_poses
 from handpose.synthetic.dataset_plan import Capture, DatasetSpec, SequencePlan, plan
 from handpose.synthetic.stand_in import write_stand_in
 from handpose.synthetic.writer import InterHandWriter
-from stages.artifacts import Progress
 from stages.hand_model import load_hand_model
 from stages.params import Params, check_values
 from stages.paths import STAND_IN, is_same_path
+from stages.running.progress import Progress
 from stages.sections.section import plain
 from stages.sharding.workers import in_order
 from stages.synthesize import RenderTask, grouped, render

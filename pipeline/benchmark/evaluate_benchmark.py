@@ -37,11 +37,11 @@ from handpose.training.model_io import read_record
 from pipeline.benchmark.evaluate_hint import evaluate_hint
 from pipeline.benchmark.own_predictions import BenchmarkError, own_predictions
 from pipeline.licence_guard import is_free_hand
-from stages.artifacts import write_json
 from stages.evaluation.report import WIDTH, aligned, digits, format_estimate
 from stages.evaluation.summary import to_json
 from stages.ingestion.formats import BENCHMARKS, benchmark_root, open_benchmark
 from stages.params import Params
+from stages.running.artifacts import write_json
 
 SCHEMA = 1
 """Of the JSON file; it grows when a field goes, or means another thing."""

@@ -14,9 +14,10 @@ from handpose.estimator import HandEstimator
 from handpose.evaluation.pixel_share import SHARES, pixel_shares
 from handpose.hint.hands import HANDS, UNITS, HintHand, read_subsets, sha256_of
 from handpose.training.model_io import read_record
-from stages.artifacts import Progress, write_json
 from stages.evaluation.report import WIDTH, aligned, format_estimate
 from stages.evaluation.summary import to_json
+from stages.running.artifacts import write_json
+from stages.running.progress import Progress
 
 SCHEMA = 1
 """Of the JSON file; it grows when a field goes, or means another thing."""

@@ -20,11 +20,11 @@ from handpose.imported.submission import Floats, Submission
 from handpose.training.trained_nets import load_pose_net, read_pose_record
 from pipeline.imported.export import points_in_photo
 from pipeline.imported.held_out import HeldOut
-from stages.artifacts import Progress
 from stages.evaluation.data import EvaluationData
 from stages.hand_model import load_hand_model
 from stages.params import Params
 from stages.paths import REJECTS, SAMPLES, SHARD_REJECTS
+from stages.running.progress import Progress
 
 
 class BenchmarkError(HandPoseError):

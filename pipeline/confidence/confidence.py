@@ -33,8 +33,8 @@ from pipeline.confidence.true_view import (
     hand_view,
     users_box,
 )
-from stages.artifacts import Progress
 from stages.paths import SAMPLES, require
+from stages.running.progress import Progress
 
 TRAINED_ON, CALIBRATED_ON = 6000, 3000
 """Photos, at most."""

@@ -23,7 +23,6 @@ from handpose.interhand.reader import SPLITS
 from handpose.interhand.verify.check_annotations import Expected, Findings, State
 from handpose.interhand.verify.check_photos import Faults, Step
 from handpose.interhand.verify.verify import VerifyResult, verify
-from stages.artifacts import Progress
 from stages.hand_model import load_hand_model
 from stages.ingestion.candidates import (
     SubjectError,
@@ -37,6 +36,7 @@ from stages.ingestion.judgement import Judgement
 from stages.ingestion.naming import folder_naming
 from stages.ingestion.reject_table import reasons
 from stages.params import IngestParams, Params
+from stages.running.progress import Progress
 
 FEW = 0.25
 """Share of the cameras: of so many the calibration may be wrong in a sound data set."""

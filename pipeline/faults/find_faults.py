@@ -26,10 +26,10 @@ from pipeline.faults.photo_measures import in_order, measure_photos
 from pipeline.faults.ranking import Suspect, exclusion_of, rank, write_ranking
 from pipeline.faults.second_hand import released_network
 from pipeline.thumbnails import HandPhoto, Thumbnail, thumbnails
-from stages.artifacts import Progress
 from stages.hand_model import load_hand_model
 from stages.params import Params
 from stages.paths import SAMPLES, WORK
+from stages.running.progress import Progress
 
 TEMPLATE = Path(__file__).parent / "faults.html.j2"
 RANKING = WORK / "faults.csv"

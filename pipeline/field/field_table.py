@@ -30,13 +30,13 @@ from pipeline.field.field_results import (
 from pipeline.field.field_rows import FIELD, PAPER, ROWS, TERMS, FieldRow, row_of
 from pipeline.field.latency import Latency, Setting, latencies
 from pipeline.imported.held_out import HeldOut
-from stages.artifacts import write_json
 from stages.evaluation.data import EvaluationData
 from stages.evaluation.report import ALL_COLUMNS, digits, format_estimate
 from stages.evaluation.summary import FULL, PRIMARY, SCRATCH, to_json
 from stages.ingestion.formats import BENCHMARKS, benchmark_root, open_benchmark
 from stages.params import Params
 from stages.paths import FIELD_FACTS, FIELD_PAGE, SAMPLES, STAGE_2_MODELS
+from stages.running.artifacts import write_json
 
 SCHEMA = 1
 """Of the JSON file; it grows when a field goes, or means another thing."""

@@ -21,7 +21,7 @@ from handpose.hand.mano import Mano, ManoError
 from handpose.synthetic.stand_in import build
 from pipeline.fit_hands.fits_file import Format, fit_arrays, undetermined, write_fits
 from pipeline.fit_hands.points_file import HandPoints, PointsError
-from stages.artifacts import Progress
+from stages.running.progress import Progress
 
 TIPS = {"interhand": "interhand", "freihand": "freihand"}
 """Whose fingertips an order of joints goes with, where not smplx's."""

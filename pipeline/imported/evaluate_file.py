@@ -15,12 +15,12 @@ from pipeline.imported.held_out import HeldOut
 from pipeline.imported.imported_scores import definition_mm, same_definition, score_file
 from pipeline.imported.matching import Matched, check_statement, match
 from pipeline.imported.side_by_side import SideBySide, written_to
-from stages.artifacts import write_json
 from stages.evaluation.data import EvaluationData
 from stages.evaluation.report import WIDTH
 from stages.hand_model import load_hand_model
 from stages.params import Params
 from stages.paths import PREDICTIONS
+from stages.running.artifacts import write_json
 
 Write = Callable[[str], None]
 

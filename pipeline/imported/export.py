@@ -19,10 +19,10 @@ from handpose.sample import HandBatch
 from handpose.training.trained_nets import load_pose_net, read_pose_record
 from pipeline.imported.held_out import HeldOut
 from pipeline.imported.imported_scores import to_view
-from stages.artifacts import Progress
 from stages.evaluation.data import EvaluationData
 from stages.hand_model import load_hand_model
 from stages.params import Params
+from stages.running.progress import Progress
 
 
 @torch.no_grad()

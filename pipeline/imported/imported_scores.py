@@ -23,7 +23,7 @@ from handpose.imported.readings import in_our_convention, joints_in_our_conventi
 from handpose.imported.statement import ANNOTATED, Statement
 from pipeline.imported.held_out import HeldOut
 from pipeline.imported.matching import Matched
-from stages.artifacts import Progress
+from stages.running.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,10 @@ from handpose.other_models.published import HOW_TO_GET, LICENCES, SUFFIXES, Publ
 from handpose.other_models.weights_file import WeightsError
 from pipeline.imported.held_out import HeldOut, sample_columns
 from pipeline.licence_guard import git_takes, is_free_hand, stage_of
-from stages.artifacts import Progress
 from stages.evaluation.data import EvaluationData
 from stages.hand_model import load_hand_model
 from stages.params import Params
+from stages.running.progress import Progress
 
 Write = Callable[[str], None]
 

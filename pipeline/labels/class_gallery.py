@@ -23,8 +23,8 @@ from handpose.gesture_map import GestureMap
 from handpose.gesture_row import DROP, GestureRow
 from pipeline.labels.evidence import EvidenceError
 from pipeline.thumbnails import MOST_BYTES, HandPhoto, PageSizeError, Thumbnail, evenly, thumbnails
-from stages.artifacts import Progress
 from stages.paths import SAMPLES, require
+from stages.running.progress import Progress
 
 TEMPLATE = Path(__file__).parent / "class_gallery.html.j2"
 

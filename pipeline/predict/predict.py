@@ -32,7 +32,7 @@ from pipeline.predict.predictions import (
 from pipeline.predict.request import PredictRequest, Write, check_output
 from pipeline.predict.sources import CAMERA, Failed, SourceList, pictures_in
 from pipeline.predict.track import follow, one_shape
-from stages.artifacts import Progress
+from stages.running.progress import Progress
 
 MOST_PIXELS = 100_000_000
 """Of the photos in memory at once; a larger one is alone."""

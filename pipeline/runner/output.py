@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import TextIO
 
 PROGRESS = re.compile(r"(\d+)/(\d+)[^,/]*, ([^,]*/s), (\d+) s left")
-"""In lines of `stages.artifacts.Progress` and `handpose.training.fit.ProgressLog`: done, total,
-rate, seconds left."""
+"""In lines of `stages.running.progress.Progress` and `handpose.training.fit.ProgressLog`: done,
+total, rate, seconds left."""
 
 ERASE = "\r\x1b[K"  # the terminal's current line
 BAR_WIDTH, NARROW = 24, 60  # columns; a narrow terminal has text alone

@@ -17,7 +17,6 @@ from handpose.evaluation.scores import Models
 from handpose.evaluation.statistics import Comparison, Estimate
 from handpose.synthetic.shifted_recipe import SHIFTS, ShiftedTest, everything, shifted_tests
 from handpose.training.trained_nets import load_pose_net, read_pose_record
-from stages.artifacts import Progress, write_json
 from stages.code_digest import stage_digest
 from stages.evaluation.data import EvaluationData
 from stages.evaluation.report import WIDTH, aligned, digits, format_estimate
@@ -25,6 +24,8 @@ from stages.evaluation.summary import COMPARED, FULL, MODELS, PRIMARY, SCRATCH, 
 from stages.hand_model import load_hand_model
 from stages.params import Params
 from stages.paths import STAGE_2_MODELS, WORK
+from stages.running.artifacts import write_json
+from stages.running.progress import Progress
 from stages.shifting.shifted_scores import ShiftedScores, ShiftedSets
 from stages.shifting.shifted_shards import shifted_key, write_shifted_shards
 

@@ -16,8 +16,8 @@ from handpose.errors import HandPoseError
 from handpose.evaluation.scores import Models, Scores, score_split
 from handpose.sample import HandBatch
 from handpose.synthetic.shifted_recipe import shifted_tests
-from stages.artifacts import Progress
 from stages.evaluation.data import EvaluationData
+from stages.running.progress import Progress
 
 
 class ShiftError(HandPoseError):

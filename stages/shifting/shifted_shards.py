@@ -34,9 +34,10 @@ from handpose.synthetic.dataset_plan import DatasetSpec, SequencePlan
 from handpose.synthetic.sequence import SequenceRenderer
 from handpose.synthetic.shifted_recipe import ShiftedTest, shifted_tests
 from handpose.synthetic.writer import FrameRecord, ImageRecord
-from stages.artifacts import Progress, write_json
 from stages.hand_model import hand_files, joint_definition, load_hand_model
 from stages.params import DataParams, HandParams, Params, ShardParams
+from stages.running.artifacts import write_json
+from stages.running.progress import Progress
 from stages.sharding.crops import cut
 from stages.sharding.workers import in_order
 

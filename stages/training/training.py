@@ -22,8 +22,8 @@ from handpose.training.fit import Fitted, LossFunction, fit
 from handpose.training.history import Scalars
 from handpose.training.loss.learned_weights import LearnedWeights
 from handpose.training.model_io import ModelRecord, save_model
-from stages.artifacts import write_json, write_manifest
 from stages.paths import WORK
+from stages.running.artifacts import write_json, write_manifest
 from stages.training.checkpoint_gc import drop_recorded_checkpoints, results_id
 from stages.training.training_data import TrainingData
 

@@ -13,7 +13,7 @@ from bench import real_photos
 from bench.real_photos import SIDE, UNITS, Pair, columns, picture, table
 from bench.realism.judge import Judge, Reading
 from handpose.estimator import HandEstimator
-from stages.artifacts import run_stage
+from stages.running.command import run_stage
 from tests.pipeline.predict.conftest import a_hand, estimator, model
 
 __all__ = ["estimator", "model"]

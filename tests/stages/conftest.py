@@ -15,7 +15,7 @@ import yaml
 
 from handpose.data.records import FIELDS, ORIGIN
 from handpose.data.shards import Index, Tar, write_tar
-from stages.artifacts import write_json
+from stages.running.artifacts import write_json
 from tests.stages.small_dataset import Dataset
 from tests.stages.small_dataset import set_params as set_ingest_params
 

@@ -33,7 +33,8 @@ stages:
     outs: [two.txt]
 """
 REAL = (
-    *("stages/code.py", "stages/code_digest.py", "stages/artifacts.py"),
+    *("stages/code.py", "stages/code_digest.py"),
+    *("stages/running/artifacts.py", "stages/running/command.py"),
     *("handpose/errors.py", "handpose/files.py", "handpose/stop_signal.py"),
 )
 ENTRY_POINT = """

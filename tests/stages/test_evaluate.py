@@ -24,11 +24,11 @@ from handpose.training.checkpoint import CheckpointError
 from handpose.training.model_io import ModelRecord, read_record, save_model
 from handpose.training.seeding import seed
 from stages import evaluate
-from stages.artifacts import run_stage
 from stages.evaluation.data import EvaluateError, EvaluationData
 from stages.hand_model import load_hand_model
 from stages.params import load_params
 from stages.paths import LABELS
+from stages.running.command import run_stage
 from tests.stages.made_up_samples import write_samples
 
 Setter = Callable[..., None]

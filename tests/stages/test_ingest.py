@@ -18,8 +18,8 @@ import yaml
 
 from handpose.files import digest, digest_of
 from stages import ingest
-from stages.artifacts import run_stage
 from stages.ingestion import chunks
+from stages.running.command import run_stage
 from tests.stages.small_dataset import (
     HEIGHT,
     WIDTH,

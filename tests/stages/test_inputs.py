@@ -12,8 +12,8 @@ import yaml
 
 from handpose.hand.joint_definition import INTERHAND_REGRESSOR
 from stages import inputs
-from stages.artifacts import run_stage
 from stages.paths import ANNOTATIONS_RECORD, HAND_RECORD
+from stages.running.command import run_stage
 from tests.hand.made_up_regressor import made_up_regressor
 from tests.interhand.test_annotations import write
 from tests.stray_files import leave_strays

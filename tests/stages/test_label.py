@@ -19,8 +19,8 @@ from handpose.data.labels import NO_CLASS, ClassIds, Labels
 from handpose.files import digest
 from handpose.gesture_map import GestureMap
 from stages import label
-from stages.artifacts import run_stage
 from stages.paths import SAMPLES
+from stages.running.command import run_stage
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("labels.parquet", "membership.txt", "coverage.csv")

@@ -29,10 +29,10 @@ from handpose.training.loss.pose_loss import MEASURED, PoseLoss
 from handpose.training.model_io import read_record
 from handpose.training.trained_nets import load_gesture_net, load_pose_net
 from stages import pose, pretrain
-from stages.artifacts import run_stage
 from stages.hand_model import load_hand_model
 from stages.params import LossWeights, load_params
 from stages.pose import validate
+from stages.running.command import run_stage
 from stages.training.training_data import TrainingData
 from tests.stages import conftest
 

@@ -25,10 +25,10 @@ from handpose.training.loss.gesture_loss import GestureLoss
 from handpose.training.model_io import read_record
 from handpose.training.trained_nets import load_gesture_net
 from stages import pretrain
-from stages.artifacts import run_stage
 from stages.params import load_params
 from stages.paths import LABELS
 from stages.pretrain import constant_baselines, validate
+from stages.running.command import run_stage
 from stages.training.training_data import TrainingData, TrainingDataError
 from tests.stages import conftest
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages import evaluate, score
-from stages.artifacts import run_stage
+from stages.running.command import run_stage
 from tests.stages.made_up_samples import write_samples
 from tests.stages.test_evaluate import evaluable, write_models
 

@@ -22,8 +22,8 @@ from handpose.data.labels import ClassIds
 from handpose.data.shards import ShardError, Shards
 from handpose.files import digest
 from stages import shard
-from stages.artifacts import run_stage
 from stages.paths import MEMBERSHIP, SAMPLES, SHARDS
+from stages.running.command import run_stage
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ("train",) * 14 + ("validation",) * 3 + ("test",) * 3 + ("official_val",)

@@ -16,10 +16,10 @@ from handpose.hand.mirror import mirror_axis_angle
 from handpose.hand.skeleton import FROM_INTERHAND
 from handpose.interhand.annotations import FILES
 from stages import synthesize as stage
-from stages.artifacts import run_stage
 from stages.hand_model import load_hand_model
 from stages.params import Params, load_params
 from stages.paths import SYNTHETIC, is_same_path
+from stages.running.command import run_stage
 from stages.synthesize import main, synthesize
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,8 @@ from bench.realism import report
 from bench.realism.judge import Judge, Reading
 from bench.realism.scores import METRICS
 from handpose.detection.palm_detector import Palm
-from stages.artifacts import run_stage
 from stages.params import Params
+from stages.running.command import run_stage
 from stages.sections.section import plain
 
 ROOT = Path(__file__).parents[3]

@@ -16,8 +16,8 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.data.verify import check
 from stages import ingest, label
-from stages.artifacts import run_stage
 from stages.params import Params, load_params
+from stages.running.command import run_stage
 
 TRAIN = Path("data/synthetic/images/train")
 DATA = Path("data/synthetic/annotations/train/InterHand2.6M_train_data.json")

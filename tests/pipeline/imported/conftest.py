@@ -24,9 +24,9 @@ from handpose.hand.mano import Mano
 from handpose.imported.predictions_file import writing
 from handpose.imported.statement import Statement
 from stages import evaluate
-from stages.artifacts import write_json
 from stages.hand_model import load_hand_model
 from stages.params import load_params
+from stages.running.artifacts import write_json
 from tests.stages.conftest import FOLDERS, write_labels
 from tests.stages.made_up_samples import LISTS
 from tests.stages.test_evaluate import write_models

@@ -151,7 +151,7 @@ def test_a_signal_to_the_runner_reaches_the_stage_as_it_is(
         "sys.exit(run_stage(main, 'toy'))"
     )
     command = runner(code, tmp_path)
-    ours = (ROOT / "stages" / "artifacts.py").read_text("utf-8")
+    ours = (ROOT / "stages" / "running" / "command.py").read_text("utf-8")
     (tmp_path / "stages_of_ours.py").write_text(ours, encoding="utf-8")
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)

@@ -188,7 +188,7 @@ def test_a_closed_terminal_stops_the_stage(tmp_path: Path) -> None:
 
 
 def test_the_progress_lines_of_stages_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
-    from stages.artifacts import Progress
+    from stages.running.progress import Progress
 
     Progress("shard", 8, "images", every_s=0).step(2)
     found = PROGRESS.search(capsys.readouterr().out)

@@ -13,7 +13,7 @@ from handpose.synthetic.shifted_recipe import shifted_tests
 from pipeline.__main__ import main
 from pipeline.shifted import evaluate_shifted as module
 from stages import score
-from stages.artifacts import run_stage
+from stages.running.command import run_stage
 from tests.stages.conftest import set_params
 from tests.stages.test_evaluate import evaluable, write_models
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages import ingest
-from stages.artifacts import run_stage
+from stages.running.command import run_stage
 from tests.stages.small_dataset import CAMERAS, FRAMES, Dataset, set_params
 
 

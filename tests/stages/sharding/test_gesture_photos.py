@@ -20,10 +20,10 @@ from handpose.data.shards import Shards
 from handpose.data.splits import GESTURE_PHOTOS, GESTURE_PHOTOS_VALIDATION, TRAIN
 from handpose.sample import UNLABELLED
 from stages import evaluate, ingest, inputs, label, pose, pretrain, shard
-from stages.artifacts import run_stage
 from stages.code_digest import ROOT
 from stages.evaluation.data import EvaluationData
 from stages.ingestion.formats import BENCHMARKS
+from stages.running.command import run_stage
 from stages.sharding.gesture_photos import PEOPLE_FROM
 from stages.training.training_share import choose
 from tests.hagrid.made_up_hagrid import write_hagrid

@@ -112,7 +112,7 @@ def test_workers_end_when_their_door_is_killed(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys, time
 from pathlib import Path
-from stages.artifacts import run_stage
+from stages.running.command import run_stage
 from stages.sharding.workers import in_order
 
 def work(number):

@@ -11,7 +11,7 @@ import pytest
 
 from handpose.synthetic.shifted_recipe import shifted_tests
 from stages import score, shift
-from stages.artifacts import run_stage
+from stages.running.command import run_stage
 from tests.stages.test_evaluate import evaluable, write_models
 
 __all__ = ["evaluable"]

@@ -12,7 +12,7 @@ import pytest
 
 from handpose.training.checkpoint import Checkpoint
 from stages import pretrain
-from stages.artifacts import run_stage
+from stages.running.command import run_stage
 from stages.training.checkpoint_gc import DVC_LOCK, drop_recorded_checkpoints, results_id
 
 OUT = Path("models/pretrain")

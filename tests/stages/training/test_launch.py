@@ -19,8 +19,8 @@ import torch
 from handpose.training.loss.gesture_loss import GestureLoss
 from handpose.training.trained_nets import load_gesture_net
 from stages import pretrain
-from stages.artifacts import run_stage
 from stages.params import load_params
+from stages.running.command import run_stage
 from stages.training.launch import SHUTDOWN_S, gpu_count, launch_processes
 from stages.training.training_data import TrainingData
 

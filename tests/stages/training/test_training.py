@@ -17,9 +17,9 @@ from handpose.training.checkpoint import Checkpoint
 from handpose.training.loss.gesture_loss import GestureLoss
 from handpose.training.loss.pose_loss import PoseLoss
 from stages import pose, pretrain
-from stages.artifacts import run_stage
 from stages.code_digest import stage_digest
 from stages.params import load_params
+from stages.running.command import run_stage
 from stages.training.training import log_to_stdout, write_curves
 from stages.training.training_data import TrainingData
 
@@ -100,7 +100,7 @@ def test_at_most_eight_frames_from_the_stage_to_its_loss(
     trainable: Path, monkeypatch: pytest.MonkeyPatch, loss: type, main: Callable[[], None]
 ) -> None:
     names = frames_to(loss, main, monkeypatch)
-    assert names[0] == "artifacts.run_stage"
+    assert names[0] == "command.run_stage"
     # the step's device part is a function of its own, because a CUDA graph captures it
     step = ["fit.gradient_step", "fit.update_weights", "fit.forward"]
     assert names[-4:] == [*step, f"{loss.__name__}.__call__"]

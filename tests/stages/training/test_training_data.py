@@ -12,7 +12,7 @@ import pytest
 
 from handpose.files import digest
 from stages import pretrain
-from stages.artifacts import run_stage
+from stages.running.command import run_stage
 from tests.data.processes.test_batch_processes import children_of, wait_until_gone, workers_of
 from tests.stages.training.test_launch import rank_zero_of, start
 

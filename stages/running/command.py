@@ -1,28 +1,19 @@
-"""What every stage shares: exit codes, the manifest, and progress lines."""
+"""A stage as a command: its arguments, its exit code, and signals that stop it."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import inspect
-import json
 import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib import metadata
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
 
 from handpose.errors import HandPoseError
-from handpose.files import atomic_file, digest
 from handpose.stop_signal import ctrl_c_raises, explain
 from stages.paths import STAGE_2_MODELS
-
-T = TypeVar("T")
-
 
 TORCHRUN = "TORCHELASTIC_RUN_ID"
 """Environment variable of the processes that torchrun started."""
@@ -159,82 +150,3 @@ def _say(text: str) -> None:
     """An error for the user; whoever should read it may be gone."""
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically.
-
-    Raises:
-        ValueError: a value is NaN or infinite, which strict readers cannot parse.
-    """
-    with atomic_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def write_manifest(
-    path: Path, *, started: float, counts: dict[str, Any], outputs: Iterable[Path]
-) -> None:
-    """Write the manifest beside a stage's artefacts: counts, digests, versions and seconds.
-
-    `started` is the stage's `time.monotonic()`. No stage may depend on a manifest: its seconds
-    differ in every run.
-    """
-    packages = (
-        "torch",
-        "timm",
-        "smplx",
-        "webdataset",
-        "numpy",
-        "pyarrow",
-        "opencv-python-headless",
-    )
-    write_json(
-        path,
-        {
-            "counts": counts,
-            "digests": {str(out): digest(out) for out in outputs},
-            "versions": {name: _version(name) for name in packages},
-            "seconds": round(time.monotonic() - started, 2),
-        },
-    )
-
-
-def _version(package: str) -> str | None:
-    """None if it is not installed, as smplx need not be (`handpose/hand/mano.py`)."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-class Progress:
-    """Prints rate and time left every few seconds: `shard: 1200/5670 images, 810/s, 6 s left`."""
-
-    def __init__(self, name: str, total: int, unit: str, every_s: float = 5.0) -> None:
-        """`total` items called `unit`; the first line comes after `every_s` seconds."""
-        self.name, self.total, self.unit, self.every_s = name, total, unit, every_s
-        self.done, self.started = 0, time.monotonic()
-        self._printed = self.started
-
-    def step(self, n: int = 1, note: str = "") -> None:
-        """Count `n` more items; print a line if one is due or all are done."""
-        self.done += n
-        now = time.monotonic()
-        if now - self._printed < self.every_s and self.done < self.total:
-            return
-        self._printed = now
-        rate = self.done / max(now - self.started, 1e-9)
-        left = (self.total - self.done) / max(rate, 1e-9)
-        speed = f"{rate:.0f}" if rate >= 100 else f"{rate:.3g}"
-        tail = f", {note}" if note else ""
-        print(
-            f"{self.name}: {self.done}/{self.total} {self.unit}, {speed}/s, "
-            f"{left:.0f} s left{tail}",
-            flush=True,
-        )
-
-    def over(self, items: Iterable[T]) -> Iterator[T]:
-        """Yield the items, counting each."""
-        for item in items:
-            yield item
-            self.step()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -13,39 +12,11 @@ import numpy as np
 import pytest
 
 from handpose.errors import HandPoseError
-from handpose.files import atomic_file, digest
+from handpose.files import atomic_file
 from stages import pose, shift
-from stages.artifacts import (
-    REMEDIES,
-    Progress,
-    run_stage,
-    stage_command,
-    write_json,
-    write_manifest,
-)
+from stages.running.command import REMEDIES, run_stage, stage_command
 
-ROOT = Path(__file__).parents[2]
-
-
-def test_json_refuses_nan(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        write_json(tmp_path / "m.json", {"mpjpe": float("nan")})
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_manifest_holds_counts_digests_versions_and_seconds(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("x")
-    write_manifest(
-        tmp_path / "manifest.json",
-        started=time.monotonic(),
-        counts={"samples": 3},
-        outputs=[tmp_path / "out"],
-    )
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["counts"] == {"samples": 3}
-    assert manifest["digests"] == {str(tmp_path / "out"): digest(tmp_path / "out")}
-    assert {"torch", "smplx"} <= manifest["versions"].keys()
-    assert manifest["seconds"] >= 0
+ROOT = Path(__file__).parents[3]
 
 
 def test_user_errors_exit_2_without_traceback(capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,12 +137,3 @@ def test_our_own_faults_keep_their_traceback() -> None:
 
     with pytest.raises(KeyError):
         run_stage(fault, "shard")
-
-
-def test_progress_shows_count_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress("shard", 4, "images", every_s=0)
-    assert list(progress.over("abcd")) == list("abcd")
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("shard: 1/4 images, ")
-    assert lines[-1].startswith("shard: 4/4 images, ")
-    assert lines[-1].endswith("0 s left")

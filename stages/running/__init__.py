@@ -1,0 +1,1 @@
+"""How a stage runs: as a command, with progress lines, and with a manifest beside its data."""
