@@ -22,9 +22,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from handpose.data.crop import Square, affine, square, surroundings
-from handpose.data.photo import PhotoError, read_upright
-from handpose.errors import HandPoseError
+from handpose.data.crop import affine, surroundings
+from handpose.estimator_input import (
+    EstimatorError,
+    Picture,
+    Side,
+    checked_cameras,
+    checked_side,
+    one_box_each,
+    require_device,
+    rgb,
+    seen_square,
+)
 from handpose.hand.facing import FACINGS
 from handpose.hand.mirror import mirror_points
 from handpose.hand.skeleton import WRIST
@@ -33,10 +42,6 @@ from handpose.sample import HandConfidence, PoseOutput
 from handpose.training.model_io import ModelRecord
 
 Array = NDArray[np.floating[Any]]
-Side = Literal["left", "right"]
-Picture = Path | str | NDArray[np.uint8]
-"""A photo's file, or (H, W, 3) uint8 RGB."""
-
 Frame = Literal["camera", "camera turned onto the box"]
 """Whose axes a hand has; the latter looks at the middle of the box."""
 
@@ -46,17 +51,10 @@ SHARPNESS = 4
 Its diagonal is 1.4 times the view's, so the part is at least 2.8 times as sharp as the view.
 """
 
-LARGEST = 100
-"""Longer side of a box, by that of the photo: what is larger is a slip, and would take memory."""
-
 CERTAIN = 0.9
 """Probability from which a side that the network predicts is called certain."""
 
 RELEASED = "released"
-
-
-class EstimatorError(HandPoseError):
-    """A photo, a box or a camera that cannot be taken, or no released weights."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ class HandEstimator:
             ManoError: there is no MANO model.
             JointError: the joint regressor that it was trained with is not in `mano`.
         """
-        _require_device(device)
+        require_device(device)
         return cls(Predictor.load(model, mano=mano, device=device))
 
     @property
@@ -174,7 +172,7 @@ class HandEstimator:
 
         Raises:
             EstimatorError: the file is no photo, the box is none of a hand in it (see
-                `checked_box`), or `side` or the shape of K is another.
+                `estimator_input.checked_box`), or `side` or the shape of K is another.
             PredictError: K is of no camera, or the model cannot predict the side.
         """
         return self.batch([photo], [box], side=side, K=K)[0]
@@ -199,22 +197,14 @@ class HandEstimator:
             EstimatorError: as of `__call__`, or there are more or fewer boxes than photos.
             PredictError: K is of no camera, or the model cannot predict the side.
         """
-        given = _checked_side(side)
-        _require_several(photos, "photos")
-        if boxes is None:
-            boxes = [None] * len(photos)
-        _require_several(boxes, "boxes")
-        if not len(photos) or len(boxes) != len(photos):
-            raise EstimatorError(
-                f"{len(photos)} photos and {len(boxes)} boxes, expected one box for each of one or "
-                "more photos"
-            )
-        cameras = None if K is None else _cameras(K, len(photos))
+        given = checked_side(side)
+        boxes = one_box_each(photos, boxes)
+        cameras = None if K is None else checked_cameras(K, len(photos))
         px = self._predictor.net.gesture_net.image_px
         parts, to_part, to_view = [], [], []
         for photo, box in zip(photos, boxes, strict=True):
-            image = read_photo(photo) if isinstance(photo, str | Path) else _rgb(photo)
-            region = _region(image, box, self._predictor.box_scale)
+            image = rgb(photo)
+            region = seen_square(image, box, self._predictor.box_scale)
             part, a = surroundings(image, region, SHARPNESS * px)
             parts.append(part)  # a copy: the photo itself may be large
             to_part.append(a)
@@ -325,129 +315,3 @@ def _array(tensor: Tensor) -> Array:
 def released_folder() -> Path:
     """Where the weights that come with this package lie."""
     return Path(str(resources.files("handpose") / RELEASED))
-
-
-def read_photo(path: Path | str) -> NDArray[np.uint8]:
-    """A photo as (H, W, 3) RGB, turned upright by its EXIF orientation.
-
-    Raises:
-        EstimatorError: there is no such file, or it is no photo, or a part is missing.
-    """
-    if "\0" in str(path):
-        raise EstimatorError(f"{str(path)!r} holds a zero byte, expected the name of a file")
-    try:
-        return read_upright(Path(path))
-    except PhotoError as error:
-        raise EstimatorError(error.detail) from None
-
-
-def _require_device(device: str) -> None:
-    """Refuse a device before anything is loaded onto it."""
-    try:
-        wanted = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise EstimatorError(
-            f'device is {device!r}, expected "cpu", "cuda", or another that torch knows'
-        ) from None
-    gpus = torch.cuda.device_count()
-    if wanted.type == "cuda" and (wanted.index or 0) >= gpus:
-        if not gpus:
-            found = "no GPU here; set device to cpu"
-        elif gpus == 1:
-            found = "1 GPU, cuda:0; choose it, or cpu"
-        else:
-            found = f"{gpus} GPUs, cuda:0 to cuda:{gpus - 1}; choose one of them, or cpu"
-        raise EstimatorError(f"device is {device}, but torch finds {found}")
-
-
-def _checked_side(side: object) -> Side | None:
-    """The side that is given, None if the network is to predict it."""
-    if side is None:
-        return None
-    if isinstance(side, str):  # an array has no truth, so nothing else is compared
-        if side == "auto":
-            return None
-        if side in ("left", "right"):
-            return "left" if side == "left" else "right"
-    raise EstimatorError(
-        f'side is {side!r}, expected "left", "right", or None (or "auto") to have the network '
-        "predict it"
-    )
-
-
-def _require_several(given: object, what: str) -> None:
-    """Refuse one file's name, whose letters would be taken for names, and what has no length."""
-    if isinstance(given, str | bytes | dict) or not hasattr(given, "__len__"):
-        raise EstimatorError(
-            f"{what} is of type {type(given).__name__}, expected a list; call the estimator itself "
-            "for one photo"
-        )
-
-
-def _cameras(K: object, photos: int) -> NDArray[np.float64]:
-    """Intrinsics (3, 3) or (B, 3, 3) px as numbers."""
-    try:
-        found = np.asarray(K, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        found = None
-    if found is None or found.shape not in ((3, 3), (1, 3, 3), (photos, 3, 3)):
-        what = f"is {K!r}" if found is None else f"has shape {found.shape}"
-        raise EstimatorError(
-            f"K {what}, expected (3, 3), [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in pixels of the "
-            f"photo, or {(photos, 3, 3)}, one for each photo"
-        )
-    return found
-
-
-def _rgb(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if not isinstance(photo, np.ndarray):
-        raise EstimatorError(
-            f"the photo is of type {type(photo).__name__}, expected a file's path or an array "
-            'uint8 (H, W, 3) in RGB; numpy.asarray(picture.convert("RGB")) makes one of a Pillow '
-            "picture"
-        )
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
-        raise EstimatorError(
-            f"the photo is {photo.dtype} {photo.shape}, expected uint8 (H, W, 3) in RGB"
-        )
-    return photo
-
-
-def _region(image: NDArray[np.uint8], box: Sequence[float] | None, box_scale: float) -> Square:
-    """What the network sees of a photo, in its pixels."""
-    height, width = image.shape[:2]
-    if box is None:
-        return square((-0.5, -0.5, width, height), 1.0)
-    x, y, w, h = checked_box(box, width, height)
-    return square((x - 0.5, y - 0.5, w, h), box_scale)
-
-
-def checked_box(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:
-    """The box (x, y, w, h) px of a photo of this size, if a hand in the photo can have it.
-
-    Raises:
-        EstimatorError: it is not four numbers, has no extent, lies outside of the photo, or its
-            longer side is under 1 px or more than `LARGEST` times that of the photo.
-    """
-    shown: object = box
-    try:
-        found = np.asarray(box, np.float64)
-        shown = np.asarray(box).tolist()
-    except (TypeError, ValueError, OverflowError):
-        found = np.empty(0)
-    if found.shape != (4,) or not np.isfinite(found).all() or not (found[2:] > 0).all():
-        raise EstimatorError(
-            f"the box is {shown!r}, expected x, y, width and height in pixels, the last two above 0"
-        )
-    x, y, w, h = (float(value) for value in found)
-    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        raise EstimatorError(
-            f"the box ({x:g}, {y:g}, {w:g}, {h:g}) lies outside the photo of {width} x {height} px"
-        )
-    if not 1 <= max(w, h) <= LARGEST * max(width, height):
-        raise EstimatorError(
-            f"the box ({x:g}, {y:g}, {w:g}, {h:g}) is {w:g} x {h:g} px in a photo of {width} x "
-            f"{height} px, expected x, y, width and height in pixels, the longer of the last two "
-            f"from 1 px to {LARGEST} times that of the photo"
-        )
-    return x, y, w, h

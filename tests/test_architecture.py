@@ -44,12 +44,13 @@ FLOORS: dict[str, set[str]] = {  # package of handpose: the others that it may i
     "other_models": {"data", "hand"},
     "synthetic": {"hand", "render", "interhand"},
     "predict.py": {"confidence", "data", "hand", "nets", "synthetic", "training"},
-    "estimator.py": {"data", "hand", "training", "predict.py"},
+    "estimator_input.py": {"data"},
+    "estimator.py": {"data", "hand", "training", "predict.py", "estimator_input.py"},
 }
 """Every package may import the modules beside it (`sample`, `errors`, ...) too, but `render` only
-`errors`; of those modules only `predict` and `estimator` import a package."""
+`errors`; of those modules only `USERS` import a package."""
 
-USERS = {"predict.py", "estimator.py"}
+USERS = {"predict.py", "estimator_input.py", "estimator.py"}
 
 STAGE_HELPERS = {"code_digest", "hand_model", "params", "paths"}
 """Modules in stages/ beside the stages themselves; others belong into a sub-package."""

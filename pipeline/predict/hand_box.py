@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from handpose.detection.palm_detector import PalmDetector
 from handpose.errors import HandPoseError
-from handpose.estimator import LARGEST, HandEstimate
+from handpose.estimator import HandEstimate
+from handpose.estimator_input import LARGEST
 from pipeline.predict.sources import CAMERA, SourceList
 
 Image = NDArray[np.uint8]

@@ -17,7 +17,8 @@ from typing import Any
 from handpose.counted import counted
 from handpose.detection.palm_detector import PalmDetector
 from handpose.errors import HandPoseError
-from handpose.estimator import HandEstimator, checked_box, read_photo
+from handpose.estimator import HandEstimator
+from handpose.estimator_input import checked_box, read_photo
 from handpose.predict import PredictError
 from handpose.stop_signal import explain
 from pipeline.predict.clip import Clip, write_clip

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handpose.errors import HandPoseError
-from handpose.estimator import Side, released_folder
+from handpose.estimator import released_folder
+from handpose.estimator_input import Side
 from handpose.hand.mano import FILE
 from pipeline.licence_guard import git_takes, is_free_hand, stage_of
 from pipeline.predict.hand_box import Box, BoxError, Origin, box_of

@@ -22,7 +22,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handpose.estimator import HandEstimator, read_photo, released_folder
+from handpose.estimator import HandEstimator, released_folder
+from handpose.estimator_input import read_photo
 from pipeline.export.hand_graph import HandGraph
 from pipeline.export.model_export import ExportRequest, load_graph
 from pipeline.export.parity import Examples, outputs_of

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from handpose.detection.palm_detector import PalmDetector, letterbox
-from handpose.estimator import EstimatorError, checked_box
+from handpose.estimator_input import EstimatorError, checked_box
 from pipeline.predict.hand_box import (
     DOUBLE,
     SETTLED,

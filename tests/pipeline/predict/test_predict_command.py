@@ -22,7 +22,8 @@ import torch
 from PIL import Image as Pillow
 
 from handpose.detection.palm_detector import PalmDetector, letterbox
-from handpose.estimator import HandEstimator, read_photo
+from handpose.estimator import HandEstimator
+from handpose.estimator_input import read_photo
 from handpose.hand.mano import Mano
 from handpose.hand.rotation import axis_angle_to_matrix
 from handpose.training.model_io import read_record

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handpose.estimator import read_photo
+from handpose.estimator_input import read_photo
 from pipeline.predict.clip import Clip
 from pipeline.predict.sources import (
     PHOTOS,
