@@ -31,18 +31,12 @@ from handpose.training.model_io import ModelRecord, read_record
 from handpose.training.seeding import seed
 from handpose.training.trained_nets import load_gesture_net, load_pose_net
 from stages.evaluation import figures, report, slices, summary
-from stages.evaluation.confused_pairs import confused_pairs, draw_pairs
 from stages.evaluation.data import EvaluationData, hands
 from stages.evaluation.error_mesh import ErrorMesh
 from stages.evaluation.findings import Encoder, Evaluation, ModelRun, SplitResult
-from stages.evaluation.summary import FULL, Intervals, Subgroup
-from stages.evaluation.tables import (
-    headline_json,
-    metrics_json,
-    write_predictions,
-    write_rows,
-    write_tables,
-)
+from stages.evaluation.report_images import write_images
+from stages.evaluation.summary import Intervals, Subgroup
+from stages.evaluation.tables import headline_json, metrics_json, write_predictions, write_tables
 from stages.evaluation.two_hands import two_hands
 from stages.hand_model import BENCHMARK_TIPS, load_hand_model
 from stages.params import EvaluateParams, Params, load_params
@@ -93,7 +87,7 @@ def main() -> None:
     with atomic_folder(RESULTS / "tables") as folder:
         write_tables(folder, evaluation)
     mesh = ErrorMesh.of(scored["test"], models.mano)
-    images = write_charts(scored["test"], data, models, evaluation, mesh, settings)
+    images = write_images(scored["test"], data, models, evaluation, mesh, settings)
     write_predictions(PREDICTIONS, scored, data)
     write_json(METRICS, metrics_json(evaluation))
     write_json(RESULTS / "headline.json", headline_json(evaluation))
@@ -311,115 +305,6 @@ def _subgroups(
         },
         "joint": summary.joint_subgroups(scores, subjects, intervals),
     }
-
-
-# --- output --------------------------------------------------------------------------------------
-
-
-def write_charts(
-    test: Scores,
-    data: EvaluationData,
-    models: Models,
-    e: Evaluation,
-    mesh: ErrorMesh | None,
-    settings: EvaluateParams,
-) -> dict[str, Path]:
-    """Write plots/ and pictures/; returns the report's PNG files by name."""
-    intervals = Intervals(settings.seed)
-    origin = data.origin(test.sample_id)
-    labelled = test.classes["coarse"][test.feature_rows] != UNLABELLED
-    rows = test.feature_rows[labelled]
-    features = {name: test.features[name][labelled] for name in (STAGE_1, UNTRAINED)}
-    logits = {level: found[labelled] for level, found in test.logits.items()}
-    embeddings = embedding.maps(features | logits, settings.seed)
-    gestures = data.gesture_names(test.classes["coarse"][rows]).tolist()
-    sides = hands(origin)[rows].tolist()
-    charts = {
-        "pck": figures.pck_chart(test, origin["subject"], intervals),
-        "confusion": figures.confusion_chart(test, data.classes),
-        "map": figures.map_chart({k: embeddings[k] for k in features}, gestures, sides, e),
-        "outputs": figures.outputs_chart({k: embeddings[k] for k in logits}, gestures, sides),
-    }
-    if mesh is not None:
-        charts["vertices"] = mesh.chart()
-    curves = {"pretrain": STAGE_1_MODEL, **STAGE_2_MODELS}
-    training = figures.training_chart({k: v / "curves.csv" for k, v in curves.items()})
-    with atomic_folder(RESULTS / "plots") as folder:
-        for name, chart in charts.items():
-            chart.figure.savefig(folder / f"{name}.png")
-            write_rows(folder / f"{name}.csv", map(summary.to_json, chart.rows))
-        training.savefig(folder / "training.png")
-    with atomic_folder(RESULTS / "pictures") as folder:
-        sheets = _draw_pictures(
-            folder, test, origin, data, models, settings.pictures, gestures=e.knows_gestures
-        )
-    return {
-        **{name: RESULTS / "plots" / f"{name}.png" for name in (*charts, "training")},
-        **{name: RESULTS / "pictures" / f"{name}.png" for name in sheets},
-    }
-
-
-def _draw_pictures(
-    folder: Path,
-    test: Scores,
-    origin: Mapping[str, NDArray[Any]],
-    data: EvaluationData,
-    models: Models,
-    count: int,
-    *,
-    gestures: bool,
-) -> list[str]:
-    """Draw the best, median and worst samples of the full model; returns the sheets' names.
-
-    Writes a sheet of `count` samples each, and `predictions.png` with one of each. Without
-    `gestures`, what Stage 1's untrained heads say is not shown.
-    """
-    device = next(models.gesture.parameters()).device
-    names = data.gesture_names(test.classes["coarse"])
-    predicted = test.predicted[STAGE_1]["coarse"]
-    side = hands(origin)
-
-    def fetch(position: int) -> HandBatch:
-        return data.one("test", position).to(device)
-
-    def describe(position: int) -> figures.Ranked:
-        mirrored = " (mirrored)" if data.canonical and side[position] == "left" else ""
-        heading = (
-            f"{names[position]}, {side[position]} hand{mirrored}, subject "
-            f"{origin['subject'][position]}, {origin['sequence'][position]}, camera "
-            f"{origin['camera'][position]}, frame {origin['frame'][position]}"
-        )
-        gesture = data.classes.coarse[predicted[position]]
-        if not data.canonical:
-            gesture += f" ({data.classes.hands[predicted[position]]})"
-        return figures.Ranked(position, heading, gesture if gestures else "no gesture")
-
-    errors = test.pose[FULL]["wrist_mpjpe_mm"]
-    sheets = {
-        rank: [describe(position) for position in positions]
-        for rank, positions in figures.ranked(errors, count).items()
-        if positions
-    }
-    for rank, chosen in sheets.items():
-        out = folder / f"{rank}.png"
-        figures.draw_sheet(out, chosen, fetch, test, models.pose, models.mano)
-    if sheets:
-        ranks = {rank: describe(one) for rank, (one,) in figures.ranked(errors, 1).items()}
-        out = folder / "predictions.png"
-        figures.draw_predictions(out, ranks, fetch, test, models.pose, models.mano)
-    shown = list(sheets)
-    if gestures and (pairs := confused_pairs(test, origin["subject"], data.classes)):
-        own = (
-            data.classes.coarse
-            if data.canonical
-            else [
-                f"{hand} {name}"
-                for hand, name in zip(data.classes.hands, data.classes.coarse, strict=True)
-            ]
-        )
-        draw_pairs(folder / "pairs.png", pairs, fetch, origin["subject"], own)
-        shown.append("pairs")
-    return shown
 
 
 if __name__ == "__main__":
