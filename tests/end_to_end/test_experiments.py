@@ -51,6 +51,8 @@ LOST = "Unrecoverable error: JSONDecodeError"
 run at hand."""
 IDLE_S = 30.0
 """How long a worker that was asked to start may take to appear in `dvc queue status`."""
+POLL_S = 8.0
+"""Between two of `dvc queue status`, which takes seconds of a core that the run needs."""
 
 
 def wait_for_the_queue(lab: Lab) -> str:
@@ -64,7 +66,7 @@ def wait_for_the_queue(lab: Lab) -> str:
         elif time.monotonic() > worked + IDLE_S:
             lab.do("dvc queue start")
             worked = time.monotonic()
-        time.sleep(1)
+        time.sleep(POLL_S)
     return output
 
 

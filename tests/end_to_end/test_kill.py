@@ -221,7 +221,7 @@ def test_half_written_data_are_never_taken_for_whole(
     assert "up to date" in lab.do(f"dvc status {stage}")
 
 
-def test_workers_do_not_outlive_their_door(lab: Lab) -> None:
+def test_workers_do_not_outlive_their_stage(lab: Lab) -> None:
     lab.configure(synthesize={"seed": 1, "workers": 2})
     point = Breakpoint("stages.synthesize", "handpose.synthetic.writer:InterHandWriter.add", 5)
     started = lab.start("dvc repro synthesize", point)

@@ -39,8 +39,8 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "labels", folder / "labels")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for door in (synthesize, ingest, label, shard):
-            door.main()
+        for stage in (synthesize, ingest, label, shard):
+            stage.main()
     return folder
 
 

@@ -84,25 +84,25 @@ def test_no_more_workers_start_than_there_are_tasks() -> None:
     results.close()
 
 
-def test_an_error_in_a_worker_reaches_the_door() -> None:
+def test_an_error_in_a_worker_reaches_the_caller() -> None:
     results = in_order(refuse_three, range(6), 2)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(PhotoError, match="photo 3"):
         next(results)
 
 
-def test_workers_end_when_their_door_is_killed(tmp_path: Path) -> None:
-    (tmp_path / "door.py").write_text(CHILD, encoding="utf-8")
-    door = subprocess.Popen(
-        [sys.executable, tmp_path / "door.py"],
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(CHILD, encoding="utf-8")
+    parent = subprocess.Popen(
+        [sys.executable, tmp_path / "parent.py"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    assert door.stdout is not None
-    workers = [int(door.stdout.readline()) for _ in range(2)]
-    door.send_signal(signal.SIGKILL)
-    door.wait()
+    assert parent.stdout is not None
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
     end = time.monotonic() + 10
     while alive := [pid for pid in workers if runs(pid)]:
         assert time.monotonic() < end, f"still alive: {alive}"
