@@ -128,6 +128,14 @@ QUESTIONS = (
         "here, and it keeps its own losses.",
     ),
     Question(
+        "Is the full model better under the best recipe, at about equal total time (12 epochs "
+        "after Stage 1, 15 without, learned loss weights in both)?",
+        "best recipe: full, 12 epochs, minus 15 without",
+        "best_full",
+        ("best_full",),
+        "lower",
+    ),
+    Question(
         "Are labels that mean nothing worse than gestures, in both stages?",
         "shuffled labels minus gestures",
         "labels",

@@ -62,7 +62,7 @@ def test_every_variant_of_the_project_can_be_run_and_is_another(tmp_path: Path) 
         *("fewer_poses_seeds", "fewer_poses_seeds_equal_steps"),
         *("equal_time_again", "repeat_full", "repeat_neither", "warmup_equal_steps"),
         "longer",
-        *("longer_equal_steps", "best", "best_goal"),
+        *("longer_equal_steps", "best", "best_goal", "best_full"),
         *("table2_equal_steps", "goal", "eanet_pair", "paper_pair", "paper_guidance"),
     }
     assert set(grids.variants) == {v for grid in grids.grids.values() for v in grid.variants}

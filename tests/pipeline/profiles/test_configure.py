@@ -42,12 +42,12 @@ def test_every_profile_gives_valid_parameters_and_keeps_comments(
 
 
 def test_best_trains_what_the_experiments_have_shown_to_help(tmp_path: Path) -> None:
-    """The recipes of the grid `longer`, and nothing else than in the demo."""
+    """The recipes of the grid `best_full`, and nothing else than in the demo."""
     path = tmp_path / "params.yaml"
     shutil.copy(ROOT / "params.yaml", path)
     configure("best", path)
     grids = read_grids(ROOT)
-    full, neither = resolve(ROOT, grids, ["long_full", "long_neither"])
+    full, neither = resolve(ROOT, grids, ["best_full", "best"])
     best = load_params(path)
     assert best == full.params.model_copy(update={"pose_scratch": neither.params.pose_scratch})
 
