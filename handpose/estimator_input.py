@@ -23,11 +23,12 @@ Picture = Path | str | NDArray[np.uint8]
 """A photo's file, or (H, W, 3) uint8 RGB."""
 
 LARGEST = 100
-"""Longer side of a box, by that of the photo: what is larger is a slip, and would take memory."""
+"""A box's longer side may be this many times that of the photo; a larger one is a mistake, and
+would take too much memory."""
 
 
 class EstimatorError(HandPoseError):
-    """A photo, a box or a camera that cannot be taken, or no released weights."""
+    """A photo, box, side, camera or device that cannot be used, or no released weights."""
 
 
 def require_device(device: str) -> None:
@@ -77,7 +78,7 @@ def one_box_each(
 ) -> Sequence[Sequence[float] | None]:
     """The boxes, one for each photo; without `boxes` each is None, the whole photo.
 
-    Neither the photos nor what a box holds is looked at.
+    Only their numbers are checked.
 
     Raises:
         EstimatorError: `photos` or `boxes` is no list, there is no photo, or there are more or

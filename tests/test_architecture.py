@@ -82,7 +82,7 @@ SMALL = {  # modules under 60 lines, and why each is one of its own
     "stages/ingestion/naming.py": "apart from the readers, which label does not import",
     "stages/hand_model.py": "which joints a data set annotates, for four stages",
     "stages/running/artifacts.py": "JSON and the manifest, for every stage",
-    "stages/running/progress.py": "lines for long work, where nothing else of a stage is imported",
+    "stages/running/progress.py": "progress lines, for pipeline and bench too",
     "stages/code.py": "a stage",
     "stages/inputs.py": "a stage",
     "stages/shift.py": "a stage",

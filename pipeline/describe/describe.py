@@ -160,7 +160,9 @@ def _losses(params: Params) -> Iterator[str]:
         yield from (f"  {name:<20} {weight:g}" for name, weight in weights.items())
         yield f"joints_mano compares with {MANO_JOINTS[params.pose.mano_joints]}"
     if params.pose.learned_weights:
-        yield f"times learnt factors, which start at 1, of {', '.join(MEASURED)}"
+        terms = TERMS if params.pose_net.network == EANET else tuple(weights)
+        learned = [name for name in MEASURED if name in terms and weights[name]]
+        yield f"times learned factors, which start at 1, of {', '.join(learned)}"
 
 
 def _schedules(params: Params) -> Iterator[str]:

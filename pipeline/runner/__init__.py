@@ -1,4 +1,4 @@
-"""How a stage runs: as a child process of DVC's command, with its output forwarded.
+"""What starts a stage: a child process of DVC's command, whose output it forwards.
 
 May import `handpose.errors`; `pipeline.live` imports from here, never the other way.
 """

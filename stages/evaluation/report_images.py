@@ -1,4 +1,4 @@
-"""The images of an evaluation's report: which charts there are, and which samples are pictured."""
+"""Which charts and pictures a report has, and their files; `figures` draws them."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ def draw_pictures(
 ) -> list[str]:
     """Draw the best, median and worst samples of the full model; returns the sheets' names.
 
-    Writes a sheet of `count` samples each, and `predictions.png` with one of each; and the most
-    confused gestures, `pairs.png`. Without `gestures`, what Stage 1's untrained heads say is not
-    shown.
+    Writes one sheet of `count` samples for each of the three, and `predictions.png` with one of
+    each; and the most confused gestures, `pairs.png`. Without `gestures`, what Stage 1's untrained
+    heads say is not shown.
 
     Args:
         folder: an empty one, for the PNG files.

@@ -1,1 +1,1 @@
-"""How a stage runs: as a command, with progress lines, and with a manifest beside its data."""
+"""Inside a stage's process: its command and exit code, progress lines, JSON and the manifest."""

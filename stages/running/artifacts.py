@@ -1,4 +1,4 @@
-"""What a stage writes beside its data: JSON, and the manifest."""
+"""Writing JSON, and the manifest beside a stage's outputs."""
 
 from __future__ import annotations
 

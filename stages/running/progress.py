@@ -1,4 +1,4 @@
-"""Progress lines of a stage."""
+"""Progress lines of long work: count, rate, time left."""
 
 from __future__ import annotations
 

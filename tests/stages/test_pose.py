@@ -149,7 +149,7 @@ def test_the_loss_is_that_of_the_chosen_joints(
     assert [loss.mano_joints for loss in seen] == [choice]
 
 
-def test_learnt_weights_and_refinements_are_resumed_with_the_same_bytes(
+def test_learned_weights_and_refinements_are_resumed_with_the_same_bytes(
     trainable: Path, monkeypatch: pytest.MonkeyPatch, set_params: Callable[..., None]
 ) -> None:
     weights = LossWeights(vertices=10.0, edges=10.0, bone=0.0).keywords()

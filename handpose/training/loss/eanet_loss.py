@@ -1,6 +1,6 @@
 """What EANet minimises: L1 on MANO's parameters, its joints, and joints in voxels of the volume.
 
-Terms have the names of `losses.PoseLoss` where they supervise the same output, so that the same
+Terms have the names of `pose_loss.PoseLoss` where they supervise the same output, so that the same
 weights apply; with EANet's own units each published weight is 1, and 10 for `joints_mano`:
 
     rotation, root       axis-angle relative to hands_mean, shares 45/48 and 3/48 of one mean

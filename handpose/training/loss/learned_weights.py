@@ -1,4 +1,4 @@
-"""Loss weights that are learnt with the network, in place of fixed ones."""
+"""Loss weights that are learned with the network, in place of fixed ones."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SCALE_LR_FACTOR = 20.0
 
 
 class LearnedWeights(nn.Module):
-    """A loss of whose terms some have learnt weights, by the noise that each is found to have.
+    """Learned weights for some terms of a loss: the larger a term stays, the smaller its weight.
 
-    A term L becomes L / exp(s) + s with a learnt s, the negative log-likelihood of an L1 error of
+    A term L becomes L / exp(s) + s with a learned s, the negative log-likelihood of an L1 error of
     scale exp(s), but for a constant. Its best s is log L: then the size of the term, and so its
     fixed weight, no longer matters. All s start at 0, the loss as it is. Source: Kendall, Gal and
     Cipolla, Multi-Task Learning Using Uncertainty to Weigh Losses (CVPR 2018), where s is a log
-    variance. The weight of a prior would grow for no reason, so it is not among `MEASURED`; a term
-    that nothing is annotated for leaves its s alone.
+    variance. The weight of a prior would grow for no reason, so it is not among
+    `pose_loss.MEASURED`; a term that nothing is annotated for leaves its s alone.
     """
 
     def __init__(self, loss: Callable[..., dict[str, Tensor]], names: Iterable[str]) -> None:

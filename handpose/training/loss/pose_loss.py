@@ -154,7 +154,7 @@ MEASURED: tuple[str, ...] = (
     *("rotation", "root", "betas", "joints_volume", "joints_mano", "uvd"),
     *("reprojection_volume", "reprojection_mano", "vertices", "edges"),
 )
-"""The L1 terms against a truth, whose weights can be learnt."""
+"""The L1 terms against a truth, whose weights can be learned."""
 
 
 def edge_lengths(vertices: Tensor, edges: Tensor) -> Tensor:

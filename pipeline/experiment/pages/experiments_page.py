@@ -54,6 +54,7 @@ SCALING = Path("docs/scaling.png")
 AT_EQUAL_TIME = {
     "equal_time": "the demo's data, 5,670 frames; people differ by 15 degrees",
     "longer": "four times the epochs of Stage 2",
+    "best_full": "the same, with learned loss weights in both",
     "data_third": "a third of the frames",
     "data_triple": "three times the frames",
     "data_fourfold": "four times the frames, each seen as often as in the demo; batch 64",

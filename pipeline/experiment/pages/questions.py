@@ -116,6 +116,7 @@ QUESTIONS = (
         "best",
         ("best",),
         "lower",
+        "Grid `recipe` compared the same after six epochs, as one of eight changes.",
     ),
     Question(
         "Is our network, without gestures and with learned loss weights, at least 10 % better than "
@@ -128,9 +129,9 @@ QUESTIONS = (
         "here, and it keeps its own losses.",
     ),
     Question(
-        "Is the full model better under the best recipe, at about equal total time (12 epochs "
-        "after Stage 1, 15 without, learned loss weights in both)?",
-        "best recipe: full, 12 epochs, minus 15 without",
+        "Is the full model better with learned loss weights in both, at about equal total time (12 "
+        "epochs after Stage 1, 15 without)?",
+        "learned loss weights: full, 12 epochs, minus 15 without",
         "best_full",
         ("best_full",),
         "lower",

@@ -26,7 +26,7 @@ def test_it_says_whose_joints_are_predicted_and_learnt(
     raw["hand"]["mano"] = str(stand_in)
     raw["data"]["format"] = data_format
     raw["label"]["map"] = str(ROOT / "labels" / "gesture_map.csv")
-    raw["pose"]["mano_joints"] = choice
+    raw["pose"] |= {"mano_joints": choice, "learned_weights": True}
     raw["pose_net"] |= {"ray_input": True, "refinements": 2}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     text = description(tmp_path / "params.yaml")
@@ -35,6 +35,8 @@ def test_it_says_whose_joints_are_predicted_and_learnt(
     assert architecture(tmp_path / "params.yaml").keys() >= {"image"}
     (line,) = [line for line in text.splitlines() if line.startswith("joints_mano compares")]
     assert line.endswith(compared)
+    learned = "rotation, root, betas, joints_volume, joints_mano, uvd, reprojection_volume"
+    assert f"start at 1, of {learned}, reprojection_mano\n" in text, "none without a weight"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,8 @@ def test_it_describes_eanet_with_its_own_losses_and_does_not_draw_it(
     losses = text.partition("Stage 2 loss")[2].partition("in EANet's units")[0]
     assert "reprojection_mano" in losses and "bone" not in losses
     assert "fine cross-entropy + 0.25 * contrastive + disagreement of both heads" in text
-    assert "times learnt factors, which start at 1, of rotation, root, " in text
+    learned = "rotation, root, betas, joints_mano, uvd, reprojection_mano"
+    assert f"times learned factors, which start at 1, of {learned}\n" in text
     with pytest.raises(DrawingError, match="eanet; the drawing is of the paper's network alone"):
         architecture(path)
 

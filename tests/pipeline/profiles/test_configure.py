@@ -41,8 +41,8 @@ def test_every_profile_gives_valid_parameters_and_keeps_comments(
     assert configure(profile, path) == []
 
 
-def test_best_trains_what_the_experiments_have_shown_to_help(tmp_path: Path) -> None:
-    """The recipes of the grid `best_full`, and nothing else than in the demo."""
+def test_best_has_the_recipes_of_its_grids(tmp_path: Path) -> None:
+    """That of `best_full`, and of `best` without pretraining; the rest is the demo's."""
     path = tmp_path / "params.yaml"
     shutil.copy(ROOT / "params.yaml", path)
     configure("best", path)

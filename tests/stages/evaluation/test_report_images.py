@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,6 @@ import torch
 from handpose.evaluation.scores import Scores
 from handpose.sample import UNLABELLED
 from stages.evaluation import figures, report_images
-from stages.evaluation.figures import Ranked
 from stages.evaluation.summary import FULL
 from tests.stages.evaluation.made_up_scores import CLASSES, LEFT, SUBJECTS, N
 
@@ -24,14 +23,14 @@ ORIGIN = {
     "is_left": LEFT,
 }
 
+Sheets = Callable[..., tuple[list[str], dict[str, Any]]]
+
 
 @pytest.fixture
-def sheets(
-    scores: Scores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., dict[str, Sequence[Ranked]]]:
-    """The samples on each sheet, by its file; the names that are returned are under ""."""
+def sheets(scores: Scores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sheets:
+    """Draws without files: the names that are returned, and what each file would show."""
 
-    def draw(canonical: bool = False, gestures: bool = True) -> dict[str, Any]:
+    def draw(canonical: bool = False, gestures: bool = True) -> tuple[list[str], dict[str, Any]]:
         drawn: dict[str, Any] = {}
         for name in ("draw_sheet", "draw_predictions"):
             monkeypatch.setattr(
@@ -47,17 +46,17 @@ def sheets(
 
         data: Any = SimpleNamespace(canonical=canonical, classes=CLASSES, gesture_names=names)
         models: Any = SimpleNamespace(gesture=torch.nn.Linear(1, 1), pose={}, mano=None)
-        drawn[""] = report_images.draw_pictures(
+        returned = report_images.draw_pictures(
             tmp_path, scores, ORIGIN, data, models, 3, gestures=gestures
         )
-        return drawn
+        return returned, drawn
 
     return draw
 
 
-def test_a_sheet_each_and_the_strip_of_one_of_each(sheets: Callable[..., Any]) -> None:
-    drawn = sheets()
-    assert drawn.pop("") == ["best", "median", "worst", "pairs"]
+def test_a_sheet_each_and_the_strip_of_one_of_each(sheets: Sheets) -> None:
+    returned, drawn = sheets()
+    assert returned == ["best", "median", "worst", "pairs"]
     assert list(drawn) == ["best.png", "median.png", "worst.png", "predictions.png", "pairs.png"]
     assert {len(drawn[f"{rank}.png"]) for rank in ("best", "median", "worst")} == {3}
     for rank in ("best", "worst"):
@@ -65,13 +64,13 @@ def test_a_sheet_each_and_the_strip_of_one_of_each(sheets: Callable[..., Any]) -
 
 
 def test_a_heading_says_whose_hand_it_is_and_where_it_is_from(
-    sheets: Callable[..., Any], scores: Scores
+    sheets: Sheets, scores: Scores
 ) -> None:
     errors = scores.pose[FULL]["wrist_mpjpe_mm"]
     best = int(np.nanargmin(errors))
     side = "left" if LEFT[best] else "right"
     for canonical in (False, True):
-        drawn = sheets(canonical=canonical)
+        _, drawn = sheets(canonical=canonical)
         first = drawn["best.png"][0]
         mirrored = " (mirrored)" if canonical and side == "left" else ""
         assert first.position == best
@@ -87,17 +86,20 @@ def test_a_heading_says_whose_hand_it_is_and_where_it_is_from(
             assert one.predicted.endswith((" (right)", " (left)")) != canonical
 
 
-def test_pairs_name_the_hand_unless_all_are_right_ones(sheets: Callable[..., Any]) -> None:
-    assert sheets()["pairs.png"] == ["right fist", "right gun", "left fist", "left gun"]
-    assert sheets(canonical=True)["pairs.png"] == CLASSES.coarse
+def test_pairs_name_the_hand_unless_all_are_right_ones(sheets: Sheets) -> None:
+    _, drawn = sheets()
+    assert drawn["pairs.png"] == ["right fist", "right gun", "left fist", "left gun"]
+    _, mirrored = sheets(canonical=True)
+    assert mirrored["pairs.png"] == CLASSES.coarse
 
 
-def test_without_gestures_nothing_is_said_of_them(sheets: Callable[..., Any]) -> None:
-    drawn = sheets(gestures=False)
-    assert drawn[""] == ["best", "median", "worst"] and "pairs.png" not in drawn
+def test_without_gestures_nothing_is_said_of_them(sheets: Sheets) -> None:
+    returned, drawn = sheets(gestures=False)
+    assert returned == ["best", "median", "worst"] and "pairs.png" not in drawn
     assert {one.predicted for one in drawn["worst.png"]} == {"no gesture"}
 
 
-def test_scores_without_errors_have_no_sheet(sheets: Callable[..., Any], scores: Scores) -> None:
+def test_scores_without_errors_have_no_sheet(sheets: Sheets, scores: Scores) -> None:
     scores.pose[FULL]["wrist_mpjpe_mm"][:] = np.nan
-    assert list(sheets()) == ["pairs.png", ""]
+    returned, drawn = sheets()
+    assert returned == ["pairs"] and list(drawn) == ["pairs.png"]

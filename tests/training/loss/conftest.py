@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from handpose.sample import HandBatch
-from tests.pose_outputs import SIDE
+from tests.training.loss.pose_outputs import SIDE_PX
 
 
 @pytest.fixture
 def batch(make_batch: Callable[..., HandBatch]) -> HandBatch:
-    return make_batch(4, side=SIDE)
+    return make_batch(4, side=SIDE_PX)

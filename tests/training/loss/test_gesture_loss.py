@@ -17,7 +17,7 @@ from handpose.training.loss.gesture_loss import (
     coarse_disagreement,
     supervised_contrastive,
 )
-from tests.pose_outputs import without_annotation
+from tests.training.loss.pose_outputs import without_annotation
 
 
 def constant(fine_weight: float) -> GestureLoss:
@@ -64,7 +64,7 @@ def test_gesture_loss_leaves_unlabelled_samples_out(batch: HandBatch) -> None:
     assert mixed["fine"] == pytest.approx(F.cross_entropy(logits[1][:1], batch.fine[:1]).item())
 
 
-# --- features of one class, and both heads of one mind -------------------------------------------
+# --- optional terms: contrastive, and agreement of both heads ------------------------------------
 
 COARSE_OF_FINE = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 5])
 count = SINGLE_PROCESS.count
@@ -181,6 +181,9 @@ def test_both_heads_learn_to_agree_from_labelled_samples_alone(batch: HandBatch)
     step.step()
     after = coarse_disagreement(coarse, fine, COARSE_OF_FINE)
     assert after[:2].sum() < apart[:2].sum()
+
+
+# --- soft targets --------------------------------------------------------------------------------
 
 
 def test_targets_of_the_class_alone_are_the_plain_loss(batch: HandBatch) -> None:

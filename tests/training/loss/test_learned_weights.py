@@ -10,9 +10,7 @@ from handpose.hand.mano import Mano
 from handpose.sample import HandBatch
 from handpose.training.loss.learned_weights import LearnedWeights
 from handpose.training.loss.pose_loss import MEASURED, PoseLoss
-from tests.pose_outputs import TERMS, changed, random_output
-
-DEPTH_RANGE_M = 0.2
+from tests.training.loss.pose_outputs import DEPTH_RANGE_M, TERMS, changed, random_output
 
 
 @pytest.fixture
@@ -21,7 +19,7 @@ def learned(mano: Mano) -> LearnedWeights:
     return LearnedWeights(PoseLoss(mano, weights, DEPTH_RANGE_M, "annotated"), MEASURED)
 
 
-def test_learnt_weights_start_as_the_fixed_ones(learned: LearnedWeights, batch: HandBatch) -> None:
+def test_learned_weights_start_as_the_fixed_ones(learned: LearnedWeights, batch: HandBatch) -> None:
     output = random_output(4)
     fixed, found = learned(output, batch), learned(output, batch, 0)
     assert list(fixed) == list(found)
@@ -40,7 +38,7 @@ def test_epochs_are_compared_by_the_fixed_weights(
     assert learned(output, batch, 0)["root"] != before["root"]
 
 
-def test_a_scale_is_drawn_to_the_size_of_its_term_and_then_the_weight_has_no_say(
+def test_a_scale_at_its_best_cancels_the_fixed_weight(
     learned: LearnedWeights, batch: HandBatch, mano: Mano
 ) -> None:
     output = random_output(4)

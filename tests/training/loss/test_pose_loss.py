@@ -28,12 +28,18 @@ from handpose.training.loss.pose_loss import (
     edge_lengths,
 )
 from stages.params import LossWeights
-from tests.pose_outputs import SIDE, TERMS, changed, random_output, without_annotation
+from tests.training.loss.pose_outputs import (
+    DEPTH_RANGE_M,
+    SIDE_PX,
+    TERMS,
+    changed,
+    random_output,
+    without_annotation,
+)
 from tests.turned_batch import turned_batch
 
 Choice = Literal["annotated", "fit", "both"]
 
-DEPTH_RANGE_M = 0.2
 OF_VIEW_HEADS = {"side", "facing"}
 CLASSES: tuple[GestureClasses, ...] = ("both", "coarse", "fine")
 
@@ -115,7 +121,9 @@ def test_a_hand_behind_a_turned_camera_is_projected_in_front_of_it(
 ) -> None:
     behind = changed(truth, joints=truth.joints - torch.tensor([0, 0, 2.0]))
     for seen in (batch, turned_batch(batch)):
-        limit = 2 * (1.9 * SIDE + SIDE) / NEAR / SIDE  # of a point 1 m aside at the nearest depth
+        limit = (
+            2 * (1.9 * SIDE_PX + SIDE_PX) / NEAR / SIDE_PX
+        )  # of a point 1 m aside at the nearest depth
         assert terms(behind, seen)["reprojection_mano"] < limit
 
 
@@ -165,8 +173,8 @@ def test_sizes_are_metres_pixels_and_depth_ranges(
 
     right = changed(truth, uv=truth.uv + torch.tensor([1.0, 0]))
     losses = terms(right, batch)
-    assert losses["reprojection_volume"] == pytest.approx(2 / (SIDE - 1) / 2, rel=1e-3)
-    assert losses["uvd"] == pytest.approx(2 / (SIDE - 1) / 3, rel=1e-3)
+    assert losses["reprojection_volume"] == pytest.approx(2 / (SIDE_PX - 1) / 2, rel=1e-3)
+    assert losses["uvd"] == pytest.approx(2 / (SIDE_PX - 1) / 3, rel=1e-3)
     metres = (batch.joints_cam[..., 2] / batch.K[0, 0, 0]).mean() / 3  # of one pixel, at its depth
     assert losses["joints_volume"] == pytest.approx(metres.item(), rel=1e-3)
 

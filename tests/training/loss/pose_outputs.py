@@ -1,4 +1,4 @@
-"""Outputs of pose networks, and batches without some annotation."""
+"""Made-up outputs of pose networks, batches without annotation, and the sizes of both."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import torch
 from handpose.sample import UNLABELLED, HandBatch, PoseOutput
 from stages.params import LossWeights
 
-SIDE = 64
-"""Of the crop, px."""
+SIDE_PX = 64
+"""Side of the crop."""
+
+DEPTH_RANGE_M = 0.2
 
 TERMS = tuple(LossWeights.model_fields)
 
