@@ -337,6 +337,8 @@ def test_the_sentences_in_readme_are_what_the_results_say() -> None:
     assert says["3 % of the poses"].startswith("better, ")
     assert "labels dealt out anew to the images, which mean nothing, are worse in Stage 1" in text
     assert grids["labels_stage_1"].outcome("stage_1_shuffled_images") == "higher"
+    assert "between gestures and clusters of the pose no difference is shown" in text
+    assert grids["labels"].outcome("pose_clusters") == "inconclusive"
 
 
 def test_the_share_of_time_in_readme_is_that_of_the_runs() -> None:
