@@ -35,7 +35,11 @@ from handpose.training.device import prepare_device
 from handpose.training.history import Scalars
 from handpose.training.inference import run_inference
 from handpose.training.loss.eanet_loss import TERMS, EaNetLoss
-from handpose.training.loss.learned_weights import SCALE_LR_FACTOR, LearnedWeights
+from handpose.training.loss.learned_weights import (
+    SCALE_LR_FACTOR,
+    LearnedWeights,
+    learnable_terms,
+)
 from handpose.training.loss.pose_loss import MEASURED, HandModel, PoseLoss
 from handpose.training.model_io import ModelRecord, load_weights, read_record
 from handpose.training.seeding import seed
@@ -236,13 +240,13 @@ def loss_of(
             settings.mano_joints,
             gesture_classes=net.token_classes,
         )
-        names = MEASURED
+        terms = MEASURED
     else:
         loss = EaNetLoss(mano, weights, net.depth_range_m, net.volume_depth)
-        names = tuple(name for name in MEASURED if name in TERMS)
+        terms = TERMS
     if not settings.learned_weights:
         return loss
-    return LearnedWeights(loss, [name for name in names if weights[name]])
+    return LearnedWeights(loss, learnable_terms(weights, terms))
 
 
 def forward(net: nn.Module, batch: HandBatch) -> PoseOutput:

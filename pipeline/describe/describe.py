@@ -19,6 +19,7 @@ from handpose.nets.network_by_name import EANET, PoseNetwork, make_pose_network
 from handpose.nets.pose_net import PoseNet
 from handpose.synthetic.stand_in import build
 from handpose.training.loss.eanet_loss import TERMS
+from handpose.training.loss.learned_weights import learnable_terms
 from handpose.training.loss.pose_loss import MEASURED
 from handpose.training.schedules import fine_weight, lr_factor
 from pipeline.describe.figure import Box, boxes
@@ -160,9 +161,8 @@ def _losses(params: Params) -> Iterator[str]:
         yield from (f"  {name:<20} {weight:g}" for name, weight in weights.items())
         yield f"joints_mano compares with {MANO_JOINTS[params.pose.mano_joints]}"
     if params.pose.learned_weights:
-        terms = TERMS if params.pose_net.network == EANET else tuple(weights)
-        learned = [name for name in MEASURED if name in terms and weights[name]]
-        yield f"times learned factors, which start at 1, of {', '.join(learned)}"
+        terms = learnable_terms(weights, TERMS if params.pose_net.network == EANET else MEASURED)
+        yield f"times learned factors, which start at 1, of {', '.join(terms)}"
 
 
 def _schedules(params: Params) -> Iterator[str]:

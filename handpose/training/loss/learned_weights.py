@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from handpose.distributed import SINGLE_PROCESS, Count
 from handpose.sample import HandBatch, PoseOutput
+from handpose.training.loss.pose_loss import MEASURED
 
 SCALE_LR_FACTOR = 20.0
 """Of the learning rate of `LearnedWeights.log_scales`, which move by several units from 0."""
+
+
+def learnable_terms(weights: Mapping[str, float], terms: Collection[str]) -> list[str]:
+    """The measured terms of a loss whose weights can be learned: those with a fixed weight.
+
+    Args:
+        weights: the fixed weight of each term, by name.
+        terms: that the loss has, as `eanet_loss.TERMS`.
+    """
+    return [name for name in MEASURED if name in terms and weights[name]]
 
 
 class LearnedWeights(nn.Module):
